@@ -1,0 +1,1 @@
+//! Benchmarks, imported traces, answer extraction and canonical forms.

@@ -1,0 +1,1 @@
+//! A transformer decoder that scores token trees.

@@ -1,0 +1,1 @@
+//! Files of Hugging Face repositories, from the cache or the network.

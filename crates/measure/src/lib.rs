@@ -1,0 +1,1 @@
+//! Questions, traces, prefixes, answer distributions, entropy curves and signatures.

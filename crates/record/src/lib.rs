@@ -1,0 +1,1 @@
+//! The run directory: manifest, tables, format version, resume.

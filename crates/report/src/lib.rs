@@ -1,0 +1,1 @@
+//! Recorded run to tables, figures and HTML.

@@ -1,0 +1,1 @@
+//! Walks questions through prompt, trace, prefixes and answer distributions.

@@ -1,0 +1,1 @@
+//! Domain-free statistics: bootstrap, clustered intervals, trends, ranking, calibration.
