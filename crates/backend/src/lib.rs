@@ -1,1 +1,26 @@
-//! What a model can do, as small traits, with a scripted fake and conformance tests.
+//! What a model can do, as small traits.
+//!
+//! - [`Text`]: text to tokens and back, the chat template
+//! - [`Generate`]: sample completions from forks of a context
+//! - [`ScoreTree`]: score the branches of a token tree
+//! - [`ReadLayers`]: signals from every layer
+//!
+//! A capability is a type: an engine that cannot score continuations does not implement [`ScoreTree`], and nothing says
+//! "unsupported" half-way through a run. [`scripted::Scripted`] is a fake whose next-token distribution is a function, for tests;
+//! [`conformance`] holds the tests that every engine passes.
+
+pub mod conformance;
+mod error;
+pub mod generate;
+pub mod layers;
+pub mod scripted;
+pub mod text;
+pub mod tree;
+
+pub use error::Error;
+pub use generate::{Completion, Fork, Generate, GenerateRequest, Sampling, stream_seed};
+pub use layers::{LayerScores, ReadLayers};
+pub use text::{ChatMessage, Decoded, ModelInfo, Prompt, Role, Text};
+pub use tree::{
+    Branch, BranchId, BranchScore, NextRequest, NextScore, Parent, ScoreTree, TokenClasses, TokenScores, TreeSession,
+};

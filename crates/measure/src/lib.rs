@@ -1,1 +1,27 @@
 //! Questions, traces, prefixes, answer distributions, entropy curves and signatures.
+//!
+//! The pure part of entrace: what is measured, without saying how a model is run or where results are kept. Modules in reading
+//! order follow one question through the flow:
+//!
+//! `question` -> `trace` -> `prefix` -> `answer` -> `distribution` -> `entropy` -> `curve` -> `signature`
+//!
+//! No input or output, no clock, no random generator, no tensors: the same input gives the same bits. All logarithms are natural;
+//! entropies are in nats.
+
+pub mod answer;
+pub mod curve;
+pub mod distribution;
+pub mod entropy;
+pub mod prefix;
+pub mod question;
+pub mod signature;
+pub mod trace;
+
+pub use answer::{Answer, AnswerFormat, AnswerGrammar, GrammarState, Verdict};
+pub use curve::{CurvePoint, EntropyCurve};
+pub use distribution::{AnswerDistribution, AnswerMass, Estimator, NotADistribution};
+pub use entropy::EntropyInterval;
+pub use prefix::{Prefix, Segmentation};
+pub use question::{Choices, Question};
+pub use signature::Signature;
+pub use trace::{StopReason, TokenId, Trace};

@@ -1,0 +1,117 @@
+//! Sampling completions from forks of a context.
+//!
+//! A request is a context and the places where completions fork from it: a fork keeps the first `n_tokens` of the context, adds its
+//! own tokens (a cue, or none) and draws one completion for each random stream. The context is run once, however many forks it has.
+//!
+//! Each completion draws from a random stream of its own, so that results do not depend on batch size, order or thread count.
+//! Logits are divided by the temperature, cut to the `top_k` most likely, then to the smallest set whose mass reaches `top_p`, as
+//! transformers and vLLM do. Temperature 0 is greedy. What is recorded of each token (log-probability, entropy) is always of the raw
+//! distribution.
+
+use crate::Error;
+use entrace_measure::{StopReason, TokenId};
+
+/// How tokens are drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampling {
+    /// 0 is greedy.
+    pub temperature: f64,
+    /// Mass of the nucleus; 1 keeps everything.
+    pub top_p: f64,
+    /// Number of tokens kept; 0 keeps everything.
+    pub top_k: usize,
+    /// Most tokens in a completion.
+    pub max_new_tokens: usize,
+    /// Strings that end a completion; they are left out of it.
+    pub stop: Vec<String>,
+}
+
+/// Where completions fork from a context.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fork {
+    /// Tokens of the context that are kept.
+    pub n_tokens: usize,
+    /// Tokens put after them.
+    pub suffix: Vec<TokenId>,
+    /// Seeds of the random streams: one completion each.
+    pub streams: Vec<u64>,
+}
+
+/// A context with its forks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerateRequest {
+    /// Tokens of prompt and, for continuations, trace.
+    pub context: Vec<TokenId>,
+    /// Where completions start.
+    pub forks: Vec<Fork>,
+}
+
+/// A sampled completion. The token that ended the turn is not part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// Its tokens, `[n]`.
+    pub token_ids: Vec<TokenId>,
+    /// Its text.
+    pub text: String,
+    /// For each token, the bytes of text covered up to and including it.
+    pub token_ends: Vec<usize>,
+    /// Raw log-probability of each token in nats.
+    pub logprobs: Vec<f64>,
+    /// Entropy in nats of the raw distribution that each token was drawn from.
+    pub entropies: Vec<f64>,
+    /// Why it ended.
+    pub stop_reason: StopReason,
+}
+
+/// Completions of one request, `[fork][stream]`.
+pub type RequestCompletions = Vec<Vec<Completion>>;
+
+/// An engine that samples.
+pub trait Generate: Send + Sync {
+    /// Draws every completion of every request. `progress` is told how many tokens were generated since it was last called; when it
+    /// returns `false`, the engine stops with [`Error::Engine`] as soon as it can.
+    ///
+    /// A completion that reaches the end of the context stops with [`StopReason::Length`]; a context that leaves no room for a
+    /// single token is [`Error::ContextTooLong`].
+    fn generate(
+        &self,
+        requests: &[GenerateRequest],
+        sampling: &Sampling,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<RequestCompletions>, Error>;
+}
+
+/// The seed of a random stream: the run's seed mixed with what the stream belongs to (task, question, sample, ...). FNV-1a over the
+/// parts with separators, finished by the splitmix64 mixer, so that neighbouring numbers give unrelated streams.
+pub fn stream_seed(seed: u64, parts: &[&str]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut eat = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    seed.to_le_bytes().into_iter().for_each(&mut eat);
+    for part in parts {
+        (part.len() as u64).to_le_bytes().into_iter().for_each(&mut eat);
+        part.bytes().for_each(&mut eat);
+    }
+    let mut z = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_differ_by_seed_and_by_the_division_of_parts() {
+        let seeds = [
+            stream_seed(0, &["gsm8k", "1", "0"]),
+            stream_seed(1, &["gsm8k", "1", "0"]),
+            stream_seed(0, &["gsm8k", "10", ""]),
+            stream_seed(0, &["gsm8k1", "", "0"]),
+        ];
+        for (i, a) in seeds.iter().enumerate() {
+            assert!(!seeds[..i].contains(a));
+        }
+        assert_eq!(seeds[0], stream_seed(0, &["gsm8k", "1", "0"]));
+    }
+}

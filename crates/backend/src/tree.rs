@@ -1,0 +1,113 @@
+//! The token tree: branches that share their ancestors.
+//!
+//! A branch is a run of tokens. It is a root, or it forks from another branch after some of that branch's tokens; each of its tokens
+//! sees itself, the earlier tokens of its branch, and exactly its ancestors. The position of a token is the number of tokens before
+//! it on that path. A question with its trace is one root; the answer cue after each of K prefixes is a branch; options fork from the
+//! cue. K prefixes then cost T + K·s tokens instead of K·T.
+//!
+//! A session keeps what it has run, so that later branches can fork from earlier ones (best-first expansion does). One call of
+//! `extend` is one packed pass; branches of several questions go into one call. Numbers are of the raw model distribution
+//! (temperature 1, no penalties). The vocabulary is reduced inside the engine: `[T, V]` logits never leave it.
+
+use crate::Error;
+use entrace_measure::TokenId;
+use std::sync::Arc;
+
+/// A branch within its session, numbered in the order in which branches were added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BranchId(pub usize);
+
+/// Where a branch forks: after the first `n_tokens` tokens of `branch` (at least one).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parent {
+    /// The branch forked from. It may be an earlier one of the same call.
+    pub branch: BranchId,
+    /// How many of its tokens are ancestors.
+    pub n_tokens: usize,
+}
+
+/// A partition of the vocabulary, for the probability mass of whole groups of tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenClasses {
+    /// Class of each token, `[V]`.
+    pub class_of: Vec<u8>,
+    /// Number of classes; every entry of `class_of` is below it.
+    pub n_classes: usize,
+}
+
+/// What to report of each token of a branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TokenScores {
+    /// Nothing.
+    #[default]
+    None,
+    /// Log-probabilities.
+    Logprobs,
+    /// Log-probabilities, and the entropy of the distribution that each token was drawn from.
+    LogprobsAndEntropies,
+}
+
+/// What to report of the distribution after the last token of a branch.
+#[derive(Debug, Clone, Default)]
+pub struct NextRequest {
+    /// Tokens whose log-probabilities are wanted.
+    pub gather: Arc<[TokenId]>,
+    /// Groups of tokens whose total mass is wanted.
+    pub classes: Option<Arc<TokenClasses>>,
+    /// How many of the most likely tokens are wanted.
+    pub top_k: usize,
+}
+
+/// A branch to add.
+#[derive(Debug, Clone, Default)]
+pub struct Branch {
+    /// Where it forks; `None` for a root.
+    pub parent: Option<Parent>,
+    /// Its tokens. A root needs at least one; a fork may have none, to ask about the token after its parent.
+    pub tokens: Vec<TokenId>,
+    /// What to report of its own tokens.
+    pub token_scores: TokenScores,
+    /// What to report of the token that would come next.
+    pub next: Option<NextRequest>,
+    /// Whether later calls may fork from it. What is not kept may be dropped, and its last token need not be run.
+    pub keep: bool,
+}
+
+/// The distribution after the last token of a branch, reduced. All in nats.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NextScore {
+    /// Entropy over the whole vocabulary.
+    pub entropy: f64,
+    /// Log-probabilities of the tokens asked for, in their order.
+    pub gather: Vec<f64>,
+    /// Logarithm of each class's mass; −∞ for an empty class.
+    pub class_logmass: Vec<f64>,
+    /// The most likely tokens with their log-probabilities, falling; ties by token number.
+    pub top: Vec<(TokenId, f64)>,
+}
+
+/// What was found out about a branch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BranchScore {
+    /// The branch's number in the session.
+    pub id: BranchId,
+    /// Log-probability of each of its tokens given all that precedes it, `[n]`; `None` for the first token of a root. Empty unless
+    /// asked for.
+    pub token_logprobs: Vec<Option<f64>>,
+    /// Entropy in nats of the distribution that each token was drawn from, `[n]`; like `token_logprobs`.
+    pub token_entropies: Vec<Option<f64>>,
+    /// The distribution after the last token, if asked for.
+    pub next: Option<NextScore>,
+}
+
+/// An engine that scores continuations.
+pub trait ScoreTree: Send + Sync {
+    /// Begins an empty tree.
+    fn session(&self) -> Result<Box<dyn TreeSession + '_>, Error>;
+}
+
+/// A growing token tree.
+pub trait TreeSession {
+    /// Runs the branches in packed passes and reports on each, in their order. If any branch is at fault nothing is added.
+    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error>;
+}

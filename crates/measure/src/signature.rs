@@ -1,0 +1,4 @@
+//! Signature of one curve.
+#[derive(Debug, Clone, PartialEq)]
+/// x
+pub struct Signature;

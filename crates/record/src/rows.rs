@@ -1,0 +1,178 @@
+//! The rows of the four tables of a run, as they stand in Parquet.
+//!
+//! A trace is known by (task, question_id, sample). `prefixes` and `answers` carry `control` as well: `none` for the trace itself,
+//! `swapped` for another question's trace in its place, `shuffled` for its own steps in random order. Entropies and log-probabilities
+//! are in nats; what is undefined is null.
+
+use std::sync::Arc;
+
+/// One reasoning trace and how it ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TraceRow {
+    /// Name of the task.
+    pub task: Arc<str>,
+    /// Identity of the question within the task.
+    pub question_id: Arc<str>,
+    /// Number of the trace among those of the question, from 0.
+    pub sample: u32,
+    /// The question as stated.
+    pub question: String,
+    /// The options as a JSON object `{"labels": [...], "texts": [...]}`; null without options.
+    pub choices: Option<String>,
+    /// The prompt as text, special tokens spelled out.
+    pub prompt: String,
+    /// All generated text.
+    pub completion: String,
+    /// The true answer in canonical form; null where the benchmark has none.
+    pub target: Option<String>,
+    /// The answer that the completion states, `[invalid]` where none can be read; null when nothing was generated.
+    pub answer: Option<String>,
+    /// Whether answer and target agree; null without a target.
+    pub correct: Option<bool>,
+    /// `stop`, `length` or `imported`; null when nothing was generated.
+    pub stop_reason: Option<String>,
+    /// Tokens of the prompt.
+    pub n_prompt_tokens: u32,
+    /// Tokens of the trace T.
+    pub n_trace_tokens: u32,
+    /// Steps of the trace K.
+    pub n_steps: u32,
+    /// `measured`, `skipped` or `failed`.
+    pub outcome: Outcome,
+    /// Why it was skipped or failed.
+    pub reason: Option<String>,
+    /// First step from which the leader never changes and leads clearly; null where there is none.
+    pub lock_in_step: Option<u32>,
+    /// H_0 − H_K.
+    pub total_drop: Option<f64>,
+    /// Whether the entropy never rises by more than ε.
+    pub monotone: Option<bool>,
+    /// Number of steps at which it does.
+    pub n_violations: Option<u32>,
+    /// Slope of H over the last third of the depth, in nats per unit of depth.
+    pub late_slope: Option<f64>,
+    /// Tokens after the lock-in step.
+    pub wasted_tokens: Option<u32>,
+}
+
+/// What became of a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All of it was measured.
+    Measured,
+    /// It could not be measured, for a reason that lies in the question.
+    Skipped,
+    /// Measuring it failed.
+    Failed,
+}
+
+impl Outcome {
+    /// The name used in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Belief about the answer at one prefix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrefixRow {
+    /// Name of the task.
+    pub task: Arc<str>,
+    /// Identity of the question.
+    pub question_id: Arc<str>,
+    /// Number of the trace.
+    pub sample: u32,
+    /// `none`, `swapped` or `shuffled`.
+    pub control: Arc<str>,
+    /// Number of steps k in the prefix.
+    pub step: u32,
+    /// Number of trace tokens t_k in the prefix.
+    pub n_tokens: u32,
+    /// k/K.
+    pub depth: f64,
+    /// `choices`, `enumerate`, `sample` or `rollout`.
+    pub estimator: Arc<str>,
+    /// H_k.
+    pub answer_entropy: f64,
+    /// Lower end of its interval.
+    pub entropy_lower: f64,
+    /// Upper end of its interval.
+    pub entropy_upper: f64,
+    /// H_{k−1} − H_k; null at k = 0.
+    pub entropy_drop: Option<f64>,
+    /// ℓ_k = ln p_k(target); null without a target.
+    pub target_logprob: Option<f64>,
+    /// ℓ_k − ℓ_0; null without a target.
+    pub information_gain: Option<f64>,
+    /// The most likely answer.
+    pub leader: Arc<str>,
+    /// Its probability.
+    pub leader_prob: f64,
+    /// Share of raw probability on answers; null where the estimator does not see it.
+    pub elicited_mass: Option<f64>,
+    /// Probability of answers that were not explored.
+    pub residual_mass: f64,
+    /// Number of draws m; null for estimators that do not sample.
+    pub n_samples: Option<u32>,
+}
+
+/// One answer at one prefix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnswerRow {
+    /// Name of the task.
+    pub task: Arc<str>,
+    /// Identity of the question.
+    pub question_id: Arc<str>,
+    /// Number of the trace.
+    pub sample: u32,
+    /// `none`, `swapped` or `shuffled`.
+    pub control: Arc<str>,
+    /// Number of steps in the prefix.
+    pub step: u32,
+    /// The answer: the option's label for `choices`, else the canonical form.
+    pub answer: Arc<str>,
+    /// Its probability.
+    pub prob: f64,
+    /// The logarithm of its probability.
+    pub logprob: f64,
+}
+
+/// One token of a trace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenRow {
+    /// Name of the task.
+    pub task: Arc<str>,
+    /// Identity of the question.
+    pub question_id: Arc<str>,
+    /// Number of the trace.
+    pub sample: u32,
+    /// Position in the trace, from 0.
+    pub index: u32,
+    /// The step that the token belongs to, from 1.
+    pub step: u32,
+    /// The token's number in the vocabulary.
+    pub token_id: u32,
+    /// The text that it adds; the texts of all tokens concatenate to the trace.
+    pub text: String,
+    /// Log-probability given all that precedes it.
+    pub logprob: Option<f64>,
+    /// Entropy of the distribution it was drawn from.
+    pub token_entropy: Option<f64>,
+}
+
+/// Rows of all tables that belong together.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rows {
+    /// Table `traces`.
+    pub traces: Vec<TraceRow>,
+    /// Table `prefixes`.
+    pub prefixes: Vec<PrefixRow>,
+    /// Table `answers`.
+    pub answers: Vec<AnswerRow>,
+    /// Table `tokens`.
+    pub tokens: Vec<TokenRow>,
+}
