@@ -30,7 +30,9 @@ pub struct EntropyCurve {
 
 /// Prefixes and distributions do not pair up, or there are none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a curve needs one distribution for each prefix and at least one, found {prefixes} prefixes and {distributions} distributions")]
+#[error(
+    "a curve needs one distribution for each prefix and at least one, found {prefixes} prefixes and {distributions} distributions"
+)]
 pub struct NotACurve {
     /// Number of prefixes.
     pub prefixes: usize,

@@ -124,7 +124,15 @@ impl AnswerDistribution {
         if !((sum - 1.0).abs() <= SUM_TOLERANCE) {
             return Err(NotADistribution::BadSum(sum));
         }
-        Ok(Self { masses, residual_mass, estimator, entropy, target_logprob: None, elicited_mass: None, n_samples: None })
+        Ok(Self {
+            masses,
+            residual_mass,
+            estimator,
+            entropy,
+            target_logprob: None,
+            elicited_mass: None,
+            n_samples: None,
+        })
     }
 
     /// Answers with their probabilities, the most likely first.
