@@ -26,5 +26,5 @@ pub use entropy::EntropyInterval;
 pub use error::Error;
 pub use prefix::{Prefix, Segmentation, prefixes};
 pub use question::{Choices, Question};
-pub use signature::Signature;
+pub use signature::{Point, Signature, SignatureOptions};
 pub use trace::{StopReason, TokenId, Trace};
