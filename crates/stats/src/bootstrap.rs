@@ -207,12 +207,12 @@ fn simultaneous_reach(
 }
 
 /// sqrt(n/(n-1)): by how much a bootstrap over n clusters understates the spread.
-fn inflation(n: usize) -> f64 {
+pub(crate) fn inflation(n: usize) -> f64 {
     (n as f64 / (n - 1) as f64).sqrt()
 }
 
 /// Standard error and expanded percentile interval from the replicates of one statistic of `n` >= 2 clusters.
-fn summarise(
+pub(crate) fn summarise(
     value: f64,
     draws: Vec<Option<f64>>,
     n: usize,

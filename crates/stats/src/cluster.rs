@@ -136,6 +136,17 @@ impl ClusterSums {
         (0..self.n_clusters).filter(|cluster| self.sums[cluster * self.n_columns + column].1 > 0.0).count()
     }
 
+    /// The ratio of each cluster that has weight in a column, in cluster order.
+    ///
+    /// # Panics
+    /// If `column` is out of range.
+    #[must_use]
+    pub fn cluster_values(&self, column: usize) -> Vec<f64> {
+        assert!(column < self.n_columns, "column {column} of {}", self.n_columns);
+        let sums = self.sums.iter().skip(column).step_by(self.n_columns);
+        sums.filter(|sum| sum.1 > 0.0).map(|(numerator, denominator)| numerator / denominator).collect()
+    }
+
     /// The statistic of every column, each cluster counted once; `None` where no cluster has weight.
     #[must_use]
     pub fn ratios(&self) -> Vec<Option<f64>> {
@@ -188,6 +199,7 @@ mod tests {
         let sums = ClusterSums::from_rows(&[1.0, 1.0, 1.0, 0.0], &clusters).unwrap();
         assert_eq!(sums.ratios(), [Some(0.75)]);
         assert_eq!(sums.resampled_ratios(&[0, 2]), [Some(0.0)]);
+        assert_eq!(sums.cluster_values(0), [1.0, 0.0]);
         assert_eq!(sums.with_equal_clusters().ratios(), [Some(0.5)]);
     }
 

@@ -9,16 +9,30 @@
 //! | question | module |
 //! |---|---|
 //! | which rows belong together? | [`cluster`] |
-//! | mean, variance, quantile | [`summary`] |
+//! | mean, variance, quantile, tail probability | [`summary`], [`distribution`] |
 //! | how sure is a number? | [`interval`], [`bootstrap`] |
-//! | does a score tell two classes apart? | [`auroc`] |
+//! | does it change between two conditions? | [`paired`], [`permutation`] |
+//! | does it rise along an ordered condition? | [`trend`] |
+//! | does a score tell two classes apart? | [`auroc`], [`ranking`] |
+//! | is a probability what it says? | [`calibration`] |
+//! | what do several scores say together? | [`logistic`], [`cross_validation`] |
+//! | several tests at once; how many clusters to plan for | [`multiplicity`], [`power`] |
 
 pub mod auroc;
 pub mod bootstrap;
+pub mod calibration;
 pub mod cluster;
+pub mod cross_validation;
 pub mod distribution;
 pub mod interval;
+pub mod logistic;
+pub mod multiplicity;
+pub mod paired;
+pub mod permutation;
+pub mod power;
+pub mod ranking;
 pub mod summary;
+pub mod trend;
 
 mod rank;
 mod special;

@@ -58,6 +58,9 @@ pub enum Undefined {
         /// Its position in the input.
         index: usize,
     },
+    /// The effect does not exceed its threshold, so no sample size can show that it does.
+    #[error("the effect is not above the threshold")]
+    NoEffect,
     /// An iterative fit did not settle within its step limit.
     #[error("the fit did not converge")]
     NotConverged,
