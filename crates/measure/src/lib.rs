@@ -17,6 +17,9 @@ pub mod prefix;
 pub mod question;
 mod sentence;
 pub mod signature;
+mod special;
+#[cfg(test)]
+mod testing;
 pub mod trace;
 
 pub use answer::{Answer, AnswerFormat, AnswerGrammar, GrammarState, Verdict};
