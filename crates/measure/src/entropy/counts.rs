@@ -38,11 +38,13 @@ pub fn chao_shen(counts: &[usize]) -> Option<f64> {
     Some(counts.iter().filter(|&&n| n > 0).map(|&n| term(n as f64)).sum::<f64>().max(0.0))
 }
 
-/// How many answers there are, where that is not known: those seen, Chao's estimate f_1(f_1 − 1)/(2(f_2 + 1)) of those not seen,
-/// and one more, since another answer is always possible.
+/// How many answers there are, where that is not known: those seen, an estimate of those not seen, and one more, since another
+/// answer is always possible. The estimate is Chao's f_1(f_1 − 1)/(2(f_2 + 1)), or f_1 where that is more: Chao's is a lower bound,
+/// and on few draws too low for intervals to hold what they promise.
 pub fn assumed_support(counts: &[usize]) -> usize {
     let (once, twice) = (counts_equal(counts, 1), counts_equal(counts, 2));
-    n_seen(counts) + (once * once.saturating_sub(1)).div_ceil(2 * (twice + 1)) + 1
+    let chao = (once * once.saturating_sub(1)).div_ceil(2 * (twice + 1));
+    n_seen(counts) + once.max(chao) + 1
 }
 
 /// ln((n + ½)/(m + K/2)): the log-probability of an answer drawn `count` times out of `n_draws`, smoothed after Jeffreys over
@@ -122,9 +124,10 @@ mod tests {
     #[test]
     fn support_grows_with_answers_seen_once() {
         assert_eq!(assumed_support(&[5, 0, 3]), 3);
-        assert_eq!(assumed_support(&[5, 1]), 3);
-        assert_eq!(assumed_support(&[5, 1, 1]), 5);
-        assert_eq!(assumed_support(&[5, 2, 1, 1, 1]), 8);
+        assert_eq!(assumed_support(&[5, 1]), 4);
+        assert_eq!(assumed_support(&[5, 1, 1]), 6);
+        assert_eq!(assumed_support(&[5, 2, 1, 1, 1]), 9);
+        assert_eq!(assumed_support(&[1, 1, 1, 1]), 11);
     }
 
     #[test]

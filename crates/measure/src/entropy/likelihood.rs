@@ -19,9 +19,10 @@
 //! draws. All draws alike give [0, upper]; an upper end of ln K means that the counts do not speak against the even distribution.
 //!
 //! Coverage by simulation (the test below; 400 samples for each of 14 distributions over 1 to 16 answers and m = 16, 32, 64, so a
-//! standard error of about one point): with a known support at least 94 % everywhere; with an assumed support at least 93 % for up
-//! to four likely answers, and from m = 32 on for all; down to 84 % for eight or more likely answers at m = 16, where most misses
-//! are answers that nobody saw. No random numbers are drawn.
+//! standard error of about one point): with a known support at least 94 % everywhere; with an assumed support at least 94 % for up
+//! to four answers and, from m = 32 on, for all; down to 91 % for ten or more answers at m = 16, where the misses are answers that
+//! nobody saw. In return it is long: at m = 16 on two or three answers, 0.6 to 1.1 nats with an assumed support and 0.2 to 0.8 with
+//! a known one. No random numbers are drawn.
 
 use crate::entropy::counts::{assumed_support, miller_madow, total};
 use crate::entropy::{EntropyInterval, shannon_entropy, surprise};
@@ -256,11 +257,27 @@ mod tests {
         let tail: Vec<f64> = std::iter::once(0.7).chain(std::iter::repeat_n(0.02, 15)).collect();
         let many: [&[f64]; 4] = [&[0.9, 0.05, 0.05], &[0.125; 8], &geometric, &tail];
         for m in [16, 32, 64] {
-            for probs in few.iter().chain(&many) {
+            for (i, probs) in few.iter().chain(&many).enumerate() {
                 let known = coverage(probs, m, Some(probs.len().max(2)));
                 let assumed = coverage(probs, m, None);
-                println!("{m} {known} {assumed} {probs:?}");
+                let promised = if m == 16 && i >= few.len() { 91.0 } else { 94.0 };
+                assert!(known >= 94.0 && assumed >= promised, "{m} draws of {probs:?}: {known} {assumed}");
             }
+        }
+    }
+
+    #[test]
+    fn sixteen_draws_leave_much_open() {
+        let length = |counts: &[usize], support| {
+            let h = sampled_interval(counts, support).unwrap();
+            h.upper - h.lower
+        };
+        for counts in [vec![15, 1], vec![10, 6], vec![10, 4, 2]] {
+            let (known, assumed) = (length(&counts, Some(counts.len())), length(&counts, None));
+            assert!(
+                (0.2..0.8).contains(&known) && (0.6..1.1).contains(&assumed),
+                "{counts:?} {known} {assumed}"
+            );
         }
     }
 }
