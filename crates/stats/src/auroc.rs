@@ -17,7 +17,7 @@
 //! One class gives [`Undefined::SingleClass`]; a constant score gives 0.5 with `constant_score` set.
 //! Source: DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44; Obuchowski 1997, Biometrics 53, sec. 2.
 
-use crate::bootstrap::{self, Resampling};
+use crate::bootstrap::{self, Resampling, ZeroTest};
 use crate::cluster::Clusters;
 use crate::distribution::normal_two_sided;
 use crate::interval::{Estimate, Interval, Level};
@@ -126,10 +126,10 @@ pub fn bootstrap_difference(
     first: &Sample<'_>,
     second: &Sample<'_>,
     resampling: &Resampling,
-) -> Result<Estimate, Undefined> {
+) -> Result<ZeroTest, Undefined> {
     check_paired(first.clusters.count(), second.clusters.count())?;
     let (one, two) = (Sweep::new(first)?, Sweep::new(second)?);
-    bootstrap::statistic(first.clusters.count(), resampling, |multiplicities| {
+    bootstrap::against_zero(first.clusters.count(), resampling, |multiplicities| {
         Some(one.area(multiplicities)? - two.area(multiplicities)?)
     })
 }
@@ -319,7 +319,22 @@ mod tests {
         assert!((closed.standard_error / resampled.standard_error - 1.0).abs() < 0.1);
         assert_eq!(closed.n_clusters, 300);
         let difference = bootstrap_difference(&sample, &sample, &Resampling::default()).unwrap();
-        assert!(difference.standard_error < 1e-15 && difference.value.abs() < 1e-15);
+        assert!(difference.estimate.standard_error < 1e-15 && difference.estimate.value.abs() < 1e-15);
+        assert!((difference.p_value - 1.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_useless_score_differs_from_a_good_one() {
+        let (scores, labels, clusters) = clustered_sample(100, 4);
+        let mut stream = Stream::new(4, Purpose::Permutation, 51);
+        let noise: Vec<f64> = scores.iter().map(|_| stream.normal()).collect();
+        let good = Sample { scores: &scores, labels: &labels, clusters: &clusters };
+        let useless = Sample { scores: &noise, ..good };
+        let resampled = bootstrap_difference(&good, &useless, &Resampling::default()).unwrap();
+        let closed = compare(&scores, &noise, &labels, &clusters, Level::P95).unwrap();
+        assert!((resampled.estimate.value - closed.difference.value).abs() < 1e-12);
+        assert!((closed.difference.standard_error / resampled.estimate.standard_error - 1.0).abs() < 0.1);
+        assert!(resampled.p_value < 0.01 && closed.p_value.unwrap() < 0.01);
     }
 
     #[test]

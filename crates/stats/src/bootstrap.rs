@@ -12,6 +12,8 @@
 //!   as with rare events. No interval of this kind serves a binary mean near 0 or 1 with few clusters (92 % at a rate of
 //!   0.9 and 40 clusters, 88 % with 20): there see [`crate::interval::wilson`].
 //! * Standard error: sqrt(n/(n-1)) times the standard deviation of the replicates.
+//! * p-value of zero ([`against_zero`]): (b + 1)/(m + 1), where b of m replicates lie at least as far from the value
+//!   (deviations times sqrt(n/(n-1))) as zero does.
 //! * Simultaneous band over the points of a curve: value ± c se, with c the quantile at the level of
 //!   max_j |x*_j - x_j| / sd_j over replicates, times t/z.
 //!
@@ -60,6 +62,15 @@ pub struct CurvePoint {
     pub simultaneous: Interval,
 }
 
+/// A statistic whose null value is zero, with its evidence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ZeroTest {
+    /// The statistic with its interval.
+    pub estimate: Estimate,
+    /// Two-sided bootstrap p-value of zero, in (0, 1].
+    pub p_value: f64,
+}
+
 /// The outcome of every replicate, in replicate order; `outcome` gets the multiplicity of each cluster.
 pub fn replicates<T, F>(n_clusters: usize, resampling: &Resampling, outcome: F) -> Vec<T>
 where
@@ -105,6 +116,26 @@ where
     F: Fn(&[u32]) -> Option<f64> + Sync,
 {
     estimate(n_clusters, n_clusters, resampling, statistic)
+}
+
+/// As [`statistic`], with the two-sided p-value of zero: for differences.
+pub fn against_zero<F>(
+    n_clusters: usize,
+    resampling: &Resampling,
+    statistic: F,
+) -> Result<ZeroTest, Undefined>
+where
+    F: Fn(&[u32]) -> Option<f64> + Sync,
+{
+    check_count(n_clusters, 2)?;
+    let value = statistic(&vec![1; n_clusters]).ok_or(Undefined::Empty)?;
+    let draws = replicates(n_clusters, resampling, statistic);
+    let reach = value.abs() * (1.0 - ROUNDING);
+    let as_far = |draw: &&f64| inflation(n_clusters) * (*draw - value).abs() >= reach;
+    let extreme = draws.iter().flatten().filter(as_far).count();
+    let defined = draws.iter().flatten().count();
+    let estimate = summarise(value, draws, n_clusters, resampling)?;
+    Ok(ZeroTest { estimate, p_value: (extreme + 1) as f64 / (defined + 1) as f64 })
 }
 
 /// The statistic of every column of the sums as one curve, with pointwise and simultaneous intervals.
@@ -208,12 +239,12 @@ fn simultaneous_reach(
 }
 
 /// sqrt(n/(n-1)): by how much a bootstrap over n clusters understates the spread.
-pub(crate) fn inflation(n: usize) -> f64 {
+fn inflation(n: usize) -> f64 {
     (n as f64 / (n - 1) as f64).sqrt()
 }
 
 /// Standard error and expanded percentile interval from the replicates of one statistic of `n` >= 2 clusters.
-pub(crate) fn summarise(
+fn summarise(
     value: f64,
     draws: Vec<Option<f64>>,
     n: usize,

@@ -4,17 +4,16 @@
 //! the statistic is the mean over clusters of second - first. Its interval and one p-value come from the cluster
 //! bootstrap, the other p-value from random sign flips of whole clusters.
 //!
-//! Bootstrap p-value: (b + 1)/(m + 1), where b of m replicates lie at least as far from the observed difference
-//! (times sqrt(n/(n-1))) as zero does. It tests a mean of zero; the sign flips test symmetry around zero.
+//! The bootstrap ([`bootstrap::against_zero`]) tests a mean of zero; the sign flips test symmetry around zero.
 //!
 //! Values must be present under both conditions: what to do with a cluster measured under one only is the caller's
 //! decision. Several tests at once: [`crate::multiplicity`]. Differences of areas: [`crate::auroc::bootstrap_difference`].
 
-use crate::bootstrap::{self, Resampling, inflation};
+use crate::bootstrap::{self, Resampling};
 use crate::cluster::{ClusterSums, Clusters};
 use crate::interval::Estimate;
 use crate::permutation::{Alternative, PermutationTest, Permutations, sign_flip};
-use crate::undefined::{Undefined, check_count, check_finite, check_paired};
+use crate::undefined::{Undefined, check_finite, check_paired};
 
 /// A mean difference with its evidence.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,28 +39,17 @@ pub fn difference(
     check_finite(first)?;
     check_finite(second)?;
     let rows: Vec<f64> = first.iter().zip(second).map(|(a, b)| b - a).collect();
-    let per_cluster = ClusterSums::from_rows(&rows, clusters)?.with_equal_clusters().cluster_values(0);
-    check_count(per_cluster.len(), 2)?;
-    let (difference, bootstrap_p) = bootstrap_test(&per_cluster, resampling)?;
+    let per_cluster = ClusterSums::from_rows(&rows, clusters)?.cluster_values(0);
+    let test = bootstrap::against_zero(per_cluster.len(), resampling, |multiplicities| {
+        Some(weighted_sum(&per_cluster, multiplicities) / per_cluster.len() as f64)
+    })?;
     let permutations = Permutations { count: resampling.replicates, seed: resampling.seed };
     let sign_flip = sign_flip(&per_cluster, Alternative::TwoSided, &permutations)?;
-    Ok(PairedDifference { difference, sign_flip, bootstrap_p })
+    Ok(PairedDifference { difference: test.estimate, sign_flip, bootstrap_p: test.p_value })
 }
 
-/// The bootstrap of the mean of one value for each of n >= 2 clusters: its estimate and the p-value of zero.
-fn bootstrap_test(values: &[f64], resampling: &Resampling) -> Result<(Estimate, f64), Undefined> {
-    let n = values.len();
-    let observed = crate::summary::mean(values)?;
-    let draws: Vec<Option<f64>> = bootstrap::replicates(n, resampling, |multiplicities| {
-        let sum: f64 =
-            multiplicities.iter().zip(values).map(|(&times, value)| f64::from(times) * value).sum();
-        Some(sum / n as f64)
-    });
-    let tolerance = 1e-12 * observed.abs();
-    let as_far = |draw: &&f64| inflation(n) * (*draw - observed).abs() >= observed.abs() - tolerance;
-    let extreme = draws.iter().flatten().filter(as_far).count();
-    let p_value = (extreme + 1) as f64 / (draws.len() + 1) as f64;
-    Ok((bootstrap::summarise(observed, draws, n, resampling)?, p_value))
+fn weighted_sum(values: &[f64], multiplicities: &[u32]) -> f64 {
+    values.iter().zip(multiplicities).map(|(value, &times)| f64::from(times) * value).sum()
 }
 
 #[cfg(test)]
