@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Failures to write or read a run folder. Each message names the file and fits "failed to ...: <message>".
+/// Failures to write or read a run folder. Each message names the file and fits after "failed to ...: ".
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

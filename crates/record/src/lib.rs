@@ -1,6 +1,10 @@
 //! The run directory: manifest, tables, format version, resume.
+//!
+//! A run is written part by part ([`RunWriter`]) and read as rows ([`RunReader`]). `manifest` describes the folder and its format,
+//! `rows` the four tables, `lm_eval` the files for other tools. Nothing here knows a model, and nothing reads the clock.
 
 pub mod error;
+pub mod file;
 pub mod hash;
 pub mod lm_eval;
 pub mod manifest;
@@ -9,7 +13,15 @@ pub mod rows;
 pub mod time;
 pub mod writer;
 
+mod cell;
+#[cfg(test)]
+mod example;
+mod lock;
+mod parts;
+mod table;
+
 pub use error::{Difference, Error};
-pub use manifest::{FORMAT_VERSION, Manifest};
+pub use manifest::{FORMAT_VERSION, Manifest, Settings};
 pub use reader::RunReader;
+pub use rows::Rows;
 pub use writer::{Found, RunWriter};

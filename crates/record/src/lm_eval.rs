@@ -1,12 +1,26 @@
-//! Results and samples in the shape of lm-evaluation-harness.
+//! Results and samples in the shape of lm-evaluation-harness, for the tools that read its output.
+//!
+//! `results_<time>.json` holds `results` (task -> `alias` and values by `metric,filter`, standard errors by `metric_stderr,filter`),
+//! `group_subtasks`, `configs`, `versions`, `n-shot`, `higher_is_better`, `n-samples`, `config`, `git_hash`, `date` (seconds since 1970),
+//! `task_hashes`, `model_source`, `model_name`, `model_name_sanitized` and `total_evaluation_time_seconds` (text, as there).
+//! `samples_<task>_<time>.jsonl` holds a line for each question and filter. Hashes are SHA-256: of the document as indented JSON, of the
+//! prompt, of the target; a task's hash is that of all of these in a row.
+//!
+//! Metrics come from the caller; this module gives them their place. A key of `extra` that lm-eval uses itself is left out.
+//!
+//! Differences: files lie in the run folder itself, not in a subfolder with the model's name; times are in UTC; `git_hash` is null; what
+//! describes the Python environment is absent.
+//! Source: lm-evaluation-harness 0.4, `evaluator.py` and `loggers/evaluation_tracker.py`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::error::Error;
+use crate::hash::sha256;
+use crate::time::file_stamp;
 use crate::writer::RunWriter;
 
 /// All results of a run.
@@ -18,7 +32,7 @@ pub struct Results {
     pub model_name: String,
     /// What the run was made with, as `batch_size`, `limit`, `gen_kwargs`, `random_seed`.
     pub config: Map<String, Value>,
-    /// When the results were written.
+    /// When the results were written; part of the file names.
     pub date: Timestamp,
     /// Seconds of work.
     pub elapsed_secs: f64,
@@ -45,6 +59,8 @@ pub struct TaskResults {
     pub n_original: usize,
     /// Questions that were asked.
     pub n_effective: usize,
+    /// The samples; without any, no file of samples is written.
+    pub samples: Vec<Sample>,
 }
 
 /// One question, one answer filter.
@@ -58,7 +74,7 @@ pub struct Sample {
     pub target: String,
     /// The prompt.
     pub prompt: String,
-    /// Generation settings, or the option that was scored; the second argument of the request.
+    /// Second argument of the request: generation settings, or the option that was scored.
     pub arguments: Value,
     /// What the model wrote, one for each trace.
     pub responses: Vec<String>,
@@ -72,17 +88,188 @@ pub struct Sample {
     pub extra: Map<String, Value>,
 }
 
-/// Writes `results_<time>.json`, time as in [`crate::time::file_stamp`]. Returns its path.
-pub fn write_results(writer: &RunWriter, results: &Results) -> Result<PathBuf, Error> {
-    unimplemented!("{writer:?} {results:?}")
+/// Writes `results_<time>.json` and, for each task with samples, `samples_<task>_<time>.jsonl`. Returns their paths in this order.
+pub fn write(writer: &RunWriter, results: &Results) -> Result<Vec<PathBuf>, Error> {
+    let stamp = file_stamp(results.date);
+    let mut paths = vec![writer.write_file(&format!("results_{stamp}.json"), &pretty(&summary(results)))?];
+    for task in results.tasks.iter().filter(|task| !task.samples.is_empty()) {
+        let name = format!("samples_{}_{stamp}.jsonl", file_part(&task.name));
+        let lines: Vec<String> = task.samples.iter().map(|sample| format!("{}\n", line(sample))).collect();
+        paths.push(writer.write_file(&name, lines.concat().as_bytes())?);
+    }
+    Ok(paths)
 }
 
-/// Writes `samples_<task>_<time>.jsonl`. Returns its path.
-pub fn write_samples(
-    writer: &RunWriter,
-    task: &str,
-    date: Timestamp,
-    samples: &[Sample],
-) -> Result<PathBuf, Error> {
-    unimplemented!("{writer:?} {task} {date} {samples:?}")
+fn summary(results: &Results) -> Value {
+    let by_task = |of: &dyn Fn(&TaskResults) -> Value| -> Map<String, Value> {
+        results.tasks.iter().map(|task| (task.name.clone(), of(task))).collect()
+    };
+    let hashed = results.tasks.iter().filter(|task| !task.samples.is_empty());
+    let task_hashes: Map<String, Value> = hashed.map(|t| (t.name.clone(), task_hash(t).into())).collect();
+    json!({
+        "results": by_task(&task_values),
+        "group_subtasks": by_task(&|_| json!([])),
+        "configs": by_task(&|task| Value::Object(task.config.clone())),
+        "versions": by_task(&|task| task.version.into()),
+        "n-shot": by_task(&|task| task.num_fewshot.into()),
+        "higher_is_better": by_task(&|task| json!(task.higher_is_better)),
+        "n-samples": by_task(&|task| json!({"original": task.n_original, "effective": task.n_effective})),
+        "config": results.config,
+        "git_hash": null,
+        "date": seconds(results.date),
+        "task_hashes": task_hashes,
+        "model_source": results.model_source,
+        "model_name": results.model_name,
+        "model_name_sanitized": file_part(&results.model_name),
+        "total_evaluation_time_seconds": results.elapsed_secs.to_string(),
+    })
+}
+
+fn task_values(task: &TaskResults) -> Value {
+    let mut values = Map::from_iter([("alias".to_owned(), Value::from(task.name.as_str()))]);
+    values.extend(task.metrics.clone());
+    Value::Object(values)
+}
+
+fn line(sample: &Sample) -> Value {
+    let hashes = sample_hashes(sample);
+    let mut line = json!({
+        "doc_id": sample.doc_id,
+        "doc": sample.doc,
+        "target": sample.target,
+        "arguments": {"gen_args_0": {"arg_0": sample.prompt, "arg_1": sample.arguments}},
+        "resps": [sample.responses],
+        "filtered_resps": sample.filtered_responses,
+        "filter": sample.filter,
+        "metrics": sample.metrics.keys().collect::<Vec<_>>(),
+        "doc_hash": hashes[0],
+        "prompt_hash": hashes[1],
+        "target_hash": hashes[2],
+    });
+    if let Value::Object(line) = &mut line {
+        for (key, value) in sample.metrics.iter().chain(&sample.extra) {
+            line.entry(key).or_insert_with(|| value.clone());
+        }
+    }
+    line
+}
+
+fn sample_hashes(sample: &Sample) -> [String; 3] {
+    [sha256(&pretty(&sample.doc)), sha256(sample.prompt.as_bytes()), sha256(sample.target.as_bytes())]
+}
+
+fn task_hash(task: &TaskResults) -> String {
+    let hashes: Vec<String> = task.samples.iter().map(|sample| sample_hashes(sample).concat()).collect();
+    sha256(hashes.concat().as_bytes())
+}
+
+/// JSON with two spaces of indentation and no escapes for letters beyond ASCII: the text that lm-eval hashes.
+fn pretty(value: &Value) -> Vec<u8> {
+    format!("{value:#}").into_bytes()
+}
+
+/// A name as part of a file name: each run of characters that some system forbids becomes two underscores.
+fn file_part(name: &str) -> String {
+    let mut part = String::with_capacity(name.len());
+    let mut forbidden_before = false;
+    for c in name.chars() {
+        let forbidden = "\"<>:/|\\?*[]".contains(c);
+        match (forbidden, forbidden_before) {
+            (true, false) => part.push_str("__"),
+            (true, true) => {}
+            (false, _) => part.push(c),
+        }
+        forbidden_before = forbidden;
+    }
+    part
+}
+
+fn seconds(time: Timestamp) -> f64 {
+    time.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+
+    fn sample() -> Sample {
+        Sample {
+            doc_id: 3,
+            doc: json!({"question": "1 + 2 = ? ✓"}),
+            target: "3".to_owned(),
+            prompt: "1 + 2 = ?".to_owned(),
+            arguments: json!({"until": ["\n\n"], "temperature": 0.0}),
+            responses: vec!["it is 3".to_owned()],
+            filtered_responses: vec!["3".to_owned()],
+            filter: "flexible-extract".to_owned(),
+            metrics: Map::from_iter([("exact_match".to_owned(), json!(1.0))]),
+            extra: Map::from_iter([
+                ("entropy_drop".to_owned(), json!(0.5)),
+                ("doc".to_owned(), json!("mine")),
+            ]),
+        }
+    }
+
+    fn results() -> Results {
+        let metrics = [("exact_match,flexible-extract", 1.0), ("exact_match_stderr,flexible-extract", 0.0)];
+        Results {
+            model_source: "entrace".to_owned(),
+            model_name: "org/tiny".to_owned(),
+            config: Map::from_iter([("batch_size".to_owned(), json!(8))]),
+            date: Timestamp::new(1_775_554_200, 500_000_000).unwrap(),
+            elapsed_secs: 1.5,
+            tasks: vec![TaskResults {
+                name: "my/sums".to_owned(),
+                version: 1,
+                metrics: metrics.map(|(key, value)| (key.to_owned(), json!(value))).into_iter().collect(),
+                higher_is_better: BTreeMap::from([("exact_match".to_owned(), true)]),
+                config: Map::new(),
+                num_fewshot: 0,
+                n_original: 10,
+                n_effective: 1,
+                samples: vec![sample()],
+            }],
+        }
+    }
+
+    #[test]
+    fn files_have_the_names_and_the_shape_of_lm_eval() {
+        let dir = tempfile::tempdir().unwrap();
+        let (writer, _) = RunWriter::open(dir.path(), &example::manifest()).unwrap();
+        let paths = write(&writer, &results()).unwrap();
+        let names: Vec<_> = paths.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
+        let stamp = "2026-04-07T09-30-00.500000";
+        assert_eq!(names, [format!("results_{stamp}.json"), format!("samples_my__sums_{stamp}.jsonl")]);
+
+        let summary: Value = serde_json::from_slice(&std::fs::read(&paths[0]).unwrap()).unwrap();
+        let task = &summary["results"]["my/sums"];
+        assert_eq!((&task["alias"], &task["exact_match,flexible-extract"]), (&json!("my/sums"), &json!(1.0)));
+        assert_eq!(summary["n-samples"]["my/sums"], json!({"original": 10, "effective": 1}));
+        assert_eq!(summary["model_name_sanitized"], "org__tiny");
+        assert_eq!(summary["date"], 1_775_554_200.5);
+        assert_eq!(summary["task_hashes"]["my/sums"].as_str().unwrap().len(), 64);
+
+        let lines = std::fs::read_to_string(&paths[1]).unwrap();
+        let line: Value = serde_json::from_str(lines.trim_end()).unwrap();
+        assert_eq!(line["arguments"]["gen_args_0"]["arg_0"], "1 + 2 = ?");
+        assert_eq!(line["resps"], json!([["it is 3"]]));
+        assert_eq!((&line["metrics"], &line["exact_match"]), (&json!(["exact_match"]), &json!(1.0)));
+        assert_eq!(line["prompt_hash"], json!(sha256(b"1 + 2 = ?")));
+    }
+
+    #[test]
+    fn extra_keys_never_replace_those_of_lm_eval() {
+        let line = line(&sample());
+        assert_eq!(line["doc"], json!({"question": "1 + 2 = ? ✓"}));
+        assert_eq!(line["entropy_drop"], json!(0.5));
+    }
+
+    #[test]
+    fn a_document_is_hashed_as_indented_json() {
+        assert_eq!(
+            pretty(&json!({"q": "✓", "n": [1]})),
+            "{\n  \"q\": \"✓\",\n  \"n\": [\n    1\n  ]\n}".as_bytes()
+        );
+    }
 }

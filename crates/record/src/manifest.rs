@@ -1,12 +1,36 @@
 //! What a run was: everything needed to read its numbers and to repeat it.
 //!
 //! `settings` are what results depend on; a run is resumed only with equal settings. The rest describes the occasion.
+//!
+//! # The run folder
+//!
+//! | name | what |
+//! |---|---|
+//! | `manifest.json` | this module; the first file written, and the last one changed |
+//! | `traces.parquet`, `prefixes.parquet`, `answers.parquet`, `tokens.parquet` | the rows (`rows`), once the run is finished |
+//! | `parts/00000/`, ... | the same tables for a part of the questions, until then |
+//! | `report.html`, `metrics.json`, `figures/`, `results_*.json`, `samples_*.jsonl` | made from the rows; can be made again |
+//! | `.lock`, `.*.entrace-tmp` | of a writer at work, or left by one that was killed |
+//!
+//! # Versions of the format
+//!
+//! `format_version` is `major.minor`, in the manifest and in every table. A minor version adds files, columns or fields, which older
+//! readers skip; all else needs a new major version. A reader accepts its own major version and refuses others. A writer goes on with or
+//! replaces only what its own version or an earlier minor one wrote: it never touches what is newer. Tables of 1.0 are kept with the
+//! tests and are read by every later version of major 1.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Difference, Error};
+use crate::file;
 
 /// Version of the run folder's format that this crate writes.
 ///
-/// A reader accepts its own major version and refuses others; a minor version adds files, columns or fields that older readers skip.
 /// History: 1.0, the first.
 pub const FORMAT_VERSION: &str = "1.0";
 
@@ -140,4 +164,157 @@ pub enum TraceSource {
         /// Its SHA-256.
         hash: String,
     },
+}
+
+/// Name of the manifest's file.
+pub(crate) const MANIFEST_FILE: &str = "manifest.json";
+
+impl Manifest {
+    /// Reads the manifest of a run folder; `None` where there is none.
+    pub(crate) fn load(dir: &Path) -> Result<Option<Self>, Error> {
+        let path = dir.join(MANIFEST_FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound) => return Ok(None),
+            Err(e) => return Err(Error::io("read", &path)(e)),
+        };
+        Self::parse(&bytes, path).map(Some)
+    }
+
+    fn parse(bytes: &[u8], path: PathBuf) -> Result<Self, Error> {
+        let bad = |problem: String| Error::BadManifest { path: path.clone(), problem };
+        let json: Value = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+        // The version comes first: the fields of another version need not be those below.
+        let stated = json.get("format_version").and_then(Value::as_str);
+        let stated = stated.ok_or_else(|| bad("it states no format_version".to_owned()))?;
+        let version = Version::parse(stated).ok_or_else(|| bad(format!("format_version is {stated:?}")))?;
+        if !version.can_be_read() {
+            return Err(Error::UnknownFormat { path, found: stated.to_owned(), known: FORMAT_VERSION });
+        }
+        serde_json::from_value(json).map_err(|e| bad(e.to_string()))
+    }
+
+    /// Whether an entrace newer than this one wrote it.
+    pub(crate) fn is_newer(&self) -> bool {
+        Version::parse(&self.format_version).is_none_or(Version::is_newer)
+    }
+
+    /// Writes the manifest into a run folder.
+    pub(crate) fn save(&self, dir: &Path) -> Result<(), Error> {
+        let path = dir.join(MANIFEST_FILE);
+        let json = serde_json::to_string_pretty(self)
+            .map_err(|e| Error::BadManifest { path: path.clone(), problem: e.to_string() })?;
+        file::write(&path, format!("{json}\n").as_bytes())
+    }
+}
+
+impl Settings {
+    /// The fields in which other settings differ from these.
+    pub fn differences(&self, requested: &Self) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        // Settings hold strings, numbers and lists only, so they are always JSON.
+        let json = |settings: &Self| serde_json::to_value(settings).unwrap_or_default();
+        compare("", Some(&json(self)), Some(&json(requested)), &mut differences);
+        differences
+    }
+}
+
+/// Walks two JSON values and lists where they differ, as deep as both have the same shape.
+fn compare(
+    field: &str,
+    recorded: Option<&Value>,
+    requested: Option<&Value>,
+    differences: &mut Vec<Difference>,
+) {
+    match (recorded, requested) {
+        (Some(Value::Object(a)), Some(Value::Object(b))) => {
+            let added = b.keys().filter(|key| !a.contains_key(*key));
+            for key in a.keys().chain(added) {
+                let field = if field.is_empty() { key.clone() } else { format!("{field}.{key}") };
+                compare(&field, a.get(key), b.get(key), differences);
+            }
+        }
+        (Some(Value::Array(a)), Some(Value::Array(b))) if a.len() == b.len() => {
+            for (index, (a, b)) in a.iter().zip(b).enumerate() {
+                compare(&format!("{field}[{index}]"), Some(a), Some(b), differences);
+            }
+        }
+        (a, b) if a == b => {}
+        (a, b) => {
+            let text = |value: Option<&Value>| value.unwrap_or(&Value::Null).to_string();
+            differences.push(Difference { field: field.to_owned(), recorded: text(a), requested: text(b) });
+        }
+    }
+}
+
+/// A version of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Version {
+    major: u32,
+    minor: u32,
+}
+
+impl Version {
+    /// The version that this crate writes; a test holds it against [`FORMAT_VERSION`].
+    const KNOWN: Self = Self { major: 1, minor: 0 };
+
+    /// Parses `major.minor`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.split_once('.')?;
+        Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
+    }
+
+    /// Whether this crate reads it.
+    pub(crate) fn can_be_read(self) -> bool {
+        self.major == Self::KNOWN.major
+    }
+
+    /// Whether it is newer than what this crate writes.
+    pub(crate) fn is_newer(self) -> bool {
+        (self.major, self.minor) > (Self::KNOWN.major, Self::KNOWN.minor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+
+    #[test]
+    fn the_known_version_is_the_one_written() {
+        assert_eq!(Version::parse(FORMAT_VERSION), Some(Version::KNOWN));
+    }
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        let version = |text| Version::parse(text).unwrap();
+        assert!(version("1.10").is_newer() && version("1.10").can_be_read());
+        assert!(version("2.0").is_newer() && !version("2.0").can_be_read());
+        assert!(!version("0.9").is_newer() && !version("0.9").can_be_read());
+        assert_eq!([Version::parse("1"), Version::parse("1.x"), Version::parse("")], [None; 3]);
+    }
+
+    #[test]
+    fn a_manifest_survives_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = example::manifest();
+        manifest.save(dir.path()).unwrap();
+        assert_eq!(Manifest::load(dir.path()).unwrap(), Some(manifest));
+    }
+
+    #[test]
+    fn each_differing_field_is_named_with_both_values() {
+        let recorded = example::manifest().settings;
+        let mut requested = recorded.clone();
+        requested.model.revision = Some("abc".to_owned());
+        requested.tasks[0].n_questions += 1;
+        requested.traces = TraceSource::Imported { path: "t.jsonl".to_owned(), hash: "00".to_owned() };
+        requested.seed = 7;
+        let differences = recorded.differences(&requested);
+        let fields: Vec<&str> = differences.iter().map(|d| d.field.as_str()).collect();
+        assert_eq!(fields[..3], ["model.revision", "tasks[0].n_questions", "traces.kind"]);
+        assert!(fields.contains(&"traces.path") && fields.contains(&"seed"), "{fields:?}");
+        assert_eq!((&*differences[0].recorded, &*differences[0].requested), ("null", "\"abc\""));
+        assert!(recorded.differences(&recorded).is_empty());
+    }
 }

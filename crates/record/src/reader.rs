@@ -1,22 +1,50 @@
 //! Reading a run folder, finished or not.
+//!
+//! Of a finished run the rows are those of the four tables, in the order of the questions. Of an unfinished one they are those of the
+//! parts that are there, in the order of their numbers; what a writer adds after `open` is not seen.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::manifest::Manifest;
+use crate::parts;
 use crate::rows::{AnswerRow, PrefixRow, TokenRow, TraceRow};
+use crate::table::{Row, TableFile, TableReader, file_name};
 
 /// A run folder, checked.
 #[derive(Debug)]
 pub struct RunReader {
     dir: PathBuf,
     manifest: Manifest,
+    /// The folders that hold tables: the run folder itself, or its parts.
+    folders: Vec<PathBuf>,
 }
 
 impl RunReader {
-    /// Opens a run folder and checks its manifest and version.
+    /// Opens a run folder and checks its manifest, its version and, of a finished run, that the tables are there with all their columns.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        unimplemented!("{dir:?}")
+        let manifest = Manifest::load(dir)?.ok_or_else(|| Error::NoManifest { dir: dir.to_owned() })?;
+        let folders = if manifest.finished_at.is_some() {
+            vec![dir.to_owned()]
+        } else {
+            parts::list(dir)?.into_iter().map(|index| parts::folder(dir, index)).collect()
+        };
+        let reader = Self { dir: dir.to_owned(), manifest, folders };
+        if reader.is_complete() {
+            reader.check::<TraceRow>()?;
+            reader.check::<PrefixRow>()?;
+            reader.check::<AnswerRow>()?;
+            reader.check::<TokenRow>()?;
+        }
+        Ok(reader)
+    }
+
+    fn check<R: Row>(&self) -> Result<(), Error> {
+        TableFile::<R>::open(&self.dir.join(file_name(R::TABLE))).map(|_| ())
+    }
+
+    fn rows<R: Row>(&self) -> TableReader<R> {
+        TableReader::new(self.folders.iter().map(|folder| folder.join(file_name(R::TABLE))).collect())
     }
 
     /// The folder.
@@ -54,23 +82,23 @@ impl RunReader {
         self.stream_tokens().collect()
     }
 
-    /// The rows of `traces`, one row group in memory at a time.
-    pub fn stream_traces(&self) -> impl Iterator<Item = Result<TraceRow, Error>> {
-        std::iter::empty()
+    /// The rows of `traces`, one row group in memory at a time. An error ends the iteration.
+    pub fn stream_traces(&self) -> impl Iterator<Item = Result<TraceRow, Error>> + use<> {
+        self.rows()
     }
 
-    /// The rows of `prefixes`, one row group in memory at a time.
-    pub fn stream_prefixes(&self) -> impl Iterator<Item = Result<PrefixRow, Error>> {
-        std::iter::empty()
+    /// The rows of `prefixes`, likewise.
+    pub fn stream_prefixes(&self) -> impl Iterator<Item = Result<PrefixRow, Error>> + use<> {
+        self.rows()
     }
 
-    /// The rows of `answers`, one row group in memory at a time.
-    pub fn stream_answers(&self) -> impl Iterator<Item = Result<AnswerRow, Error>> {
-        std::iter::empty()
+    /// The rows of `answers`, likewise.
+    pub fn stream_answers(&self) -> impl Iterator<Item = Result<AnswerRow, Error>> + use<> {
+        self.rows()
     }
 
-    /// The rows of `tokens`, one row group in memory at a time.
-    pub fn stream_tokens(&self) -> impl Iterator<Item = Result<TokenRow, Error>> {
-        std::iter::empty()
+    /// The rows of `tokens`, likewise.
+    pub fn stream_tokens(&self) -> impl Iterator<Item = Result<TokenRow, Error>> + use<> {
+        self.rows()
     }
 }

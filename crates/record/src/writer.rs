@@ -1,13 +1,32 @@
-//! Writing a run folder, part by part.
+//! Writing a run folder, part by part, so that it survives being killed at any moment.
+//!
+//! A part is the rows of some of the questions, in a fixed order: part 0 first. Parts may be written in any order. A part is written to a
+//! temporary folder, synced and renamed, so it is there as a whole or not at all. [`RunWriter::finish`] merges the parts in the order of
+//! their numbers; where a row group ends depends on the rows alone, so a run that was interrupted and resumed has the same bytes in its
+//! tables as one that was not.
+//!
+//! Order of the last steps: each table (temporary file, rename), the manifest with `finished_at`, removal of the parts. Whoever is killed
+//! before the manifest merges again; whoever is killed after it only has parts left to remove, which the next `open` does.
+//!
+//! What is not of this run is never touched: a folder with other settings, a newer format, or foreign files in the way is refused.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 
 use crate::error::Error;
-use crate::manifest::Manifest;
-use crate::rows::Rows;
+use crate::file;
+use crate::lock::Lock;
+use crate::manifest::{FORMAT_VERSION, MANIFEST_FILE, Manifest};
+use crate::parts::{self, PARTS};
+use crate::rows::{AnswerRow, PrefixRow, Rows, TokenRow, TraceRow};
+use crate::table::{Row, TABLES, TableReader, TableWriter, file_name};
+use crate::time::rfc3339;
+
+/// What the report writes beside the tables.
+const REPORT_NAMES: [&str; 3] = ["report.html", "metrics.json", "figures"];
 
 /// What was in the folder when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,17 +47,73 @@ pub enum Found {
 pub struct RunWriter {
     dir: PathBuf,
     manifest: Manifest,
+    _lock: Lock,
 }
 
 impl RunWriter {
     /// Opens a folder to begin a run or to go on with it; what is not this run is never touched.
+    ///
+    /// Of a run that is there, `manifest.settings` have to be equal; the other fields are kept as they were recorded.
     pub fn open(dir: &Path, manifest: &Manifest) -> Result<(Self, Found), Error> {
-        unimplemented!("{dir:?} {manifest:?}")
+        file::create_folder(dir)?;
+        let lock = Lock::take(dir)?;
+        match Manifest::load(dir)? {
+            Some(recorded) => Self::go_on(dir, lock, recorded, manifest),
+            None => {
+                refuse_occupied(dir)?;
+                Ok((Self::begin(dir, lock, manifest)?, Found::Nothing))
+            }
+        }
     }
 
-    /// Begins a run in a folder whose earlier run, if any, is removed first.
+    /// Begins a run in a folder whose earlier run, if any, is removed first: its tables, its parts and what was made from them.
+    ///
+    /// Refuses what [`RunWriter::open`] refuses, but for a run with other settings.
     pub fn overwrite(dir: &Path, manifest: &Manifest) -> Result<Self, Error> {
-        unimplemented!("{dir:?} {manifest:?}")
+        file::create_folder(dir)?;
+        let lock = Lock::take(dir)?;
+        match Manifest::load(dir)? {
+            Some(recorded) => {
+                refuse_newer(dir, &recorded)?;
+                remove_run(dir, recorded)?;
+            }
+            None => refuse_occupied(dir)?,
+        }
+        Self::begin(dir, lock, manifest)
+    }
+
+    fn begin(dir: &Path, lock: Lock, manifest: &Manifest) -> Result<Self, Error> {
+        file::remove_temporaries(dir)?;
+        let manifest =
+            Manifest { format_version: FORMAT_VERSION.to_owned(), finished_at: None, ..manifest.clone() };
+        manifest.save(dir)?;
+        file::create_folder(&dir.join(PARTS))?;
+        file::sync_folder(dir)?;
+        Ok(Self { dir: dir.to_owned(), manifest, _lock: lock })
+    }
+
+    fn go_on(
+        dir: &Path,
+        lock: Lock,
+        recorded: Manifest,
+        requested: &Manifest,
+    ) -> Result<(Self, Found), Error> {
+        refuse_newer(dir, &recorded)?;
+        let differences = recorded.settings.differences(&requested.settings);
+        if !differences.is_empty() {
+            return Err(Error::OtherSettings { dir: dir.to_owned(), differences });
+        }
+        file::remove_temporaries(dir)?;
+        file::remove_temporaries(&dir.join("figures"))?;
+        let found = if recorded.finished_at.is_some() {
+            file::remove(&dir.join(PARTS))?;
+            Found::Complete
+        } else {
+            file::create_folder(&dir.join(PARTS))?;
+            file::remove_temporaries(&dir.join(PARTS))?;
+            Found::Resumed { finished_parts: parts::list(dir)? }
+        };
+        Ok((Self { dir: dir.to_owned(), manifest: recorded, _lock: lock }, found))
     }
 
     /// The folder.
@@ -51,25 +126,153 @@ impl RunWriter {
         &self.manifest
     }
 
-    /// Writes a part: all of it, or nothing.
+    /// Writes a part: all of it, or nothing. Several threads may write parts at once.
     pub fn write_part(&self, index: usize, rows: &Rows) -> Result<(), Error> {
-        unimplemented!("{index} {rows:?}")
+        if self.manifest.finished_at.is_some() {
+            return Err(Error::Finished { dir: self.dir.clone() });
+        }
+        let part = parts::folder(&self.dir, index);
+        if part.exists() {
+            return Err(Error::PartExists { dir: self.dir.clone(), index });
+        }
+        let temporary = file::temporary(&part);
+        file::remove(&temporary)?;
+        let written = write_tables(&temporary, rows).and_then(|()| file::publish(&temporary, &part));
+        if written.is_err() {
+            // The first error is the one to tell; the next sitting tries to remove it again.
+            let _ = file::remove(&temporary);
+        }
+        written
     }
 
-    /// Adds seconds of work to the manifest; called where a sitting ends before the run does.
+    /// Adds seconds of work to the manifest; for a sitting that ends before the run does.
     pub fn add_elapsed(&mut self, elapsed_secs: f64) -> Result<(), Error> {
-        unimplemented!("{elapsed_secs}")
+        let elapsed_secs = self.manifest.elapsed_secs + elapsed_secs;
+        self.update(Manifest { elapsed_secs, ..self.manifest.clone() })
     }
 
     /// Merges the parts `0..n_parts` into the four tables, marks the run finished and removes the parts.
     ///
-    /// `elapsed_secs` are the seconds of this sitting, less those already given to `add_elapsed`.
+    /// `elapsed_secs` are the seconds of this sitting, less those already given to `add_elapsed`. Of a finished run nothing is changed.
     pub fn finish(&mut self, n_parts: usize, finished_at: Timestamp, elapsed_secs: f64) -> Result<(), Error> {
-        unimplemented!("{n_parts} {finished_at} {elapsed_secs}")
+        if self.manifest.finished_at.is_some() {
+            return Ok(());
+        }
+        parts::check_all(&self.dir, n_parts)?;
+        self.merge::<TraceRow>(n_parts)?;
+        self.merge::<PrefixRow>(n_parts)?;
+        self.merge::<AnswerRow>(n_parts)?;
+        self.merge::<TokenRow>(n_parts)?;
+        self.update(Manifest {
+            finished_at: Some(rfc3339(finished_at)),
+            elapsed_secs: self.manifest.elapsed_secs + elapsed_secs,
+            ..self.manifest.clone()
+        })?;
+        file::remove(&self.dir.join(PARTS))
+    }
+
+    fn merge<R: Row>(&self, n_parts: usize) -> Result<(), Error> {
+        let name = file_name(R::TABLE);
+        let path = self.dir.join(&name);
+        let temporary = file::temporary(&path);
+        let parts = (0..n_parts).map(|index| parts::folder(&self.dir, index).join(&name));
+        let rows = TableReader::<R>::new(parts.collect());
+        let written = copy_rows(rows, &temporary).and_then(|()| file::publish(&temporary, &path));
+        if written.is_err() {
+            // The first error is the one to tell; a full disk is glad of the space.
+            let _ = file::remove(&temporary);
+        }
+        written
+    }
+
+    fn update(&mut self, manifest: Manifest) -> Result<(), Error> {
+        manifest.save(&self.dir)?;
+        self.manifest = manifest;
+        Ok(())
     }
 
     /// Writes a file beside the tables, as `report.html` or `figures/entropy.svg`: the whole file, or nothing. Returns its path.
     pub fn write_file(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, Error> {
-        unimplemented!("{name} {bytes:?}")
+        check_name(name)?;
+        let path = self.dir.join(name);
+        path.parent().map_or(Ok(()), file::create_folder)?;
+        file::write(&path, bytes)?;
+        Ok(path)
     }
 }
+
+fn write_tables(folder: &Path, rows: &Rows) -> Result<(), Error> {
+    fs::create_dir(folder).map_err(Error::io("create", folder))?;
+    write_table(folder, &rows.traces)?;
+    write_table(folder, &rows.prefixes)?;
+    write_table(folder, &rows.answers)?;
+    write_table(folder, &rows.tokens)?;
+    file::sync_folder(folder)
+}
+
+fn copy_rows<R: Row>(rows: TableReader<R>, path: &Path) -> Result<(), Error> {
+    let mut table = TableWriter::<R, R>::create(path)?;
+    for row in rows {
+        table.push(row?)?;
+    }
+    table.finish()
+}
+
+fn write_table<R: Row>(folder: &Path, rows: &[R]) -> Result<(), Error> {
+    let mut table = TableWriter::<R, &R>::create(&folder.join(file_name(R::TABLE)))?;
+    for row in rows {
+        table.push(row)?;
+    }
+    table.finish()
+}
+
+fn refuse_occupied(dir: &Path) -> Result<(), Error> {
+    let in_the_way = |name: &String| REPORT_NAMES.contains(&&**name) || is_own(name);
+    let names: Vec<String> = file::names(dir)?.into_iter().filter(in_the_way).collect();
+    if names.is_empty() { Ok(()) } else { Err(Error::Occupied { dir: dir.to_owned(), names }) }
+}
+
+fn refuse_newer(dir: &Path, recorded: &Manifest) -> Result<(), Error> {
+    if recorded.is_newer() {
+        return Err(Error::UnknownFormat {
+            path: dir.join(MANIFEST_FILE),
+            found: recorded.format_version.clone(),
+            known: FORMAT_VERSION,
+        });
+    }
+    Ok(())
+}
+
+/// Removes all of a run but its manifest, which says from the first step on that the run is not finished.
+fn remove_run(dir: &Path, recorded: Manifest) -> Result<(), Error> {
+    Manifest { finished_at: None, ..recorded }.save(dir)?;
+    for name in file::names(dir)? {
+        let results = name.starts_with("results_") && name.ends_with(".json");
+        let samples = name.starts_with("samples_") && name.ends_with(".jsonl");
+        let own = is_own(&name) && name != MANIFEST_FILE;
+        if own || results || samples || REPORT_NAMES.contains(&&*name) {
+            file::remove(&dir.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name in the folder is the manifest, the parts or a table.
+fn is_own(name: &str) -> bool {
+    name == MANIFEST_FILE || name == PARTS || TABLES.iter().any(|table| file_name(table) == name)
+}
+
+/// A file beside the tables stays in the folder, is not hidden, and is none of the run's own.
+fn check_name(name: &str) -> Result<(), Error> {
+    let plain = |c: Component<'_>| matches!(c, Component::Normal(n) if !n.to_string_lossy().starts_with('.'));
+    let mut components = Path::new(name).components();
+    let first = Path::new(name).components().next().map(|c| c.as_os_str().to_string_lossy().into_owned());
+    let own = first.is_none_or(|first| is_own(&first));
+    if own || name.ends_with(['/', '\\']) || !components.all(plain) {
+        return Err(Error::BadName { name: name.to_owned() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
