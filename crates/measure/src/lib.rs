@@ -13,6 +13,8 @@ pub mod curve;
 pub mod distribution;
 pub mod entropy;
 pub mod error;
+pub mod fano;
+pub mod information;
 pub mod prefix;
 pub mod question;
 mod sentence;
