@@ -1,0 +1,193 @@
+//! The option that a completion states as its answer.
+//!
+//! 1. The last marker (`markers`) from which an option can be read. What follows it is tried as a label, as an option's text, and
+//!    again without a few filling words (`option`, `clearly`, `the`); last, the sentence may mention exactly one option.
+//! 2. Otherwise the whole completion, if it is nothing but an option.
+//! 3. Otherwise the only option that the last line mentions, or the only one that the completion mentions: `(B)`, `option B`, `**B**`,
+//!    a line that begins with `B.`, or an option's text; one that is ruled out on the spot (`(A) is wrong`) does not count. A completion that weighs several options and concludes nothing has no answer;
+//!    taking the last one mentioned, as other harnesses do, would often take a rejected one.
+
+use std::sync::LazyLock;
+
+use entrace_measure::Choices;
+use regex::{Match, Regex};
+
+use super::grammar::read_label;
+use super::{label_in_any_case, only, with_text};
+use crate::lead;
+use crate::markers::{self, MarkerKind};
+
+static FILLING: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?ix)^[\s*_:]*(?:(?:option|choice|letter|answer|number|most|likely|probably|clearly|therefore|definitely|indeed
+        |correct|that|the|is)\b[\s*_:]*)+",
+    )
+});
+/// Words after `A` that show it to be a label; other small words follow an article.
+static CONNECTIVE: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"^\s+(?:and|as|because|but|by|due|following|for|from|given|if|in|is|not|or|since|so|that|thus|was|when|which|while|with|would)\b",
+    )
+});
+/// A second option beside the first: then neither is the answer.
+static SECOND: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"^[)\]*]*\s*(?:,|/|&|\bor\b|\band\b)\s*[(\[*]*(\w+)\b"));
+static MENTION: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?m)\(([^()\s]{1,12})\)|\*\*([^*\s]{1,12}?)[.:)]?\*\*|\b(?i:option|choice|answer|letter)\s+([^\s()*.,:;]{1,12})|^[ \t]*([^\s()*.,:;]{1,12})[.):](?:\s|$)",
+    )
+});
+
+/// What shows, right after or before a mention, that the option is ruled out.
+static REJECTED_AFTER: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?i)^[)\]*.:]*\s*(?:(?:is|was|are|seems|would\s+be|can\s+be)\s+)?(?:also\s+)?(?:wrong|incorrect|not|false|cannot|isn['’]t|can['’]t|doesn['’]t|ruled\s+out|eliminated)\b",
+    )
+});
+static REJECTED_BEFORE: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r"(?i)\b(?:not|rules?\s+out|eliminates?|excludes?)\s+(?:(?:option|choice)\s+)?[(\[*]*$")
+});
+
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is a constant")
+}
+
+/// Position of the stated option.
+pub(super) fn extract(completion: &str, choices: &Choices) -> Option<usize> {
+    let stated = markers::last_first(completion).into_iter().find_map(|marker| match marker.kind {
+        MarkerKind::Boxed => stated(marker.text, choices),
+        MarkerKind::Hashes | MarkerKind::Cue => stated(markers::line(marker.text), choices),
+    });
+    stated.or_else(|| undisputed_whole(completion, choices)).or_else(|| {
+        let last_line = completion.lines().rev().find(|line| !line.trim().is_empty())?;
+        mentioned(last_line, choices).or_else(|| mentioned(completion, choices))
+    })
+}
+
+fn stated(line: &str, choices: &Choices) -> Option<usize> {
+    let filling = FILLING.find(line).map_or(0, |hit| hit.end());
+    let starts = if filling == 0 { vec![line] } else { vec![line, &line[filling..]] };
+    let at_start = starts.iter().find_map(|text| label_at(text, choices).or_else(|| text_at(text, choices)));
+    at_start.or_else(|| mentioned(markers::sentence(line), choices))
+}
+
+/// A completion of one line that is an option: a label, alone or with its own text or a reason after it, or an option's text.
+fn undisputed_whole(completion: &str, choices: &Choices) -> Option<usize> {
+    let text = completion.trim();
+    if text.contains('\n') {
+        return None;
+    }
+    let labelled = label_at(text, choices).filter(|&option| {
+        let rest = read_label(choices.labels(), text).map_or("", |label| &text[label.end..]);
+        let reason = ["because", "since"].iter().any(|word| rest.trim_start().starts_with(word));
+        reason || !rest.contains(char::is_alphanumeric) || text_at(after_label(rest), choices) == Some(option)
+    });
+    labelled.or_else(|| with_text(lead::trim(text), choices))
+}
+
+/// What follows a label and its punctuation.
+fn after_label(rest: &str) -> &str {
+    rest.trim_start_matches(|c: char| !c.is_alphanumeric())
+}
+
+/// The label at the start of a statement, unless it is an article or one of two options.
+fn label_at(text: &str, choices: &Choices) -> Option<usize> {
+    let Some(label) = read_label(choices.labels(), text) else { return small_label_at(text, choices) };
+    let (name, rest) = (choices.labels()[label.index].as_str(), &text[label.end..]);
+    let mut following = rest.chars();
+    match (following.next(), following.next()) {
+        (Some('-' | '\'' | '’'), Some(c)) if c.is_alphanumeric() => return None,
+        (Some(c), next) if c.is_whitespace() => {
+            if let Some(option) = text_at(text, choices) {
+                return Some(option);
+            }
+            let article = name.eq_ignore_ascii_case("a") && next.is_some_and(char::is_lowercase);
+            if article && !CONNECTIVE.is_match(rest) {
+                return None;
+            }
+        }
+        _ => {}
+    }
+    let second = SECOND.captures(rest).and_then(|found| label_in_any_case(&found[1], choices));
+    second.is_none().then_some(label.index)
+}
+
+/// A label in the other case, closed by something other than a space: `(b)`, `b.`.
+fn small_label_at(text: &str, choices: &Choices) -> Option<usize> {
+    let bare = text.trim_start_matches(lead::is_lead);
+    let end = bare.find(|c: char| !c.is_alphanumeric()).unwrap_or(bare.len());
+    let (word, rest) = bare.split_at(end);
+    let closed = rest.chars().next().is_none_or(|c| !c.is_whitespace() && !matches!(c, '-' | '\'' | '’'));
+    let option = label_in_any_case(word, choices)?;
+    (closed || rest.trim().is_empty() || CONNECTIVE.is_match(rest) && !word.eq_ignore_ascii_case("a"))
+        .then_some(option)
+}
+
+/// The option whose text the statement begins with; the longest, case set aside unless two options differ only there.
+fn text_at(text: &str, choices: &Choices) -> Option<usize> {
+    let text = text.trim_start_matches(lead::is_lead);
+    let begins = |fold: fn(&str) -> String| {
+        let folded = fold(text);
+        longest(choices, |option| {
+            let option = fold(option);
+            folded.strip_prefix(&option).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+        })
+    };
+    begins(str::to_string).or_else(|| begins(str::to_lowercase))
+}
+
+/// The option with the longest text among those that `holds` is true of; `None` if two are equally long.
+fn longest(choices: &Choices, holds: impl Fn(&str) -> bool) -> Option<usize> {
+    let found: Vec<(usize, &str)> = choices
+        .texts()
+        .iter()
+        .map(|text| lead::trim(text))
+        .enumerate()
+        .filter(|(_, text)| !text.is_empty() && holds(text))
+        .collect();
+    let length = found.iter().map(|(_, text)| text.len()).max()?;
+    only(found.iter().filter(|(_, text)| text.len() == length)).map(|(i, _)| *i)
+}
+
+/// The only option that the text mentions without rejecting it, by label or else by its text.
+fn mentioned(text: &str, choices: &Choices) -> Option<usize> {
+    let names = MENTION.captures_iter(text).filter_map(|found| found.iter().skip(1).flatten().next());
+    let accepted = |name: &Match<'_>| {
+        !REJECTED_AFTER.is_match(&text[name.end()..]) && !REJECTED_BEFORE.is_match(&text[..name.start()])
+    };
+    let labels: Vec<(usize, bool)> =
+        names.filter_map(|name| Some((label_named(name.as_str(), choices)?, accepted(&name)))).collect();
+    if labels.is_empty() {
+        return only(texts_within(text, choices).into_iter());
+    }
+    let mut options: Vec<usize> =
+        labels.into_iter().filter_map(|(option, accepted)| accepted.then_some(option)).collect();
+    options.sort_unstable();
+    options.dedup();
+    only(options.into_iter())
+}
+
+fn label_named(name: &str, choices: &Choices) -> Option<usize> {
+    choices.labels().iter().position(|label| label == name)
+}
+
+/// The options whose text occurs between word boundaries; one that occurs only within a longer one does not count.
+fn texts_within(text: &str, choices: &Choices) -> Vec<usize> {
+    let mut rest = text.to_lowercase();
+    let mut options: Vec<(usize, String)> =
+        choices.texts().iter().map(|text| lead::trim(text).to_lowercase()).enumerate().collect();
+    options.sort_by_key(|(_, text)| std::cmp::Reverse(text.len()));
+    let mut found = Vec::new();
+    for (i, option) in options {
+        let hits: Vec<usize> = rest.match_indices(option.as_str()).map(|(at, _)| at).collect();
+        let whole_words = |&at: &usize| {
+            !rest[..at].ends_with(char::is_alphanumeric)
+                && !rest[at + option.len()..].starts_with(char::is_alphanumeric)
+        };
+        if !option.is_empty() && hits.iter().any(whole_words) {
+            found.push(i);
+            rest = rest.replace(option.as_str(), "\u{0}");
+        }
+    }
+    found
+}

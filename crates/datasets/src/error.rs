@@ -1,0 +1,97 @@
+//! What can go wrong between a file and a question.
+
+use std::path::PathBuf;
+
+use crate::loaded::BadLine;
+
+/// Failures of reading benchmarks and traces. Each message follows `failed to`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The whole file is not what its name says.
+    #[error("read {} as a JSON array", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The whole file is not what its name says.
+    #[error("read {} as Parquet", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: parquet::errors::ParquetError,
+    },
+    /// None of the names that a task's file may have is there.
+    #[error(
+        "find the {split} split of {task}: looked in {} for {}; give the folder that holds one of them",
+        folder.display(), names.join(", ")
+    )]
+    Missing {
+        /// The task.
+        task: &'static str,
+        /// The split.
+        split: &'static str,
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// The names that were looked for, relative to the folder.
+        names: Vec<String>,
+    },
+    /// The benchmark was never published with this split.
+    #[error("find the {split} split of {task}, which has {}", available.join(", "))]
+    NoSplit {
+        /// The task.
+        task: &'static str,
+        /// The split that was asked for.
+        split: &'static str,
+        /// The splits there are.
+        available: Vec<&'static str>,
+    },
+    /// No task of this name.
+    #[error("find the task {name:?}; known tasks: {}", known.join(", "))]
+    UnknownTask {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: Vec<&'static str>,
+    },
+    /// No answer format of this name.
+    #[error("find the answer format {0:?}; known formats: number, choice, text")]
+    UnknownFormat(String),
+    /// A line that cannot be used, where that was asked to be fatal.
+    #[error("use {0}; without strict reading it would be skipped and counted")]
+    BadLine(BadLine),
+    /// Every line was bad.
+    #[error("find a usable line in {}{}", path.display(), first_bad(.first))]
+    NoUsableLine {
+        /// The file.
+        path: PathBuf,
+        /// The first line and what is wrong with it; absent for an empty file.
+        first: Option<BadLine>,
+    },
+    /// A column mapping that cannot be read.
+    #[error("read the column mapping {text:?}: {reason}; write it as question=COLUMN,target=COLUMN")]
+    ColumnMap {
+        /// The mapping.
+        text: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A prompt template that cannot be used.
+    #[error("use the prompt template: {0}")]
+    Template(#[from] crate::prompt::NotATemplate),
+}
+
+fn first_bad(first: &Option<BadLine>) -> String {
+    first.as_ref().map_or_else(String::new, |line| format!("; the first one, {line}"))
+}

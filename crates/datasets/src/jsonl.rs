@@ -1,0 +1,139 @@
+//! Questions from a user's own file: JSON Lines, a JSON array or Parquet, with any column names.
+//!
+//! A row needs a question; target, choices and id are optional unless they are mapped. Without an id a question is named by its
+//! line, `line-17`. Where a target is a worked solution that ends in `#### 18`, only what follows the marks is the target.
+//!
+//! The answer format is given or inferred from all rows: choices on every row make it `choice`, targets that are all numbers `number`,
+//! anything else `text`.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use entrace_measure::{Answer, AnswerFormat, Choices, Question};
+
+use crate::columns::{Column, ColumnMap};
+use crate::error::Error;
+use crate::format::FormatKind;
+use crate::loaded::{BadLine, BadLines, Loaded};
+use crate::rows::{self, Line, Row};
+
+/// Questions of a user's file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Custom {
+    /// The questions.
+    pub loaded: Loaded,
+    /// The answer format, given or inferred.
+    pub answer_format: FormatKind,
+}
+
+/// How a user's file is to be read.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Column names.
+    pub columns: ColumnMap,
+    /// The answer format; inferred if absent.
+    pub answer_format: Option<FormatKind>,
+    /// What becomes of bad lines.
+    pub bad_lines: BadLines,
+}
+
+/// Reads the questions of the file; `task` is the name they are recorded under.
+pub fn load(path: &Path, task: &str, options: &Options) -> Result<Custom, Error> {
+    let read = rows::load(&[path.to_path_buf()])?;
+    let (stated, mut bad_lines) = stated_rows(&read.lines, options.bad_lines, |line, row| {
+        Stated::read(row, &options.columns, line.number)
+    })?;
+    let kind = options.answer_format.unwrap_or_else(|| infer(stated.iter().map(|(_, stated)| stated)));
+    let format = kind.format();
+    let mut questions: Vec<Question> = Vec::new();
+    let mut seen = HashSet::new();
+    for (line, stated) in stated {
+        match stated.question(task, format.as_ref(), kind) {
+            Ok(question) if !seen.insert(question.id.clone()) => {
+                let reason = format!("the id {:?} appeared before", question.id);
+                options.bad_lines.take(&mut bad_lines, line.bad(reason))?;
+            }
+            Ok(question) => questions.push(question),
+            Err(reason) => options.bad_lines.take(&mut bad_lines, line.bad(reason))?,
+        }
+    }
+    bad_lines.sort_by_key(|line| line.line_number);
+    let loaded = Loaded { questions, bad_lines, source: read.source, hash: read.hash }.checked(path)?;
+    Ok(Custom { loaded, answer_format: kind })
+}
+
+/// What lines were read as, beside them.
+pub(crate) type ByLine<'a, T> = Vec<(&'a Line, T)>;
+
+/// What `read` makes of each line, and the lines of which it makes nothing.
+pub(crate) fn stated_rows<T>(
+    lines: &[Line],
+    bad_lines: BadLines,
+    read: impl Fn(&Line, &Row) -> Result<T, String>,
+) -> Result<(ByLine<'_, T>, Vec<BadLine>), Error> {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for line in lines {
+        match line.row.as_ref().map_err(Clone::clone).and_then(|row| read(line, row)) {
+            Ok(stated) => good.push((line, stated)),
+            Err(reason) => bad_lines.take(&mut bad, line.bad(reason))?,
+        }
+    }
+    Ok((good, bad))
+}
+
+/// The format that fits all rows.
+pub(crate) fn infer<'a>(rows: impl Iterator<Item = &'a Stated>) -> FormatKind {
+    FormatKind::infer(rows.map(|stated| (stated.choices.as_ref(), stated.target.as_deref())))
+}
+
+/// A question as its row states it, before the format of its target is known.
+#[derive(Debug, Clone)]
+pub(crate) struct Stated {
+    pub(crate) id: String,
+    pub(crate) text: String,
+    pub(crate) choices: Option<Choices>,
+    pub(crate) target: Option<String>,
+}
+
+impl Stated {
+    fn read(row: &Row, columns: &ColumnMap, line_number: usize) -> Result<Self, String> {
+        let text = columns.required(row, Column::Question)?;
+        Ok(Self { text, ..Self::without_text(row, columns, line_number)? })
+    }
+
+    /// All but the question's text, which stays empty for the caller to fill.
+    pub(crate) fn without_text(row: &Row, columns: &ColumnMap, line_number: usize) -> Result<Self, String> {
+        let id = columns.scalar(row, Column::Id)?.unwrap_or_else(|| format!("line-{line_number}"));
+        let choices = columns.get(row, Column::Choices)?.map(rows::choices).transpose()?;
+        let target = columns.scalar(row, Column::Target)?.map(|target| after_marks(&target).to_string());
+        Ok(Self { id, text: String::new(), choices, target })
+    }
+
+    pub(crate) fn question(
+        self,
+        task: &str,
+        format: &dyn AnswerFormat,
+        kind: FormatKind,
+    ) -> Result<Question, String> {
+        if kind == FormatKind::Choice && self.choices.is_none() {
+            return Err("the answer format is choice, but the question lists no choices".into());
+        }
+        let target = self.target.map(|target| match format.canonical(&target, self.choices.as_ref()) {
+            Answer::Invalid => Err(format!("the target {target:?} cannot be read as {}", kind.name())),
+            answer => Ok(answer),
+        });
+        Ok(Question {
+            task: task.to_string(),
+            id: self.id,
+            text: self.text.trim().to_string(),
+            choices: self.choices,
+            target: target.transpose()?,
+            rationale: None,
+        })
+    }
+}
+
+/// The final answer of a worked solution that ends in `#### 18`; any other text as it is.
+pub(crate) fn after_marks(target: &str) -> &str {
+    target.rsplit_once("####").map_or(target, |(_, last)| last).trim()
+}
