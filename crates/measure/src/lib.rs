@@ -3,7 +3,9 @@
 //! The pure part of entrace: what is measured, without saying how a model is run or where results are kept. Modules in reading
 //! order follow one question through the flow:
 //!
-//! `question` -> `trace` -> `prefix` -> `answer` -> `distribution` -> `entropy` -> `curve` -> `signature`
+//! `question` -> `trace` -> `prefix` -> `answer` -> `distribution` -> `entropy` -> `curve` -> `signature` -> `profile` -> `signal`
+//!
+//! Beside it stand `fano` and `information`, the inequalities that bind these quantities.
 //!
 //! No input or output, no clock, no random generator, no tensors: the same input gives the same bits. All logarithms are natural;
 //! entropies are in nats.
@@ -16,8 +18,10 @@ pub mod error;
 pub mod fano;
 pub mod information;
 pub mod prefix;
+pub mod profile;
 pub mod question;
 mod sentence;
+pub mod signal;
 pub mod signature;
 mod special;
 #[cfg(test)]
@@ -30,6 +34,8 @@ pub use distribution::{AnswerDistribution, AnswerMass, Estimator, NotADistributi
 pub use entropy::EntropyInterval;
 pub use error::Error;
 pub use prefix::{Prefix, Segmentation, prefixes};
+pub use profile::Profile;
 pub use question::{Choices, Question};
+pub use signal::{SIGNALS, Signal};
 pub use signature::{Point, Signature, SignatureOptions};
 pub use trace::{StopReason, TokenId, Trace};

@@ -1,0 +1,498 @@
+//! Signals: one score per trace that may tell whether its answer is correct.
+//!
+//! `SIGNALS` is the registry: each entry has a name, the level of representation at which it looks, its source, the data it needs,
+//! its range, and the function that computes it from `TraceData`. Every score is oriented so that larger means more confident; a
+//! quantity that measures uncertainty is negated. What is not recorded, or too short, is `Absent` with the reason, never a number.
+//!
+//! Input per trace, each part where it was recorded: per token `[T]` its log-probability, the entropy of the distribution it was drawn
+//! from, the margin ln p_(1) − ln p_(2), the confidence −(1/k) Σ ln p over the k most likely tokens, and the divergence KL(U‖p) from the
+//! even distribution; the token counts at which steps end; the answer curve; the profile of its leaders; single numbers for the rest.
+//!
+//! Differences from the sources:
+//! * EDIS is computed as a published replication states the paper's equation 7, with its thresholds 1.36 and 1.33 nats; the window of 5
+//!   tokens is that replication's, not confirmed against the paper.
+//! * LEASH stops a model where the entropy slope over 8 tokens and the margin level off. The score here is the last of those slopes,
+//!   negated; using it as a score is ours.
+//! * DeepConf's windows of 2048 tokens shrink to the trace where it is shorter. Its formulas are as public reimplementations state
+//!   them; the size k of the list is the recording's.
+//! * EPR (arXiv:2509.04492) is the mean over tokens of the entropy of the 15 most likely ones. With recorded full-vocabulary entropies
+//!   that is `mean_token_entropy`, so it has no entry of its own; nor has its learned variant, which needs calibration.
+//! * EAT (arXiv:2509.26522) watches the variance of the next-token entropy after the cue; the score here is that entropy at the end.
+//! * Step entropy sums (arXiv:2508.03346) are the source's per step; taking their mean over the steps is ours.
+//!
+//! Not here: signals that need layers, attention, hidden states or a judge of meaning, which are computed where those are. Semantic
+//! entropy over canonical answers is the answer entropy of `sample` or `rollout`.
+
+mod answer;
+mod token;
+
+use crate::profile::Profile;
+use crate::signature::Point;
+
+/// What is known of one trace. `None` is what was not recorded.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TraceData<'a> {
+    /// ln p of each trace token given all before it.
+    pub token_logprobs: Option<&'a [f64]>,
+    /// Entropy in nats of the distribution each token was drawn from.
+    pub token_entropies: Option<&'a [f64]>,
+    /// ln p of the most likely token less ln p of the second, at each token.
+    pub token_margins: Option<&'a [f64]>,
+    /// −(1/k) Σ ln p over the k most likely tokens, at each token.
+    pub token_confidences: Option<&'a [f64]>,
+    /// KL(U‖p) = −(1/V) Σ_v ln(V p_v) in nats, at each token.
+    pub uniform_divergences: Option<&'a [f64]>,
+    /// Token counts t_1 < … < t_K at which steps end.
+    pub step_ends: Option<&'a [usize]>,
+    /// The answer curve, the question alone first.
+    pub curve: Option<&'a [Point<'a>]>,
+    /// Leaders and path of the same curve.
+    pub profile: Option<&'a Profile>,
+    /// Entropy in nats of the next token after the last prefix and the answer cue.
+    pub cue_entropy: Option<f64>,
+    /// Share of sampled traces of the question that end in this trace's answer.
+    pub agreement: Option<f64>,
+    /// Confidence that the model put into words, in [0, 1].
+    pub verbalised: Option<f64>,
+    /// Probability of "true" when the model is asked whether its answer is.
+    pub p_true: Option<f64>,
+}
+
+/// One part of `TraceData`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// `token_logprobs`.
+    TokenLogprobs,
+    /// `token_entropies`.
+    TokenEntropies,
+    /// `token_margins`.
+    TokenMargins,
+    /// `token_confidences`.
+    TokenConfidences,
+    /// `uniform_divergences`.
+    UniformDivergences,
+    /// `step_ends`.
+    StepEnds,
+    /// `curve`.
+    Curve,
+    /// `profile`.
+    Profile,
+    /// `cue_entropy`.
+    CueEntropy,
+    /// `agreement`.
+    Agreement,
+    /// `verbalised`.
+    Verbalised,
+    /// `p_true`.
+    PTrue,
+}
+
+impl Input {
+    /// What it is, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TokenLogprobs => "token log-probabilities",
+            Self::TokenEntropies => "token entropies",
+            Self::TokenMargins => "top-2 margins",
+            Self::TokenConfidences => "top-k token confidences",
+            Self::UniformDivergences => "divergences from the even distribution",
+            Self::StepEnds => "step ends",
+            Self::Curve => "the answer curve",
+            Self::Profile => "the trajectory profile",
+            Self::CueEntropy => "the entropy after the answer cue",
+            Self::Agreement => "the agreement of sampled traces",
+            Self::Verbalised => "a verbalised confidence",
+            Self::PTrue => "the probability of \"true\"",
+        }
+    }
+}
+
+/// Why a signal has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Absent {
+    /// An input was not recorded.
+    #[error("{} not recorded", .0.name())]
+    NotRecorded(Input),
+    /// There are fewer items than the signal needs.
+    #[error("it needs at least {needs} items in {}, found {found}", .input.name())]
+    TooShort {
+        /// The input.
+        input: Input,
+        /// How many it needs.
+        needs: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// Steps end beyond the tokens or do not rise.
+    #[error("the step ends do not fit the tokens")]
+    BadSteps,
+    /// The belief never moved, so that its path has no direction.
+    #[error("the belief never moved")]
+    NeverMoved,
+}
+
+/// Where a signal looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// Single tokens of the trace.
+    Token,
+    /// Steps of the trace.
+    Step,
+    /// The answer distributions along the trace.
+    Answer,
+    /// Whole completions.
+    Sequence,
+}
+
+impl Level {
+    /// The name used in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Step => "step",
+            Self::Answer => "answer",
+            Self::Sequence => "sequence",
+        }
+    }
+}
+
+/// Whether the score is the quantity itself or its negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The quantity grows with confidence.
+    AsMeasured,
+    /// The quantity grows with uncertainty; the score is its negative.
+    Negated,
+}
+
+/// One signal.
+#[derive(Debug, Clone, Copy)]
+pub struct Signal {
+    /// The name used in flags and files.
+    pub name: &'static str,
+    /// Where it looks.
+    pub level: Level,
+    /// Where it is from.
+    pub source: &'static str,
+    /// What it needs.
+    pub needs: &'static [Input],
+    /// How the score relates to the quantity that gives the name.
+    pub direction: Direction,
+    /// Least and greatest possible score.
+    pub range: (f64, f64),
+    score: fn(&TraceData<'_>) -> Result<f64, Absent>,
+}
+
+impl Signal {
+    /// The score of a trace; larger = more confident.
+    pub fn score(&self, trace: &TraceData<'_>) -> Result<f64, Absent> {
+        (self.score)(trace)
+    }
+
+    /// The signal of this name.
+    pub fn from_name(name: &str) -> Option<&'static Self> {
+        SIGNALS.iter().find(|signal| signal.name == name)
+    }
+}
+
+const NEVER_ABOVE_0: (f64, f64) = (f64::NEG_INFINITY, 0.0);
+const NEVER_BELOW_0: (f64, f64) = (0.0, f64::INFINITY);
+const ANY: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
+const UNIT: (f64, f64) = (0.0, 1.0);
+
+type Row = (
+    &'static str,
+    Level,
+    Direction,
+    (f64, f64),
+    &'static [Input],
+    &'static str,
+    fn(&TraceData<'_>) -> Result<f64, Absent>,
+);
+
+const fn signal(row: Row) -> Signal {
+    let (name, level, direction, range, needs, source, score) = row;
+    Signal { name, level, source, needs, direction, range, score }
+}
+
+use Direction::{AsMeasured, Negated};
+use Level::{Answer, Sequence, Step, Token};
+
+const ENTROPIES: &[Input] = &[Input::TokenEntropies];
+const CONFIDENCES: &[Input] = &[Input::TokenConfidences];
+const STEPS: &[Input] = &[Input::TokenEntropies, Input::StepEnds];
+const CURVE: &[Input] = &[Input::Curve];
+const PROFILE: &[Input] = &[Input::Profile];
+const SIA: &str = "arXiv:2604.06192";
+const MONOTONE: &str = "arXiv:2603.18940";
+const TRAJECTORIES: &str = "arXiv:2609.09030";
+const DEEPCONF: &str = "DeepConf, arXiv:2508.15260";
+const COMMON: &str = "common baseline";
+
+/// All signals, by level.
+pub static SIGNALS: &[Signal] = &[
+    signal((
+        "mean_token_entropy",
+        Token,
+        Negated,
+        NEVER_ABOVE_0,
+        ENTROPIES,
+        "common baseline; EPR, arXiv:2509.04492",
+        token::mean_entropy,
+    )),
+    signal(("max_token_entropy", Token, Negated, NEVER_ABOVE_0, ENTROPIES, COMMON, token::max_entropy)),
+    signal(("token_entropy_slope", Token, Negated, ANY, ENTROPIES, COMMON, token::entropy_slope)),
+    signal(("edis", Token, Negated, NEVER_ABOVE_0, ENTROPIES, "EDIS, arXiv:2602.01288, eq. 7", token::edis)),
+    signal((
+        "windowed_entropy_slope",
+        Token,
+        Negated,
+        ANY,
+        ENTROPIES,
+        "LEASH, arXiv:2511.04654, eq. 4",
+        token::windowed_slope,
+    )),
+    signal((
+        "mean_logprob",
+        Token,
+        AsMeasured,
+        NEVER_ABOVE_0,
+        &[Input::TokenLogprobs],
+        COMMON,
+        token::mean_logprob,
+    )),
+    signal((
+        "mean_top2_margin",
+        Token,
+        AsMeasured,
+        NEVER_BELOW_0,
+        &[Input::TokenMargins],
+        COMMON,
+        token::mean_margin,
+    )),
+    signal((
+        "self_certainty",
+        Token,
+        AsMeasured,
+        NEVER_BELOW_0,
+        &[Input::UniformDivergences],
+        "arXiv:2502.18581",
+        token::self_certainty,
+    )),
+    signal((
+        "deepconf_mean",
+        Token,
+        AsMeasured,
+        NEVER_BELOW_0,
+        CONFIDENCES,
+        DEEPCONF,
+        token::mean_confidence,
+    )),
+    signal((
+        "deepconf_tail",
+        Token,
+        AsMeasured,
+        NEVER_BELOW_0,
+        CONFIDENCES,
+        DEEPCONF,
+        token::tail_confidence,
+    )),
+    signal((
+        "deepconf_lowest_group",
+        Token,
+        AsMeasured,
+        NEVER_BELOW_0,
+        CONFIDENCES,
+        DEEPCONF,
+        token::lowest_group_confidence,
+    )),
+    signal((
+        "deepconf_bottom_10",
+        Token,
+        AsMeasured,
+        NEVER_BELOW_0,
+        CONFIDENCES,
+        DEEPCONF,
+        token::bottom_group_confidence,
+    )),
+    signal((
+        "mean_step_entropy_sum",
+        Step,
+        Negated,
+        NEVER_ABOVE_0,
+        STEPS,
+        "arXiv:2508.03346",
+        token::mean_step_entropy_sum,
+    )),
+    signal((
+        "step_entropy_variance",
+        Step,
+        Negated,
+        NEVER_ABOVE_0,
+        STEPS,
+        COMMON,
+        token::step_entropy_variance,
+    )),
+    signal(("initial_answer_entropy", Answer, Negated, NEVER_ABOVE_0, CURVE, SIA, answer::initial_entropy)),
+    signal(("quarter_answer_entropy", Answer, Negated, NEVER_ABOVE_0, CURVE, SIA, answer::quarter_entropy)),
+    signal(("middle_answer_entropy", Answer, Negated, NEVER_ABOVE_0, CURVE, SIA, answer::middle_entropy)),
+    signal((
+        "three_quarter_answer_entropy",
+        Answer,
+        Negated,
+        NEVER_ABOVE_0,
+        CURVE,
+        SIA,
+        answer::three_quarter_entropy,
+    )),
+    signal(("final_answer_entropy", Answer, Negated, NEVER_ABOVE_0, CURVE, SIA, answer::final_entropy)),
+    signal(("answer_entropy_area", Answer, Negated, NEVER_ABOVE_0, CURVE, SIA, answer::area)),
+    signal(("total_drop", Answer, AsMeasured, ANY, CURVE, SIA, answer::total_drop)),
+    signal(("monotone", Answer, AsMeasured, UNIT, CURVE, MONOTONE, answer::monotone)),
+    signal(("violations", Answer, Negated, NEVER_ABOVE_0, CURVE, MONOTONE, answer::violations)),
+    signal(("locked_share", Answer, AsMeasured, UNIT, CURVE, SIA, answer::locked_share)),
+    signal((
+        "final_effective_answers",
+        Answer,
+        Negated,
+        (f64::NEG_INFINITY, -1.0),
+        PROFILE,
+        TRAJECTORIES,
+        answer::effective_answers,
+    )),
+    signal(("leader_switches", Answer, Negated, NEVER_ABOVE_0, PROFILE, TRAJECTORIES, answer::switches)),
+    signal(("path_length", Answer, Negated, NEVER_ABOVE_0, PROFILE, TRAJECTORIES, answer::path_length)),
+    signal(("directness", Answer, AsMeasured, UNIT, PROFILE, TRAJECTORIES, answer::directness)),
+    signal(("top_answer_prob", Answer, AsMeasured, UNIT, CURVE, COMMON, answer::top_prob)),
+    signal((
+        "cue_entropy",
+        Answer,
+        Negated,
+        NEVER_ABOVE_0,
+        &[Input::CueEntropy],
+        "EAT, arXiv:2509.26522",
+        answer::cue_entropy,
+    )),
+    signal((
+        "sequence_logprob",
+        Sequence,
+        AsMeasured,
+        NEVER_ABOVE_0,
+        &[Input::TokenLogprobs],
+        COMMON,
+        token::sum_logprob,
+    )),
+    signal((
+        "self_consistency",
+        Sequence,
+        AsMeasured,
+        UNIT,
+        &[Input::Agreement],
+        "arXiv:2203.11171",
+        answer::agreement,
+    )),
+    signal((
+        "verbalised_confidence",
+        Sequence,
+        AsMeasured,
+        UNIT,
+        &[Input::Verbalised],
+        "arXiv:2305.14975",
+        answer::verbalised,
+    )),
+    signal(("p_true", Sequence, AsMeasured, UNIT, &[Input::PTrue], "arXiv:2207.05221", answer::p_true)),
+];
+
+/// The items of an input, at least `needs` of them.
+fn items<T>(input: Input, recorded: Option<&[T]>, needs: usize) -> Result<&[T], Absent> {
+    let items = recorded.ok_or(Absent::NotRecorded(input))?;
+    if items.len() < needs {
+        return Err(Absent::TooShort { input, needs, found: items.len() });
+    }
+    Ok(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Belief;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (i, signal) in SIGNALS.iter().enumerate() {
+            assert!(SIGNALS[..i].iter().all(|other| other.name != signal.name), "{}", signal.name);
+            assert_eq!(Signal::from_name(signal.name).map(|s| s.name), Some(signal.name));
+        }
+        assert!(Signal::from_name("nothing").is_none());
+    }
+
+    #[test]
+    fn every_signal_says_which_input_is_missing() {
+        for signal in SIGNALS {
+            let absent = signal.score(&TraceData::default()).unwrap_err();
+            let Absent::NotRecorded(input) = absent else { panic!("{} {absent}", signal.name) };
+            assert!(signal.needs.contains(&input), "{}", signal.name);
+            assert!(absent.to_string().ends_with("not recorded"));
+        }
+    }
+
+    #[test]
+    fn signals_need_what_they_declare_and_stay_in_range() {
+        let values = [0.5, 1.0, 2.0, 0.1, 0.0, 3.0, 0.2, 0.4, 0.3, 2.5];
+        let logprobs = values.map(|v: f64| -v);
+        let point = |(k, &entropy): (usize, &f64)| Point {
+            n_tokens: 5 * k,
+            depth: k as f64 / 2.0,
+            entropy,
+            leader: "a",
+            leader_prob: 1.0 - entropy / 2.0,
+        };
+        let curve: Vec<Point<'_>> = [0.6, 0.7, 0.1].iter().enumerate().map(point).collect();
+        let beliefs =
+            [0.6, 0.5, 0.9].map(|p| Belief { entropy: 0.5, masses: vec![("a", p), ("b", 1.0 - p)] });
+        let profile = Profile::of_beliefs(&beliefs, Some("a"), None).unwrap();
+        let whole = TraceData {
+            token_logprobs: Some(&logprobs),
+            token_entropies: Some(&values),
+            token_margins: Some(&values),
+            token_confidences: Some(&values),
+            uniform_divergences: Some(&values),
+            step_ends: Some(&[5, 10]),
+            curve: Some(&curve),
+            profile: Some(&profile),
+            cue_entropy: Some(0.2),
+            agreement: Some(0.75),
+            verbalised: Some(0.9),
+            p_true: Some(0.6),
+        };
+        for signal in SIGNALS {
+            let score = signal.score(&whole).unwrap();
+            assert!(
+                score.is_finite() && signal.range.0 <= score && score <= signal.range.1,
+                "{} {score}",
+                signal.name
+            );
+            let only = keep(&whole, signal.needs);
+            assert_eq!(signal.score(&only).map(f64::to_bits), Ok(score.to_bits()), "{}", signal.name);
+        }
+    }
+
+    /// The trace with the named inputs alone.
+    fn keep<'a>(whole: &TraceData<'a>, needs: &[Input]) -> TraceData<'a> {
+        let has = |input| needs.contains(&input);
+        TraceData {
+            token_logprobs: whole.token_logprobs.filter(|_| has(Input::TokenLogprobs)),
+            token_entropies: whole.token_entropies.filter(|_| has(Input::TokenEntropies)),
+            token_margins: whole.token_margins.filter(|_| has(Input::TokenMargins)),
+            token_confidences: whole.token_confidences.filter(|_| has(Input::TokenConfidences)),
+            uniform_divergences: whole.uniform_divergences.filter(|_| has(Input::UniformDivergences)),
+            step_ends: whole.step_ends.filter(|_| has(Input::StepEnds)),
+            curve: whole.curve.filter(|_| has(Input::Curve)),
+            profile: whole.profile.filter(|_| has(Input::Profile)),
+            cue_entropy: whole.cue_entropy.filter(|_| has(Input::CueEntropy)),
+            agreement: whole.agreement.filter(|_| has(Input::Agreement)),
+            verbalised: whole.verbalised.filter(|_| has(Input::Verbalised)),
+            p_true: whole.p_true.filter(|_| has(Input::PTrue)),
+        }
+    }
+}
