@@ -1,0 +1,296 @@
+//! Chat templates: a conversation rendered as the prompt that a model was trained on.
+//!
+//! A template is a Jinja program that a model brings along. It is rendered as transformers renders it: `trim_blocks` and
+//! `lstrip_blocks`, loop controls, Python's string methods and its spelling of `True` and `None`, `raise_exception`, `strftime_now`,
+//! a `tojson` that escapes no HTML, the special tokens as variables, `tools` and `documents` none. `{% generation %}` marks are
+//! read over. The clock is an argument, so a prompt is a function of its inputs.
+//!
+//! What a person wrote must not steer the model: a question that contains `<|im_end|>` is text, not the end of a turn.
+//! [`ChatTemplate::render_segments`] therefore says which bytes of the prompt come from the template and which from messages, see
+//! `segments.rs`.
+//!
+//! Not here: what to do when a template refuses a system message (Gemma's does); that is [`TemplateError::Refused`], and the caller
+//! decides. Models without a template have no [`ChatTemplate`].
+
+mod environment;
+mod segments;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use entrace_backend::ChatMessage;
+use jiff::civil::DateTime;
+use minijinja::Environment;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// A stretch of a rendered prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// The text.
+    pub text: String,
+    /// Whether the template wrote it; otherwise it is content of a message.
+    pub is_template: bool,
+}
+
+/// Failures of loading and rendering a template.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TemplateError {
+    /// A file could not be read.
+    #[error("read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// `tokenizer_config.json` is not JSON.
+    #[error("parse {path}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Several named templates and none is the default.
+    #[error("choose a chat template: none of {names} is named \"default\"")]
+    NoDefault {
+        /// The names there are.
+        names: String,
+    },
+    /// The template is not valid Jinja.
+    #[error("parse the chat template")]
+    Syntax(#[source] Box<minijinja::Error>),
+    /// The template called `raise_exception`: it does not accept this conversation.
+    #[error("render the conversation: the chat template refuses it: {0}")]
+    Refused(String),
+    /// The template failed.
+    #[error("render the conversation")]
+    Render(#[source] Box<minijinja::Error>),
+    /// The template changed a message so that its text cannot be found in the prompt.
+    #[error(
+        "render the conversation: the chat template rewrites message {message}, so its text cannot be told from the template's"
+    )]
+    Rewritten {
+        /// Position of the message.
+        message: usize,
+    },
+}
+
+/// A model's chat template.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    variables: Map<String, Value>,
+    hash: String,
+}
+
+/// The name under which the environment holds the template.
+const NAME: &str = "chat";
+
+impl ChatTemplate {
+    /// A template from its source; `named_tokens` (`bos_token` and so on) are variables of the template.
+    pub fn new(source: &str, named_tokens: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+        let parse = || {
+            let mut environment = environment::new()?;
+            environment.add_template_owned(NAME, environment::without_generation_marks(source))?;
+            Ok(environment)
+        };
+        let environment = parse().map_err(|e| TemplateError::Syntax(Box::new(e)))?;
+        let variables =
+            named_tokens.iter().map(|(name, token)| (name.clone(), token.as_str().into())).collect();
+        let hash = Sha256::digest(source).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { environment, variables, hash })
+    }
+
+    /// The template of a model folder: `chat_template.jinja`, else `chat_template` in `tokenizer_config.json`, where of several named
+    /// ones the one called "default" counts. `None` if the folder has neither.
+    pub fn from_dir(
+        dir: &Path,
+        named_tokens: &BTreeMap<String, String>,
+    ) -> Result<Option<Self>, TemplateError> {
+        let source = match read_if_there(&dir.join("chat_template.jinja"))? {
+            Some(source) => Some(source),
+            None => template_of_config(&dir.join("tokenizer_config.json"))?,
+        };
+        source.map(|source| Self::new(&source, named_tokens)).transpose()
+    }
+
+    /// Sets a variable that the template reads beyond the conversation, such as `enable_thinking`.
+    pub fn set_variable(&mut self, name: &str, value: Value) {
+        self.variables.insert(name.to_owned(), value);
+    }
+
+    /// Renders a conversation. `add_generation_prompt` opens the assistant's turn at the end; `now` is what `strftime_now` sees.
+    pub fn render(
+        &self,
+        messages: &[ChatMessage],
+        add_generation_prompt: bool,
+        now: DateTime,
+    ) -> Result<String, TemplateError> {
+        let contents: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
+        self.render_contents(messages, &contents, add_generation_prompt, now)
+    }
+
+    /// Renders a conversation and tells the template's text from the messages'. Joined, the segments are what
+    /// [`ChatTemplate::render`] gives.
+    pub fn render_segments(
+        &self,
+        messages: &[ChatMessage],
+        add_generation_prompt: bool,
+        now: DateTime,
+    ) -> Result<Vec<Segment>, TemplateError> {
+        segments::split(messages, |contents| {
+            self.render_contents(messages, contents, add_generation_prompt, now)
+        })
+    }
+
+    /// SHA-256 of the source, in hexadecimal.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Renders the conversation with other contents in place of the messages' own.
+    fn render_contents(
+        &self,
+        messages: &[ChatMessage],
+        contents: &[&str],
+        add_generation_prompt: bool,
+        now: DateTime,
+    ) -> Result<String, TemplateError> {
+        let messages: Vec<Value> = messages
+            .iter()
+            .zip(contents)
+            .map(|(message, content)| json!({"role": message.role.name(), "content": content}))
+            .collect();
+        let mut context = json!({
+            "messages": messages,
+            "tools": null,
+            "documents": null,
+            "add_generation_prompt": add_generation_prompt,
+        });
+        if let Value::Object(context) = &mut context {
+            context.extend(self.variables.clone());
+        }
+        environment::render(&self.environment, NAME, &context, now)
+    }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<String>, TemplateError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(TemplateError::Read { path: path.to_owned(), source }),
+    }
+}
+
+fn template_of_config(path: &Path) -> Result<Option<String>, TemplateError> {
+    let Some(text) = read_if_there(path)? else { return Ok(None) };
+    let config: Value = serde_json::from_str(&text)
+        .map_err(|source| TemplateError::Json { path: path.to_owned(), source })?;
+    match &config["chat_template"] {
+        Value::String(source) => Ok(Some(source.clone())),
+        Value::Array(named) => {
+            let default = named.iter().find(|entry| entry["name"] == "default");
+            let Some(source) = default.and_then(|entry| entry["template"].as_str()) else {
+                let names: Vec<&str> = named.iter().filter_map(|entry| entry["name"].as_str()).collect();
+                return Err(TemplateError::NoDefault { names: names.join(", ") });
+            };
+            Ok(Some(source.to_owned()))
+        }
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use entrace_backend::Role;
+
+    pub(super) fn message(role: Role, content: &str) -> ChatMessage {
+        ChatMessage { role, content: content.to_owned() }
+    }
+
+    fn render(source: &str, messages: &[ChatMessage]) -> Result<String, TemplateError> {
+        let named = BTreeMap::from([("bos_token".to_owned(), "<s>".to_owned())]);
+        ChatTemplate::new(source, &named)?.render(
+            messages,
+            true,
+            jiff::civil::date(2026, 3, 9).at(7, 5, 0, 0),
+        )
+    }
+
+    #[test]
+    fn blocks_are_trimmed_as_in_transformers() {
+        let source = "{{ bos_token }}\n{% for m in messages %}\n  {% if true %}\n{{ m['content'] }}\n  {% endif %}\n{% endfor %}\nend\n";
+        let conversation = [message(Role::User, "a"), message(Role::Assistant, "b")];
+        assert_eq!(render(source, &conversation).unwrap(), "<s>\na\nb\nend");
+    }
+
+    #[test]
+    fn values_print_as_in_python() {
+        assert_eq!(
+            render("{{ true }} {{ none }} {{ missing }} {{ 1.0 }} {{ 3 }}", &[]).unwrap(),
+            "True None  1.0 3"
+        );
+        assert_eq!(render("{{ tools is none }} {{ documents is none }}", &[]).unwrap(), "True True");
+    }
+
+    #[test]
+    fn the_clock_is_an_argument() {
+        assert_eq!(render("{{ strftime_now('%d %b %Y %-d %H:%M') }}", &[]).unwrap(), "09 Mar 2026 9 07:05");
+    }
+
+    #[test]
+    fn json_is_written_as_python_writes_it() {
+        let data = "{'b': [1, 'ü<&>'], 'a': none, 'c': {}, 'd': []}";
+        assert_eq!(
+            render(&format!("{{{{ {data} | tojson }}}}"), &[]).unwrap(),
+            r#"{"b": [1, "ü<&>"], "a": null, "c": {}, "d": []}"#
+        );
+        assert_eq!(
+            render(&format!("{{{{ {data} | tojson(indent=2) }}}}"), &[]).unwrap(),
+            "{\n  \"b\": [\n    1,\n    \"ü<&>\"\n  ],\n  \"a\": null,\n  \"c\": {},\n  \"d\": []\n}"
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_its_own_error() {
+        let source = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}";
+        let error = render(source, &[message(Role::System, "s")]).unwrap_err();
+        assert!(
+            matches!(&error, TemplateError::Refused(why) if why == "System role not supported"),
+            "{error:?}"
+        );
+        let within = "{% macro check() %}{{ raise_exception('no') }}{% endmacro %}{{ check() }}";
+        assert!(matches!(render(within, &[]).unwrap_err(), TemplateError::Refused(_)));
+        assert!(matches!(render("{{ messages.nope() }}", &[]).unwrap_err(), TemplateError::Render(_)));
+        assert!(matches!(render("{% if %}", &[]).unwrap_err(), TemplateError::Syntax(_)));
+    }
+
+    #[test]
+    fn generation_marks_are_read_over() {
+        let source = "{% for m in messages %}\n{%- generation -%}\n {{ m.content }} \n{%- endgeneration %}|{% endfor %}";
+        assert_eq!(render(source, &[message(Role::User, "a")]).unwrap(), "a|");
+    }
+
+    #[test]
+    fn folders_hold_templates_in_several_places() {
+        let dir = tempfile::tempdir().unwrap();
+        let from_dir = || ChatTemplate::from_dir(dir.path(), &BTreeMap::new());
+        let now = jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0);
+        assert!(from_dir().unwrap().is_none());
+        let config = dir.path().join("tokenizer_config.json");
+        std::fs::write(&config, json!({"chat_template": [{"name": "rag", "template": "r"}]}).to_string())
+            .unwrap();
+        assert!(matches!(from_dir().unwrap_err(), TemplateError::NoDefault { names } if names == "rag"));
+        let named = json!({"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]});
+        std::fs::write(&config, named.to_string()).unwrap();
+        assert_eq!(from_dir().unwrap().unwrap().render(&[], true, now).unwrap(), "d");
+        std::fs::write(dir.path().join("chat_template.jinja"), "j").unwrap();
+        assert_eq!(from_dir().unwrap().unwrap().render(&[], true, now).unwrap(), "j");
+    }
+}

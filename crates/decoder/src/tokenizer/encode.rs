@@ -1,0 +1,278 @@
+//! Text to tokens, with two choices that the `tokenizers` crate leaves to its caller.
+//!
+//! **Which special tokens count.** In text that a person or a model wrote, `<|im_end|>` is six or so ordinary tokens; in a rendered
+//! template it is one special token. Tokens that were added to a vocabulary without being special (Gemma's runs of newlines,
+//! Qwen's `</think>`) are ordinary vocabulary and are recognised in both, as transformers does under `split_special_tokens`.
+//!
+//! **What stands in front.** SentencePiece tokenizers put a space before a text, so "A" becomes "▁A". Prompt, trace, cue and option
+//! are tokenised apart and joined as tokens, so only the first of them may get that space:
+//!
+//! | [`Place`] | normalizer `Prepend` (Llama 2 as published) | `Metaspace` first | `Metaspace` always | byte-level `add_prefix_space` |
+//! |---|---|---|---|---|
+//! | `Beginning` | space | space | space | space |
+//! | `AfterSpecial` | space | none | space | space |
+//! | `Continuation` | none | none | none | none |
+//!
+//! The first two rows are what transformers does within one text. In a continuation a space is a space only if the text has it,
+//! hence `decode(a ++ b) = decode(a) + decode(b)`.
+
+use serde_json::Value;
+use tokenizers::{
+    AddedToken, AddedVocabulary, Encoding, Model as _, NormalizerWrapper, OffsetType, PreTokenizer as _,
+    PreTokenizerWrapper,
+};
+
+use super::error::TokenizerError;
+use crate::template::Segment;
+
+/// What stands in front of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nothing: the text begins a sequence.
+    Beginning,
+    /// A special token of the same text.
+    AfterSpecial,
+    /// Tokens of another text.
+    Continuation,
+}
+
+/// Normalizer and pre-tokenizer for one [`Place`].
+#[derive(Debug)]
+struct Stage {
+    normalizer: Option<NormalizerWrapper>,
+    pre_tokenizer: Option<PreTokenizerWrapper>,
+}
+
+/// A special token to look for in template text.
+#[derive(Debug)]
+struct Marker {
+    token: AddedToken,
+    id: u32,
+}
+
+/// A special token found in a text, with the spaces that it swallows.
+struct Found {
+    start: usize,
+    end: usize,
+    id: u32,
+}
+
+/// The encoding half of a tokenizer.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    inner: tokenizers::Tokenizer,
+    stages: [Stage; 3],
+    /// The added vocabulary with special tokens switched off.
+    plain: AddedVocabulary,
+    /// Special tokens, longest first.
+    markers: Vec<Marker>,
+}
+
+impl Encoder {
+    pub(super) fn new(inner: tokenizers::Tokenizer) -> Result<Self, serde_json::Error> {
+        let mut plain = inner.get_added_vocabulary().clone();
+        plain.set_encode_special_tokens(true);
+        let mut markers: Vec<Marker> = inner
+            .get_added_tokens_decoder()
+            .into_iter()
+            .filter(|(_, token)| token.special)
+            .map(|(id, token)| Marker { token, id })
+            .collect();
+        markers.sort_by_key(|marker| (std::cmp::Reverse(marker.token.content.len()), marker.id));
+        let stages = [
+            stage(&inner, Place::Beginning)?,
+            stage(&inner, Place::AfterSpecial)?,
+            stage(&inner, Place::Continuation)?,
+        ];
+        Ok(Self { inner, stages, plain, markers })
+    }
+
+    pub(super) fn inner(&self) -> &tokenizers::Tokenizer {
+        &self.inner
+    }
+
+    /// Every special token of the text is recognised.
+    pub(super) fn with_special(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        Ok(self.run(text, Place::Beginning, self.inner.get_added_vocabulary())?.get_ids().to_vec())
+    }
+
+    /// No special token comes out.
+    pub(super) fn without_special(&self, text: &str, place: Place) -> Result<Vec<u32>, TokenizerError> {
+        let mut ids = Vec::new();
+        self.append_without_special(text, place, &mut ids)?;
+        Ok(ids)
+    }
+
+    /// Special tokens are recognised in template text only. Between two of them, template text and content are one text, so
+    /// ordinary content gives exactly the tokens of the whole rendered prompt.
+    pub(super) fn segments(&self, segments: &[Segment]) -> Result<Vec<u32>, TokenizerError> {
+        let text: String = segments.iter().map(|segment| segment.text.as_str()).collect();
+        let mut ids = Vec::new();
+        let mut start = 0;
+        for found in self.find_markers(segments, &text) {
+            self.append_without_special(&text[start..found.start], place_at(start), &mut ids)?;
+            ids.push(found.id);
+            start = found.end;
+        }
+        self.append_without_special(&text[start..], place_at(start), &mut ids)?;
+        Ok(ids)
+    }
+
+    /// The vocabulary itself can hold special spellings that merges reach without the added vocabulary's help. Such a token is
+    /// taken apart: its text is cut after the first character and both parts are encoded on their own.
+    fn append_without_special(
+        &self,
+        text: &str,
+        place: Place,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), TokenizerError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let encoding = self.run(text, place, &self.plain)?;
+        let special =
+            encoding.get_ids().iter().position(|&id| self.markers.iter().any(|marker| marker.id == id));
+        let Some(index) = special else {
+            ids.extend_from_slice(encoding.get_ids());
+            return Ok(());
+        };
+        let start = encoding.get_offsets()[index].0;
+        let cut = start + text[start..].chars().next().map_or(0, char::len_utf8);
+        if cut >= text.len() {
+            return Err(TokenizerError::OnlySpecial {
+                text: text.to_owned(),
+                token: encoding.get_ids()[index],
+            });
+        }
+        self.append_without_special(&text[..cut], place, ids)?;
+        self.append_without_special(&text[cut..], Place::Continuation, ids)
+    }
+
+    fn run(&self, text: &str, place: Place, added: &AddedVocabulary) -> Result<Encoding, TokenizerError> {
+        let stage = &self.stages[place as usize];
+        let encode = || {
+            let mut pieces = added.extract_and_normalize(stage.normalizer.as_ref(), text);
+            if let Some(pre_tokenizer) = &stage.pre_tokenizer {
+                pre_tokenizer.pre_tokenize(&mut pieces)?;
+            }
+            pieces.tokenize(|piece| self.inner.get_model().tokenize(piece.get()))?;
+            pieces.into_encoding(None, 0, OffsetType::Byte)
+        };
+        encode().map_err(|source| TokenizerError::Encode { n_bytes: text.len(), source })
+    }
+
+    /// Leftmost, then longest; a match lies within one stretch of template text, the spaces it swallows may not.
+    fn find_markers(&self, segments: &[Segment], text: &str) -> Vec<Found> {
+        let mut found: Vec<Found> = Vec::new();
+        for (start, end) in template_ranges(segments) {
+            let mut at = start;
+            while at < end {
+                let here =
+                    self.markers.iter().find(|marker| text[at..end].starts_with(&marker.token.content));
+                let Some(marker) = here else {
+                    at += text[at..].chars().next().map_or(1, char::len_utf8);
+                    continue;
+                };
+                let earliest = found.last().map_or(0, |before| before.end);
+                let mut hit = Found { start: at, end: at + marker.token.content.len(), id: marker.id };
+                at = hit.end;
+                if marker.token.lstrip {
+                    hit.start = text[..hit.start].trim_end().len().max(earliest);
+                }
+                if marker.token.rstrip {
+                    hit.end = text.len() - text[hit.end..].trim_start().len();
+                }
+                if hit.start >= earliest {
+                    found.push(hit);
+                }
+            }
+        }
+        found
+    }
+}
+
+fn place_at(offset: usize) -> Place {
+    if offset == 0 { Place::Beginning } else { Place::AfterSpecial }
+}
+
+/// Byte ranges of template text in the joined text; neighbouring template segments are one range.
+fn template_ranges(segments: &[Segment]) -> Vec<(usize, usize)> {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    let mut offset = 0;
+    for segment in segments.iter().filter(|segment| !segment.text.is_empty()) {
+        let end = offset + segment.text.len();
+        match ranges.last_mut() {
+            Some(last) if segment.is_template && last.1 == offset => last.1 = end,
+            _ if segment.is_template => ranges.push((offset, end)),
+            _ => {}
+        }
+        offset = end;
+    }
+    ranges
+}
+
+fn stage(inner: &tokenizers::Tokenizer, place: Place) -> Result<Stage, serde_json::Error> {
+    let normalizer = serde_json::to_value(inner.get_normalizer())?;
+    let pre_tokenizer = serde_json::to_value(inner.get_pre_tokenizer())?;
+    Ok(Stage {
+        normalizer: serde_json::from_value(at_place(normalizer, place))?,
+        pre_tokenizer: serde_json::from_value(at_place(pre_tokenizer, place))?,
+    })
+}
+
+/// Takes out of a normalizer's or pre-tokenizer's definition what does not apply at `place`.
+fn at_place(mut definition: Value, place: Place) -> Value {
+    for key in ["normalizers", "pretokenizers"] {
+        if let Some(steps) = definition.get_mut(key).and_then(Value::as_array_mut) {
+            *steps =
+                steps.drain(..).map(|step| at_place(step, place)).filter(|step| !step.is_null()).collect();
+        }
+    }
+    let continuation = place == Place::Continuation;
+    match definition["type"].as_str() {
+        Some("Prepend") if continuation => return Value::Null,
+        Some("Metaspace")
+            if continuation || (place == Place::AfterSpecial && definition["prepend_scheme"] == "first") =>
+        {
+            definition["prepend_scheme"] = "never".into();
+        }
+        Some("ByteLevel") if continuation => definition["add_prefix_space"] = false.into(),
+        _ => {}
+    }
+    definition
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn places_change_only_the_leading_space() {
+        let prepend = json!({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "NFC"}]});
+        let without = json!({"type": "Sequence", "normalizers": [{"type": "NFC"}]});
+        assert_eq!(at_place(prepend.clone(), Place::AfterSpecial), prepend);
+        assert_eq!(at_place(prepend, Place::Continuation), without);
+        let scheme = |scheme: &str, place| {
+            at_place(json!({"type": "Metaspace", "prepend_scheme": scheme}), place)["prepend_scheme"].clone()
+        };
+        assert_eq!(scheme("first", Place::Beginning), "first");
+        assert_eq!(scheme("first", Place::AfterSpecial), "never");
+        assert_eq!(scheme("always", Place::AfterSpecial), "always");
+        assert_eq!(scheme("always", Place::Continuation), "never");
+        assert_eq!(at_place(Value::Null, Place::Continuation), Value::Null);
+    }
+
+    #[test]
+    fn neighbouring_template_segments_join() {
+        let segment = |text: &str, is_template| Segment { text: text.into(), is_template };
+        let segments = [
+            segment("ab", true),
+            segment("", false),
+            segment("c", true),
+            segment("d", false),
+            segment("e", true),
+        ];
+        assert_eq!(template_ranges(&segments), [(0, 3), (4, 5)]);
+    }
+}
