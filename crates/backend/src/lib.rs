@@ -22,5 +22,6 @@ pub use generate::{Completion, Fork, Generate, GenerateRequest, Sampling, stream
 pub use layers::{LayerScores, ReadLayers};
 pub use text::{ChatMessage, Decoded, ModelInfo, Prompt, Role, Text};
 pub use tree::{
-    Branch, BranchId, BranchScore, NextRequest, NextScore, Parent, ScoreTree, TokenClasses, TokenScores, TreeSession,
+    Branch, BranchId, BranchScore, NextRequest, NextScore, Parent, ScoreTree, TokenClasses, TokenScores,
+    TreeSession,
 };

@@ -1,1 +1,33 @@
-//! A transformer decoder that scores token trees.
+//! The local engine: transformer decoders that score token trees on the CPU or a GPU.
+//!
+//! From a model's files to numbers: `config` and `arch` turn `config.json` into a `spec`; `weights` reads safetensors and GGUF;
+//! `model` is the forward pass over `cache` and `ops`; `tree`, `generate` and `layers` are what [`LanguageModel`] and [`Decoder`] can do
+//! (the traits of `entrace_backend`); `tokenizer` and `template` are the text side. Everything here is our own on candle's tensors; no
+//! Python is involved.
+
+pub mod arch;
+mod attention;
+mod cache;
+pub mod config;
+mod decoder;
+mod error;
+mod generate;
+mod language;
+mod layers;
+mod mlp;
+mod model;
+mod ops;
+mod passes;
+pub mod rope;
+mod sampler;
+pub mod spec;
+pub mod template;
+pub mod tokenizer;
+mod tree;
+mod weights;
+
+pub use cache::KvArena;
+pub use decoder::{Decoder, DeviceKind, Options, StorageType};
+pub use error::Error;
+pub use language::LanguageModel;
+pub use model::Model;

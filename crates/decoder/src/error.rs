@@ -1,0 +1,110 @@
+//! What can go wrong between a model's files and its numbers.
+
+use std::path::PathBuf;
+
+/// Failures of loading and running a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The path is neither a model folder nor a `.gguf` file.
+    #[error("{path} is not a model: {problem}")]
+    NotAModel {
+        /// The path.
+        path: PathBuf,
+        /// What is missing.
+        problem: String,
+    },
+    /// A configuration file is malformed, or asks for something that is not supported.
+    #[error("{path}: {key}: {problem}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// No family of this name is known.
+    #[error("{path}: model_type: {found:?} is not supported; `entrace ls architectures` lists what is")]
+    UnknownArchitecture {
+        /// The file.
+        path: PathBuf,
+        /// The `model_type` found.
+        found: String,
+    },
+    /// A weight file is damaged.
+    #[error("{path} is damaged: {problem}; it may be cut off, download it again")]
+    DamagedWeights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A weight is missing.
+    #[error("{path}: the weight {name} is missing")]
+    MissingWeight {
+        /// The file or folder.
+        path: PathBuf,
+        /// The checkpoint key.
+        name: String,
+    },
+    /// A weight has another shape than the configuration says.
+    #[error("{path}: the weight {name} has shape {found:?}, the configuration asks for {expected:?}")]
+    WrongShape {
+        /// The file or folder.
+        path: PathBuf,
+        /// The checkpoint key.
+        name: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// Shape by the configuration.
+        expected: Vec<usize>,
+    },
+    /// The tokenizer knows more tokens than the model.
+    #[error(
+        "the tokenizer has {tokenizer} tokens but the model's vocabulary only {model}: these files do not belong together"
+    )]
+    VocabularyMismatch {
+        /// Tokens of the tokenizer.
+        tokenizer: usize,
+        /// Rows of the embedding.
+        model: usize,
+    },
+    /// The model has no tokenizer, and one is needed.
+    #[error("{path} has no tokenizer (tokenizer.json); only token ids can be used with it (--token-ids)")]
+    NoTokenizer {
+        /// The model.
+        path: PathBuf,
+    },
+    /// A device was asked for that this build or machine does not have.
+    #[error("the device {device} is not available: {problem}")]
+    NoDevice {
+        /// Its name.
+        device: String,
+        /// Why.
+        problem: String,
+    },
+    /// The tokenizer's own failure.
+    #[error(transparent)]
+    Tokenizer(#[from] crate::tokenizer::TokenizerError),
+    /// The chat template's own failure.
+    #[error(transparent)]
+    Template(#[from] crate::template::TemplateError),
+    /// A tensor operation failed.
+    #[error("tensor operation: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl From<Error> for entrace_backend::Error {
+    fn from(error: Error) -> Self {
+        Self::engine(error)
+    }
+}

@@ -1,0 +1,349 @@
+//! Sampling completions: continuous batching over forks of shared contexts.
+//!
+//! All contexts are run first, in packed passes, then what each fork adds to its context. Every completion is a sequence of its own that
+//! attends to the slots of its context. Up to `max_sequences` of them are live; each step runs one token of every live one in a single
+//! pass, and a sequence that ends makes room for the next. A sequence takes cache slots in small chunks and gives them back at its end.
+
+use crate::cache::KvArena;
+use crate::error::Error as DecoderError;
+use crate::language::LanguageModel;
+use crate::ops::reduce::RowSums;
+use crate::passes::{self, Hidden, HiddenRow, Run};
+use crate::sampler::draw;
+use entrace_backend::generate::RequestCompletions;
+use entrace_backend::{Completion, Error, Generate, GenerateRequest, Sampling, Text};
+use entrace_measure::{StopReason, TokenId};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// Slots that a sequence takes at a time.
+const CHUNK: usize = 32;
+
+impl Generate for LanguageModel {
+    fn generate(
+        &self,
+        requests: &[GenerateRequest],
+        sampling: &Sampling,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<RequestCompletions>, Error> {
+        check(self, requests)?;
+        let mut slots = SlotPool::new(self.decoder.model.arena(0)?);
+        let mut hidden = Hidden::default();
+        let queue = run_contexts(self, requests, &mut slots, &mut hidden)?;
+        let mut batch =
+            Batch { model: self, sampling, slots, hidden, queue, live: Vec::new(), done: Vec::new() };
+        while batch.step()? {
+            if !progress(batch.live.len()) {
+                return Err(Error::engine("interrupted"));
+            }
+        }
+        Ok(collect(requests, batch.done))
+    }
+}
+
+fn check(model: &LanguageModel, requests: &[GenerateRequest]) -> Result<(), Error> {
+    let spec = model.decoder.model.spec();
+    for request in requests {
+        for fork in &request.forks {
+            let n_tokens = fork.n_tokens.min(request.context.len()) + fork.suffix.len();
+            if n_tokens == 0 || fork.n_tokens > request.context.len() {
+                return Err(Error::EmptyContext);
+            }
+            if n_tokens >= spec.context_length {
+                return Err(Error::ContextTooLong { n_tokens: n_tokens + 1, limit: spec.context_length });
+            }
+        }
+        let tokens = request.forks.iter().flat_map(|f| &f.suffix).chain(&request.context);
+        if let Some(&token) = tokens.into_iter().find(|&&t| t as usize >= spec.vocab_size) {
+            return Err(Error::UnknownToken { token, vocab_size: spec.vocab_size });
+        }
+    }
+    Ok(())
+}
+
+/// Cache slots, handed out in runs.
+struct SlotPool {
+    arena: KvArena,
+    n_used: usize,
+    free_chunks: Vec<usize>,
+}
+
+impl SlotPool {
+    fn new(arena: KvArena) -> Self {
+        Self { arena, n_used: 0, free_chunks: Vec::new() }
+    }
+
+    fn take(&mut self, n: usize) -> Result<usize, DecoderError> {
+        let first = self.n_used;
+        self.n_used += n;
+        self.arena.reserve(self.n_used)?;
+        Ok(first)
+    }
+
+    fn take_chunk(&mut self) -> Result<usize, DecoderError> {
+        match self.free_chunks.pop() {
+            Some(chunk) => Ok(chunk),
+            None => self.take(CHUNK),
+        }
+    }
+}
+
+/// A completion that has not begun.
+struct Waiting {
+    place: Place,
+    path: Vec<Range<usize>>,
+    last: HiddenRow,
+    stream: u64,
+}
+
+/// Which completion: request, fork, stream.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(usize, usize, usize);
+
+/// Runs contexts and suffixes; the queue is in order of request, fork and stream.
+fn run_contexts(
+    model: &LanguageModel,
+    requests: &[GenerateRequest],
+    slots: &mut SlotPool,
+    hidden: &mut Hidden,
+) -> Result<VecDeque<Waiting>, Error> {
+    let max_rows = model.decoder.options.max_rows;
+    let mut contexts = Vec::with_capacity(requests.len());
+    for request in requests {
+        let n = request.forks.iter().map(|f| f.n_tokens).max().unwrap_or(0);
+        let first_slot = slots.take(n)?;
+        contexts.push(Run {
+            token_ids: &request.context[..n],
+            ancestors: vec![],
+            first_slot,
+            path_length: n,
+        });
+    }
+    let context_rows = passes::run(&model.decoder.model, &mut slots.arena, hidden, &contexts, max_rows)?;
+    let mut suffixes = Vec::new();
+    for (request, context) in requests.iter().zip(&contexts) {
+        for fork in &request.forks {
+            let mut ancestors = Vec::new();
+            if fork.n_tokens > 0 {
+                ancestors.push(context.first_slot..context.first_slot + fork.n_tokens);
+            }
+            let first_slot = slots.take(fork.suffix.len())?;
+            let path_length = fork.n_tokens + fork.suffix.len();
+            suffixes.push(Run { token_ids: &fork.suffix, ancestors, first_slot, path_length });
+        }
+    }
+    let suffix_rows = passes::run(&model.decoder.model, &mut slots.arena, hidden, &suffixes, max_rows)?;
+
+    let mut queue = VecDeque::new();
+    let mut forks = suffixes.iter().zip(suffix_rows);
+    for (r, (request, rows)) in requests.iter().zip(context_rows).enumerate() {
+        for (f, (fork, (run, own_rows))) in request.forks.iter().zip(forks.by_ref()).enumerate() {
+            let mut path = run.ancestors.clone();
+            if !fork.suffix.is_empty() {
+                path.push(run.first_slot..run.first_slot + fork.suffix.len());
+            }
+            let last = own_rows.last().or_else(|| rows.get(fork.n_tokens.wrapping_sub(1)));
+            let last = *last.ok_or(Error::EmptyContext)?;
+            for (s, &stream) in fork.streams.iter().enumerate() {
+                queue.push_back(Waiting { place: Place(r, f, s), path: path.clone(), last, stream });
+            }
+        }
+    }
+    Ok(queue)
+}
+
+/// A completion in progress.
+struct Live {
+    place: Place,
+    path: Vec<Range<usize>>,
+    chunks: Vec<usize>,
+    n_before: usize,
+    rng: ChaCha8Rng,
+    token_ids: Vec<TokenId>,
+    logprobs: Vec<f64>,
+    entropies: Vec<f64>,
+}
+
+impl Live {
+    /// Slots of the tokens that have been run: all but the newest.
+    fn ancestors(&self, n_run: usize) -> Vec<Range<usize>> {
+        let mut ancestors = self.path.clone();
+        for (index, &chunk) in self.chunks.iter().enumerate() {
+            let n = n_run.saturating_sub(index * CHUNK).min(CHUNK);
+            if n > 0 {
+                ancestors.push(chunk..chunk + n);
+            }
+        }
+        ancestors
+    }
+}
+
+/// What one row of logits gave.
+struct Drawn {
+    token: TokenId,
+    logprob: f64,
+    entropy: f64,
+}
+
+struct Batch<'a> {
+    model: &'a LanguageModel,
+    sampling: &'a Sampling,
+    slots: SlotPool,
+    hidden: Hidden,
+    queue: VecDeque<Waiting>,
+    live: Vec<Live>,
+    done: Vec<(Place, Completion)>,
+}
+
+impl Batch<'_> {
+    /// One token for every live sequence, then new sequences in the room that is left. False when all is done.
+    fn step(&mut self) -> Result<bool, Error> {
+        if !self.live.is_empty() {
+            let mut states = Hidden::default();
+            let rows = self.run_newest(&mut states)?;
+            let live = std::mem::take(&mut self.live);
+            let mut uniform: Vec<ChaCha8Rng> = live.iter().map(|l| l.rng.clone()).collect();
+            let u: Vec<f64> = uniform.iter_mut().map(|rng| rng.random()).collect();
+            let drawn = self.draw_rows(&states, &rows, &u)?;
+            for ((mut sequence, rng), drawn) in live.into_iter().zip(uniform).zip(drawn) {
+                sequence.rng = rng;
+                self.advance(sequence, &drawn);
+            }
+        }
+        self.start_waiting()?;
+        Ok(!self.live.is_empty() || !self.queue.is_empty())
+    }
+
+    fn run_newest(&mut self, states: &mut Hidden) -> Result<Vec<HiddenRow>, Error> {
+        let mut runs = Vec::with_capacity(self.live.len());
+        for sequence in &mut self.live {
+            let n_run = sequence.token_ids.len() - 1;
+            if n_run % CHUNK == 0 {
+                sequence.chunks.push(self.slots.take_chunk()?);
+            }
+            let first_slot = sequence.chunks[n_run / CHUNK] + n_run % CHUNK;
+            runs.push(Run {
+                token_ids: &sequence.token_ids[n_run..],
+                ancestors: sequence.ancestors(n_run),
+                first_slot,
+                path_length: sequence.n_before + sequence.token_ids.len(),
+            });
+        }
+        let max_rows = self.model.decoder.options.max_rows;
+        let rows = passes::run(&self.model.decoder.model, &mut self.slots.arena, states, &runs, max_rows)?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    fn start_waiting(&mut self) -> Result<(), Error> {
+        while self.live.len() < self.model.decoder.options.max_sequences && !self.queue.is_empty() {
+            let n = (self.model.decoder.options.max_sequences - self.live.len()).min(self.queue.len());
+            let waiting: Vec<Waiting> = self.queue.drain(..n).collect();
+            let rows: Vec<HiddenRow> = waiting.iter().map(|w| w.last).collect();
+            let mut rngs: Vec<ChaCha8Rng> =
+                waiting.iter().map(|w| ChaCha8Rng::seed_from_u64(w.stream)).collect();
+            let u: Vec<f64> = rngs.iter_mut().map(|rng| rng.random()).collect();
+            let drawn = self.draw_rows(&self.hidden, &rows, &u)?;
+            for ((waiting, rng), drawn) in waiting.into_iter().zip(rngs).zip(drawn) {
+                let n_before = waiting.path.iter().map(Range::len).sum();
+                let sequence = Live {
+                    place: waiting.place,
+                    path: waiting.path,
+                    chunks: Vec::new(),
+                    n_before,
+                    rng,
+                    token_ids: Vec::new(),
+                    logprobs: Vec::new(),
+                    entropies: Vec::new(),
+                };
+                self.advance(sequence, &drawn);
+            }
+        }
+        Ok(())
+    }
+
+    fn draw_rows(&self, hidden: &Hidden, rows: &[HiddenRow], u: &[f64]) -> Result<Vec<Drawn>, Error> {
+        let states = hidden.gather(rows)?;
+        let drawn = self.model.decoder.model.head().map_rows(&states, |row, logits| {
+            let sums = RowSums::of(logits)?;
+            let token = draw(logits, self.sampling, u[row]);
+            Some(Drawn { token, logprob: sums.logprob(logits[token as usize]), entropy: sums.entropy })
+        });
+        let drawn: Option<Vec<Drawn>> = drawn.map_err(DecoderError::from)?.into_iter().collect();
+        drawn.ok_or(Error::NotFinite { index: 0 })
+    }
+
+    /// Takes the newly drawn token; the sequence goes on or ends.
+    fn advance(&mut self, mut sequence: Live, drawn: &Drawn) {
+        if self.sampling.max_new_tokens == 0 {
+            return self.finish(sequence, StopReason::Length, None);
+        }
+        if self.model.stop_tokens().contains(&drawn.token) {
+            return self.finish(sequence, StopReason::Stop, None);
+        }
+        sequence.token_ids.push(drawn.token);
+        sequence.logprobs.push(drawn.logprob);
+        sequence.entropies.push(drawn.entropy);
+        if let Some(cut) = self.stop_string(&sequence.token_ids) {
+            return self.finish(sequence, StopReason::Stop, Some(cut));
+        }
+        let n_tokens = sequence.n_before + sequence.token_ids.len();
+        let full = n_tokens >= self.model.decoder.model.spec().context_length;
+        if sequence.token_ids.len() == self.sampling.max_new_tokens || full {
+            return self.finish(sequence, StopReason::Length, None);
+        }
+        self.live.push(sequence);
+    }
+
+    /// Where in the text the first stop string begins, if one is complete.
+    fn stop_string(&self, token_ids: &[TokenId]) -> Option<usize> {
+        let longest = self.sampling.stop.iter().map(String::len).max()?;
+        // A stop string that was not there before ends within the newest token, so a tail of enough tokens tells.
+        let tail = self.model.decode(&token_ids[token_ids.len().saturating_sub(longest + 8)..]).text;
+        if !self.sampling.stop.iter().any(|stop| tail.contains(stop.as_str())) {
+            return None;
+        }
+        let text = self.model.decode(token_ids).text;
+        self.sampling.stop.iter().filter_map(|stop| text.find(stop.as_str())).min()
+    }
+
+    fn finish(&mut self, sequence: Live, stop_reason: StopReason, cut: Option<usize>) {
+        self.slots.free_chunks.extend(sequence.chunks.iter().rev());
+        let mut decoded = self.model.decode(&sequence.token_ids);
+        let (mut token_ids, mut logprobs, mut entropies) =
+            (sequence.token_ids, sequence.logprobs, sequence.entropies);
+        if let Some(cut) = cut {
+            // The token in which the stop string begins stays, as far as its text goes.
+            let n = decoded.token_ends.iter().filter(|&&end| end < cut).count() + usize::from(cut > 0);
+            let n = n.min(token_ids.len());
+            decoded.text.truncate(cut);
+            decoded.token_ends.truncate(n);
+            decoded.token_ends.iter_mut().for_each(|end| *end = (*end).min(cut));
+            token_ids.truncate(n);
+            logprobs.truncate(n);
+            entropies.truncate(n);
+        }
+        let completion = Completion {
+            token_ids,
+            text: decoded.text,
+            token_ends: decoded.token_ends,
+            logprobs,
+            entropies,
+            stop_reason,
+        };
+        self.done.push((sequence.place, completion));
+    }
+}
+
+/// Completions in the order of the requests.
+fn collect(requests: &[GenerateRequest], mut done: Vec<(Place, Completion)>) -> Vec<RequestCompletions> {
+    done.sort_by_key(|(place, _)| *place);
+    let mut done = done.into_iter().map(|(_, completion)| completion);
+    requests
+        .iter()
+        .map(|request| {
+            request.forks.iter().map(|fork| done.by_ref().take(fork.streams.len()).collect()).collect()
+        })
+        .collect()
+}

@@ -1,0 +1,226 @@
+//! The forward pass: tokens of a token tree to hidden states.
+//!
+//! Input: a [`Pass`] of T tokens, each with its position, its cache slot and its block, and the cache of everything before. Output: the
+//! last hidden states after the final norm, `[T, E]`, and on the way every hidden state: `hidden_states[0]` is the (scaled) embeddings,
+//! `hidden_states[l]` the output of layer l, before the final norm. All positions are kept. Weights are shared and immutable; one
+//! parametrised block serves every family (see `spec`).
+
+use crate::attention::SelfAttention;
+use crate::cache::{KvArena, Slots};
+use crate::error::Error;
+use crate::mlp::Mlp;
+use crate::ops::attention::Block;
+use crate::ops::linear::Linear;
+use crate::ops::norm::Norm;
+use crate::ops::reduce::Head;
+use crate::ops::rope::Angles;
+use crate::spec::{NormKind, NormPlacement, Spec};
+use crate::weights::Weights;
+use candle_core::{DType, Device, Result as TensorResult, Tensor};
+use std::sync::Arc;
+
+/// A loaded decoder.
+pub struct Model {
+    spec: Spec,
+    embeddings: Tensor,
+    layers: Vec<Layer>,
+    norm: Norm,
+    head: Head,
+    device: Device,
+    dtype: DType,
+    n_parameters: u64,
+}
+
+/// A packed batch of tokens of a token tree.
+pub(crate) struct Pass {
+    pub(crate) token_ids: Vec<u32>,
+    pub(crate) positions: Vec<usize>,
+    /// For each token, the length of its branch's whole path; some rotary scalings depend on it.
+    pub(crate) path_lengths: Vec<usize>,
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// What all layers of one pass share.
+pub(crate) struct PassContext {
+    pub(crate) angles: Vec<Angles>,
+    pub(crate) slots: Slots,
+    pub(crate) blocks: Arc<[Block]>,
+}
+
+impl Model {
+    /// Loads all weights. `dtype` is what matrices are kept in; on the CPU activations are float32 whatever it is.
+    pub(crate) fn load(
+        spec: Spec,
+        weights: &Weights<'_>,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let (vocab, hidden) = (spec.vocab_size, spec.hidden_size);
+        let embeddings = weights.matrix("model.embed_tokens.weight", vocab, hidden)?;
+        let head = if spec.tie_word_embeddings {
+            embeddings.clone()
+        } else {
+            weights.matrix("lm_head.weight", vocab, hidden)?
+        };
+        let layers =
+            (0..spec.n_layers()).map(|index| Layer::load(&spec, index, weights)).collect::<Result<_, _>>()?;
+        let norm = load_norm(spec.norm, weights, "model.norm.weight", hidden)?;
+        let head = Head::new(Linear::new(head, None), spec.final_logit_softcapping)?;
+        let activations = if device.is_cpu() { DType::F32 } else { dtype };
+        let n_parameters = weights.n_loaded();
+        Ok(Self {
+            spec,
+            embeddings,
+            layers,
+            norm,
+            head,
+            device: device.clone(),
+            dtype: activations,
+            n_parameters,
+        })
+    }
+
+    /// What the model computes.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Number of parameters.
+    pub fn n_parameters(&self) -> u64 {
+        self.n_parameters
+    }
+
+    /// The output head.
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The final norm, for reading a hidden state as if it were the last.
+    pub(crate) fn final_norm(&self) -> &Norm {
+        &self.norm
+    }
+
+    /// An arena for the keys and values of `capacity` tokens.
+    pub(crate) fn arena(&self, capacity: usize) -> Result<KvArena, Error> {
+        Ok(KvArena::new(&self.spec, capacity, self.dtype, &self.device)?)
+    }
+
+    /// Runs a pass. `visit` sees every hidden state with its number, `0..=L`.
+    pub(crate) fn forward(
+        &self,
+        pass: &Pass,
+        arena: &mut KvArena,
+        mut visit: impl FnMut(usize, &Tensor) -> Result<(), Error>,
+    ) -> Result<Tensor, Error> {
+        let context = self.context(pass)?;
+        let mut hidden = self.embed(&pass.token_ids)?;
+        visit(0, &hidden)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            hidden = layer.forward(&hidden, index, &context, arena)?;
+            visit(index + 1, &hidden)?;
+        }
+        Ok(self.norm.forward(&hidden)?)
+    }
+
+    fn context(&self, pass: &Pass) -> Result<PassContext, Error> {
+        let n = pass.token_ids.len();
+        let angles = self.spec.ropes.iter().map(|rope| {
+            let (cos, sin) = rope.angles(&pass.positions, &pass.path_lengths);
+            Ok(Angles {
+                cos: Tensor::from_vec(cos, (n, rope.dim / 2), &self.device)?,
+                sin: Tensor::from_vec(sin, (n, rope.dim / 2), &self.device)?,
+            })
+        });
+        Ok(PassContext {
+            angles: angles.collect::<TensorResult<_>>()?,
+            slots: Slots::new(pass.blocks.iter().map(|b| (b.rows.clone(), b.own_start))),
+            blocks: pass.blocks.as_slice().into(),
+        })
+    }
+
+    fn embed(&self, token_ids: &[u32]) -> TensorResult<Tensor> {
+        let ids = Tensor::from_slice(token_ids, token_ids.len(), &self.device)?;
+        let embedded = self.embeddings.index_select(&ids, 0)?.to_dtype(self.dtype)?;
+        match self.spec.embed_scale {
+            Some(scale) => embedded * scale,
+            None => Ok(embedded),
+        }
+    }
+}
+
+/// Loads a norm over `width` numbers; kinds without weights load nothing.
+pub(crate) fn load_norm(
+    kind: NormKind,
+    weights: &Weights<'_>,
+    name: &str,
+    width: usize,
+) -> Result<Norm, Error> {
+    let weight = match kind {
+        NormKind::Rms { .. } => Some(weights.vector(name, width)?),
+        NormKind::PlainLayer { .. } => None,
+    };
+    Ok(Norm::new(kind, weight)?)
+}
+
+struct Layer {
+    attention: SelfAttention,
+    mlp: Mlp,
+    before_attention: Option<Norm>,
+    after_attention: Option<Norm>,
+    before_mlp: Option<Norm>,
+    after_mlp: Option<Norm>,
+}
+
+impl Layer {
+    fn load(spec: &Spec, index: usize, weights: &Weights<'_>) -> Result<Self, Error> {
+        let layer = &spec.layers[index];
+        let prefix = format!("model.layers.{index}");
+        let norm = |name: &str| {
+            load_norm(spec.norm, weights, &format!("{prefix}.{name}.weight"), spec.hidden_size).map(Some)
+        };
+        let (before_attention, after_attention, before_mlp, after_mlp) = match layer.norms {
+            NormPlacement::Before => {
+                (norm("input_layernorm")?, None, norm("post_attention_layernorm")?, None)
+            }
+            NormPlacement::After => {
+                (None, norm("post_attention_layernorm")?, None, norm("post_feedforward_layernorm")?)
+            }
+            NormPlacement::Around => (
+                norm("input_layernorm")?,
+                norm("post_attention_layernorm")?,
+                norm("pre_feedforward_layernorm")?,
+                norm("post_feedforward_layernorm")?,
+            ),
+        };
+        Ok(Self {
+            attention: SelfAttention::load(spec, index, weights)?,
+            mlp: Mlp::load(&layer.mlp, spec.hidden_size, &format!("{prefix}.mlp"), weights)?,
+            before_attention,
+            after_attention,
+            before_mlp,
+            after_mlp,
+        })
+    }
+
+    fn forward(
+        &self,
+        hidden: &Tensor,
+        index: usize,
+        context: &PassContext,
+        arena: &mut KvArena,
+    ) -> Result<Tensor, Error> {
+        let x = normed(&self.before_attention, hidden)?;
+        let x = self.attention.forward(&x, index, context, arena)?;
+        let hidden = (hidden + normed(&self.after_attention, &x)?)?;
+        let x = normed(&self.before_mlp, &hidden)?;
+        let x = self.mlp.forward(&x)?;
+        Ok((hidden + normed(&self.after_mlp, &x)?)?)
+    }
+}
+
+fn normed(norm: &Option<Norm>, x: &Tensor) -> TensorResult<Tensor> {
+    match norm {
+        Some(norm) => norm.forward(x),
+        None => Ok(x.clone()),
+    }
+}

@@ -1,0 +1,228 @@
+//! From logits over the vocabulary to what was asked of them.
+//!
+//! The output head runs on the rows that are asked for, a few million logits at a time; each row is reduced at once to its
+//! log-sum-exp, entropy, chosen log-probabilities, masses of token classes and most likely tokens. `[T, V]` logits are never kept.
+//!
+//! With m the largest logit, S = Σ e^(x−m): log-sum-exp = m + ln S, H = ln S − Σ (x−m) e^(x−m) / S. Terms are float32, sums of blocks
+//! of 4,096 are added in float64.
+
+use super::exp::exp;
+use super::linear::Linear;
+use candle_core::{DType, Result, Tensor};
+use entrace_backend::TokenClasses;
+use entrace_measure::TokenId;
+use rayon::prelude::*;
+
+/// The output head.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    linear: Linear,
+    softcap: Option<f32>,
+    vocab_size: usize,
+}
+
+/// Logits that exist at one time.
+const LOGITS_AT_ONCE: usize = 1 << 23;
+
+impl Head {
+    pub(crate) fn new(linear: Linear, softcap: Option<f64>) -> Result<Self> {
+        let vocab_size = linear.out_dim()?;
+        Ok(Self { linear, softcap: softcap.map(|cap| cap as f32), vocab_size })
+    }
+
+    /// Runs `f` on the logits of every row of `hidden` `[R, E]` (already normed), in parallel; results in row order.
+    pub(crate) fn map_rows<T: Send>(
+        &self,
+        hidden: &Tensor,
+        f: impl Fn(usize, &[f32]) -> T + Sync,
+    ) -> Result<Vec<T>> {
+        let (n_rows, _) = hidden.dims2()?;
+        let chunk = (LOGITS_AT_ONCE / self.vocab_size).max(1);
+        let mut out = Vec::with_capacity(n_rows);
+        for start in (0..n_rows).step_by(chunk) {
+            let n = chunk.min(n_rows - start);
+            let logits = self.linear.forward(&hidden.narrow(0, start, n)?)?.to_dtype(DType::F32)?;
+            let logits = logits.to_device(&candle_core::Device::Cpu)?;
+            let (storage, _) = logits.storage_and_layout();
+            let candle_core::Storage::Cpu(storage) = &*storage else {
+                candle_core::bail!("logits are not on the CPU")
+            };
+            let numbers = storage.as_slice::<f32>()?;
+            let results =
+                numbers.par_chunks_exact(self.vocab_size).enumerate().map(|(row, logits)| {
+                    match self.softcap {
+                        None => f(start + row, logits),
+                        Some(cap) => {
+                            let capped: Vec<f32> = logits.iter().map(|x| cap * (x / cap).tanh()).collect();
+                            f(start + row, &capped)
+                        }
+                    }
+                });
+            out.par_extend(results);
+        }
+        Ok(out)
+    }
+}
+
+/// What one row of logits says as a distribution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct RowSums {
+    /// Log-sum-exp.
+    pub(crate) log_sum_exp: f64,
+    /// H in nats.
+    pub(crate) entropy: f64,
+}
+
+impl RowSums {
+    /// Sums over a row; `None` if a logit is not finite.
+    pub(crate) fn of(logits: &[f32]) -> Option<Self> {
+        let arch = pulp::Arch::new();
+        let max = arch.dispatch(|| max_of(logits));
+        let (mut sum, mut weighted) = (0f64, 0f64);
+        for block in logits.chunks(4096) {
+            let (s, w) = arch.dispatch(|| block_sums(block, max));
+            sum += f64::from(s);
+            weighted += f64::from(w);
+        }
+        let entropy = (sum.ln() - weighted / sum).max(0.0);
+        let log_sum_exp = f64::from(max) + sum.ln();
+        (log_sum_exp.is_finite() && entropy.is_finite()).then_some(Self { log_sum_exp, entropy })
+    }
+
+    /// Log-probability of a logit.
+    pub(crate) fn logprob(&self, logit: f32) -> f64 {
+        (f64::from(logit) - self.log_sum_exp).min(0.0)
+    }
+}
+
+#[inline(always)]
+fn max_of(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let (chunks, rest) = x.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, &v) in lanes.iter_mut().zip(chunk) {
+            *lane = if v > *lane { v } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
+}
+
+/// Σ e^(x−m) and Σ (x−m) e^(x−m).
+#[inline(always)]
+fn block_sums(block: &[f32], max: f32) -> (f32, f32) {
+    let mut sums = [0f32; 16];
+    let mut weighted = [0f32; 16];
+    let (chunks, rest) = block.as_chunks::<16>();
+    for chunk in chunks {
+        for i in 0..16 {
+            let shifted = chunk[i] - max;
+            let e = exp(shifted);
+            sums[i] += e;
+            weighted[i] += e * shifted;
+        }
+    }
+    let mut totals = (sums.iter().sum::<f32>(), weighted.iter().sum::<f32>());
+    for &x in rest {
+        let e = exp(x - max);
+        totals.0 += e;
+        totals.1 += e * (x - max);
+    }
+    totals
+}
+
+/// Logarithm of the mass of each class; −∞ for an empty class.
+pub(crate) fn class_logmass(logits: &[f32], classes: &TokenClasses, sums: &RowSums) -> Vec<f64> {
+    let mut masses = vec![0f64; classes.n_classes];
+    for (&logit, &class) in logits.iter().zip(&classes.class_of) {
+        masses[usize::from(class)] += f64::from(exp((f64::from(logit) - sums.log_sum_exp) as f32));
+    }
+    masses.into_iter().map(|mass| mass.ln().min(0.0)).collect()
+}
+
+/// The k most likely tokens with their log-probabilities, falling, ties by token number.
+pub(crate) fn top(logits: &[f32], k: usize, sums: &RowSums) -> Vec<(TokenId, f64)> {
+    let mut best = largest(logits, k);
+    best.truncate(k);
+    best.into_iter().map(|(token, logit)| (token, sums.logprob(logit))).collect()
+}
+
+/// The k largest logits, falling, ties by token number.
+pub(crate) fn largest(logits: &[f32], k: usize) -> Vec<(TokenId, f32)> {
+    let k = k.min(logits.len());
+    if k == 0 {
+        return Vec::new();
+    }
+    let before = |a: &(TokenId, f32), b: &(TokenId, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    // Candidates are kept in a buffer of up to 2k and cut back to the best k whenever it is full; most logits fail the threshold.
+    let mut kept: Vec<(TokenId, f32)> = Vec::with_capacity(2 * k + 1);
+    let mut threshold = f32::NEG_INFINITY;
+    for (token, &logit) in logits.iter().enumerate() {
+        if logit > threshold || kept.len() < k {
+            kept.push((token as TokenId, logit));
+            if kept.len() > 2 * k {
+                kept.select_nth_unstable_by(k - 1, before);
+                kept.truncate(k);
+                threshold = kept[k - 1].1;
+            }
+        }
+    }
+    kept.sort_unstable_by(before);
+    kept.truncate(k);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::tests_support::random;
+
+    fn row(n: usize, seed: u64) -> Vec<f32> {
+        random(&[n], seed).to_vec1::<f32>().unwrap().into_iter().map(|x| x * 8.0).collect()
+    }
+
+    #[test]
+    fn sums_equal_the_definition() {
+        for n in [1, 15, 16, 4097, 10_000] {
+            let logits = row(n, n as u64);
+            let sums = RowSums::of(&logits).unwrap();
+            let total: f64 = logits.iter().map(|&x| f64::from(x).exp()).sum();
+            let entropy: f64 = logits.iter().map(|&x| f64::from(x).exp() / total).map(|p| -p * p.ln()).sum();
+            assert!((sums.log_sum_exp - total.ln()).abs() < 1e-6, "n = {n}");
+            assert!((sums.entropy - entropy).abs() < 1e-5, "n = {n}: {} against {entropy}", sums.entropy);
+        }
+    }
+
+    #[test]
+    fn equal_logits_have_the_entropy_of_the_uniform() {
+        let sums = RowSums::of(&vec![3.25; 5000]).unwrap();
+        assert!((sums.entropy - 5000f64.ln()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn damaged_logits_are_seen() {
+        assert_eq!(RowSums::of(&[0.0, f32::NAN]), None);
+        assert_eq!(RowSums::of(&[0.0, f32::INFINITY]), None);
+    }
+
+    #[test]
+    fn largest_equals_a_full_sort() {
+        let logits = row(3000, 7);
+        let mut all: Vec<(TokenId, f32)> =
+            logits.iter().copied().enumerate().map(|(i, x)| (i as TokenId, x)).collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        for k in [1, 5, 100, 3000] {
+            assert_eq!(largest(&logits, k), all[..k]);
+        }
+        assert_eq!(largest(&[1.0, 1.0, 1.0], 2), [(0, 1.0), (1, 1.0)]);
+    }
+
+    #[test]
+    fn classes_partition_the_mass() {
+        let logits = row(500, 9);
+        let classes = TokenClasses { class_of: (0..500).map(|i| (i % 3) as u8).collect(), n_classes: 4 };
+        let sums = RowSums::of(&logits).unwrap();
+        let masses = class_logmass(&logits, &classes, &sums);
+        assert!((masses.iter().map(|m| m.exp()).sum::<f64>() - 1.0).abs() < 1e-6);
+        assert!(masses[3].is_infinite());
+    }
+}
