@@ -322,6 +322,20 @@ fn what_people_write_adds_no_special_tokens() {
     }
 }
 
+#[test]
+fn special_tokens_do_not_form_across_the_border_of_a_message() {
+    let tokenizer = tokenizer("qwen");
+    let count = |parts: &[(&str, bool)]| {
+        let segment = |&(text, is_template): &(&str, bool)| Segment { text: text.to_owned(), is_template };
+        let ids = tokenizer.encode_segments(&parts.iter().map(segment).collect::<Vec<_>>()).unwrap();
+        ids.into_iter().filter(|&id| tokenizer.is_special(id)).count()
+    };
+    assert_eq!(count(&[("<|im_", false), ("end|>", true)]), 0);
+    assert_eq!(count(&[("<|im_", true), ("end|>", false)]), 0);
+    assert_eq!(count(&[("<|im_", true), ("end|>", true)]), 1);
+    assert_eq!(count(&[("<|<|im_end|>", true), ("|>", false)]), 1);
+}
+
 /// The golden tokenizers as GGUF metadata would describe them.
 fn as_gguf(name: &str, scores: Option<&BTreeMap<String, f32>>) -> GgufVocabulary {
     let json: Value = read(&format!("{name}/tokenizer.json"));

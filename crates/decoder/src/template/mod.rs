@@ -272,6 +272,16 @@ mod tests {
     }
 
     #[test]
+    fn variables_can_be_set() {
+        let source = "{% if thinking is defined and thinking is false %}off{% endif %}";
+        let mut template = ChatTemplate::new(source, &BTreeMap::new()).unwrap();
+        let now = jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0);
+        assert_eq!(template.render(&[], true, now).unwrap(), "");
+        template.set_variable("thinking", Value::Bool(false));
+        assert_eq!(template.render(&[], true, now).unwrap(), "off");
+    }
+
+    #[test]
     fn generation_marks_are_read_over() {
         let source = "{% for m in messages %}\n{%- generation -%}\n {{ m.content }} \n{%- endgeneration %}|{% endfor %}";
         assert_eq!(render(source, &[message(Role::User, "a")]).unwrap(), "a|");
