@@ -19,6 +19,8 @@ pub(crate) enum MarkerKind {
     Boxed,
     /// Words such as `the answer is`.
     Cue,
+    /// `Answer:`, or `Final answer` on a line of its own. An answer may follow, or all of the reasoning.
+    Heading,
 }
 
 /// A place where an answer is stated.
@@ -29,12 +31,19 @@ pub(crate) struct Marker<'a> {
     pub(crate) text: &'a str,
 }
 
+impl Marker<'_> {
+    /// Whether what stands after `statement`, a part of the marker's text, has what `is` looks for.
+    pub(crate) fn goes_on_with(&self, statement: &str, is: impl Fn(&str) -> bool) -> bool {
+        self.text.split_once(statement).is_some_and(|(_, later)| is(later))
+    }
+}
+
 static HASHES: LazyLock<Regex> = LazyLock::new(|| regex(r"(?m)^[ \t]*####(?:[^#]|$)"));
 static BOX: LazyLock<Regex> = LazyLock::new(|| regex(r"\\[fb](?:ox|oxed)\s*\{"));
 static CUE: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r#"(?ix)
-        \b (?: answers? | solution | (?:correct|best|right|final)\s+(?:option|choice|statement|result) )
+        \b (?: answers? | (?:correct|best|right|final)\s+(?:option|choice|statement|result) )
         (?: \s+ (?:to|for|of) \b [^.:?!\n]{0,160}? )?
         [\s*_"”')\]]* (?: (?:would|should|must|will) \s+ (?:then\s+|therefore\s+)? )?
         (?: \b(?:is|are|be|was|equals)\b | = | : )
@@ -60,17 +69,23 @@ pub(crate) fn last_first(completion: &str) -> Vec<Marker<'_>> {
         let text = &completion[range.clone()];
         (range.start, Marker { kind: MarkerKind::Boxed, text })
     }));
-    found.extend(CUE.find_iter(completion).map(|hit| after(MarkerKind::Cue, hit.end())));
+    found.extend(CUE.find_iter(completion).map(|hit| {
+        let kind = if hit.as_str().ends_with([':', '\n']) { MarkerKind::Heading } else { MarkerKind::Cue };
+        after(kind, hit.end())
+    }));
     found.retain(|(_, marker)| marker.kind != MarkerKind::Cue || !NEGATED.is_match(marker.text));
     found.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     found.into_iter().map(|(_, marker)| marker).collect()
 }
 
+/// Longest content of a box, in characters; a completion that opens boxes without end is not searched again for each.
+const MAX_BOX: usize = 1000;
+
 /// Contents of the boxes, braces balanced; a box that is never closed was cut off and is left out.
 fn boxes(completion: &str) -> impl Iterator<Item = Range<usize>> {
     BOX.find_iter(completion).filter_map(|open| {
         let mut depth = 1_usize;
-        for (at, c) in completion[open.end()..].char_indices() {
+        for (at, c) in completion[open.end()..].char_indices().take(MAX_BOX) {
             match c {
                 '{' => depth += 1,
                 '}' => depth -= 1,

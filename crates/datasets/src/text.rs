@@ -26,7 +26,7 @@ impl AnswerFormat for TextFormat {
     fn extract(&self, completion: &str, choices: Option<&Choices>) -> Answer {
         let stated = markers::last_first(completion).into_iter().map(|marker| match marker.kind {
             MarkerKind::Boxed => marker.text,
-            MarkerKind::Hashes | MarkerKind::Cue => markers::line(marker.text),
+            MarkerKind::Hashes | MarkerKind::Cue | MarkerKind::Heading => markers::line(marker.text),
         });
         let last_line = completion.lines().rev().find(|line| !normalise(line).is_empty());
         stated

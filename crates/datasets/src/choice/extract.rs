@@ -1,7 +1,8 @@
 //! The option that a completion states as its answer.
 //!
 //! 1. The last marker (`markers`) from which an option can be read. What follows it is tried as a label, as an option's text, and
-//!    again without a few filling words (`option`, `clearly`, `the`); last, the sentence may mention exactly one option.
+//!    again without a few filling words (`option`, `clearly`, `the`); last, the sentence may mention exactly one option, unless it
+//!    begins the reasoning after `Answer:`.
 //! 2. Otherwise the whole completion, if it is nothing but an option.
 //! 3. Otherwise the only option that the last line mentions, or the only one that the completion mentions: `(B)`, `option B`, `**B**`,
 //!    a line that begins with `B.`, or an option's text; one that is ruled out on the spot (`(A) is wrong`) does not count. A completion that weighs several options and concludes nothing has no answer;
@@ -57,6 +58,12 @@ pub(super) fn extract(completion: &str, choices: &Choices) -> Option<usize> {
     let stated = markers::last_first(completion).into_iter().find_map(|marker| match marker.kind {
         MarkerKind::Boxed => stated(marker.text, choices),
         MarkerKind::Hashes | MarkerKind::Cue => stated(markers::line(marker.text), choices),
+        MarkerKind::Heading => {
+            let line = markers::line(marker.text);
+            let reasoning =
+                marker.goes_on_with(markers::sentence(line), |later| later.contains(char::is_alphanumeric));
+            if reasoning { at_start(line, choices) } else { stated(line, choices) }
+        }
     });
     stated.or_else(|| undisputed_whole(completion, choices)).or_else(|| {
         let last_line = completion.lines().rev().find(|line| !line.trim().is_empty())?;
@@ -65,10 +72,13 @@ pub(super) fn extract(completion: &str, choices: &Choices) -> Option<usize> {
 }
 
 fn stated(line: &str, choices: &Choices) -> Option<usize> {
+    at_start(line, choices).or_else(|| mentioned(markers::sentence(line), choices))
+}
+
+fn at_start(line: &str, choices: &Choices) -> Option<usize> {
     let filling = FILLING.find(line).map_or(0, |hit| hit.end());
     let starts = if filling == 0 { vec![line] } else { vec![line, &line[filling..]] };
-    let at_start = starts.iter().find_map(|text| label_at(text, choices).or_else(|| text_at(text, choices)));
-    at_start.or_else(|| mentioned(markers::sentence(line), choices))
+    starts.iter().find_map(|text| label_at(text, choices).or_else(|| text_at(text, choices)))
 }
 
 /// A completion of one line that is an option: a label, alone or with its own text or a reason after it, or an option's text.
@@ -153,7 +163,8 @@ fn longest(choices: &Choices, holds: impl Fn(&str) -> bool) -> Option<usize> {
 fn mentioned(text: &str, choices: &Choices) -> Option<usize> {
     let names = MENTION.captures_iter(text).filter_map(|found| found.iter().skip(1).flatten().next());
     let accepted = |name: &Match<'_>| {
-        !REJECTED_AFTER.is_match(&text[name.end()..]) && !REJECTED_BEFORE.is_match(&text[..name.start()])
+        !REJECTED_AFTER.is_match(&text[name.end()..])
+            && !REJECTED_BEFORE.is_match(end_of(&text[..name.start()]))
     };
     let labels: Vec<(usize, bool)> =
         names.filter_map(|name| Some((label_named(name.as_str(), choices)?, accepted(&name)))).collect();
@@ -165,6 +176,11 @@ fn mentioned(text: &str, choices: &Choices) -> Option<usize> {
     options.sort_unstable();
     options.dedup();
     only(options.into_iter())
+}
+
+/// The last few characters: enough for what `REJECTED_BEFORE` looks for.
+fn end_of(text: &str) -> &str {
+    text.char_indices().rev().nth(40).map_or(text, |(at, _)| &text[at..])
 }
 
 fn label_named(name: &str, choices: &Choices) -> Option<usize> {
