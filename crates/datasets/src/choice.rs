@@ -1,12 +1,12 @@
 //! Options of multiple-choice questions: canonical form, grammar, extraction.
 //!
-//! The canonical form is the option's label as the benchmark spells it: `B`, or `2` where ARC numbers its options. A string is read
-//! as an option by its label (`(B)`, `B.`, `B. fog`, `option B`, `b`) or by its text (`fog`, case and articles aside unless two options
-//! differ only there). A label wins over an equal text. Without choices nothing can be read.
+//! The canonical form is the option's label as the benchmark spells it: `B`, or `2` where ARC numbers its options. A string is
+//! read as an option by its label (`(B)`, `B.`, `B. fog`, `option B`, `b`) or by its text (`fog`, case and articles aside
+//! unless two options differ only there). A label wins over an equal text. Without choices nothing can be read.
 //!
 //! In the forced reading after a cue only labels are answers, spelled as shown, up to the first character that is no letter or
-//! digit; a model that writes an option's text there leaves the grammar. There ` A` in ` A dog` closes as option A: the automaton
-//! cannot know which word follows. `extract` sees the sentence and does not take a bare article for option A.
+//! digit; a model that writes an option's text there leaves the grammar. There ` A` in ` A dog` closes as option A: the
+//! automaton cannot know which word follows. `extract` sees the sentence and does not take a bare article for option A.
 
 mod extract;
 mod grammar;

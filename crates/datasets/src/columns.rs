@@ -1,7 +1,8 @@
 //! Which columns of a user's file hold what.
 //!
-//! A mapping is written `question=problem,target=doc.answer`: the name here, then the name in the file; a point leads into a nested object
-//! where no column is called so as a whole. What is not mapped is looked for under its usual names, and then it may be missing.
+//! A mapping is written `question=problem,target=doc.answer`: the name here, then the name in the file; a point leads into a
+//! nested object where no column is called so as a whole. What is not mapped is looked for under its usual names, and then it
+//! may be missing.
 
 use serde_json::Value;
 

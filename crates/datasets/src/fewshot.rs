@@ -1,10 +1,11 @@
 //! Worked examples before the question, as Q/A blocks.
 //!
-//! Examples come from the benchmark's training split; from SVAMP's single published file they are taken from its end, which the pool
-//! says in its note. A question is never its own example. The choice is the same for every question of a run, apart from that: the
-//! first n of the pool, or n drawn by a seed.
+//! Examples come from the benchmark's training split; from SVAMP's single published file they are taken from its end, which the
+//! pool says in its note. A question is never its own example. The choice is the same for every question of a run, apart from
+//! that: the first n of the pool, or n drawn by a seed.
 //!
-//! A block is `Q: question and options`, `A: worked solution. The answer is X.` Source: Brown et al. 2020; with solutions, Wei et al. 2022.
+//! A block is `Q: question and options`, `A: worked solution. The answer is X.` Source: Brown et al. 2020; with solutions, Wei
+//! et al. 2022.
 
 use std::path::Path;
 

@@ -50,8 +50,9 @@ impl FormatKind {
         }
     }
 
-    /// The kind that fits all of the questions at hand, each a pair of its choices and its target as written: `Choice` if every one
-    /// lists choices, `Number` if at least one has a target and every target is a number and nothing else, otherwise `Text`.
+    /// The kind that fits all of the questions at hand, each a pair of its choices and its target as written: `Choice` if every
+    /// one lists choices, `Number` if at least one has a target and every target is a number and nothing else, otherwise
+    /// `Text`.
     pub fn infer<'a>(rows: impl Iterator<Item = (Option<&'a Choices>, Option<&'a str>)>) -> Self {
         let (mut any, mut all_choices, mut targets, mut all_numbers) = (false, true, 0_usize, true);
         for (choices, target) in rows {

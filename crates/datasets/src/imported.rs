@@ -1,11 +1,11 @@
 //! Traces that were made elsewhere.
 //!
-//! A row has `trace` (or `steps`, strings that together are the trace), `question` or `prompt`, and if known `id`, `target`, `choices`, `correct`,
-//! `sample`. Two rows of one id are the same trace twice, and the second is a bad line, unless `sample` tells them apart. An empty trace
-//! is taken over as such: there is something to report about it, if nothing to measure.
+//! A row has `trace` (or `steps`, strings that together are the trace), `question` or `prompt`, and if known `id`, `target`,
+//! `choices`, `correct`, `sample`. Two rows of one id are the same trace twice, and the second is a bad line, unless `sample`
+//! tells them apart. An empty trace is taken over as such: there is something to report about it, if nothing to measure.
 //!
-//! lm-eval's `samples_<task>_<date>.jsonl` is known by its columns `doc_id`, `doc`, `resps`: each generated response is a trace. Its
-//! scores are left aside: whether a trace is correct is judged here, from the trace.
+//! lm-eval's `samples_<task>_<date>.jsonl` is known by its columns `doc_id`, `doc`, `resps`: each generated response is a
+//! trace. Its scores are left aside: whether a trace is correct is judged here, from the trace.
 //!
 //! Traces are text. They are tokenised once, by the caller; a step's end is a byte offset into the text.
 

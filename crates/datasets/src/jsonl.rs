@@ -3,8 +3,8 @@
 //! A row needs a question; target, choices and id are optional unless they are mapped. Without an id a question is named by its
 //! line, `line-17`. Where a target is a worked solution that ends in `#### 18`, only what follows the marks is the target.
 //!
-//! The answer format is given or inferred from all rows: choices on every row make it `choice`, targets that are all numbers `number`,
-//! anything else `text`.
+//! The answer format is given or inferred from all rows: choices on every row make it `choice`, targets that are all numbers
+//! `number`, anything else `text`.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! What may stand between an answer cue and the answer: spaces, currency, emphasis, brackets, LaTeX wrappers.
 //!
-//! After `The answer is`, a model writes `: **$18**` or ` \(\boxed{18}\)` as readily as ` 18`. The grammars of numbers and options pass
-//! over the same lead-in. It is a closed list, so that a word before the answer is not taken for one.
+//! After `The answer is`, a model writes `: **$18**` or ` \(\boxed{18}\)` as readily as ` 18`. The grammars of numbers and
+//! options pass over the same lead-in. It is a closed list, so that a word before the answer is not taken for one.
 //!
 //! LaTeX commands are followed letter by letter through a tree of the known ones: a node is the first command that has the
 //! letters so far, and how many letters that is.

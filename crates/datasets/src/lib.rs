@@ -3,15 +3,15 @@
 //! Files of a benchmark, of the user, or of another harness come in; questions and traces go out, with what could not be read
 //! counted beside them. In reading order:
 //!
-//! - `format`: the three kinds of answers, each an `AnswerFormat`: `number`, `choice`, `text`. Shared by them are `lead` (what may
-//!   stand before an answer) and `markers` (where a completion states its answer).
+//! - `format`: the three kinds of answers, each an `AnswerFormat`: `number`, `choice`, `text`. Shared by them are `lead` (what
+//!   may stand before an answer) and `markers` (where a completion states its answer).
 //! - `rows`: JSON Lines, JSON arrays and Parquet as rows of named values; `loaded`: what became of them.
 //! - `task`: the built-in benchmarks, one file each, and where their files are looked for.
 //! - `jsonl`: questions from a user's own file; `imported`: traces made elsewhere; `columns`: how their columns are named.
 //! - `prompt`, `fewshot`: the text that a model is shown.
 //!
-//! Nothing here uses the network or a model: a caller that wants a benchmark from the Hub fetches the files that a task names and
-//! hands over the folder.
+//! Nothing here uses the network or a model: a caller that wants a benchmark from the Hub fetches the files that a task names
+//! and hands over the folder.
 
 pub mod choice;
 pub mod columns;

@@ -1,12 +1,12 @@
 //! Numbers: canonical form, grammar, extraction.
 //!
-//! The canonical form is an exact decimal string without currency, thousands separators, leading or trailing zeros: `$1,250.50` is
-//! `1250.5`, `18.` and `18.00` are `18`, `-0` is `0`. A fraction whose decimals end is that decimal (`1/2` is `0.5`); any other is
-//! reduced (`2/6` is `1/3`) and is not equal to a rounded decimal. Nothing passes through floating point, so numbers of any size
-//! are exact. A percent sign is a unit (`50%` is `50`), as in GSM8K's own targets.
+//! The canonical form is an exact decimal string without currency, thousands separators, leading or trailing zeros: `$1,250.50`
+//! is `1250.5`, `18.` and `18.00` are `18`, `-0` is `0`. A fraction whose decimals end is that decimal (`1/2` is `0.5`); any
+//! other is reduced (`2/6` is `1/3`) and is not equal to a rounded decimal. Nothing passes through floating point, so numbers
+//! of any size are exact. A percent sign is a unit (`50%` is `50`), as in GSM8K's own targets.
 //!
-//! One automaton (`grammar`) decides what a number is. `canonical` reads the number at the start of a string, after a lead-in; what
-//! follows it, such as a unit, does not matter. `extract` finds the stated answer of a completion.
+//! One automaton (`grammar`) decides what a number is. `canonical` reads the number at the start of a string, after a lead-in;
+//! what follows it, such as a unit, does not matter. `extract` finds the stated answer of a completion.
 //!
 //! Not read: words (`eighteen`), arithmetic that is not carried out (`5 + 3`), thousands set off by spaces, decimal commas
 //! (`1,5` is no number: it may be a list), powers of ten after a multiplication sign, times (`12:30`), dates, version numbers.

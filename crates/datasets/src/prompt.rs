@@ -1,8 +1,9 @@
 //! The text of the message in which a question is asked.
 //!
-//! The default asks for reasoning step by step (Kojima et al. 2022) and for a last sentence `The answer is X.`, which `extract` looks for.
-//! A user's template has `{question}` and may have `{choices}`; without the latter, options follow the question. Only a word in braces
-//! is a placeholder, so that `\boxed{}` stays as it is. Chat templates and special tokens are the model's own part, not done here.
+//! The default asks for reasoning step by step (Kojima et al. 2022) and for a last sentence `The answer is X.`, which `extract`
+//! looks for. A user's template has `{question}` and may have `{choices}`; without the latter, options follow the question.
+//! Only a word in braces is a placeholder, so that `\boxed{}` stays as it is. Chat templates and special tokens are the model's
+//! own part, not done here.
 
 use entrace_measure::{Choices, Question};
 

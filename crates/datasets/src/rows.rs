@@ -1,8 +1,8 @@
 //! Files as rows of named values.
 //!
-//! JSON Lines (`.jsonl`), one JSON array (`.json`) and Parquet (`.parquet`) all become JSON objects with a line number, so that a
-//! benchmark is read the same way from its publisher's file and from the Hub's. A line that is no JSON object keeps its place with
-//! a reason. Parquet structs become objects and lists arrays; dates, decimals and binary values become null.
+//! JSON Lines (`.jsonl`), one JSON array (`.json`) and Parquet (`.parquet`) all become JSON objects with a line number, so that
+//! a benchmark is read the same way from its publisher's file and from the Hub's. A line that is no JSON object keeps its place
+//! with a reason. Parquet structs become objects and lists arrays; dates, decimals and binary values become null.
 
 use std::fs;
 use std::path::{Path, PathBuf};

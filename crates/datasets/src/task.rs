@@ -64,7 +64,8 @@ pub struct SplitFiles {
 }
 
 impl SplitFiles {
-    /// Whether the path within the Hub's repository is one of this split's Parquet files, such as `main/test-00000-of-00001.parquet`.
+    /// Whether the path within the Hub's repository is one of this split's Parquet files, such as
+    /// `main/test-00000-of-00001.parquet`.
     pub fn is_hub_file(&self, path: &str) -> bool {
         path.strip_prefix(self.hub_folder)
             .and_then(|rest| rest.strip_prefix('/'))

@@ -1,13 +1,13 @@
 //! Free-text answers: canonical form, grammar, extraction.
 //!
 //! The canonical form is lower-cased, with white space folded, the articles `a`, `an`, `the` dropped, and quotes, brackets and
-//! punctuation at either end dropped. This is the normalisation of SQuAD (Rajpurkar et al. 2016, the official evaluation script),
-//! except that punctuation inside stays: `3.5` and `35`, `re-sent` and `resent` are different answers. Articles stay where nothing
-//! else would be left.
+//! punctuation at either end dropped. This is the normalisation of SQuAD (Rajpurkar et al. 2016, the official evaluation
+//! script), except that punctuation inside stays: `3.5` and `35`, `re-sent` and `resent` are different answers. Articles stay
+//! where nothing else would be left.
 //!
-//! An answer ends with its line, or with its sentence: at `.`, `!` or `?` before a space, after a word of three or more letters or
-//! digits, so that `Dr. Who`, `J. Bell` and `U.S. dollars` are not cut. What follows is not part of the answer, in targets as
-//! in completions. Two texts that mean the same in other words are two answers here.
+//! An answer ends with its line, or with its sentence: at `.`, `!` or `?` before a space, after a word of three or more letters
+//! or digits, so that `Dr. Who`, `J. Bell` and `U.S. dollars` are not cut. What follows is not part of the answer, in targets
+//! as in completions. Two texts that mean the same in other words are two answers here.
 
 use entrace_measure::{Answer, AnswerFormat, AnswerGrammar, Choices, GrammarState, Verdict};
 

@@ -1,12 +1,13 @@
 //! The option that a completion states as its answer.
 //!
-//! 1. The last marker (`markers`) from which an option can be read. What follows it is tried as a label, as an option's text, and
-//!    again without a few filling words (`option`, `clearly`, `the`); last, the sentence may mention exactly one option, unless it
-//!    begins the reasoning after `Answer:`.
+//! 1. The last marker (`markers`) from which an option can be read. What follows it is tried as a label, as an option's text,
+//!    and again without a few filling words (`option`, `clearly`, `the`); last, the sentence may mention exactly one option,
+//!    unless it begins the reasoning after `Answer:`.
 //! 2. Otherwise the whole completion, if it is nothing but an option.
-//! 3. Otherwise the only option that the last line mentions, or the only one that the completion mentions: `(B)`, `option B`, `**B**`,
-//!    a line that begins with `B.`, or an option's text; one that is ruled out on the spot (`(A) is wrong`) does not count. A completion that weighs several options and concludes nothing has no answer;
-//!    taking the last one mentioned, as other harnesses do, would often take a rejected one.
+//! 3. Otherwise the only option that the last line mentions, or the only one that the completion mentions: `(B)`, `option B`,
+//!    `**B**`, a line that begins with `B.`, or an option's text; one that is ruled out on the spot (`(A) is wrong`) does not
+//!    count. A completion that weighs several options and concludes nothing has no answer; taking the last one mentioned, as
+//!    other harnesses do, would often take a rejected one.
 
 use std::sync::LazyLock;
 
@@ -27,7 +28,8 @@ static FILLING: LazyLock<Regex> = LazyLock::new(|| {
 /// Words after `A` that show it to be a label; other small words follow an article.
 static CONNECTIVE: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"^\s+(?:and|as|because|but|by|due|following|for|from|given|if|in|is|not|or|since|so|that|thus|was|when|which|while|with|would)\b",
+        r"(?x)^\s+(?:and|as|because|but|by|due|following|for|from|given|if|in|is|not|or|since|so|that|thus|was|when|which
+        |while|with|would)\b",
     )
 });
 /// A second option beside the first: then neither is the answer.
@@ -35,14 +37,16 @@ static SECOND: LazyLock<Regex> =
     LazyLock::new(|| regex(r"^[)\]*]*\s*(?:,|/|&|\bor\b|\band\b)\s*[(\[*]*(\w+)\b"));
 static MENTION: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?m)\(([^()\s]{1,12})\)|\*\*([^*\s]{1,12}?)[.:)]?\*\*|\b(?i:option|choice|answer|letter)\s+([^\s()*.,:;]{1,12})|^[ \t]*([^\s()*.,:;]{1,12})[.):](?:\s|$)",
+        r"(?mx) \( ([^()\s]{1,12}) \) | \*\* ([^*\s]{1,12}?) [.:)]? \*\*
+        | \b (?i:option|choice|answer|letter) \s+ ([^\s()*.,:;]{1,12}) | ^[\ \t]* ([^\s()*.,:;]{1,12}) [.):] (?:\s|$)",
     )
 });
 
 /// What shows, right after or before a mention, that the option is ruled out.
 static REJECTED_AFTER: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)^[)\]*.:]*\s*(?:(?:is|was|are|seems|would\s+be|can\s+be)\s+)?(?:also\s+)?(?:wrong|incorrect|not|false|cannot|isn['’]t|can['’]t|doesn['’]t|ruled\s+out|eliminated)\b",
+        r"(?ix) ^[)\]*.:]* \s* (?: (?:is|was|are|seems|would\s+be|can\s+be) \s+ )? (?:also\s+)?
+        (?: wrong | incorrect | not | false | cannot | isn['’]t | can['’]t | doesn['’]t | ruled\s+out | eliminated ) \b",
     )
 });
 static REJECTED_BEFORE: LazyLock<Regex> = LazyLock::new(|| {

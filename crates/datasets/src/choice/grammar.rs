@@ -1,7 +1,7 @@
 //! The automaton over the labels of a question's options.
 //!
-//! A lead-in, then a label letter by letter; a character that is no letter or digit closes it. States are numbered by the position
-//! of the first label that has the characters so far, and how many characters these are.
+//! A lead-in, then a label letter by letter; a character that is no letter or digit closes it. States are numbered by the
+//! position of the first label that has the characters so far, and how many characters these are.
 
 use entrace_measure::{AnswerGrammar, GrammarState, Verdict};
 

@@ -1,9 +1,9 @@
 //! Rows of lm-eval's `samples_<task>_<date>.jsonl`.
 //!
-//! `doc_id` is the identity, `target` the answer (a worked solution for GSM8K), `doc` the benchmark's row, `arguments` the prompt: a list
-//! `[[prompt, settings]]` or, in later versions, `{"gen_args_0": {"arg_0": prompt}}`. `resps` is a list for each request of a list of
-//! responses. A task with several filters writes every document once for each; the rows of the first filter are taken. Responses
-//! that are numbers come from tasks that compare log-probabilities: there is no trace in them.
+//! `doc_id` is the identity, `target` the answer (a worked solution for GSM8K), `doc` the benchmark's row, `arguments` the
+//! prompt: a list `[[prompt, settings]]` or, in later versions, `{"gen_args_0": {"arg_0": prompt}}`. `resps` is a list for each
+//! request of a list of responses. A task with several filters writes every document once for each; the rows of the first
+//! filter are taken. Responses that are numbers come from tasks that compare log-probabilities: there is no trace in them.
 
 use serde_json::Value;
 

@@ -1,11 +1,11 @@
 //! The automaton that decides what a number is.
 //!
-//! A number is a lead-in, a sign, digits with thousands commas, a point, decimals and an exponent; or a fraction `a/b`, `\frac{a}{b}`,
-//! `½`, `1½`. It is complete as soon as it has a value, open while only a longer string would have one (`1,2` may become `1,234`),
-//! and closed by the first character that cannot belong to it: a space, a unit, a line end.
+//! A number is a lead-in, a sign, digits with thousands commas, a point, decimals and an exponent; or a fraction `a/b`,
+//! `\frac{a}{b}`, `½`, `1½`. It is complete as soon as it has a value, open while only a longer string would have one (`1,2`
+//! may become `1,234`), and closed by the first character that cannot belong to it: a space, a unit, a line end.
 //!
-//! A character that can join two numbers (`12:30`, `5-10`, `2^3`, `1/2/2020`) does not close at once: a digit after it shows that
-//! the string is no number, anything else closes.
+//! A character that can join two numbers (`12:30`, `5-10`, `2^3`, `1/2/2020`) does not close at once: a digit after it shows
+//! that the string is no number, anything else closes.
 //!
 //! A sign belongs to what it touches: `-4` and `-$4` are negative, `- 4` is a dash or the bullet of a list, and 4.
 //! Digits are those of ASCII and the full-width, Arabic and Devanagari ones.

@@ -1,7 +1,7 @@
 //! Canonical strings of exact numbers.
 //!
-//! Everything works on strings of ASCII digits. Fractions are reduced where numerator and denominator fit 128 and 64 bits; larger
-//! ones stay as written, which two different spellings of the same value would tell apart.
+//! Everything works on strings of ASCII digits. Fractions are reduced where numerator and denominator fit 128 and 64 bits;
+//! larger ones stay as written, which two different spellings of the same value would tell apart.
 
 /// The canonical string of `±integer.decimals · 10^exponent`. Digits only; either part may be empty.
 pub(super) fn decimal(negative: bool, integer: &str, decimals: &str, exponent: i32) -> String {

@@ -1,9 +1,9 @@
 //! ARC: science questions of US school examinations with three to five options; `challenge` holds those that retrieval and word
 //! statistics got wrong, `easy` the others.
 //!
-//! AI2's rows have `id`, `question: {stem, choices: [{text, label}]}` and `answerKey`; the Hub's have `question` as text and parallel lists
-//! `choices: {text, label}`. Labels are mostly letters, in some questions numbers; the target is the label as the row spells it.
-//! Source: Clark et al. 2018, arXiv:1803.05457.
+//! AI2's rows have `id`, `question: {stem, choices: [{text, label}]}` and `answerKey`; the Hub's have `question` as text and
+//! parallel lists `choices: {text, label}`. Labels are mostly letters, in some questions numbers; the target is the label as
+//! the row spells it. Source: Clark et al. 2018, arXiv:1803.05457.
 
 use entrace_measure::{Answer, Question};
 use serde_json::Value;

@@ -1,8 +1,8 @@
 //! GSM8K: grade-school word problems with worked solutions.
 //!
-//! A row has `question` and `answer`; the answer is a solution in sentences with calculator annotations such as `<<3*4=12>>`, and a last
-//! line `#### 12`. The publisher's files have no identities: a question is named by split and line, `test-17`, counted from 1.
-//! Source: Cobbe et al. 2021, arXiv:2110.14168.
+//! A row has `question` and `answer`; the answer is a solution in sentences with calculator annotations such as `<<3*4=12>>`,
+//! and a last line `#### 12`. The publisher's files have no identities: a question is named by split and line, `test-17`,
+//! counted from 1. Source: Cobbe et al. 2021, arXiv:2110.14168.
 
 use std::sync::LazyLock;
 

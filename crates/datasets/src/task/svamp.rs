@@ -1,9 +1,8 @@
 //! SVAMP: one-step arithmetic word problems, varied from two older sets to show shallow reading.
 //!
-//! A row has `ID, Body, Question, Equation, Answer, Type`. The question is body and question joined by a space, as in the chain-of-thought
-//! literature; the solution is the equation with its value. The authors publish one file of 1,000, which is the evaluation set
-//! here; the Hub's copy splits it into 700 and 300.
-//! Source: Patel et al. 2021, arXiv:2103.07191.
+//! A row has `ID, Body, Question, Equation, Answer, Type`. The question is body and question joined by a space, as in the
+//! chain-of-thought literature; the solution is the equation with its value. The authors publish one file of 1,000, which is
+//! the evaluation set here; the Hub's copy splits it into 700 and 300. Source: Patel et al. 2021, arXiv:2103.07191.
 
 use entrace_measure::{AnswerFormat, Question};
 
