@@ -1,1 +1,29 @@
-//! Recorded run to tables, figures and HTML.
+//! Recorded run to metrics, tables, figures and one HTML page.
+//!
+//! Everything here is made from a record alone, without a model, and can be made again from it: the same record and options give the
+//! same bytes. No clock is read and nothing is printed; tables for a terminal are returned as text.
+//!
+//! `collect` (rows -> facts per trace) -> [`metrics`] -> [`terminal`], [`markdown`], [`figure`], `html` -> [`write`]
+//!
+//! Curves of traces with different numbers of steps are brought onto one grid of relative [`depth`]s. Which single traces the page shows
+//! is decided by rule (`exemplar`).
+
+mod collect;
+pub mod depth;
+mod error;
+mod exemplar;
+pub mod figure;
+mod format;
+mod html;
+mod index;
+pub mod markdown;
+pub mod metrics;
+#[cfg(test)]
+mod synthetic;
+pub mod terminal;
+pub mod write;
+
+pub use collect::Collector;
+pub use error::Error;
+pub use metrics::{MetricOptions, Metrics};
+pub use write::{Report, ReportOptions, write_report};

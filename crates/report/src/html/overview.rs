@@ -1,0 +1,93 @@
+//! The head of the page: what was measured, and one line per task.
+
+use maud::{Markup, html};
+
+use super::parts::{cell, fact};
+use crate::depth::FINAL;
+use crate::format::{NONE, Scale, count, optional, thousands};
+use crate::metrics::{Metrics, Quantity, TaskMetrics};
+
+/// Model, tasks, date and the settings that decide what the numbers mean.
+pub(super) fn header(metrics: &Metrics) -> Markup {
+    let settings = &metrics.run.settings;
+    let model = &settings.model;
+    let n_measured: usize = metrics.tasks.iter().map(|t| t.counts.measured).sum();
+    let n_questions: usize = metrics.tasks.iter().map(|t| t.counts.questions_measured).sum();
+    let date = metrics.run.started_at.get(..10).unwrap_or(&metrics.run.started_at);
+    html! {
+        header {
+            p.kicker { "What the model knows of the answer at each reasoning step" }
+            h1 { (model.name) }
+            p.lead {
+                (count(metrics.tasks.len(), "task")) ", " (count(n_questions, "question")) ", "
+                (count(n_measured, "trace")) " measured"
+                @if metrics.run.finished_at.is_none() { "; the run is not finished" }
+                "."
+            }
+            dl.facts {
+                (fact("Date of the run", date))
+                (fact("Estimator", &distinct(metrics, |t| t.estimator.clone())))
+                (fact("Draws m per prefix", &distinct(metrics, |t| {
+                    t.n_samples.map_or_else(|| "none (no sampling)".to_string(), |m| m.to_string())
+                })))
+                (fact("Answer cue", &format!("{:?}", settings.cue)))
+                (fact("Unit", "nats (natural logarithm)"))
+                (fact("Intervals", &format!(
+                    "{} %, questions resampled", crate::format::decimal(100.0 * metrics.options.level, 0))))
+                (fact("Model revision", model.revision.as_deref().unwrap_or(NONE)))
+                (fact("Parameters", &thousands(usize::try_from(model.n_parameters).unwrap_or(usize::MAX))))
+                (fact("Numbers and device", &format!("{}, {}", model.dtype, model.device)))
+                (fact("Steps", &settings.segment))
+            }
+        }
+    }
+}
+
+/// The different values of a text over tasks.
+fn distinct(metrics: &Metrics, text: impl Fn(&TaskMetrics) -> String) -> String {
+    let mut values: Vec<String> = metrics.tasks.iter().map(text).filter(|v| !v.is_empty()).collect();
+    values.sort();
+    values.dedup();
+    if values.is_empty() { NONE.to_string() } else { values.join(", ") }
+}
+
+/// One line for each task.
+pub(super) fn results(metrics: &Metrics) -> Markup {
+    html! {
+        div.scroll {
+            table {
+                thead { tr {
+                    th { "Task" } th { "Questions" } th { "Acc., %" } th { "H(0)" } th { "H(1)" } th { "G(1)" }
+                    th { "net G(1)" } th { "AUROC(1)" } th { "Lock‑in" } th { "Invalid, %" } th { "Left out" }
+                } }
+                tbody { @for (number, task) in metrics.tasks.iter().enumerate() { (row(number, task)) } }
+            }
+        }
+        p.foot {
+            "H: answer entropy in nats at relative depth 0 (question alone) and 1 (whole trace). G: information gained about the \
+             target in nats; net G: above another question's trace in its place. AUROC: how well −H tells correct from wrong \
+             traces. Lock-in: median depth from which the leading answer stands. Left out: traces skipped or failed. Brackets: "
+            (crate::format::decimal(100.0 * metrics.options.level, 0)) " % intervals. " (NONE) ": undefined; each section says why."
+        }
+    }
+}
+
+fn row(number: usize, task: &TaskMetrics) -> Markup {
+    let net = task.control("swapped").map_or_else(Quantity::default, |c| c.net_gain.at(FINAL));
+    let left_out = task.counts.skipped + task.counts.failed;
+    html! {
+        tr {
+            td { a href={ "#task-" (number + 1) } { (task.task) } }
+            td { (thousands(task.counts.questions_measured)) }
+            td { (cell(&task.accuracy, Scale::Percent)) }
+            td { (cell(&task.entropy.all.at(0), Scale::Plain)) }
+            td { (cell(&task.entropy.all.at(FINAL), Scale::Plain)) }
+            td { (cell(&task.information_gain.all.at(FINAL), Scale::Plain)) }
+            td { (cell(&net, Scale::Plain)) }
+            td { (cell(&task.separability.at(FINAL), Scale::Plain)) }
+            td { (optional(task.lock_in.all.median_depth, 2)) }
+            td { (Scale::Percent.value(task.invalid_share.value)) }
+            td { (left_out) " of " (thousands(task.counts.traces)) }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Plain sentences that say what the numbers of a task are, without judging beyond their intervals.
+
+use crate::depth::FINAL;
+use crate::format::{Scale, count, decimal, percent};
+use crate::metrics::{Quantity, TaskMetrics};
+
+/// One sentence or two on each finding; what is undefined is left out or said to be so.
+pub(super) fn sentences(task: &TaskMetrics) -> Vec<String> {
+    if task.counts.measured == 0 {
+        return vec!["No trace of this task was measured.".to_string()];
+    }
+    let parts = [
+        Some(accuracy(task)),
+        entropy(task),
+        gain(task),
+        net_gain(task),
+        separability(task),
+        lock_in(task),
+        monotone(task),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+/// Value and interval with per cent signs.
+fn share(quantity: &Quantity) -> String {
+    match (quantity.value, quantity.low, quantity.high) {
+        (Some(_), Some(low), Some(high)) => {
+            format!("{} % [{}, {}]", percent(quantity.value), percent(Some(low)), percent(Some(high)))
+        }
+        _ => format!("{} %", percent(quantity.value)),
+    }
+}
+
+fn accuracy(task: &TaskMetrics) -> String {
+    let counts = &task.counts;
+    let base =
+        format!("{} and {}", count(counts.questions_measured, "question"), count(counts.measured, "trace"));
+    if task.accuracy.value.is_none() {
+        return format!("{base} were measured. No target is known, so no answer is correct or wrong.");
+    }
+    let invalid = match counts.invalid {
+        0 => "every trace states a readable answer".to_string(),
+        n => format!("{} no readable answer, which counts as wrong", states(n)),
+    };
+    format!("{base} were measured: {} end in the right answer; {invalid}.", share(&task.accuracy))
+}
+
+fn states(n: usize) -> String {
+    if n == 1 { "1 trace states".to_string() } else { format!("{n} traces state") }
+}
+
+fn entropy(task: &TaskMetrics) -> Option<String> {
+    let (start, end) = (task.entropy.all.at(0).value?, task.entropy.all.at(FINAL).value?);
+    Some(format!(
+        "Before any reasoning the belief about the answer has {} nats on average, the entropy of {} equally likely answers; after \
+         the whole trace it has {} nats ({} answers).",
+        decimal(start, 2),
+        decimal(start.exp(), 1),
+        decimal(end, 2),
+        decimal(end.exp(), 1)
+    ))
+}
+
+fn gain(task: &TaskMetrics) -> Option<String> {
+    let gain = task.information_gain.all.at(FINAL);
+    let value = gain.value?;
+    Some(format!(
+        "The information gained about the target is G(1) = {} nats: reasoning changes its probability by a factor of {} on geometric \
+         average{}.",
+        Scale::Plain.with_interval(&gain),
+        factor(value),
+        side(&gain)
+    ))
+}
+
+fn factor(nats: f64) -> String {
+    let factor = nats.exp();
+    if factor >= 10.0 { decimal(factor, 0) } else { decimal(factor, if factor < 0.1 { 3 } else { 2 }) }
+}
+
+fn side(quantity: &Quantity) -> &'static str {
+    if quantity.low.is_none() {
+        "; there is no interval"
+    } else if quantity.is_above(0.0) {
+        "; the interval lies above 0"
+    } else if quantity.is_below(0.0) {
+        "; the interval lies below 0"
+    } else {
+        "; the interval includes 0"
+    }
+}
+
+fn net_gain(task: &TaskMetrics) -> Option<String> {
+    let net = task.control("swapped")?.net_gain.at(FINAL);
+    let value = net.value?;
+    let direction = if value < 0.0 { "less" } else { "more" };
+    Some(format!(
+        "That is {} nats {direction} than another question's trace in its place gives (net G(1) = {}){}.",
+        decimal(value.abs(), 2),
+        Scale::Plain.with_interval(&net),
+        side(&net)
+    ))
+}
+
+fn separability(task: &TaskMetrics) -> Option<String> {
+    let (start, end) = (task.separability.at(0), task.separability.at(FINAL));
+    end.value?;
+    Some(format!(
+        "A correct trace ends with lower entropy than a wrong one with probability {} (AUROC; 0.5 is chance); before any reasoning \
+         it is {}.",
+        Scale::Plain.with_interval(&end),
+        Scale::Plain.with_interval(&start)
+    ))
+}
+
+fn lock_in(task: &TaskMetrics) -> Option<String> {
+    let group = &task.lock_in.all;
+    let n_locked: usize = group.histogram.iter().sum();
+    let median = group.median_depth?;
+    let wasted = share(&group.wasted_token_share);
+    Some(format!(
+        "The leading answer locks in for {n_locked} of {}, half of them by depth {}; {wasted} of all trace tokens come after that.",
+        count(task.counts.measured, "trace"),
+        decimal(median, 2)
+    ))
+}
+
+fn monotone(task: &TaskMetrics) -> Option<String> {
+    let descent = &task.descent;
+    descent.accuracy_monotone.value?;
+    descent.accuracy_not_monotone.value?;
+    Some(format!(
+        "Traces whose entropy never rises ({} of all) are right in {} of cases, the others in {}.",
+        share(&descent.monotone_share.all),
+        share(&descent.accuracy_monotone),
+        share(&descent.accuracy_not_monotone)
+    ))
+}

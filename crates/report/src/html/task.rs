@@ -1,0 +1,316 @@
+//! The section of one task.
+
+use maud::{Markup, PreEscaped, html};
+
+use super::parts::{cell, key};
+use super::reading::sentences;
+use super::trace;
+use crate::depth::{FINAL, QUARTERS};
+use crate::error::Error;
+use crate::exemplar::Exemplar;
+use crate::format::{NONE, Scale, count, optional, percent, thousands};
+use crate::metrics::{Groups, Metrics, Quantity, Summary, TaskMetrics};
+
+/// Positions of the depth grid that the table shows: every tenth.
+const TABLE_STRIDE: usize = 2;
+
+/// Key numbers, reading, figures, tables and single traces.
+pub(super) fn section(
+    number: usize,
+    task: &TaskMetrics,
+    metrics: &Metrics,
+    figures: &[(&'static str, String)],
+    exemplars: &[&Exemplar],
+) -> Result<Markup, Error> {
+    let traces = trace::traces(exemplars)?;
+    let measured = task.counts.measured > 0;
+    Ok(html! {
+        section id={ "task-" (number + 1) } {
+            h2 { (task.task) }
+            p.foot { (provenance(task, metrics)) }
+            @if measured { (keys(task)) }
+            ul.reading { @for sentence in sentences(task) { li { (sentence) } } }
+            @if measured {
+                div.figures { @for (name, svg) in figures { (figure(name, svg, task)) } }
+                (by_depth(task, &metrics.depths))
+                (shape(task))
+                (fano(task, &metrics.depths))
+            }
+            (left_out(task))
+            @if measured { (seen(task)) }
+            @if !exemplars.is_empty() {
+                h3 { "Single traces" }
+                p.note {
+                    "Chosen by rule, not by hand. Each step shows its text, the entropy H" sub { "k" } " after it with the \
+                     information gained about the target, and the leading answers with their probabilities."
+                }
+                (traces)
+            }
+        }
+    })
+}
+
+fn provenance(task: &TaskMetrics, metrics: &Metrics) -> Markup {
+    let record = metrics.run.settings.tasks.iter().find(|t| t.name == task.task);
+    html! {
+        "Estimator " (task.estimator)
+        @if let Some(m) = task.n_samples { ", m = " (m) }
+        @if let Some(record) = record { "; answers read as " (record.answer_format) "; source " (record.source) }
+        "; " (thousands(task.replicates)) " bootstrap replicates."
+    }
+}
+
+fn keys(task: &TaskMetrics) -> Markup {
+    let net = task
+        .control("swapped")
+        .map_or_else(|| Quantity::undefined("no swapped control"), |c| c.net_gain.at(FINAL));
+    html! {
+        dl.keys {
+            (key("Accuracy", &task.accuracy, Scale::Percent, "%"))
+            (key("Entropy before reasoning, H(0)", &task.entropy.all.at(0), Scale::Plain, "nats"))
+            (key("Entropy at the end, H(1)", &task.entropy.all.at(FINAL), Scale::Plain, "nats"))
+            (key("Information gained, G(1)", &task.information_gain.all.at(FINAL), Scale::Plain, "nats"))
+            (key("Net of the swapped control", &net, Scale::Plain, "nats"))
+            (key("AUROC of −H(1)", &task.separability.at(FINAL), Scale::Plain, ""))
+        }
+    }
+}
+
+fn figure(name: &str, svg: &str, task: &TaskMetrics) -> Markup {
+    let counts = &task.counts;
+    let caption = match name {
+        "entropy" if counts.correct + counts.wrong > 0 => format!(
+            "Mean over questions of the answer entropy at each depth, {} and {}. A falling curve alone is no evidence of knowledge; \
+             the distance between the two is.",
+            count(counts.correct, "correct trace"),
+            count(counts.wrong, "wrong trace")
+        ),
+        "entropy" => "Mean over questions of the answer entropy at each depth.".to_string(),
+        "information_gain" => {
+            "Mean change of the target's log-probability since the question alone. Controls show what any \
+                               reasoning text does, whatever it says."
+                .to_string()
+        }
+        "separability" => {
+            "Probability that a correct trace has lower entropy than a wrong one at the same depth."
+                .to_string()
+        }
+        _ => "Where along the trace the leading answer stops changing and leads clearly.".to_string(),
+    };
+    html! { figure { (PreEscaped(svg)) figcaption { (caption) } } }
+}
+
+fn by_depth(task: &TaskMetrics, depths: &[f64]) -> Markup {
+    html! {
+        h3 { "By depth" }
+        div.scroll {
+            table {
+                caption { "Nats, except AUROC (0 to 1) and forced error (%)." }
+                thead { tr {
+                    th { "s" } th { "H" } th { "H correct" } th { "H wrong" } th { "gap" } th { "G" }
+                    @for control in &task.controls { th { "G " (control.control) } th { "net of " (control.control) } }
+                    th { "AUROC" } th { "forced error" }
+                } }
+                tbody {
+                    @for (i, s) in depths.iter().enumerate().step_by(TABLE_STRIDE) {
+                        tr {
+                            td { (crate::format::decimal(*s, 1)) }
+                            td { (cell(&task.entropy.all.at(i), Scale::Plain)) }
+                            td { (cell(&task.entropy.correct.at(i), Scale::Plain)) }
+                            td { (cell(&task.entropy.wrong.at(i), Scale::Plain)) }
+                            td { (cell(&task.entropy_gap.at(i), Scale::Plain)) }
+                            td { (cell(&task.information_gain.all.at(i), Scale::Plain)) }
+                            @for control in &task.controls {
+                                td { (cell(&control.information_gain.at(i), Scale::Plain)) }
+                                td { (cell(&control.net_gain.at(i), Scale::Plain)) }
+                            }
+                            td { (cell(&task.separability.at(i), Scale::Plain)) }
+                            td { (cell(&task.fano.forced_error.at(i), Scale::Percent)) }
+                        }
+                    }
+                }
+            }
+        }
+        (missing(task))
+    }
+}
+
+/// Why columns are empty.
+fn missing(task: &TaskMetrics) -> Markup {
+    let curves = [
+        ("H correct", &task.entropy.correct),
+        ("H wrong", &task.entropy.wrong),
+        ("gap", &task.entropy_gap),
+        ("G", &task.information_gain.all),
+        ("AUROC", &task.separability),
+        ("forced error", &task.fano.forced_error),
+    ];
+    let reasons: Vec<(&str, &str)> =
+        curves.into_iter().filter_map(|(name, curve)| Some((name, curve.reason.as_deref()?))).collect();
+    html! {
+        @if !reasons.is_empty() {
+            p.foot {
+                "Without value or interval: "
+                @for (i, (name, reason)) in reasons.iter().enumerate() { @if i > 0 { "; " } (name) ", " (reason) }
+                "."
+            }
+        }
+    }
+}
+
+fn shape(task: &TaskMetrics) -> Markup {
+    let (lock, descent) = (&task.lock_in, &task.descent);
+    let row = |name: &str, groups: [&Quantity; 3], scale: Scale| {
+        html! { tr { td.text { (name) } @for quantity in groups { td { (cell(quantity, scale)) } } } }
+    };
+    let all =
+        |groups: &'_ Groups<Quantity>| [groups.all.clone(), groups.correct.clone(), groups.wrong.clone()];
+    let rows = [
+        (
+            "Traces that lock in, %",
+            [&lock.all, &lock.correct, &lock.wrong].map(|g| g.share.clone()),
+            Scale::Percent,
+        ),
+        (
+            "Tokens after lock-in, %",
+            [&lock.all, &lock.correct, &lock.wrong].map(|g| g.wasted_token_share.clone()),
+            Scale::Percent,
+        ),
+        ("Total drop H(0) − H(1), nats", all(&descent.total_drop), Scale::Plain),
+        ("Monotone traces, %", all(&descent.monotone_share), Scale::Percent),
+        ("Rises of the entropy per trace", all(&descent.violations), Scale::Plain),
+        ("Late slope, nats per unit of depth", all(&descent.late_slope), Scale::Plain),
+        ("Tokens per trace", all(&task.tokens.mean_trace_tokens), Scale::Plain),
+        ("Token entropy, nats", all(&task.tokens.token_entropy), Scale::Fine),
+    ];
+    html! {
+        h3 { "Shape of the curves" }
+        div.scroll {
+            table {
+                thead { tr { th { "" } th { "all" } th { "correct" } th { "wrong" } } }
+                tbody {
+                    @for (name, groups, scale) in &rows { (row(name, groups.each_ref(), *scale)) }
+                    tr {
+                        td.text { "Median depth of lock-in" }
+                        @for group in [&lock.all, &lock.correct, &lock.wrong] { td { (optional(group.median_depth, 2)) } }
+                    }
+                }
+            }
+        }
+        @if descent.accuracy_difference.value.is_some() {
+            p {
+                "Accuracy is " (percent(descent.accuracy_monotone.value)) " % for "
+                (count(descent.accuracy_monotone.n_traces, "trace")) " whose entropy never rises and "
+                (percent(descent.accuracy_not_monotone.value)) " % for the other "
+                (thousands(descent.accuracy_not_monotone.n_traces)) ": a difference of "
+                (Scale::Percent.with_interval(&descent.accuracy_difference)) " points."
+            }
+        }
+    }
+}
+
+fn fano(task: &TaskMetrics, depths: &[f64]) -> Markup {
+    let fano = &task.fano;
+    let quarters = QUARTERS.into_iter().filter_map(|i| depths.get(i).copied());
+    html! {
+        h3 { "Entropy and error: Fano's inequality" }
+        @if let Some(alphabet) = &fano.alphabet {
+            p {
+                "With |A| = " (alphabet.size) " answers (" (alphabet.source) "), a belief of entropy H cannot be right more often than \
+                 Fano's inequality allows. The bound holds for the error that the model itself expects; that the error against \
+                 the true answer also lies above it is a finding, not a theorem."
+            }
+            div.scroll {
+                table {
+                    thead { tr {
+                        th { "s" } th { "H, nats" } th { "weak bound, %" } th { "exact bound, %" } th { "expected error, %" }
+                        th { "forced error, %" } th { "slack, points" }
+                    } }
+                    tbody {
+                        @for (i, s) in QUARTERS.into_iter().zip(quarters) {
+                            tr {
+                                td { (crate::format::decimal(s, 2)) }
+                                td { (optional(fano.mean_entropy.get(i).copied().flatten(), 2)) }
+                                td { (percent(fano.weak_bound.get(i).copied().flatten())) }
+                                td { (percent(fano.exact_bound.get(i).copied().flatten())) }
+                                td { (percent(fano.expected_error.get(i).copied().flatten())) }
+                                td { (cell(&fano.forced_error.at(i), Scale::Percent)) }
+                                td { (percent(fano.slack.get(i).copied().flatten())) }
+                            }
+                        }
+                    }
+                }
+            }
+            p.foot {
+                "Expected error: 1 − probability of the leading answer. Forced error: share of prefixes whose leading answer is not \
+                 the target. Slack: forced error − exact bound. " (NONE) " for the weak bound: it is empty at this entropy."
+            }
+        }
+        @if let Some(reason) = &fano.reason { p.why { (reason) } }
+    }
+}
+
+fn left_out(task: &TaskMetrics) -> Markup {
+    let counts = &task.counts;
+    html! {
+        h3 { "What was measured and what was left out" }
+        p {
+            @if let Some(planned) = counts.questions_planned { (count(planned, "question")) " were planned; " }
+            (count(counts.questions, "question")) " and " (count(counts.traces, "trace")) " are in the record: "
+            (thousands(counts.measured)) " measured, " (thousands(counts.skipped)) " skipped, " (thousands(counts.failed)) " failed."
+            @if counts.bad_lines > 0 { " " (count(counts.bad_lines, "line")) " of the source could not be read." }
+            @if !counts.stop_reasons.is_empty() {
+                " Completions ended by "
+                @for (i, stop) in counts.stop_reasons.iter().enumerate() {
+                    @if i > 0 { ", " } (stop.stop_reason) " (" (thousands(stop.traces)) ")"
+                }
+                "."
+            }
+        }
+        @if !counts.reasons.is_empty() {
+            div.scroll {
+                table {
+                    thead { tr { th { "Outcome" } th.text { "Reason" } th { "Traces" } } }
+                    tbody { @for reason in &counts.reasons { tr {
+                        td { (reason.outcome) }
+                        td.text { (reason.reason.as_deref().unwrap_or("none recorded")) }
+                        td { (thousands(reason.traces)) }
+                    } } }
+                }
+            }
+        }
+    }
+}
+
+/// How much the estimator saw, and lengths.
+fn seen(task: &TaskMetrics) -> Markup {
+    let rows: [(&str, Option<&Summary>, usize); 6] = [
+        ("Share of raw probability on answers", task.mass.elicited.as_ref(), 3),
+        ("Unexplored probability", task.mass.residual.as_ref(), 3),
+        ("Width of the estimator's entropy interval, nats", task.mass.entropy_width.as_ref(), 3),
+        ("Prompt tokens", task.tokens.prompt_tokens.as_ref(), 0),
+        ("Trace tokens", task.tokens.trace_tokens.as_ref(), 0),
+        ("Steps", task.tokens.steps.as_ref(), 1),
+    ];
+    html! {
+        h3 { "What the estimator saw" }
+        div.scroll {
+            table {
+                thead { tr {
+                    th { "" } th { "n" } th { "mean" } th { "min" } th { "5 %" } th { "median" } th { "95 %" } th { "max" }
+                } }
+                tbody { @for (name, summary, decimals) in rows { tr {
+                    td.text { (name) }
+                    @if let Some(s) = summary {
+                        td { (thousands(s.n)) }
+                        @for value in [s.mean, s.min, s.p05, s.median, s.p95, s.max] {
+                            td { (crate::format::decimal(value, decimals)) }
+                        }
+                    } @else {
+                        td { "0" } @for _ in 0..6 { td { (NONE) } }
+                    }
+                } } }
+            }
+        }
+    }
+}

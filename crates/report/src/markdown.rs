@@ -1,0 +1,55 @@
+//! The results table in Markdown, for a paper's appendix or a pull request.
+
+use crate::depth::FINAL;
+use crate::format::{Scale, decimal, optional, percent, printable, thousands};
+use crate::metrics::Metrics;
+use crate::terminal::net_gain;
+
+/// A heading-free table, one line per task, and a line that says what it shows.
+pub fn results(metrics: &Metrics) -> String {
+    let mut text = String::from(
+        "| task | estimator | n | accuracy, % | H(0) | H(1) | G(1) | net G(1) | AUROC(1) | lock-in | invalid, % | left out |\n\
+         |:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for task in &metrics.tasks {
+        let estimator =
+            task.n_samples.map_or_else(|| task.estimator.clone(), |m| format!("{}, m = {m}", task.estimator));
+        let cells = [
+            cell(&task.task),
+            cell(&estimator),
+            thousands(task.counts.questions_measured),
+            Scale::Percent.with_interval(&task.accuracy),
+            optional(task.entropy.all.at(0).value, 2),
+            optional(task.entropy.all.at(FINAL).value, 2),
+            Scale::Plain.with_interval(&task.information_gain.all.at(FINAL)),
+            Scale::Plain.with_interval(&net_gain(task)),
+            Scale::Plain.with_interval(&task.separability.at(FINAL)),
+            optional(task.lock_in.all.median_depth, 2),
+            percent(task.invalid_share.value),
+            (task.counts.skipped + task.counts.failed).to_string(),
+        ];
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    text.push_str(&format!(
+        "\n{}: n questions; H (answer entropy) and G (information gained about the target; net of swapped traces) in nats at relative \
+         depths 0 and 1; AUROC of −H(1) for correctness; median lock-in depth; {} % intervals, questions resampled.\n",
+        cell(&metrics.run.settings.model.name),
+        decimal(100.0 * metrics.options.level, 0)
+    ));
+    text
+}
+
+/// Text that stays in its cell and is no markup.
+fn cell(text: &str) -> String {
+    printable(text)
+        .chars()
+        .map(|c| match c {
+            '\n' | '\t' => " ".to_string(),
+            '<' => "&lt;".to_string(),
+            '>' => "&gt;".to_string(),
+            '&' => "&amp;".to_string(),
+            '|' | '\\' | '`' | '*' | '[' | ']' => format!("\\{c}"),
+            other => other.to_string(),
+        })
+        .collect()
+}

@@ -1,0 +1,202 @@
+//! The numbers of a run, per task.
+//!
+//! Input: the manifest and the rows of a record. Output: [`Metrics`], the content of `metrics.json`. Entropies and log-probabilities
+//! are in nats; a share is in [0, 1]; whatever is undefined is null, with the reason beside it; every number carries how many
+//! questions and traces it stands on. Only traces whose outcome is `measured` enter the numbers; the others are counted, with
+//! their reasons, in [`Counts`].
+//!
+//! Means are over the traces of a question first and then over questions; intervals resample questions. Curves stand on the grid of
+//! [`crate::depth`]; their intervals are pointwise. The number of bootstrap replicates falls below the requested one for tasks of more
+//! than [`FULL_RESAMPLING`] questions, so that a large record still takes seconds; the number used is stated per task.
+//!
+//! What these numbers do not say: a falling H(s) alone is no evidence for anything (under the estimator `rollout` it falls for every
+//! model); look at G(s), its net value over controls, and separability. Source: arXiv:2604.06192.
+
+mod counts;
+mod curves;
+mod fano;
+mod mass;
+mod quantity;
+mod separability;
+mod shape;
+mod tokens;
+
+use entrace_record::Manifest;
+use entrace_record::rows::Rows;
+use entrace_stats::Level;
+use entrace_stats::bootstrap::Resampling;
+use serde::{Deserialize, Serialize};
+
+pub use counts::{Counts, OutcomeReason, StopCount};
+pub use curves::ControlMetrics;
+pub use fano::{Alphabet, FanoMetrics};
+pub use mass::{MassMetrics, Summary};
+pub use quantity::{Curve, Groups, Quantity};
+pub use shape::{DescentMetrics, LOCK_IN_BINS, LockInMetrics};
+pub use tokens::TokenMetrics;
+
+use crate::collect::{Collector, TaskFacts};
+use crate::depth;
+
+/// Version of the fields of `metrics.json`. Fields are added under the same major version, and never change their meaning.
+pub const METRICS_VERSION: &str = "1.0";
+
+/// Questions up to which a task is resampled as often as requested.
+pub const FULL_RESAMPLING: usize = 2_000;
+
+/// Fewest replicates, unless fewer are requested.
+const FEWEST_REPLICATES: usize = 400;
+
+/// How intervals are made.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MetricOptions {
+    /// Seed of the bootstrap.
+    pub seed: u64,
+    /// Bootstrap replicates.
+    pub replicates: usize,
+    /// Level of intervals, strictly between 0 and 1; anything else means 0.95.
+    pub level: f64,
+}
+
+impl Default for MetricOptions {
+    fn default() -> Self {
+        Self { seed: 0, replicates: 2_000, level: 0.95 }
+    }
+}
+
+/// All numbers of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Version of these fields.
+    pub metrics_version: String,
+    /// Unit of every entropy, log-probability and information gain: `nats`.
+    pub unit: String,
+    /// How intervals were made.
+    pub options: MetricOptions,
+    /// The run: model, tasks, settings.
+    pub run: Manifest,
+    /// The grid of relative depths on which curves stand.
+    pub depths: Vec<f64>,
+    /// The tasks, in the order of the manifest.
+    pub tasks: Vec<TaskMetrics>,
+}
+
+/// The numbers of one task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskMetrics {
+    /// Name of the task.
+    pub task: String,
+    /// The estimator of p_k; several are joined by `+`.
+    pub estimator: String,
+    /// Number of draws m at each prefix; null for estimators that do not sample.
+    pub n_samples: Option<u32>,
+    /// Bootstrap replicates used.
+    pub replicates: usize,
+    /// Questions and traces by what became of them.
+    pub counts: Counts,
+    /// Share of traces whose stated answer is the target.
+    pub accuracy: Quantity,
+    /// Share of traces that state no readable answer.
+    pub invalid_share: Quantity,
+    /// H(s), the answer entropy.
+    pub entropy: Groups<Curve>,
+    /// Lower end of the entropy interval that the estimator vouches for, averaged like H(s).
+    pub entropy_lower: Vec<Option<f64>>,
+    /// Upper end of that interval.
+    pub entropy_upper: Vec<Option<f64>>,
+    /// H_wrong(s) − H_correct(s).
+    pub entropy_gap: Curve,
+    /// G(s), the information gained about the target.
+    pub information_gain: Groups<Curve>,
+    /// The same under each control.
+    pub controls: Vec<ControlMetrics>,
+    /// AUROC of −H(s) for correctness.
+    pub separability: Curve,
+    /// When the leading answer stops changing.
+    pub lock_in: Groups<LockInMetrics>,
+    /// Whether and how far the entropy falls along traces.
+    pub descent: DescentMetrics,
+    /// Error bounds from the entropy against the error of the forced answer.
+    pub fano: FanoMetrics,
+    /// How much probability the estimator saw.
+    pub mass: MassMetrics,
+    /// Lengths, and entropy of single tokens.
+    pub tokens: TokenMetrics,
+}
+
+impl TaskMetrics {
+    /// The metrics under one control.
+    pub fn control(&self, name: &str) -> Option<&ControlMetrics> {
+        self.controls.iter().find(|control| control.control == name)
+    }
+}
+
+impl Metrics {
+    /// Metrics of rows in memory.
+    pub fn of(manifest: &Manifest, rows: &Rows, options: &MetricOptions) -> Self {
+        let mut collector = Collector::new(manifest);
+        collector.add_rows(rows);
+        Self::of_tasks(manifest, &collector.finish(), options)
+    }
+
+    /// Metrics of rows that were collected one by one.
+    pub fn of_collected(manifest: &Manifest, collector: Collector, options: &MetricOptions) -> Self {
+        Self::of_tasks(manifest, &collector.finish(), options)
+    }
+
+    pub(crate) fn of_tasks(manifest: &Manifest, tasks: &[TaskFacts], options: &MetricOptions) -> Self {
+        Self {
+            metrics_version: METRICS_VERSION.to_string(),
+            unit: "nats".to_string(),
+            options: *options,
+            run: manifest.clone(),
+            depths: depth::grid().to_vec(),
+            tasks: tasks.iter().map(|task| task_metrics(task, options)).collect(),
+        }
+    }
+}
+
+fn task_metrics(task: &TaskFacts, options: &MetricOptions) -> TaskMetrics {
+    let resampling = resampling(options, task.n_questions);
+    let curves = curves::of(task, &resampling);
+    TaskMetrics {
+        task: task.name.to_string(),
+        estimator: estimator(task),
+        n_samples: task.n_samples,
+        replicates: resampling.replicates,
+        counts: counts::of(task),
+        accuracy: counts::accuracy(task, &resampling),
+        invalid_share: counts::invalid_share(task, &resampling),
+        entropy: curves.entropy,
+        entropy_lower: curves.entropy_lower,
+        entropy_upper: curves.entropy_upper,
+        entropy_gap: curves.entropy_gap,
+        information_gain: curves.information_gain,
+        controls: task.controls().iter().map(|name| curves::of_control(task, name, &resampling)).collect(),
+        separability: separability::of(task, resampling.level),
+        lock_in: shape::lock_in(task, &resampling),
+        descent: shape::descent(task, &resampling),
+        fano: fano::of(task, &resampling),
+        mass: mass::of(task),
+        tokens: tokens::of(task, &resampling),
+    }
+}
+
+fn resampling(options: &MetricOptions, n_questions: usize) -> Resampling {
+    let affordable = options.replicates.saturating_mul(FULL_RESAMPLING) / n_questions.max(1);
+    Resampling {
+        replicates: options.replicates.min(affordable.max(FEWEST_REPLICATES)).max(2),
+        seed: options.seed,
+        level: Level::new(options.level).unwrap_or(Level::P95),
+    }
+}
+
+fn estimator(task: &TaskFacts) -> String {
+    if task.estimators.is_empty() {
+        return task.record.as_ref().map_or_else(String::new, |record| record.estimator.clone());
+    }
+    task.estimators.join("+")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! How much probability an estimator saw, and how wide its entropy intervals are.
+//!
+//! `elicited_mass` is the share of raw probability that went to answers at all after the cue: where it is small, the distribution
+//! describes what the model would say in a case that hardly occurs. `residual_mass` is what `enumerate` left unexplored. All
+//! prefixes of measured traces count, controls do not.
+
+use entrace_stats::summary;
+use serde::{Deserialize, Serialize};
+
+use crate::collect::TaskFacts;
+
+/// A sample in seven numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Number of values.
+    pub n: usize,
+    /// Their mean.
+    pub mean: f64,
+    /// The smallest.
+    pub min: f64,
+    /// 5 % quantile.
+    pub p05: f64,
+    /// Median.
+    pub median: f64,
+    /// 95 % quantile.
+    pub p95: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Summary {
+    /// `None` without values or with one that is not finite.
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
+        let quantile = |q| summary::quantile(values, q).ok();
+        Some(Self {
+            n: values.len(),
+            mean: summary::mean(values).ok()?,
+            min: quantile(0.0)?,
+            p05: quantile(0.05)?,
+            median: quantile(0.5)?,
+            p95: quantile(0.95)?,
+            max: quantile(1.0)?,
+        })
+    }
+}
+
+/// Mass summaries over prefixes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MassMetrics {
+    /// Prefixes of measured traces.
+    pub n_prefixes: usize,
+    /// Share of raw probability on answers; null where the estimator does not see it.
+    pub elicited: Option<Summary>,
+    /// Unexplored probability; null without prefixes.
+    pub residual: Option<Summary>,
+    /// Width of the entropy interval that the estimator vouches for, nats; null without prefixes.
+    pub entropy_width: Option<Summary>,
+}
+
+pub(super) fn of(task: &TaskFacts) -> MassMetrics {
+    let (mut elicited, mut residual, mut width) = (Vec::new(), Vec::new(), Vec::new());
+    for point in task.measured().flat_map(|(_, points)| points) {
+        elicited.extend(point.elicited_mass);
+        residual.push(point.residual_mass);
+        width.push(point.upper - point.lower);
+    }
+    MassMetrics {
+        n_prefixes: residual.len(),
+        elicited: Summary::of(&elicited),
+        residual: Summary::of(&residual),
+        entropy_width: Summary::of(&width),
+    }
+}

@@ -1,0 +1,231 @@
+//! A number with its interval, or the reason why there is none; and how means over questions become one.
+//!
+//! Every mean is taken over the traces of a question first and then over questions, so that each question counts once however many
+//! traces it has; intervals resample questions (`entrace_stats::bootstrap`).
+
+use entrace_stats::bootstrap::{self, Resampling};
+use entrace_stats::{ClusterSums, Estimate, Level, Undefined, interval};
+use serde::{Deserialize, Serialize};
+
+/// A number with its interval.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Quantity {
+    /// The number; null where it is undefined.
+    pub value: Option<f64>,
+    /// Lower end of the interval; null where there is none.
+    pub low: Option<f64>,
+    /// Upper end of the interval.
+    pub high: Option<f64>,
+    /// Questions that took part.
+    pub n_questions: usize,
+    /// Traces that took part.
+    pub n_traces: usize,
+    /// Why value or interval is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Quantity {
+    pub(crate) fn of(
+        value: Option<f64>,
+        estimate: Result<Estimate, Undefined>,
+        n_questions: usize,
+        n_traces: usize,
+    ) -> Self {
+        match estimate {
+            Ok(estimate) => Self {
+                value: Some(estimate.value),
+                low: Some(estimate.interval.low),
+                high: Some(estimate.interval.high),
+                n_questions,
+                n_traces,
+                reason: None,
+            },
+            Err(undefined) => {
+                let what = if value.is_some() { "no interval: " } else { "" };
+                let reason = Some(format!("{what}{undefined}"));
+                Self { value, low: None, high: None, n_questions, n_traces, reason }
+            }
+        }
+    }
+
+    /// Neither value nor interval.
+    pub(crate) fn undefined(reason: &str) -> Self {
+        Self { reason: Some(reason.to_string()), ..Self::default() }
+    }
+
+    /// A share of yes and no: where every question agrees the bootstrap shows no spread, and Wilson's interval for the number of questions
+    /// stands in its place.
+    pub(crate) fn into_share(self, level: Level) -> Self {
+        let successes = match self.value {
+            Some(value) if value <= 0.0 => 0,
+            Some(value) if value >= 1.0 => self.n_questions,
+            _ => return self,
+        };
+        match interval::wilson(successes, self.n_questions, level) {
+            Ok(interval) => Self { low: Some(interval.low), high: Some(interval.high), reason: None, ..self },
+            Err(_) => self,
+        }
+    }
+
+    /// Whether the interval lies above a value.
+    pub fn is_above(&self, threshold: f64) -> bool {
+        self.low.is_some_and(|low| low > threshold)
+    }
+
+    /// Whether the interval lies below a value.
+    pub fn is_below(&self, threshold: f64) -> bool {
+        self.high.is_some_and(|high| high < threshold)
+    }
+}
+
+/// A quantity along the depth grid.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Curve {
+    /// The value at each depth; null where it is undefined.
+    pub value: Vec<Option<f64>>,
+    /// Lower ends of the pointwise intervals.
+    pub low: Vec<Option<f64>>,
+    /// Upper ends.
+    pub high: Vec<Option<f64>>,
+    /// Questions that took part (the most at any depth).
+    pub n_questions: usize,
+    /// Traces that took part (the most at any depth).
+    pub n_traces: usize,
+    /// Why values or intervals are missing (the first reason).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Curve {
+    pub(crate) fn of(points: &[Quantity]) -> Self {
+        Self {
+            value: points.iter().map(|p| p.value).collect(),
+            low: points.iter().map(|p| p.low).collect(),
+            high: points.iter().map(|p| p.high).collect(),
+            n_questions: points.iter().map(|p| p.n_questions).max().unwrap_or(0),
+            n_traces: points.iter().map(|p| p.n_traces).max().unwrap_or(0),
+            reason: points.iter().find_map(|p| p.reason.clone()),
+        }
+    }
+
+    /// The point at a position of the grid.
+    pub fn at(&self, position: usize) -> Quantity {
+        let get = |values: &[Option<f64>]| values.get(position).copied().flatten();
+        Quantity {
+            value: get(&self.value),
+            low: get(&self.low),
+            high: get(&self.high),
+            n_questions: self.n_questions,
+            n_traces: self.n_traces,
+            reason: self.reason.clone(),
+        }
+    }
+
+    /// Whether some depth has a value.
+    pub fn is_defined(&self) -> bool {
+        self.value.iter().any(Option::is_some)
+    }
+}
+
+/// The same quantity over all traces, over correct and over wrong ones. Invalid answers are wrong; traces of questions without a
+/// target are in `all` only.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Groups<T> {
+    /// All measured traces.
+    pub all: T,
+    /// Those whose stated answer is the target.
+    pub correct: T,
+    /// Those whose stated answer is not.
+    pub wrong: T,
+}
+
+impl Groups<Quantity> {
+    /// Each group as a share of yes and no.
+    pub(crate) fn into_shares(self, level: Level) -> Self {
+        let [all, correct, wrong] = [self.all, self.correct, self.wrong].map(|share| share.into_share(level));
+        Self { all, correct, wrong }
+    }
+}
+
+/// Columns of values, averaged within and then over questions.
+#[derive(Debug)]
+pub(crate) struct QuestionMeans {
+    sums: ClusterSums,
+    n_traces: Vec<usize>,
+}
+
+impl QuestionMeans {
+    pub(crate) fn new(n_questions: usize, n_columns: usize) -> Self {
+        Self { sums: ClusterSums::new(n_questions, n_columns), n_traces: vec![0; n_columns] }
+    }
+
+    /// Adds the value of one trace.
+    pub(crate) fn add(&mut self, question: usize, column: usize, value: f64) {
+        self.add_weighted(question, column, value, 1.0);
+    }
+
+    /// Adds the value of one trace with a weight > 0.
+    pub(crate) fn add_weighted(&mut self, question: usize, column: usize, value: f64, weight: f64) {
+        self.sums.add(question, column, value, weight);
+        self.n_traces[column] += 1;
+    }
+
+    /// Gives each question weight one in each column.
+    pub(crate) fn per_question(mut self) -> Self {
+        self.sums = self.sums.with_equal_clusters();
+        self
+    }
+
+    /// The mean of every column, without an interval.
+    pub(crate) fn means(&self) -> Vec<Option<f64>> {
+        self.sums.ratios()
+    }
+
+    /// Every column with its interval.
+    pub(crate) fn quantities(&self, resampling: &Resampling) -> Vec<Quantity> {
+        let estimates = bootstrap::curve(&self.sums, resampling);
+        let points = self.sums.ratios().into_iter().zip(estimates).enumerate();
+        points
+            .map(|(column, (value, estimate))| {
+                let n_questions = self.sums.n_contributing(column);
+                Quantity::of(value, estimate.map(|e| e.estimate), n_questions, self.n_traces[column])
+            })
+            .collect()
+    }
+
+    /// The difference first − second of pairs of columns; counts are those of the rarer side.
+    pub(crate) fn differences(&self, pairs: &[(usize, usize)], resampling: &Resampling) -> Vec<Quantity> {
+        let values = self.sums.ratios();
+        let estimates = bootstrap::contrasts(&self.sums, pairs, resampling);
+        pairs
+            .iter()
+            .zip(estimates)
+            .map(|(&(first, second), estimate)| {
+                let value = values[first].zip(values[second]).map(|(a, b)| a - b);
+                let n_questions = self.sums.n_contributing(first).min(self.sums.n_contributing(second));
+                let n_traces = self.n_traces[first].min(self.n_traces[second]);
+                Quantity::of(value, estimate.map(|e| e.estimate), n_questions, n_traces)
+            })
+            .collect()
+    }
+}
+
+/// The means over all, correct and wrong traces of a number that a trace may have.
+pub(crate) fn group_means(
+    n_questions: usize,
+    values: impl Iterator<Item = (usize, Option<bool>, Option<f64>)>,
+    resampling: &Resampling,
+) -> Groups<Quantity> {
+    let mut means = QuestionMeans::new(n_questions, 3);
+    for (question, correct, value) in values {
+        let Some(value) = value else { continue };
+        means.add(question, 0, value);
+        if let Some(correct) = correct {
+            means.add(question, if correct { 1 } else { 2 }, value);
+        }
+    }
+    let mut quantities = means.per_question().quantities(resampling).into_iter();
+    let mut next = || quantities.next().unwrap_or_default();
+    Groups { all: next(), correct: next(), wrong: next() }
+}

@@ -1,0 +1,362 @@
+//! Numbers against a run small enough to work out by hand, and runs in which little is defined.
+
+use std::sync::Arc;
+
+use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, TraceRow};
+
+use super::*;
+use crate::depth::FINAL;
+use crate::synthetic;
+
+/// A trace of question `id`, correct or not, that was measured.
+fn trace(id: &str, sample: u32, correct: Option<bool>) -> TraceRow {
+    TraceRow {
+        task: "t".into(),
+        question_id: id.into(),
+        sample,
+        question: "how many?".into(),
+        choices: Some(r#"{"labels":["A","B","C","D"],"texts":["1","2","3","4"]}"#.into()),
+        prompt: String::new(),
+        completion: String::new(),
+        target: correct.map(|_| "A".into()),
+        answer: Some(if correct == Some(true) { "A".into() } else { "[invalid]".into() }),
+        correct,
+        stop_reason: Some("stop".into()),
+        n_prompt_tokens: 10,
+        n_trace_tokens: 40,
+        n_steps: 2,
+        outcome: Outcome::Measured,
+        reason: None,
+        lock_in_step: None,
+        total_drop: None,
+        monotone: None,
+        n_violations: None,
+        late_slope: None,
+        wasted_tokens: None,
+    }
+}
+
+/// A curve given as (entropy, target log-probability, leader) for each prefix.
+fn curve(id: &str, sample: u32, control: &str, points: &[(f64, f64, &str)]) -> Vec<PrefixRow> {
+    let last = (points.len() - 1).max(1) as f64;
+    let row = |(step, &(entropy, logprob, leader)): (usize, &(f64, f64, &str))| PrefixRow {
+        task: "t".into(),
+        question_id: id.into(),
+        sample,
+        control: control.into(),
+        step: step as u32,
+        n_tokens: 20 * step as u32,
+        depth: if points.len() == 1 { 1.0 } else { step as f64 / last },
+        estimator: "choices".into(),
+        answer_entropy: entropy,
+        entropy_lower: entropy,
+        entropy_upper: entropy + 0.1,
+        entropy_drop: None,
+        target_logprob: Some(logprob),
+        information_gain: Some(logprob - points[0].1),
+        leader: leader.into(),
+        leader_prob: 0.6,
+        elicited_mass: Some(0.5),
+        residual_mass: 0.0,
+        n_samples: None,
+    };
+    points.iter().enumerate().map(row).collect()
+}
+
+/// Question a: two correct traces of one step; question b: a wrong one of two steps; a swapped control for a's first trace.
+fn tiny() -> Rows {
+    let mut rows = Rows::default();
+    let monotone = |row: TraceRow, monotone, lock_in_step, wasted_tokens| TraceRow {
+        n_steps: 1,
+        monotone: Some(monotone),
+        lock_in_step,
+        wasted_tokens,
+        total_drop: Some(0.5),
+        ..row
+    };
+    rows.traces.push(monotone(trace("a", 0, Some(true)), true, Some(1), Some(10)));
+    rows.traces.push(monotone(trace("a", 1, Some(true)), true, Some(0), Some(20)));
+    rows.traces.push(TraceRow { monotone: Some(false), ..trace("b", 0, Some(false)) });
+    let skipped =
+        TraceRow { outcome: Outcome::Skipped, reason: Some("too long".into()), ..trace("c", 0, None) };
+    rows.traces.push(skipped);
+    rows.prefixes.extend(curve("a", 0, "none", &[(1.0, -1.0, "A"), (0.5, -0.6, "A")]));
+    rows.prefixes.extend(curve("a", 1, "none", &[(1.0, -1.0, "B"), (0.1, -0.2, "A")]));
+    rows.prefixes.extend(curve("b", 0, "none", &[(1.2, -1.0, "B"), (0.8, -0.9, "A"), (0.6, -1.2, "B")]));
+    rows.prefixes.extend(curve("a", 0, "swapped", &[(1.0, -1.0, "A"), (0.9, -1.1, "A")]));
+    rows
+}
+
+fn of(rows: &Rows) -> TaskMetrics {
+    let manifest = synthetic::manifest(&[("t", "choices", 3)]);
+    Metrics::of(&manifest, rows, &MetricOptions::default()).tasks.swap_remove(0)
+}
+
+fn assert_close(found: Option<f64>, expected: f64) {
+    assert!(found.is_some_and(|f| (f - expected).abs() < 1e-12), "{found:?} is not {expected}");
+}
+
+#[test]
+fn counts_have_denominators() {
+    let counts = of(&tiny()).counts;
+    assert_eq!(counts.questions_planned, Some(3));
+    assert_eq!((counts.questions, counts.questions_measured), (3, 2));
+    assert_eq!((counts.traces, counts.measured, counts.skipped, counts.failed), (4, 3, 1, 0));
+    assert_eq!((counts.with_target, counts.correct, counts.wrong, counts.invalid), (3, 2, 1, 1));
+    assert_eq!(counts.reasons.len(), 1);
+    assert_eq!(counts.reasons[0].reason.as_deref(), Some("too long"));
+}
+
+#[test]
+fn questions_count_once_however_many_traces_they_have() {
+    let task = of(&tiny());
+    assert_close(task.accuracy.value, 0.5);
+    assert_close(task.invalid_share.value, 0.5);
+    assert_eq!((task.accuracy.n_questions, task.accuracy.n_traces), (2, 3));
+    let entropy = &task.entropy;
+    assert_close(entropy.all.value[0], (1.0 + 1.2) / 2.0);
+    assert_close(entropy.all.value[10], (1.0 + 0.8) / 2.0);
+    assert_close(entropy.all.value[FINAL], (0.3 + 0.6) / 2.0);
+    assert_close(entropy.correct.value[FINAL], 0.3);
+    assert_close(entropy.wrong.value[FINAL], 0.6);
+    assert_close(task.entropy_gap.value[FINAL], 0.3);
+    assert_close(task.entropy_upper[FINAL], 0.55);
+    assert_eq!((entropy.correct.n_questions, entropy.correct.n_traces), (1, 2));
+}
+
+#[test]
+fn gain_and_net_gain_are_paired_by_question() {
+    let task = of(&tiny());
+    assert_close(task.information_gain.all.value[FINAL], (0.6 - 0.2) / 2.0);
+    assert_close(task.information_gain.all.value[10], (0.0 + 0.1) / 2.0);
+    let swapped = task.control("swapped").unwrap();
+    assert_close(swapped.information_gain.value[FINAL], -0.1);
+    assert_close(swapped.net_gain.value[FINAL], 0.6 + 0.1);
+    assert_eq!(swapped.net_gain.n_questions, 1);
+    assert!(swapped.net_gain.low[FINAL].is_none() && swapped.net_gain.reason.is_some());
+}
+
+#[test]
+fn separability_ranks_traces() {
+    let area = of(&tiny()).separability;
+    assert_close(area.value[0], 1.0);
+    assert_close(area.value[10], 0.0);
+    assert_close(area.value[FINAL], 1.0);
+    assert!(area.low[FINAL].is_none(), "one question with wrong traces gives no interval");
+}
+
+#[test]
+fn lock_in_counts_tokens() {
+    let task = of(&tiny());
+    let lock_in = &task.lock_in.all;
+    assert_eq!((lock_in.histogram[0], lock_in.histogram[9], lock_in.never), (1, 1, 1));
+    assert_close(lock_in.median_depth, 0.5);
+    assert_close(lock_in.share.value, 0.5);
+    assert_close(lock_in.wasted_token_share.value, 30.0 / 120.0);
+    assert_close(task.lock_in.wrong.wasted_token_share.value, 0.0);
+    assert_close(task.descent.accuracy_monotone.value, 1.0);
+    assert_close(task.descent.accuracy_not_monotone.value, 0.0);
+    assert_close(task.descent.accuracy_difference.value, 1.0);
+    assert_close(task.descent.total_drop.all.value, 0.5);
+}
+
+#[test]
+fn fano_states_its_alphabet() {
+    let fano = of(&tiny()).fano;
+    assert_eq!(fano.alphabet, Some(Alphabet { size: 4, source: "listed options".into() }));
+    assert_close(fano.mean_entropy[0], 1.1);
+    assert_close(fano.weak_bound[0], (1.1 - std::f64::consts::LN_2) / 3_f64.ln());
+    assert_eq!(fano.weak_bound[FINAL], None);
+    assert_close(fano.forced_error.value[0], (0.5 + 1.0) / 2.0);
+    assert_close(fano.forced_error.value[FINAL], 0.5);
+    assert_close(fano.expected_error[FINAL], 0.4);
+    let slack = fano.forced_error.value[0].unwrap() - fano.exact_bound[0].unwrap();
+    assert_close(fano.slack[0], slack);
+    assert!(fano.exact_bound[0] > fano.weak_bound[0]);
+}
+
+#[test]
+fn masses_are_summarised_over_prefixes_of_the_traces_themselves() {
+    let mass = of(&tiny()).mass;
+    assert_eq!(mass.n_prefixes, 7);
+    assert_close(mass.elicited.map(|s| s.median), 0.5);
+    assert_close(mass.entropy_width.map(|s| s.max), 0.1);
+}
+
+#[test]
+fn unlisted_answers_are_counted() {
+    let mut rows = tiny();
+    rows.traces.iter_mut().for_each(|row| row.choices = None);
+    let answer = |name: &str| AnswerRow {
+        task: "t".into(),
+        question_id: "a".into(),
+        sample: 0,
+        control: "none".into(),
+        step: 0,
+        answer: name.into(),
+        prob: 0.1,
+        logprob: 0.1_f64.ln(),
+    };
+    rows.answers = vec![answer("A"), answer("E"), answer("[invalid]")];
+    let alphabet = of(&rows).fano.alphabet.unwrap();
+    assert_eq!(alphabet.size, 4, "A, B, E and what cannot be read");
+}
+
+#[test]
+fn the_order_of_rows_changes_nothing() {
+    let (manifest, rows) = synthetic::run(40, 3);
+    let options = MetricOptions { replicates: 100, ..MetricOptions::default() };
+    let forward = Metrics::of(&manifest, &rows, &options);
+    let mut reversed = rows;
+    reversed.traces.reverse();
+    reversed.prefixes.reverse();
+    let backward = Metrics::of(&manifest, &reversed, &options);
+    assert_eq!(forward, backward);
+}
+
+#[test]
+fn intervals_hold_their_values_and_json_returns_them() {
+    let (manifest, rows) = synthetic::run(60, 5);
+    let metrics = Metrics::of(&manifest, &rows, &MetricOptions::default());
+    for task in &metrics.tasks {
+        for curve in
+            [&task.entropy.all, &task.entropy.correct, &task.information_gain.all, &task.separability]
+        {
+            for ((value, low), high) in curve.value.iter().zip(&curve.low).zip(&curve.high) {
+                let (value, low, high) = (value.unwrap(), low.unwrap(), high.unwrap());
+                assert!(low - 1e-12 <= value && value <= high + 1e-12, "{low} {value} {high}");
+            }
+        }
+        assert!(task.information_gain.all.at(FINAL).is_above(0.0));
+        assert!(task.control("swapped").unwrap().net_gain.at(FINAL).is_above(0.0));
+    }
+    let json = serde_json::to_string(&metrics).unwrap();
+    assert_eq!(serde_json::from_str::<Metrics>(&json).unwrap(), metrics);
+}
+
+/// Names that other programs read; a change here is a change of `METRICS_VERSION`.
+#[test]
+fn field_names_are_stable() {
+    let json = serde_json::to_value(Metrics::of(
+        &synthetic::manifest(&[("t", "choices", 3)]),
+        &tiny(),
+        &MetricOptions::default(),
+    ))
+    .unwrap();
+    let names = |value: &serde_json::Value| -> String {
+        value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(&json), "metrics_version unit options run depths tasks");
+    let task = &json["tasks"][0];
+    assert_eq!(
+        names(task),
+        "task estimator n_samples replicates counts accuracy invalid_share entropy entropy_lower entropy_upper entropy_gap \
+         information_gain controls separability lock_in descent fano mass tokens"
+    );
+    assert_eq!(names(&task["accuracy"]), "value low high n_questions n_traces");
+    assert_eq!(names(&task["entropy"]), "all correct wrong");
+    assert_eq!(names(&task["controls"][0]), "control entropy information_gain net_gain");
+    assert_eq!(
+        task["separability"]["value"].as_array().unwrap().len(),
+        json["depths"].as_array().unwrap().len()
+    );
+}
+
+#[test]
+fn a_perfect_separation_has_no_interval() {
+    let mut rows = tiny();
+    rows.traces.push(trace("d", 0, Some(true)));
+    rows.traces.push(trace("e", 0, Some(false)));
+    rows.prefixes.extend(curve("d", 0, "none", &[(0.4, -1.0, "A"), (0.2, -0.6, "A")]));
+    rows.prefixes.extend(curve("e", 0, "none", &[(2.0, -1.0, "B"), (1.9, -0.6, "A")]));
+    let area = of(&rows).separability;
+    assert_close(area.value[FINAL], 1.0);
+    assert_eq!(area.low[FINAL], None);
+    assert!(area.reason.unwrap().contains("perfect"));
+}
+
+#[test]
+fn nothing_measured_is_null_with_reasons() {
+    let (manifest, _) = synthetic::run(1, 1);
+    let metrics = Metrics::of(&manifest, &Rows::default(), &MetricOptions::default());
+    assert_eq!(metrics.tasks.len(), 2);
+    let task = &metrics.tasks[0];
+    assert_eq!(task.counts.questions_planned, Some(1));
+    assert_eq!((task.accuracy.value, task.mass.n_prefixes), (None, 0));
+    assert!(
+        task.accuracy.reason.is_some() && task.fano.reason.is_some() && task.separability.reason.is_some()
+    );
+}
+
+#[test]
+fn without_targets_nothing_is_correct_or_wrong() {
+    let mut rows = tiny();
+    for row in &mut rows.traces {
+        (row.target, row.correct) = (None, None);
+    }
+    for row in &mut rows.prefixes {
+        (row.target_logprob, row.information_gain) = (None, None);
+    }
+    let task = of(&rows);
+    assert_close(task.entropy.all.value[FINAL], 0.45);
+    assert!(!task.entropy.wrong.is_defined() && !task.information_gain.all.is_defined());
+    assert!(task.accuracy.value.is_none() && task.fano.alphabet.is_none());
+}
+
+#[test]
+fn one_verdict_has_no_separability_and_an_honest_interval() {
+    let mut rows = tiny();
+    for row in &mut rows.traces {
+        row.correct = row.target.as_ref().map(|_| true);
+    }
+    let task = of(&rows);
+    assert_close(task.accuracy.value, 1.0);
+    assert!(task.accuracy.low.is_some_and(|low| low < 0.5), "two questions show little");
+    assert_eq!(task.separability.value[0], None);
+    assert!(task.separability.reason.is_some() && task.entropy_gap.reason.is_some());
+}
+
+#[test]
+fn an_infinite_gain_leaves_its_trace_out_of_g() {
+    let mut rows = tiny();
+    rows.prefixes[1].information_gain = Some(f64::NEG_INFINITY);
+    let task = of(&rows);
+    assert_eq!(task.information_gain.all.n_traces, 2);
+    assert_close(task.information_gain.all.value[FINAL], (0.8 - 0.2) / 2.0);
+}
+
+#[test]
+fn many_questions_are_resampled_less_often() {
+    let options = MetricOptions::default();
+    assert_eq!(resampling(&options, 1_319).replicates, 2_000);
+    assert_eq!(resampling(&options, 20_000).replicates, 400);
+    assert_eq!(resampling(&MetricOptions { replicates: 50, ..options }, 20_000).replicates, 50);
+}
+
+/// Set to a number of questions, prints how long metrics of so large a run take.
+#[test]
+fn large_runs_take_seconds() {
+    let Some(n) = std::env::var("ENTRACE_REPORT_SCALE").ok().and_then(|n| n.parse::<usize>().ok()) else {
+        println!("skipped: ENTRACE_REPORT_SCALE is not set to a number of questions");
+        return;
+    };
+    let (manifest, rows) = large(n);
+    let start = std::time::Instant::now();
+    let metrics = Metrics::of(&manifest, &rows, &MetricOptions::default());
+    println!("{} prefixes: {:?}", rows.prefixes.len(), start.elapsed());
+    assert_eq!(metrics.tasks[0].counts.questions, n);
+}
+
+fn large(n_questions: usize) -> (Manifest, Rows) {
+    let mut rows = Rows::default();
+    for question in 0..n_questions {
+        let id: Arc<str> = question.to_string().into();
+        rows.traces.push(trace(&id, 0, Some(question % 3 > 0)));
+        for control in ["none", "swapped"] {
+            let points: Vec<(f64, f64, &str)> =
+                (0..24).map(|k| (1.2 - 0.01 * f64::from(k), -1.0, "A")).collect();
+            rows.prefixes.extend(curve(&id, 0, control, &points));
+        }
+    }
+    (synthetic::manifest(&[("t", "choices", n_questions)]), rows)
+}

@@ -1,0 +1,156 @@
+//! Results as text tables: one line per task, or several runs side by side.
+//!
+//! Names from files are stripped of control characters, so that they cannot steer a terminal. Nothing is coloured.
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+
+use crate::depth::FINAL;
+use crate::format::{NONE, Scale, decimal, optional, percent, printable, thousands};
+use crate::metrics::{Metrics, Quantity, TaskMetrics};
+
+/// Columns of the results table.
+const HEADER: [&str; 11] = [
+    "task",
+    "n",
+    "accuracy %",
+    "H(0)",
+    "H(1)",
+    "G(1)",
+    "net G(1)",
+    "AUROC(1)",
+    "lock-in",
+    "invalid %",
+    "left out",
+];
+
+/// The results of a run. Intervals go below their values where one line would be wider than `width`.
+pub fn results(metrics: &Metrics, width: Option<usize>) -> String {
+    let one_line = results_table(metrics, " ");
+    let widest = one_line.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    let table = match width {
+        Some(width) if widest > width => results_table(metrics, "\n"),
+        _ => one_line,
+    };
+    printable(&format!("{table}\n{}", legend(metrics)))
+}
+
+fn results_table(metrics: &Metrics, break_with: &str) -> String {
+    let mut table = plain_table(HEADER.map(str::to_string).to_vec());
+    for task in &metrics.tasks {
+        let show = |quantity: &Quantity, scale: Scale| match scale.interval(quantity) {
+            Some(interval) => format!("{}{break_with}{interval}", scale.value(quantity.value)),
+            None => scale.value(quantity.value),
+        };
+        table.add_row(vec![
+            task.task.clone(),
+            thousands(task.counts.questions_measured),
+            show(&task.accuracy, Scale::Percent),
+            optional(task.entropy.all.at(0).value, 2),
+            optional(task.entropy.all.at(FINAL).value, 2),
+            show(&task.information_gain.all.at(FINAL), Scale::Plain),
+            show(&net_gain(task), Scale::Plain),
+            show(&task.separability.at(FINAL), Scale::Plain),
+            optional(task.lock_in.all.median_depth, 2),
+            percent(task.invalid_share.value),
+            format!("{}/{}", task.counts.skipped, task.counts.failed),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+/// What the columns mean, with unit, estimator and m.
+fn legend(metrics: &Metrics) -> String {
+    let estimators: Vec<String> = metrics
+        .tasks
+        .iter()
+        .map(|task| match task.n_samples {
+            Some(m) => format!("{}: {}, m = {m}", task.task, task.estimator),
+            None => format!("{}: {}", task.task, task.estimator),
+        })
+        .collect();
+    format!(
+        "n: questions measured. H, G in nats at depth 0 and 1; net G: over the swapped control; AUROC of -H(1) for correctness; \
+         lock-in: median depth; left out: skipped/failed traces; [ ]: {} % intervals, questions resampled.\nEstimator {}.\n",
+        decimal(100.0 * metrics.options.level, 0),
+        if estimators.is_empty() { NONE.to_string() } else { estimators.join("; ") }
+    )
+}
+
+/// Net gain over the swapped control at s = 1.
+pub(crate) fn net_gain(task: &TaskMetrics) -> Quantity {
+    task.control("swapped")
+        .map_or_else(|| Quantity::undefined("no swapped control"), |control| control.net_gain.at(FINAL))
+}
+
+/// A line of a comparison: its name and its text for a task.
+type Row = (&'static str, fn(&TaskMetrics) -> String);
+
+/// The lines of a comparison, in order.
+const ROWS: [Row; 14] = [
+    ("estimator", |t| {
+        t.n_samples.map_or_else(|| t.estimator.clone(), |m| format!("{}, m = {m}", t.estimator))
+    }),
+    ("questions", |t| thousands(t.counts.questions_measured)),
+    ("traces", |t| thousands(t.counts.measured)),
+    ("accuracy, %", |t| Scale::Percent.with_interval(&t.accuracy)),
+    ("invalid, %", |t| Scale::Percent.with_interval(&t.invalid_share)),
+    ("H(0), nats", |t| Scale::Plain.with_interval(&t.entropy.all.at(0))),
+    ("H(1), nats", |t| Scale::Plain.with_interval(&t.entropy.all.at(FINAL))),
+    ("G(1), nats", |t| Scale::Plain.with_interval(&t.information_gain.all.at(FINAL))),
+    ("net G(1), nats", |t| Scale::Plain.with_interval(&net_gain(t))),
+    ("AUROC(0)", |t| Scale::Plain.with_interval(&t.separability.at(0))),
+    ("AUROC(1)", |t| Scale::Plain.with_interval(&t.separability.at(FINAL))),
+    ("lock-in, median depth", |t| optional(t.lock_in.all.median_depth, 2)),
+    ("tokens after lock-in, %", |t| Scale::Percent.with_interval(&t.lock_in.all.wasted_token_share)),
+    ("skipped/failed", |t| format!("{}/{}", t.counts.skipped, t.counts.failed)),
+];
+
+/// Two or more runs side by side: a block of lines for each task that any of them has, a column for each run.
+///
+/// Intervals of runs on the same questions are not independent: whether they overlap says little about the difference.
+pub fn compare(runs: &[(String, Metrics)]) -> String {
+    let mut header = vec!["task".to_string(), "metric".to_string()];
+    header.extend(runs.iter().map(|(name, _)| name.clone()));
+    let mut table = plain_table(header);
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Left);
+    }
+    for name in task_names(runs) {
+        let tasks: Vec<Option<&TaskMetrics>> =
+            runs.iter().map(|(_, metrics)| metrics.tasks.iter().find(|t| t.task == name)).collect();
+        for (i, (label, text)) in ROWS.iter().enumerate() {
+            let first = if i == 0 { name.to_string() } else { String::new() };
+            let mut cells = vec![first, (*label).to_string()];
+            cells.extend(tasks.iter().map(|task| task.map_or_else(|| NONE.to_string(), text)));
+            table.add_row(cells);
+        }
+    }
+    printable(&format!("{}\n", table.trim_fmt()))
+}
+
+/// Tasks in the order in which runs name them first.
+fn task_names(runs: &[(String, Metrics)]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for task in runs.iter().flat_map(|(_, metrics)| &metrics.tasks) {
+        if !names.contains(&task.task.as_str()) {
+            names.push(&task.task);
+        }
+    }
+    names
+}
+
+/// A table with lines above and below, numbers to the right.
+fn plain_table(header: Vec<String>) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.style_mut().row_separator = comfy_table::LineStyle::none();
+    let n_columns = header.len();
+    table.set_header(header);
+    for i in 1..n_columns {
+        if let Some(column) = table.column_mut(i) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
