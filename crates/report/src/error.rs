@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-/// Failures to make or write a report. Each message fits "failed to ...: <message>".
+/// Failures to make or write a report. Each message fits after "failed to ...:".
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The record could not be read.
+    /// The record could not be read, or the report not be written beside it.
     #[error(transparent)]
     Record(#[from] entrace_record::Error),
     /// A figure could not be drawn.
@@ -20,10 +20,10 @@ pub enum Error {
     /// The metrics could not be written as JSON.
     #[error("could not write metrics as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// A file could not be written.
-    #[error("could not write {}: {source}; choose a folder that can be written", path.display())]
-    Write {
-        /// The file.
+    /// A folder could not be created.
+    #[error("could not create the folder {}: {source}; choose a folder that can be written", path.display())]
+    Folder {
+        /// The folder.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,

@@ -3,7 +3,7 @@
 //! Everything here is made from a record alone, without a model, and can be made again from it: the same record and options give the
 //! same bytes. No clock is read and nothing is printed; tables for a terminal are returned as text.
 //!
-//! `collect` (rows -> facts per trace) -> [`metrics`] -> [`terminal`], [`markdown`], [`figure`], `html` -> [`write`]
+//! `collect` (rows -> facts per trace) -> [`metrics`] -> [`terminal`], [`markdown`], [`figure`], `html` -> [`mod@write`]
 //!
 //! Curves of traces with different numbers of steps are brought onto one grid of relative [`depth`]s. Which single traces the page shows
 //! is decided by rule (`exemplar`).

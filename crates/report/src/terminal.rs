@@ -154,3 +154,52 @@ fn plain_table(header: Vec<String>) -> Table {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::MetricOptions;
+    use crate::synthetic;
+
+    fn metrics(seed: u64) -> Metrics {
+        let (manifest, rows) = synthetic::run(20, seed);
+        Metrics::of(&manifest, &rows, &MetricOptions { replicates: 60, ..MetricOptions::default() })
+    }
+
+    fn widest(table: &str) -> usize {
+        table
+            .lines()
+            .take_while(|line| !line.starts_with("n:"))
+            .map(|line| line.chars().count())
+            .max()
+            .unwrap()
+    }
+
+    #[test]
+    fn one_line_per_task_unless_it_is_too_wide() {
+        let metrics = metrics(1);
+        let wide = results(&metrics, None);
+        assert_eq!(wide.lines().count(), 2 + 1 + 2 + 1 + 3, "{wide}");
+        let narrow = results(&metrics, Some(100));
+        assert!(widest(&narrow) < widest(&wide), "{narrow}");
+        assert!(wide.contains("Estimator arc_easy: choices; gsm8k: enumerate."), "{wide}");
+    }
+
+    #[test]
+    fn a_task_that_a_run_lacks_has_dashes() {
+        let (all, mut one) = (metrics(1), metrics(2));
+        one.tasks.truncate(1);
+        let table = compare(&[("base".into(), all), ("tuned".into(), one)]);
+        let rows: Vec<&str> = table.lines().filter(|line| line.contains("accuracy, %")).collect();
+        assert_eq!(rows.len(), 2, "{table}");
+        assert!(!rows[0].contains(NONE) && rows[1].trim_end().ends_with(NONE), "{table}");
+    }
+
+    #[test]
+    fn markdown_has_a_row_for_each_task() {
+        let text = crate::markdown::results(&metrics(1));
+        assert_eq!(text.lines().filter(|line| line.starts_with('|')).count(), 4, "{text}");
+        let columns = |line: &str| line.matches('|').count();
+        assert!(text.lines().take(4).all(|line| columns(line) == 13), "{text}");
+    }
+}

@@ -4,14 +4,12 @@
 //! |---|---|
 //! | `metrics.json` | all numbers ([`crate::metrics`]) |
 //! | `report.html` | one self-contained page |
-//! | `report.md` | the results table |
 //! | `figures/<task>_<figure>.svg` | the figures |
 //!
 //! Tables are streamed twice: once for the numbers, once for the rows of the few traces that the page shows. The same record and
 //! options give the same bytes.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use entrace_record::rows::Rows;
@@ -21,7 +19,7 @@ use crate::collect::{Collector, TaskFacts};
 use crate::error::Error;
 use crate::exemplar::{Choice, Exemplar, Gatherer, choose};
 use crate::metrics::{MetricOptions, Metrics};
-use crate::{figure, html, markdown};
+use crate::{figure, html};
 
 /// What a report holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,25 +89,21 @@ impl Report {
         let mut files = BTreeMap::new();
         files.insert("metrics.json".to_string(), serde_json::to_string_pretty(&metrics)? + "\n");
         files.insert("report.html".to_string(), html::page(&metrics, exemplars)?);
-        files.insert("report.md".to_string(), markdown::results(&metrics));
         for (name, svg) in figure::figures(&metrics)? {
             files.insert(format!("figures/{name}"), svg);
         }
         Ok(Self { metrics, files })
     }
 
-    /// Writes every file below a folder, each to a temporary name first.
+    /// Writes every file below a folder, each whole or not at all.
     pub fn write_to(&self, dir: &Path) -> Result<(), Error> {
         for (name, content) in &self.files {
             let path = dir.join(name);
-            let failed = |source| Error::Write { path: path.clone(), source };
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(failed)?;
+            if let Some(folder) = path.parent() {
+                let failed = |source| Error::Folder { path: folder.to_owned(), source };
+                std::fs::create_dir_all(folder).map_err(failed)?;
             }
-            let mut temporary = path.clone().into_os_string();
-            temporary.push(".tmp");
-            fs::write(&temporary, content).map_err(failed)?;
-            fs::rename(&temporary, &path).map_err(failed)?;
+            entrace_record::file::write(&path, content.as_bytes())?;
         }
         Ok(())
     }
@@ -148,8 +142,10 @@ fn gather(reader: &RunReader, choices: Vec<Choice>) -> Result<Vec<Exemplar>, Err
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::Arc;
 
+    use entrace_record::RunWriter;
     use entrace_record::rows::{Outcome, TraceRow};
 
     use super::*;
@@ -170,7 +166,7 @@ mod tests {
         let first = report(&manifest, &rows);
         assert_eq!(first.files, report(&manifest, &rows).files);
         let names: Vec<&str> = first.files.keys().map(String::as_str).collect();
-        assert_eq!(names.len(), 3 + 8, "{names:?}");
+        assert_eq!(names.len(), 2 + 8, "{names:?}");
         assert!(names.contains(&"figures/gsm8k_lock_in.svg"));
     }
 
@@ -269,7 +265,7 @@ mod tests {
         );
         let table = crate::terminal::results(&report.metrics, Some(80));
         assert!(!table.contains('\u{1b}'));
-        assert!(!report.files["report.md"].contains("<script"));
+        assert!(!crate::markdown::results(&report.metrics).contains("<script"));
     }
 
     fn svgs(report: &Report) -> impl Iterator<Item = &str> {
@@ -288,9 +284,8 @@ mod tests {
     /// A name for what is odd about a run, and how to make it so.
     type Oddity = (&'static str, fn(&mut Rows));
 
-    #[test]
-    fn degenerate_runs_have_reports() {
-        let oddities: [Oddity; 8] = [
+    fn oddities() -> [Oddity; 8] {
+        [
             ("no rows", |rows| *rows = Rows::default()),
             ("no targets", without_targets),
             ("one question", |rows| rows.traces.truncate(1)),
@@ -311,8 +306,12 @@ mod tests {
                 rows.answers.clear();
                 rows.prefixes.retain(|row| &*row.control == "none");
             }),
-        ];
-        for (what, edit) in oddities {
+        ]
+    }
+
+    #[test]
+    fn degenerate_runs_have_reports() {
+        for (what, edit) in oddities() {
             let (manifest, mut rows) = synthetic::run(12, 8);
             edit(&mut rows);
             let report = report(&manifest, &rows);
@@ -342,7 +341,25 @@ mod tests {
         }
         let file = dir.path().join("metrics.json");
         let error = report.write_to(&file).unwrap_err();
-        assert!(error.to_string().starts_with("could not write"), "{error}");
+        assert!(error.to_string().starts_with("could not"), "{error}");
+    }
+
+    #[test]
+    fn a_run_folder_gives_the_report_of_its_rows() {
+        let (begun, rows) = synthetic::run(12, 8);
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = RunWriter::overwrite(dir.path(), &begun).unwrap();
+        writer.write_part(0, &rows).unwrap();
+        let unfinished = Report::of_run(&RunReader::open(dir.path()).unwrap(), &quick()).unwrap();
+        writer.finish(1, "2026-11-20T10:12:31Z".parse().unwrap(), 1.0).unwrap();
+        let finished = write_report(dir.path(), &quick()).unwrap();
+        assert_eq!(finished.metrics.tasks, unfinished.metrics.tasks);
+        assert_eq!(finished, report(&finished.metrics.run, &rows));
+        assert_eq!(
+            fs::read_to_string(dir.path().join("report.html")).unwrap(),
+            finished.files["report.html"]
+        );
+        assert_eq!(write_report(dir.path(), &quick()).unwrap(), finished);
     }
 
     #[test]
@@ -354,6 +371,11 @@ mod tests {
         let (manifest, rows) = synthetic::run(60, 4);
         let report = Report::of_rows(&manifest, &rows, &ReportOptions::default()).unwrap();
         report.write_to(Path::new(&dir)).unwrap();
+        for (what, edit) in oddities() {
+            let mut odd = rows.clone();
+            edit(&mut odd);
+            self::report(&manifest, &odd).write_to(&Path::new(&dir).join(what.replace(' ', "_"))).unwrap();
+        }
         println!("{}", crate::terminal::results(&report.metrics, Some(120)));
         let runs = [("base".to_string(), report.metrics.clone()), ("tuned".to_string(), report.metrics)];
         println!("{}", crate::terminal::compare(&runs));

@@ -117,9 +117,12 @@ fn lock_in(task: &TaskMetrics) -> Option<String> {
     let group = &task.lock_in.all;
     let n_locked: usize = group.histogram.iter().sum();
     let median = group.median_depth?;
-    let wasted = share(&group.wasted_token_share);
+    let wasted = match group.wasted_token_share.value {
+        Some(_) => format!("; {} of all trace tokens come after that", share(&group.wasted_token_share)),
+        None => String::new(),
+    };
     Some(format!(
-        "The leading answer locks in for {n_locked} of {}, half of them by depth {}; {wasted} of all trace tokens come after that.",
+        "The leading answer locks in for {n_locked} of {}, half of them by depth {}{wasted}.",
         count(task.counts.measured, "trace"),
         decimal(median, 2)
     ))

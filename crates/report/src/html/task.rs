@@ -79,13 +79,14 @@ fn keys(task: &TaskMetrics) -> Markup {
 fn figure(name: &str, svg: &str, task: &TaskMetrics) -> Markup {
     let counts = &task.counts;
     let caption = match name {
-        "entropy" if counts.correct + counts.wrong > 0 => format!(
+        "entropy" if counts.correct > 0 && counts.wrong > 0 => format!(
             "Mean over questions of the answer entropy at each depth, {} and {}. A falling curve alone is no evidence of knowledge; \
              the distance between the two is.",
             count(counts.correct, "correct trace"),
             count(counts.wrong, "wrong trace")
         ),
-        "entropy" => "Mean over questions of the answer entropy at each depth.".to_string(),
+        "entropy" => "Mean over questions of the answer entropy at each depth. A falling curve alone is no evidence of knowledge."
+            .to_string(),
         "information_gain" => {
             "Mean change of the target's log-probability since the question alone. Controls show what any \
                                reasoning text does, whatever it says."
