@@ -70,8 +70,9 @@ fn legend(metrics: &Metrics) -> String {
         })
         .collect();
     format!(
-        "n: questions measured. H, G in nats at depth 0 and 1; net G: over the swapped control; AUROC of -H(1) for correctness; \
-         lock-in: median depth; left out: skipped/failed traces; [ ]: {} % intervals, questions resampled.\nEstimator {}.\n",
+        "n: questions measured. H, G in nats at depth 0 and 1; net G: over the swapped control;\n\
+         AUROC of -H(1) for correctness; lock-in: median depth; left out: skipped/failed traces;\n\
+         [ ]: {} % intervals, questions resampled. Estimator {}.\n",
         decimal(100.0 * metrics.options.level, 0),
         if estimators.is_empty() { NONE.to_string() } else { estimators.join("; ") }
     )
