@@ -1,1 +1,324 @@
-//! s
+//! A fake model whose next-token distribution is a function, for tests.
+//!
+//! p(next token | all tokens so far) is given by a [`Script`]; everything else follows from it by brute force, without a cache: a
+//! branch is scored by asking the script at each of its tokens, a completion is drawn token by token. This makes it the reference
+//! that [`crate::conformance`] describes other engines by. A token that the script never gives has log-probability −∞.
+//!
+//! Scripts that come with it:
+//! - [`KnownAnswers`]: reasons in sentences, then answers; its belief about the answer at every step is a table
+//! - [`RandomScript`]: a distribution drawn from a hash of the context, over a vocabulary small enough to list every string
+//! - [`Faulty`]: another script that fails where one says
+//! - any `Fn(&[TokenId]) -> Vec<f64>`
+//!
+//! [`ReadLayers`] is a fake of a fake: layer l of L mixes the uniform distribution with the script's, in proportions 1 − l/L and l/L.
+
+mod fault;
+mod known;
+mod random;
+mod sampler;
+mod tree;
+mod vocabulary;
+
+pub use fault::{Fault, Faulty};
+pub use known::{KnownAnswers, Reasoning, Table};
+pub use random::RandomScript;
+pub use vocabulary::{SpecialToken, Vocabulary};
+
+use crate::generate::RequestCompletions;
+use crate::{
+    ChatMessage, Completion, Decoded, Error, Generate, GenerateRequest, LayerScores, ModelInfo, Prompt,
+    ReadLayers, Role, Sampling, ScoreTree, Text, TreeSession, stream_seed,
+};
+use entrace_measure::{StopReason, TokenId};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// A next-token distribution.
+pub trait Script: Send + Sync {
+    /// Probabilities of the token after `tokens`, `[V]`, summing to one.
+    fn next(&self, vocabulary: &Vocabulary, tokens: &[TokenId]) -> Result<Vec<f64>, Error>;
+}
+
+impl<F: Fn(&[TokenId]) -> Vec<f64> + Send + Sync> Script for F {
+    fn next(&self, _: &Vocabulary, tokens: &[TokenId]) -> Result<Vec<f64>, Error> {
+        Ok(self(tokens))
+    }
+}
+
+/// A model made of a vocabulary and a script.
+pub struct Scripted {
+    vocabulary: Vocabulary,
+    script: Box<dyn Script>,
+    stop_tokens: Vec<TokenId>,
+    info: ModelInfo,
+}
+
+/// Layers that [`ReadLayers`] pretends to.
+const N_LAYERS: usize = 2;
+
+impl Scripted {
+    /// A model with a context of 4,096 tokens.
+    pub fn new(vocabulary: Vocabulary, script: impl Script + 'static) -> Self {
+        let info = ModelInfo {
+            name: String::new(),
+            architecture: "scripted".into(),
+            n_parameters: 0,
+            dtype: "f64".into(),
+            device: "cpu".into(),
+            context_length: 4096,
+            vocab_size: vocabulary.len(),
+            n_layers: N_LAYERS,
+            model_hash: String::new(),
+            tokenizer_hash: Some(format!("{:016x}", vocabulary.fingerprint())),
+            template_hash: vocabulary.has_roles().then(|| "roles".into()),
+        };
+        let stop_tokens = vec![vocabulary.end()];
+        Self { vocabulary, script: Box::new(script), stop_tokens, info }.named("scripted")
+    }
+
+    /// The same under another name, from which its hash is made.
+    pub fn named(mut self, name: &str) -> Self {
+        self.info.model_hash = format!("{:016x}", stream_seed(0, &[name]));
+        self.info.name = name.into();
+        self
+    }
+
+    /// The same with another context length.
+    pub fn with_context_length(mut self, context_length: usize) -> Self {
+        self.info.context_length = context_length;
+        self
+    }
+
+    /// Its vocabulary.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// Probabilities of the token after `tokens`, `[V]`.
+    pub fn distribution(&self, tokens: &[TokenId]) -> Result<Vec<f64>, Error> {
+        let probs = self.script.next(&self.vocabulary, tokens)?;
+        if probs.len() != self.vocabulary.len() {
+            let problem =
+                format!("the script gave {} numbers for {} tokens", probs.len(), self.vocabulary.len());
+            return Err(Error::engine(problem));
+        }
+        if probs.iter().any(|p| !p.is_finite()) {
+            return Err(Error::NotFinite { index: tokens.len().saturating_sub(1) });
+        }
+        let sum: f64 = probs.iter().sum();
+        if probs.iter().any(|&p| p < 0.0) || (sum - 1.0).abs() > 1e-9 {
+            return Err(Error::engine(format!(
+                "the script's probabilities sum to {sum}, or one is negative"
+            )));
+        }
+        Ok(probs)
+    }
+
+    fn check_tokens(&self, tokens: &[TokenId]) -> Result<(), Error> {
+        let vocab_size = self.vocabulary.len();
+        match tokens.iter().find(|&&token| token as usize >= vocab_size) {
+            Some(&token) => Err(Error::UnknownToken { token, vocab_size }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// H in nats, with 0 ln 0 = 0.
+fn entropy(probs: &[f64]) -> f64 {
+    probs.iter().filter(|&&p| p > 0.0).map(|p| -p * p.ln()).sum()
+}
+
+impl Text for Scripted {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn encode_prompt(&self, text: &str) -> Result<Prompt, Error> {
+        let mut token_ids = self.vocabulary.encode_with_special(text)?;
+        if let Some(begin) = self.vocabulary.special(SpecialToken::Begin)
+            && token_ids.first() != Some(&begin)
+        {
+            token_ids.insert(0, begin);
+        }
+        Ok(Prompt { text: text.to_string(), token_ids })
+    }
+
+    fn encode_plain(&self, text: &str) -> Result<Vec<TokenId>, Error> {
+        self.vocabulary.encode(text)
+    }
+
+    fn has_chat_template(&self) -> bool {
+        self.vocabulary.has_roles()
+    }
+
+    fn render_chat(&self, messages: &[ChatMessage]) -> Result<Prompt, Error> {
+        if !self.has_chat_template() {
+            return Err(Error::NoTemplate);
+        }
+        if messages.iter().skip(1).any(|message| message.role == Role::System) {
+            return Err(Error::TemplateRefused("a system message must come first".into()));
+        }
+        let special = |token| self.vocabulary.special(token).ok_or(Error::NoTemplate);
+        let mut token_ids = vec![special(SpecialToken::Begin)?];
+        let mut text = SpecialToken::Begin.text().to_string();
+        for message in messages {
+            token_ids.push(special(SpecialToken::of_role(message.role))?);
+            token_ids.extend(self.encode_plain(&message.content)?);
+            token_ids.push(self.vocabulary.end());
+            text += SpecialToken::of_role(message.role).text();
+            text += &message.content;
+            text += SpecialToken::End.text();
+        }
+        token_ids.push(special(SpecialToken::Assistant)?);
+        text += SpecialToken::Assistant.text();
+        Ok(Prompt { text, token_ids })
+    }
+
+    fn decode(&self, token_ids: &[TokenId]) -> Decoded {
+        self.vocabulary.decode(token_ids)
+    }
+
+    fn token_text(&self, token: TokenId) -> String {
+        self.vocabulary.token_text(token).to_string()
+    }
+
+    fn stop_tokens(&self) -> &[TokenId] {
+        &self.stop_tokens
+    }
+}
+
+impl ScoreTree for Scripted {
+    fn session(&self) -> Result<Box<dyn TreeSession + '_>, Error> {
+        Ok(Box::new(tree::Session::new(self)))
+    }
+}
+
+impl ReadLayers for Scripted {
+    fn read_layers(&self, token_ids: &[TokenId]) -> Result<LayerScores, Error> {
+        if token_ids.is_empty() {
+            return Err(Error::EmptyContext);
+        }
+        let (n_tokens, limit) = (token_ids.len(), self.info.context_length);
+        if n_tokens > limit {
+            return Err(Error::ContextTooLong { n_tokens, limit });
+        }
+        self.check_tokens(token_ids)?;
+        let mut lens_entropy = vec![vec![None]; N_LAYERS + 1];
+        for n in 1..n_tokens {
+            let probs = self.distribution(&token_ids[..n])?;
+            for (layer, entropies) in lens_entropy.iter_mut().enumerate() {
+                let share = layer as f64 / N_LAYERS as f64;
+                let uniform = (1.0 - share) / probs.len() as f64;
+                let mixed: Vec<f64> = probs.iter().map(|p| uniform + share * p).collect();
+                entropies.push(Some(entropy(&mixed)));
+            }
+        }
+        Ok(LayerScores { lens_entropy })
+    }
+}
+
+impl Generate for Scripted {
+    fn generate(
+        &self,
+        requests: &[GenerateRequest],
+        sampling: &Sampling,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<RequestCompletions>, Error> {
+        for (number, request) in requests.iter().enumerate() {
+            self.check_request(number, request)?;
+        }
+        let mut completions = Vec::with_capacity(requests.len());
+        for request in requests {
+            let mut of_request = Vec::with_capacity(request.forks.len());
+            for fork in &request.forks {
+                let start = [&request.context[..fork.n_tokens], &fork.suffix].concat();
+                let drawn = fork.streams.iter().map(|&seed| self.complete(&start, seed, sampling, progress));
+                of_request.push(drawn.collect::<Result<_, _>>()?);
+            }
+            completions.push(of_request);
+        }
+        Ok(completions)
+    }
+}
+
+impl Scripted {
+    fn check_request(&self, number: usize, request: &GenerateRequest) -> Result<(), Error> {
+        let (available, limit) = (request.context.len(), self.info.context_length);
+        for (branch, fork) in request.forks.iter().enumerate() {
+            if fork.n_tokens > available {
+                return Err(Error::BadFork { branch, parent: number, n_tokens: fork.n_tokens, available });
+            }
+            let n_tokens = fork.n_tokens + fork.suffix.len();
+            if n_tokens == 0 {
+                return Err(Error::EmptyContext);
+            }
+            if n_tokens >= limit {
+                return Err(Error::ContextTooLong { n_tokens: n_tokens + 1, limit });
+            }
+            self.check_tokens(&fork.suffix)?;
+        }
+        self.check_tokens(&request.context)
+    }
+
+    /// Draws one completion from its own stream, one uniform number a token.
+    fn complete(
+        &self,
+        start: &[TokenId],
+        seed: u64,
+        sampling: &Sampling,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Completion, Error> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut path = start.to_vec();
+        let (mut logprobs, mut entropies) = (Vec::new(), Vec::new());
+        let mut stop_reason = StopReason::Length;
+        let mut cut = None;
+        while logprobs.len() < sampling.max_new_tokens && path.len() < self.info.context_length {
+            let probs = self.distribution(&path)?;
+            let token = sampler::draw(&probs, sampling, rng.random());
+            if self.stop_tokens.contains(&token) {
+                stop_reason = StopReason::Stop;
+                break;
+            }
+            path.push(token);
+            logprobs.push(probs[token as usize].ln());
+            entropies.push(entropy(&probs));
+            if !progress(1) {
+                return Err(Error::engine("interrupted"));
+            }
+            cut = first_stop(&self.decode(&path[start.len()..]).text, &sampling.stop);
+            if cut.is_some() {
+                stop_reason = StopReason::Stop;
+                break;
+            }
+        }
+        let token_ids = path.split_off(start.len());
+        let Decoded { text, token_ends } = self.decode(&token_ids);
+        let completion = Completion { token_ids, text, token_ends, logprobs, entropies, stop_reason };
+        Ok(match cut {
+            Some(at) => cut_text(completion, at),
+            None => completion,
+        })
+    }
+}
+
+/// Where the first stop string begins.
+fn first_stop(text: &str, stop: &[String]) -> Option<usize> {
+    stop.iter().filter_map(|stop| text.find(stop.as_str())).min()
+}
+
+/// Ends the text at `at`; the token in which that lies is kept.
+fn cut_text(mut completion: Completion, at: usize) -> Completion {
+    let within = completion.token_ends.iter().filter(|&&end| end < at).count();
+    let n_tokens = if at == 0 { 0 } else { within + 1 };
+    completion.text.truncate(at);
+    completion.token_ends.truncate(n_tokens);
+    completion.token_ends.iter_mut().for_each(|end| *end = (*end).min(at));
+    completion.token_ids.truncate(n_tokens);
+    completion.logprobs.truncate(n_tokens);
+    completion.entropies.truncate(n_tokens);
+    completion
+}
+
+#[cfg(test)]
+mod tests;
