@@ -64,6 +64,25 @@ pub fn page(blocks: &[Vec<f64>]) -> Result<PageTest, Undefined> {
     page_by(blocks, if exact { PageMethod::Exact } else { PageMethod::Normal })
 }
 
+/// What each block adds to L beyond its expectation under exchangeable conditions: sum_j j R_j - k (k+1)^2 / 4.
+///
+/// Page's p-value takes the values of a block as exchangeable under the null hypothesis. Values of a walk are not: neighbours are
+/// alike, L spreads more, and the p-value is too small. The contributions of blocks are independent of each other whatever happens
+/// within a block, so a test of their mean against zero (`crate::interval::t_mean`) does not need that assumption.
+pub fn page_contributions(blocks: &[Vec<f64>]) -> Result<Vec<f64>, Undefined> {
+    let n_conditions = blocks.first().ok_or(Undefined::Empty)?.len();
+    check_count(n_conditions, 2)?;
+    let k = n_conditions as f64;
+    let expected = k * (k + 1.0) * (k + 1.0) / 4.0;
+    let contribution = |block: &Vec<f64>| {
+        check_paired(n_conditions, block.len())?;
+        check_finite(block)?;
+        let l: f64 = midranks(block).iter().zip(1..).map(|(rank, j)| rank * f64::from(j)).sum();
+        Ok(l - expected)
+    };
+    blocks.iter().map(contribution).collect()
+}
+
 /// Page's test by a given method; the exact one costs 2^conditions, so 8 conditions are its limit.
 fn page_by(blocks: &[Vec<f64>], method: PageMethod) -> Result<PageTest, Undefined> {
     let n_conditions = blocks.first().ok_or(Undefined::Empty)?.len();
@@ -289,5 +308,16 @@ mod tests {
         let y: Vec<f64> = x.iter().map(|x| x.powi(3)).collect();
         let relation = spearman(&x, &y).unwrap();
         assert!((relation.rho - 1.0).abs() < 1e-15 && relation.p_value < 1e-30);
+    }
+
+    #[test]
+    fn contributions_add_up_to_the_statistic() {
+        let blocks = [vec![1.0, 2.0, 3.0], vec![0.5, 0.5, 0.1], vec![2.0, 1.0, 3.0]];
+        let contributions = page_contributions(&blocks).unwrap();
+        let expected = 3.0 * 3.0 * 16.0 / 4.0;
+        let total: f64 = contributions.iter().sum();
+        assert!((total + expected - page(&blocks).unwrap().statistic).abs() < 1e-12);
+        assert!((contributions[0] - 2.0).abs() < 1e-12, "the largest possible for three conditions");
+        assert_eq!(page_contributions(&[]), Err(Undefined::Empty));
     }
 }
