@@ -19,6 +19,8 @@ mod sampler;
 mod tree;
 mod vocabulary;
 
+pub(crate) use sampler::candidates;
+
 pub use fault::{Fault, Faulty};
 pub use known::{KnownAnswers, Reasoning, Table};
 pub use random::RandomScript;

@@ -23,7 +23,7 @@ pub(super) fn draw(probs: &[f64], sampling: &Sampling, u: f64) -> TokenId {
 }
 
 /// Tokens that can be drawn, with their weights.
-pub(super) fn candidates(probs: &[f64], sampling: &Sampling) -> Vec<(TokenId, f64)> {
+pub(crate) fn candidates(probs: &[f64], sampling: &Sampling) -> Vec<(TokenId, f64)> {
     let by_token = (0..).zip(probs.iter().copied());
     let falling = || {
         let mut sorted: Vec<(TokenId, f64)> = by_token.clone().collect();
