@@ -110,4 +110,8 @@ pub trait ScoreTree: Send + Sync {
 pub trait TreeSession {
     /// Runs the branches in packed passes and reports on each, in their order. If any branch is at fault nothing is added.
     fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error>;
+    /// Forgets all but the first `n_branches` branches. Their memory is free again, and so are their numbers.
+    fn truncate(&mut self, n_branches: usize);
+    /// Number of branches that were added and not forgotten, kept or not: the number of the next one.
+    fn n_branches(&self) -> usize;
 }

@@ -9,7 +9,7 @@ use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Tensor}
 use std::ops::Range;
 
 /// Slots for keys and values.
-pub struct KvArena {
+pub(crate) struct KvArena {
     layers: Vec<LayerKv>,
     capacity: usize,
 }
@@ -21,7 +21,7 @@ struct LayerKv {
 
 impl KvArena {
     /// An arena with room for `capacity` tokens.
-    pub fn new(spec: &Spec, capacity: usize, dtype: DType, device: &Device) -> Result<Self> {
+    pub(crate) fn new(spec: &Spec, capacity: usize, dtype: DType, device: &Device) -> Result<Self> {
         let layers = spec.layers.iter().map(|layer| {
             let attention = &layer.attention;
             Ok(LayerKv {
@@ -37,7 +37,7 @@ impl KvArena {
     }
 
     /// Bytes that one token takes over all layers.
-    pub fn bytes_per_token(spec: &Spec, dtype: DType) -> usize {
+    pub(crate) fn bytes_per_token(spec: &Spec, dtype: DType) -> usize {
         let numbers: usize = spec
             .layers
             .iter()
@@ -47,7 +47,7 @@ impl KvArena {
     }
 
     /// Makes room for at least `capacity` tokens; what the slots hold stays.
-    pub fn reserve(&mut self, capacity: usize) -> Result<()> {
+    pub(crate) fn reserve(&mut self, capacity: usize) -> Result<()> {
         if capacity <= self.capacity {
             return Ok(());
         }

@@ -205,6 +205,11 @@ impl Decoder {
         self.family
     }
 
+    /// Bytes of cache that one token takes over all layers.
+    pub fn cache_bytes_per_token(&self) -> usize {
+        self.model.cache_bytes_per_token()
+    }
+
     /// The loaded weights and what they compute.
     pub fn model(&self) -> &Model {
         &self.model

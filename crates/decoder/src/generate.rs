@@ -32,23 +32,36 @@ impl Generate for LanguageModel {
         let mut slots = SlotPool::new(self.decoder.model.arena(0)?);
         let mut hidden = Hidden::default();
         let queue = run_contexts(self, requests, &mut slots, &mut hidden)?;
-        let mut batch =
-            Batch { model: self, sampling, slots, hidden, queue, live: Vec::new(), done: Vec::new() };
+        let mut batch = Batch {
+            model: self,
+            sampling,
+            slots,
+            hidden,
+            queue,
+            live: Vec::new(),
+            done: Vec::new(),
+            n_new: 0,
+        };
         while batch.step()? {
-            if !progress(batch.live.len()) {
+            if !progress(std::mem::take(&mut batch.n_new)) {
                 return Err(Error::engine("interrupted"));
             }
         }
+        progress(batch.n_new);
         Ok(collect(requests, batch.done))
     }
 }
 
 fn check(model: &LanguageModel, requests: &[GenerateRequest]) -> Result<(), Error> {
     let spec = model.decoder.model.spec();
-    for request in requests {
-        for fork in &request.forks {
-            let n_tokens = fork.n_tokens.min(request.context.len()) + fork.suffix.len();
-            if n_tokens == 0 || fork.n_tokens > request.context.len() {
+    for (number, request) in requests.iter().enumerate() {
+        let available = request.context.len();
+        for (branch, fork) in request.forks.iter().enumerate() {
+            if fork.n_tokens > available {
+                return Err(Error::BadFork { branch, parent: number, n_tokens: fork.n_tokens, available });
+            }
+            let n_tokens = fork.n_tokens + fork.suffix.len();
+            if n_tokens == 0 {
                 return Err(Error::EmptyContext);
             }
             if n_tokens >= spec.context_length {
@@ -195,6 +208,8 @@ struct Batch<'a> {
     queue: VecDeque<Waiting>,
     live: Vec<Live>,
     done: Vec<(Place, Completion)>,
+    /// Tokens since progress was last told.
+    n_new: usize,
 }
 
 impl Batch<'_> {
@@ -206,7 +221,8 @@ impl Batch<'_> {
             let live = std::mem::take(&mut self.live);
             let mut uniform: Vec<ChaCha8Rng> = live.iter().map(|l| l.rng.clone()).collect();
             let u: Vec<f64> = uniform.iter_mut().map(|rng| rng.random()).collect();
-            let drawn = self.draw_rows(&states, &rows, &u)?;
+            let last = live.iter().map(|l| l.n_before + l.token_ids.len() - 1);
+            let drawn = self.draw_rows(&states, &rows, &u, last)?;
             for ((mut sequence, rng), drawn) in live.into_iter().zip(uniform).zip(drawn) {
                 sequence.rng = rng;
                 self.advance(sequence, &drawn);
@@ -244,9 +260,11 @@ impl Batch<'_> {
             let mut rngs: Vec<ChaCha8Rng> =
                 waiting.iter().map(|w| ChaCha8Rng::seed_from_u64(w.stream)).collect();
             let u: Vec<f64> = rngs.iter_mut().map(|rng| rng.random()).collect();
-            let drawn = self.draw_rows(&self.hidden, &rows, &u)?;
+            let n_before = |waiting: &Waiting| waiting.path.iter().map(Range::len).sum::<usize>();
+            let last = waiting.iter().map(|w| n_before(w) - 1);
+            let drawn = self.draw_rows(&self.hidden, &rows, &u, last)?;
             for ((waiting, rng), drawn) in waiting.into_iter().zip(rngs).zip(drawn) {
-                let n_before = waiting.path.iter().map(Range::len).sum();
+                let n_before = n_before(&waiting);
                 let sequence = Live {
                     place: waiting.place,
                     path: waiting.path,
@@ -263,15 +281,22 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn draw_rows(&self, hidden: &Hidden, rows: &[HiddenRow], u: &[f64]) -> Result<Vec<Drawn>, Error> {
+    /// Draws from each row; `last` is the position of each row's token in its context.
+    fn draw_rows(
+        &self,
+        hidden: &Hidden,
+        rows: &[HiddenRow],
+        u: &[f64],
+        last: impl Iterator<Item = usize>,
+    ) -> Result<Vec<Drawn>, Error> {
         let states = hidden.gather(rows)?;
         let drawn = self.model.decoder.model.head().map_rows(&states, |row, logits| {
             let sums = RowSums::of(logits)?;
             let token = draw(logits, self.sampling, u[row]);
             Some(Drawn { token, logprob: sums.logprob(logits[token as usize]), entropy: sums.entropy })
         });
-        let drawn: Option<Vec<Drawn>> = drawn.map_err(DecoderError::from)?.into_iter().collect();
-        drawn.ok_or(Error::NotFinite { index: 0 })
+        let drawn = drawn.map_err(DecoderError::from)?;
+        drawn.into_iter().zip(last).map(|(drawn, index)| drawn.ok_or(Error::NotFinite { index })).collect()
     }
 
     /// Takes the newly drawn token; the sequence goes on or ends.
@@ -282,6 +307,7 @@ impl Batch<'_> {
         if self.model.stop_tokens().contains(&drawn.token) {
             return self.finish(sequence, StopReason::Stop, None);
         }
+        self.n_new += 1;
         sequence.token_ids.push(drawn.token);
         sequence.logprobs.push(drawn.logprob);
         sequence.entropies.push(drawn.entropy);

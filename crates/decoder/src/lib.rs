@@ -26,7 +26,6 @@ pub mod tokenizer;
 mod tree;
 mod weights;
 
-pub use cache::KvArena;
 pub use decoder::{Decoder, DeviceKind, Options, StorageType};
 pub use error::Error;
 pub use language::LanguageModel;

@@ -105,6 +105,11 @@ impl Model {
         Ok(KvArena::new(&self.spec, capacity, self.dtype, &self.device)?)
     }
 
+    /// Bytes of cache that one token takes over all layers.
+    pub(crate) fn cache_bytes_per_token(&self) -> usize {
+        KvArena::bytes_per_token(&self.spec, self.dtype)
+    }
+
     /// Runs a pass. `visit` sees every hidden state with its number, `0..=L`.
     pub(crate) fn forward(
         &self,

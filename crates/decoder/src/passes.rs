@@ -50,6 +50,11 @@ impl Hidden {
         }
         Ok(Tensor::cat(&parts, 0)?)
     }
+
+    /// Forgets all but the first passes.
+    pub(crate) fn truncate(&mut self, n_passes: usize) {
+        self.passes.truncate(n_passes);
+    }
 }
 
 /// Runs all tokens; for each run, the hidden rows of its tokens as runs of consecutive rows.

@@ -86,6 +86,15 @@ impl TreeSession for Session<'_> {
         self.keep(branches, placed);
         Ok(scores)
     }
+
+    fn truncate(&mut self, n_branches: usize) {
+        self.branches.truncate(n_branches);
+        self.forget_unused();
+    }
+
+    fn n_branches(&self) -> usize {
+        self.branches.len()
+    }
 }
 
 impl Session<'_> {
@@ -148,10 +157,9 @@ impl Session<'_> {
         let mut next_slot = self.n_slots;
         let mut first_slots = vec![0; branches.len()];
         for kept in [true, false] {
-            for (index, branch) in branches.iter().enumerate().filter(|(_, b)| b.keep == kept) {
+            for (index, _) in branches.iter().enumerate().filter(|(_, b)| b.keep == kept) {
                 first_slots[index] = next_slot;
                 next_slot += lengths[index];
-                self.n_slots += if branch.keep { lengths[index] } else { 0 };
             }
         }
         self.arena.reserve(next_slot).map_err(DecoderError::from)?;
@@ -231,6 +239,16 @@ impl Session<'_> {
         for (branch, placed) in branches.iter().zip(placed) {
             self.branches.push(if branch.keep { placed } else { Placed::default() });
         }
+        self.forget_unused();
+    }
+
+    /// Frees slots and hidden states behind the last branch that still holds some.
+    fn forget_unused(&mut self) {
+        let slots =
+            self.branches.iter().map(|b| if b.rows.is_empty() { 0 } else { b.first_slot + b.n_tokens() });
+        self.n_slots = slots.max().unwrap_or(0);
+        let passes = self.branches.iter().filter_map(|b| b.rows.last()).map(|row| row.pass + 1);
+        self.hidden.truncate(passes.max().unwrap_or(0));
     }
 }
 

@@ -30,7 +30,7 @@ impl StopReason {
 }
 
 /// A reasoning trace.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Trace {
     text: String,
     token_ids: Vec<TokenId>,

@@ -60,6 +60,7 @@ fn settings() -> Settings {
         samples: 0,
         enumerate_epsilon: 0.01,
         enumerate_nodes: 256,
+        max_answer_tokens: None,
         controls: vec!["swapped".to_owned()],
         seed: 1,
         batch_size: 8,

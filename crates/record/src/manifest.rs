@@ -80,6 +80,9 @@ pub struct Settings {
     pub enumerate_epsilon: f64,
     /// Most nodes that `enumerate` expands at a prefix.
     pub enumerate_nodes: usize,
+    /// Most tokens of an answer string; absent where the run did not limit them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_answer_tokens: Option<usize>,
     /// Controls that were measured besides the traces themselves.
     pub controls: Vec<String>,
     /// The run's seed.

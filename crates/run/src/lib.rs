@@ -1,1 +1,26 @@
-//! Walks questions through prompt, trace, prefixes and answer distributions.
+//! From questions to recorded answer distributions.
+//!
+//! The orchestrator: it walks the questions of each task, in batches, through prompt, trace, prefixes, answer distributions and curve,
+//! and hands rows to the record. It knows engines only by the traits of `entrace_backend`.
+//!
+//! In reading order: `plan` (what to measure and how), `walk` (tasks, batches, resuming), `trace` (prompts and traces of a batch),
+//! `sites` (where beliefs are asked for), `estimate` (one file per estimator), `control` (swapped and shuffled traces), `rows` (what is
+//! written), `event` (what an onlooker is told).
+
+mod control;
+mod error;
+mod estimate;
+pub mod event;
+pub mod plan;
+mod rows;
+mod sites;
+mod trace;
+mod walk;
+
+pub use error::Error;
+pub use event::{Event, Observer};
+pub use plan::{
+    ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Prompting, TaskPlan, TraceInput, TraceMaking,
+    WorkItem,
+};
+pub use walk::run;

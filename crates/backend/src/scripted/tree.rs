@@ -41,6 +41,14 @@ impl TreeSession for Session<'_> {
         }
         result
     }
+
+    fn truncate(&mut self, n_branches: usize) {
+        self.branches.truncate(n_branches);
+    }
+
+    fn n_branches(&self) -> usize {
+        self.branches.len()
+    }
 }
 
 impl Session<'_> {

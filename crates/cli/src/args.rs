@@ -1,0 +1,300 @@
+//! Every flag, with its help.
+//!
+//! Words are those of lm-eval where it has one for the thing. Each flag may be written with hyphens or underscores, and in a configuration
+//! file under the same name.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// How much does a reasoning model know about the answer at each step?
+#[derive(Debug, Parser)]
+#[command(name = "entrace", version, max_term_width = 110, args_override_self = true)]
+#[command(
+    after_help = "Exit codes: 0 all measured, 1 finished with failed items, 2 usage or set-up, 3 engine or disk failure, \
+                        130 interrupted (the same command goes on).\n\
+                        Environment: HF_HOME, HF_TOKEN, HF_HUB_OFFLINE for models and data from the Hub; RAYON_NUM_THREADS."
+)]
+pub(crate) struct Cli {
+    /// Threads to compute with (default: all cores)
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Let a model reason on benchmarks, and measure what it knows at each step
+    Run(RunArgs),
+    /// Measure traces that somebody already has
+    Score(ScoreArgs),
+    /// Make the report of a run folder again
+    Report(ReportArgs),
+    /// Compare runs side by side
+    Compare(CompareArgs),
+    /// Log-probability and entropy of every token of a text
+    Tokens(TokensArgs),
+    /// Load a model, say what it is, and check its numbers against themselves
+    Doctor(DoctorArgs),
+    /// List what is built in
+    Ls(LsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// Model: a folder in Hugging Face layout, a .gguf file, or org/name[@revision] on the Hub
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Type in which weights are kept; sums are float32 on the CPU in every case
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) dtype: Dtype,
+    /// Where the model runs; cuda and metal need a build with that feature
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub(crate) device: DeviceArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dtype {
+    F32,
+    Bf16,
+    F16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceArg {
+    Cpu,
+    Cuda,
+    Metal,
+}
+
+/// How answer distributions are measured: common to `run` and `score`.
+#[derive(Debug, Args)]
+pub(crate) struct MeasureArgs {
+    /// How a trace is cut into steps: auto, steps, blank-line, line, sentence, tokens:N or regex:PATTERN
+    #[arg(long, default_value = "auto", value_name = "HOW", help_heading = "Measurement")]
+    pub(crate) segment: String,
+    /// Most steps of a trace; more are merged evenly
+    #[arg(long, value_name = "N", help_heading = "Measurement")]
+    pub(crate) max_steps: Option<usize>,
+    /// How the answer distribution at a prefix is estimated; auto is choices where there are options, else enumerate
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Measurement")]
+    pub(crate) estimator: EstimatorArg,
+    /// Text after which an answer is asked for (estimators choices, enumerate, sample); \n is a line break
+    #[arg(
+        long,
+        default_value = "\\nThe answer is",
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        help_heading = "Measurement"
+    )]
+    pub(crate) cue: String,
+    /// What choices scores: the option's label, its text (summed), or its text (mean of a token)
+    #[arg(long, value_enum, default_value = "label", help_heading = "Measurement")]
+    pub(crate) choice_form: ChoiceFormArg,
+    /// Draws m at each prefix (estimators sample, rollout)
+    #[arg(long, default_value_t = 16, value_name = "M", help_heading = "Measurement")]
+    pub(crate) samples: usize,
+    /// Unexplored share of probability at which enumerate is content
+    #[arg(long, default_value_t = 0.01, value_name = "EPS", help_heading = "Measurement")]
+    pub(crate) epsilon: f64,
+    /// Most nodes that enumerate expands at a prefix
+    #[arg(long, default_value_t = 256, value_name = "N", help_heading = "Measurement")]
+    pub(crate) max_nodes: usize,
+    /// Most tokens of an answer string
+    #[arg(long, default_value_t = 16, value_name = "N", help_heading = "Measurement")]
+    pub(crate) max_answer_tokens: usize,
+    /// Controls: swapped (another question's trace), shuffled (the steps in random order), or none
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "swapped",
+        value_name = "LIST",
+        help_heading = "Measurement"
+    )]
+    pub(crate) controls: Vec<String>,
+    /// Seed of every random stream
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    pub(crate) seed: u64,
+    /// Questions measured together; an interrupted run loses at most one batch
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    pub(crate) batch_size: usize,
+    /// Sampling of traces and rollouts as key=value pairs: temperature, top_p, top_k, max_gen_toks, until
+    #[arg(long, value_name = "KEY=VALUE,…", help_heading = "Sampling")]
+    pub(crate) gen_kwargs: Option<String>,
+    /// Temperature of traces and rollouts; 0 is greedy
+    #[arg(long, value_name = "T", help_heading = "Sampling")]
+    pub(crate) temperature: Option<f64>,
+    /// Nucleus mass
+    #[arg(long, value_name = "P", help_heading = "Sampling")]
+    pub(crate) top_p: Option<f64>,
+    /// Number of most likely tokens kept
+    #[arg(long, value_name = "K", help_heading = "Sampling")]
+    pub(crate) top_k: Option<usize>,
+    /// Most new tokens of a trace (default 512)
+    #[arg(long, value_name = "N", help_heading = "Sampling")]
+    pub(crate) max_new_tokens: Option<usize>,
+    /// String that ends a trace; may be given several times
+    #[arg(long, value_name = "TEXT", help_heading = "Sampling")]
+    pub(crate) stop: Vec<String>,
+    /// Run folder; if it holds this run unfinished, the run goes on (default: entrace-runs/MODEL_TASKS)
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) output_path: Option<PathBuf>,
+    /// Replace a run that is in the folder
+    #[arg(long, help_heading = "Output")]
+    pub(crate) overwrite: bool,
+    /// Stop at the first line of input that cannot be read, instead of skipping and counting it
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Say nothing but results and errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// TOML file of flags by name; the command line overrides it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EstimatorArg {
+    Auto,
+    Choices,
+    Enumerate,
+    Sample,
+    Rollout,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChoiceFormArg {
+    Label,
+    Text,
+    TextMean,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Tasks: names of `entrace ls tasks`, or JSONL files of your own
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(crate) tasks: Vec<String>,
+    /// Folder of benchmark files (default: fetched from the Hub)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Split to measure (default: the task's own)
+    #[arg(long, value_name = "SPLIT")]
+    pub(crate) split: Option<String>,
+    /// Columns of JSONL tasks: question=COL,target=COL,choices=COL,id=COL
+    #[arg(long, value_name = "MAP")]
+    pub(crate) map: Option<String>,
+    /// How answers of JSONL tasks are read: number, choice or text (default: by the targets)
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) answer_format: Option<String>,
+    /// Only the first N questions of each task; below 1, that share of them
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<f64>,
+    /// Traces for each question
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) repeats: u32,
+    /// Examples with solutions in the prompt, for base models; no chat template is used then
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Prompt")]
+    pub(crate) num_fewshot: usize,
+    /// System prompt
+    #[arg(long, value_name = "TEXT", help_heading = "Prompt")]
+    pub(crate) system: Option<String>,
+    /// The user's message, with {question} and, if they shall stand apart, {choices}
+    #[arg(long, value_name = "TEXT", help_heading = "Prompt")]
+    pub(crate) prompt_template: Option<String>,
+    #[command(flatten)]
+    pub(crate) measure: MeasureArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// JSONL of traces: {id, question | prompt, trace, target, choices?, steps?}, or lm-eval's samples
+    #[arg(long, value_name = "FILE")]
+    pub(crate) traces: Option<PathBuf>,
+    /// Columns: question=COL,trace=COL,target=COL,…
+    #[arg(long, value_name = "MAP")]
+    pub(crate) map: Option<String>,
+    /// Name under which the traces are recorded (default: the file's name)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) task: Option<String>,
+    /// How answers are read: number, choice or text (default: by the targets)
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) answer_format: Option<String>,
+    /// Only the first N traces; below 1, that share of them
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<f64>,
+    /// System prompt, for traces with a question
+    #[arg(long, value_name = "TEXT", help_heading = "Prompt")]
+    pub(crate) system: Option<String>,
+    /// The user's message, for traces with a question
+    #[arg(long, value_name = "TEXT", help_heading = "Prompt")]
+    pub(crate) prompt_template: Option<String>,
+    #[command(flatten)]
+    pub(crate) measure: MeasureArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Run folder
+    pub(crate) run: PathBuf,
+    /// Print the results as Markdown
+    #[arg(long)]
+    pub(crate) markdown: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Run folders, in the order of training
+    #[arg(required = true, num_args = 2..)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Folder for compare.html, compare.json and the figure
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_path: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokensArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// The text; special tokens in it are recognised
+    #[arg(
+        long,
+        conflicts_with = "token_ids",
+        required_unless_present = "token_ids",
+        allow_hyphen_values = true
+    )]
+    pub(crate) text: Option<String>,
+    /// Token numbers instead of a text; works without a tokenizer
+    #[arg(long, value_delimiter = ',', value_name = "ID,…")]
+    pub(crate) token_ids: Vec<u32>,
+    /// Also the logit-lens entropy of every layer
+    #[arg(long)]
+    pub(crate) layers: bool,
+    /// JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// What to list
+    #[arg(value_enum)]
+    pub(crate) what: Listing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listing {
+    Tasks,
+    Estimators,
+    Signals,
+    Architectures,
+}

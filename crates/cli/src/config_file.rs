@@ -1,0 +1,156 @@
+//! Flags from a TOML file.
+//!
+//! `--config FILE` names a table of flags: `tasks = ["gsm8k", "svamp"]`, `limit = 20`, `quiet = true`. They are put before the flags of the
+//! command line, which therefore override them. A table named like the command (`[run]`) counts for that command only. Unknown flags are
+//! an error, so a misspelled line does not go unnoticed.
+
+use crate::exit::SetUp;
+use anyhow::{Context, Result};
+use std::path::Path;
+
+/// Underscores in flag names become hyphens; values stay as they are.
+pub(crate) fn with_hyphens(argv: Vec<String>) -> Vec<String> {
+    let mut only_values = false;
+    argv.into_iter()
+        .map(|arg| {
+            only_values |= arg == "--";
+            match arg.strip_prefix("--") {
+                Some(flag) if !only_values && !flag.is_empty() => match flag.split_once('=') {
+                    Some((name, value)) => format!("--{}={value}", name.replace('_', "-")),
+                    None if flag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') => {
+                        format!("--{}", flag.replace('_', "-"))
+                    }
+                    None => arg,
+                },
+                _ => arg,
+            }
+        })
+        .collect()
+}
+
+/// Puts the flags of the file that the command line names in front of its own.
+pub(crate) fn expand(argv: Vec<String>, command: &clap::Command) -> Result<Vec<String>> {
+    let Some(path) = config_path(&argv) else { return Ok(argv) };
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let Some(at) = argv.iter().position(|arg| names.contains(&arg.as_str())) else { return Ok(argv) };
+    let Some(subcommand) = command.find_subcommand(&argv[at]) else { return Ok(argv) };
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read the configuration {path}"))?;
+    let table: toml::Table = text.parse().with_context(|| format!("{path} is not valid TOML"))?;
+    let given: Vec<&str> = argv[at + 1..].iter().filter_map(|arg| flag_name(arg)).collect();
+    let mut flags = Vec::new();
+    for (key, value) in &table {
+        match value {
+            toml::Value::Table(part) if names.contains(&key.as_str()) => {
+                if key == &argv[at] {
+                    for (key, value) in part {
+                        flags.extend(flag(Path::new(&path), subcommand, key, value, &given)?);
+                    }
+                }
+            }
+            _ => flags.extend(flag(Path::new(&path), subcommand, key, value, &given)?),
+        }
+    }
+    let mut expanded = argv[..=at].to_vec();
+    expanded.extend(flags);
+    expanded.extend_from_slice(&argv[at + 1..]);
+    Ok(expanded)
+}
+
+fn config_path(argv: &[String]) -> Option<String> {
+    let at = argv.iter().rposition(|arg| arg == "--config" || arg.starts_with("--config="))?;
+    match argv[at].split_once('=') {
+        Some((_, path)) => Some(path.to_string()),
+        None => argv.get(at + 1).cloned(),
+    }
+}
+
+fn flag_name(arg: &str) -> Option<&str> {
+    let flag = arg.strip_prefix("--")?;
+    Some(flag.split_once('=').map_or(flag, |(name, _)| name))
+}
+
+/// The arguments that one line of the file stands for; none if the command line gives the flag.
+fn flag(
+    path: &Path,
+    command: &clap::Command,
+    key: &str,
+    value: &toml::Value,
+    given: &[&str],
+) -> Result<Vec<String>> {
+    let name = key.replace('_', "-");
+    let problem = |what: &str| anyhow::Error::new(SetUp(format!("{}: {key}: {what}", path.display())));
+    if !command.get_arguments().any(|arg| arg.get_long() == Some(&name)) && name != "threads" {
+        return Err(problem(&format!("no such flag of `entrace {}`", command.get_name())));
+    }
+    if given.contains(&name.as_str()) {
+        return Ok(Vec::new());
+    }
+    let scalar = |value: &toml::Value| match value {
+        toml::Value::String(text) => Ok(text.clone()),
+        toml::Value::Integer(number) => Ok(number.to_string()),
+        toml::Value::Float(number) => Ok(number.to_string()),
+        _ => Err(problem("expected a string, a number, true or false, or a list of strings and numbers")),
+    };
+    match value {
+        toml::Value::Boolean(true) => Ok(vec![format!("--{name}")]),
+        toml::Value::Boolean(false) => Ok(Vec::new()),
+        toml::Value::Array(items) => {
+            items.iter().map(|item| Ok(format!("--{name}={}", scalar(item)?))).collect()
+        }
+        other => Ok(vec![format!("--{name}={}", scalar(other)?)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Cli;
+    use clap::CommandFactory;
+
+    fn strings(items: &[&str]) -> Vec<String> {
+        items.iter().map(ToString::to_string).collect()
+    }
+
+    fn expanded(file: &str, flags: &[&str]) -> Result<Vec<String>> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, file).unwrap();
+        let mut argv = strings(&["entrace", "run", "--config"]);
+        argv.push(path.display().to_string());
+        argv.extend(strings(flags));
+        let expanded = expand(argv, &Cli::command())?;
+        Ok(expanded.into_iter().filter(|arg| !arg.contains("c.toml") && arg != "--config").collect())
+    }
+
+    #[test]
+    fn underscores_are_accepted_in_names_only() {
+        let argv = strings(&["entrace", "run", "--output_path", "a_b", "--data_dir=x_y", "--", "--a_b"]);
+        let expected = strings(&["entrace", "run", "--output-path", "a_b", "--data-dir=x_y", "--", "--a_b"]);
+        assert_eq!(with_hyphens(argv), expected);
+    }
+
+    #[test]
+    fn the_command_line_overrides_the_file() {
+        let file = "limit = 5\nquiet = true\ntasks = ['gsm8k', 'svamp']\n[run]\nseed = 3\n[score]\nseed = 4";
+        let expected = strings(&[
+            "entrace",
+            "run",
+            "--quiet",
+            "--seed=3",
+            "--tasks=gsm8k",
+            "--tasks=svamp",
+            "--limit",
+            "7",
+        ]);
+        let mut found = expanded(file, &["--limit", "7"]).unwrap();
+        found[2..6].sort();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn unknown_flags_of_the_file_are_named() {
+        let error = expanded("limt = 5", &[]).unwrap_err().to_string();
+        assert!(error.contains("limt: no such flag of `entrace run`"), "{error}");
+    }
+}

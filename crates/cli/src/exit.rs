@@ -1,0 +1,118 @@
+//! Exit codes, and how failures become them.
+//!
+//! 0 everything was measured; 1 finished, with failed items; 2 wrong usage or set-up; 3 engine or disk failure; 130 interrupted, the same
+//! command goes on. A reader that closes the pipe early is no failure.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+/// How a command ended.
+pub(crate) struct Exit {
+    code: u8,
+    message: Option<String>,
+}
+
+/// A failure of usage or set-up, where `anyhow` alone would count as engine failure.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct SetUp(pub(crate) String);
+
+impl Exit {
+    /// Everything was measured.
+    pub(crate) fn success() -> Self {
+        Self { code: 0, message: None }
+    }
+
+    /// Finished, with failed items.
+    pub(crate) fn with_failures() -> Self {
+        Self { code: 1, message: None }
+    }
+
+    /// Wrong usage.
+    pub(crate) fn usage(error: anyhow::Error) -> Self {
+        Self { code: 2, message: Some(described(&error)) }
+    }
+
+    /// What clap says: help and version are successes.
+    pub(crate) fn of_clap(error: clap::Error) -> Self {
+        let code = if error.use_stderr() { 2 } else { 0 };
+        // A closed pipe is no failure of ours.
+        let _ = error.print();
+        Self { code, message: None }
+    }
+
+    /// The code of an error, by the crate that it comes from.
+    pub(crate) fn of_error(error: anyhow::Error) -> Self {
+        if is_broken_pipe(&error) {
+            return Self::success();
+        }
+        let code = error.chain().find_map(code_of).unwrap_or(3);
+        Self { code, message: Some(described(&error)) }
+    }
+
+    /// Prints the message and turns into the process's code.
+    pub(crate) fn report(self) -> ExitCode {
+        if let Some(message) = self.message {
+            let _ = writeln!(std::io::stderr(), "entrace: {message}");
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+/// Lets results of set-up steps count as such.
+pub(crate) trait InSetUp<T> {
+    /// Marks the error as one of set-up.
+    fn in_set_up(self) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> InSetUp<T> for Result<T, E> {
+    fn in_set_up(self) -> anyhow::Result<T> {
+        self.map_err(|error| {
+            let error = error.into();
+            if error.chain().any(|e| code_of(e).is_some()) {
+                error
+            } else {
+                anyhow::Error::new(SetUp(described(&error)))
+            }
+        })
+    }
+}
+
+fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    use entrace_record::error::Error as Record;
+    if error.is::<SetUp>() || error.is::<entrace_hub::Error>() || error.is::<entrace_datasets::Error>() {
+        return Some(2);
+    }
+    if let Some(run) = error.downcast_ref::<entrace_run::Error>() {
+        return match run {
+            entrace_run::Error::Interrupted => Some(130),
+            entrace_run::Error::Settings(_) => Some(2),
+            _ => None,
+        };
+    }
+    if let Some(record) = error.downcast_ref::<Record>() {
+        return Some(if matches!(record, Record::Io { .. }) { 3 } else { 2 });
+    }
+    None
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<std::io::Error>())
+        .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The chain of causes as one line, without repeating what a cause already says.
+fn described(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}

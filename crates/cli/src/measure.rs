@@ -1,0 +1,242 @@
+//! What `run` and `score` share: flags to a measurement, a run folder, the walk, the outputs.
+
+use crate::args::{ChoiceFormArg, EstimatorArg, MeasureArgs};
+use crate::exit::{Exit, InSetUp, SetUp};
+use crate::outputs;
+use crate::progress::Progress;
+use anyhow::Result;
+use entrace_backend::{Sampling, Text};
+use entrace_decoder::LanguageModel;
+use entrace_measure::{Estimator, Segmentation};
+use entrace_record::manifest::{FORMAT_VERSION, Manifest, Settings, TaskRecord, TraceSource};
+use entrace_record::writer::{Found, RunWriter};
+use entrace_run::{ChoiceForm, Control, Engine, EstimatorChoice, Measurement, TaskPlan, TraceMaking};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Most new tokens of a trace unless a flag says otherwise.
+const DEFAULT_NEW_TOKENS: usize = 512;
+
+/// Everything that is measured in one run folder.
+pub(crate) struct Job {
+    pub(crate) model: LanguageModel,
+    pub(crate) revision: Option<String>,
+    pub(crate) tasks: Vec<(TaskPlan, TaskRecord)>,
+    pub(crate) traces: TraceSource,
+    pub(crate) measurement: Measurement,
+    pub(crate) out: PathBuf,
+    pub(crate) limit: Option<f64>,
+}
+
+/// Turns flags into a measurement; `extra_stop` ends traces besides `--stop`.
+pub(crate) fn measurement(args: &MeasureArgs, extra_stop: &[&str]) -> Result<Measurement> {
+    let segmentation = Segmentation::parse(&args.segment).in_set_up()?;
+    let in_range = |name: &str, ok: bool| {
+        if ok { Ok(()) } else { Err(SetUp(format!("--{name} is out of range"))) }
+    };
+    in_range("epsilon", (0.0..1.0).contains(&args.epsilon))?;
+    in_range("batch-size", args.batch_size > 0)?;
+    in_range("max-answer-tokens", args.max_answer_tokens > 0)?;
+    in_range("max-steps", args.max_steps != Some(0))?;
+    let mut sampling = sampling(args)?;
+    sampling.stop.extend(extra_stop.iter().map(ToString::to_string));
+    Ok(Measurement {
+        estimator: match args.estimator {
+            EstimatorArg::Auto => EstimatorChoice::Auto,
+            EstimatorArg::Choices => EstimatorChoice::Always(Estimator::Choices),
+            EstimatorArg::Enumerate => EstimatorChoice::Always(Estimator::Enumerate),
+            EstimatorArg::Sample => EstimatorChoice::Always(Estimator::Sample),
+            EstimatorArg::Rollout => EstimatorChoice::Always(Estimator::Rollout),
+        },
+        cue: unescaped(&args.cue),
+        choice_form: match args.choice_form {
+            ChoiceFormArg::Label => ChoiceForm::Label,
+            ChoiceFormArg::Text => ChoiceForm::Text,
+            ChoiceFormArg::TextMean => ChoiceForm::TextMean,
+        },
+        samples: args.samples,
+        epsilon: args.epsilon,
+        max_nodes: args.max_nodes,
+        max_answer_tokens: args.max_answer_tokens,
+        segmentation,
+        max_steps: args.max_steps,
+        controls: controls(&args.controls)?,
+        traces: TraceMaking { sampling },
+        seed: args.seed,
+        batch_size: args.batch_size,
+    })
+}
+
+fn controls(names: &[String]) -> Result<Vec<Control>> {
+    let mut controls = Vec::new();
+    for name in names {
+        let control = match name.as_str() {
+            "swapped" => Control::Swapped,
+            "shuffled" => Control::Shuffled,
+            "none" | "" => continue,
+            other => {
+                return Err(SetUp(format!("--controls: {other:?} is none of swapped, shuffled, none")).into());
+            }
+        };
+        if !controls.contains(&control) {
+            controls.push(control);
+        }
+    }
+    Ok(controls)
+}
+
+/// `\n` and `\t` as a shell user writes them.
+fn unescaped(text: &str) -> String {
+    text.replace("\\n", "\n").replace("\\t", "\t")
+}
+
+fn sampling(args: &MeasureArgs) -> Result<Sampling> {
+    let mut sampling = Sampling {
+        temperature: 0.0,
+        top_p: 1.0,
+        top_k: 0,
+        max_new_tokens: DEFAULT_NEW_TOKENS,
+        stop: args.stop.iter().map(|s| unescaped(s)).collect(),
+    };
+    for pair in
+        args.gen_kwargs.iter().flat_map(|pairs| pairs.split(',')).filter(|pair| !pair.trim().is_empty())
+    {
+        let (key, value) =
+            pair.split_once('=').ok_or_else(|| SetUp(format!("--gen-kwargs: {pair:?} is not key=value")))?;
+        let (key, value) = (key.trim(), value.trim());
+        let bad = || SetUp(format!("--gen-kwargs: {value:?} is not a value of {key}"));
+        match key {
+            "temperature" => sampling.temperature = value.parse().map_err(|_| bad())?,
+            "top_p" => sampling.top_p = value.parse().map_err(|_| bad())?,
+            "top_k" => sampling.top_k = value.parse().map_err(|_| bad())?,
+            "max_gen_toks" | "max_new_tokens" | "max_tokens" => {
+                sampling.max_new_tokens = value.parse().map_err(|_| bad())?;
+            }
+            "until" | "stop" => sampling.stop.push(unescaped(value)),
+            "do_sample" if value.eq_ignore_ascii_case("false") => sampling.temperature = 0.0,
+            "do_sample" if value.eq_ignore_ascii_case("true") => {}
+            _ => {
+                let known = "temperature, top_p, top_k, max_gen_toks, until, do_sample";
+                return Err(SetUp(format!("--gen-kwargs: {key} is not known; known are {known}")).into());
+            }
+        }
+    }
+    sampling.temperature = args.temperature.unwrap_or(sampling.temperature);
+    sampling.top_p = args.top_p.unwrap_or(sampling.top_p);
+    sampling.top_k = args.top_k.unwrap_or(sampling.top_k);
+    sampling.max_new_tokens = args.max_new_tokens.unwrap_or(sampling.max_new_tokens);
+    let fits = sampling.temperature.is_finite()
+        && sampling.temperature >= 0.0
+        && sampling.top_p > 0.0
+        && sampling.top_p <= 1.0
+        && sampling.max_new_tokens > 0;
+    if !fits {
+        let asked = "temperature >= 0, 0 < top_p <= 1 and at least one new token";
+        return Err(SetUp(format!("sampling needs {asked}")).into());
+    }
+    Ok(sampling)
+}
+
+/// Measures a job into its folder and writes all outputs.
+pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
+    let (plans, records): (Vec<TaskPlan>, Vec<TaskRecord>) = job.tasks.into_iter().unzip();
+    let manifest = manifest(&job.model, job.revision, records, job.traces, &job.measurement);
+    let (mut writer, found) = open_folder(&job.out, &manifest, args.overwrite)?;
+    let finished_parts = match found {
+        Found::Nothing => BTreeSet::new(),
+        Found::Resumed { finished_parts } => finished_parts,
+        Found::Complete => {
+            let progress = Progress::new(args.quiet)?;
+            progress.note(&format!("{} is complete already; making its outputs again", job.out.display()));
+            return outputs::write_all(&writer, job.limit, args.quiet);
+        }
+    };
+    let started = Instant::now();
+    let mut progress = Progress::new(args.quiet)?;
+    let engine = Engine { text: &job.model, generator: &job.model, scorer: &job.model };
+    let walked = entrace_run::run(engine, &plans, &job.measurement, &writer, &finished_parts, &mut progress);
+    progress.end();
+    let elapsed = started.elapsed().as_secs_f64();
+    match walked {
+        Ok(n_parts) => writer.finish(n_parts, jiff::Timestamp::now(), elapsed)?,
+        Err(error) => {
+            writer.add_elapsed(elapsed)?;
+            return Err(error.into());
+        }
+    }
+    outputs::write_all(&writer, job.limit, args.quiet)
+}
+
+fn open_folder(out: &Path, manifest: &Manifest, overwrite: bool) -> Result<(RunWriter, Found)> {
+    if overwrite {
+        return Ok((RunWriter::overwrite(out, manifest)?, Found::Nothing));
+    }
+    Ok(RunWriter::open(out, manifest)?)
+}
+
+fn manifest(
+    model: &LanguageModel,
+    revision: Option<String>,
+    tasks: Vec<TaskRecord>,
+    traces: TraceSource,
+    how: &Measurement,
+) -> Manifest {
+    Manifest {
+        format_version: FORMAT_VERSION.to_string(),
+        entrace_version: env!("CARGO_PKG_VERSION").to_string(),
+        started_at: entrace_record::time::rfc3339(jiff::Timestamp::now()),
+        finished_at: None,
+        elapsed_secs: 0.0,
+        command: std::env::args().collect(),
+        unit: "nats".to_string(),
+        settings: Settings {
+            model: crate::model::record(model.info(), revision),
+            tasks,
+            traces,
+            segment: how.segmentation.name(),
+            max_steps: how.max_steps,
+            cue: how.cue.clone(),
+            choice_form: how.choice_form.name().to_string(),
+            samples: how.samples,
+            enumerate_epsilon: how.epsilon,
+            enumerate_nodes: how.max_nodes,
+            max_answer_tokens: Some(how.max_answer_tokens),
+            controls: how.controls.iter().map(|c| c.name().to_string()).collect(),
+            seed: how.seed,
+            batch_size: how.batch_size,
+        },
+    }
+}
+
+/// The default run folder: model and tasks by name.
+pub(crate) fn default_folder(model: &str, tasks: &[String]) -> PathBuf {
+    let clean = |text: &str| {
+        let name = text.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(text);
+        name.chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "._-@".contains(c) { c } else { '-' })
+            .collect::<String>()
+    };
+    let tasks: Vec<String> = tasks.iter().map(|task| clean(task)).collect();
+    Path::new("entrace-runs").join(format!("{}_{}", clean(model), tasks.join("+")))
+}
+
+/// Puts items into the random order in which they are measured.
+pub(crate) fn shuffle(plan: &mut TaskPlan, seed: u64) {
+    let name = plan.name.clone();
+    plan.items.sort_by_cached_key(|item| {
+        (entrace_backend::stream_seed(seed, &[&name, &item.question.id, "order"]), item.question.id.clone())
+    });
+}
+
+/// How many of `n` items a limit leaves.
+pub(crate) fn limited(n: usize, limit: Option<f64>) -> Result<usize> {
+    match limit {
+        None => Ok(n),
+        Some(limit) if limit.is_finite() && limit > 0.0 => {
+            let count = if limit < 1.0 { (n as f64 * limit).ceil() } else { limit };
+            Ok(n.min(count as usize))
+        }
+        Some(limit) => Err(SetUp(format!("--limit {limit} is out of range")).into()),
+    }
+}

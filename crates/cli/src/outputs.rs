@@ -1,0 +1,156 @@
+//! What a finished run leaves besides its tables: metrics, report, figures, lm-eval's files, and the table in the terminal.
+
+use crate::exit::Exit;
+use anyhow::Result;
+use entrace_record::lm_eval::{self, Results, Sample, TaskResults};
+use entrace_record::manifest::{Manifest, TraceSource};
+use entrace_record::rows::{Outcome, TraceRow};
+use entrace_record::{RunReader, RunWriter};
+use entrace_report::metrics::{Metrics, Quantity, TaskMetrics};
+use entrace_report::{ReportOptions, terminal, write_report};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+
+/// Writes all outputs of a finished run and prints its results.
+pub(crate) fn write_all(writer: &RunWriter, limit: Option<f64>, quiet: bool) -> Result<Exit> {
+    let report = write_report(writer.dir(), &ReportOptions::default())?;
+    let reader = RunReader::open(writer.dir())?;
+    lm_eval::write(writer, &lm_eval_results(&reader, &report.metrics, limit)?)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", terminal::results(&report.metrics, terminal_width()))?;
+    if !quiet {
+        writeln!(out, "{}", writer.dir().join("report.html").display())?;
+    }
+    Ok(exit_of(&report.metrics))
+}
+
+/// Whether items failed.
+pub(crate) fn exit_of(metrics: &Metrics) -> Exit {
+    let failed: usize = metrics.tasks.iter().map(|task| task.counts.failed + task.counts.bad_lines).sum();
+    if failed > 0 { Exit::with_failures() } else { Exit::success() }
+}
+
+/// Columns of the terminal; `None` where the output goes elsewhere.
+pub(crate) fn terminal_width() -> Option<usize> {
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
+}
+
+fn lm_eval_results(reader: &RunReader, metrics: &Metrics, limit: Option<f64>) -> Result<Results> {
+    let manifest = reader.manifest();
+    let mut traces: BTreeMap<String, Vec<TraceRow>> = BTreeMap::new();
+    for row in reader.stream_traces() {
+        let row = row?;
+        traces.entry(row.task.to_string()).or_default().push(row);
+    }
+    let tasks = metrics
+        .tasks
+        .iter()
+        .map(|task| task_results(task, manifest, traces.remove(&task.task).unwrap_or_default()));
+    let settings = &manifest.settings;
+    Ok(Results {
+        model_source: "entrace".to_string(),
+        model_name: settings.model.name.clone(),
+        config: object(json!({
+            "model": "entrace", "model_args": format!("model={},dtype={}", settings.model.name, settings.model.dtype),
+            "batch_size": settings.batch_size, "device": settings.model.device, "limit": limit,
+            "random_seed": settings.seed, "gen_kwargs": serde_json::to_value(&settings.traces)?,
+            "model_num_parameters": settings.model.n_parameters, "model_dtype": settings.model.dtype,
+        })),
+        date: jiff::Timestamp::now(),
+        elapsed_secs: manifest.elapsed_secs,
+        tasks: tasks.collect(),
+    })
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn task_results(task: &TaskMetrics, manifest: &Manifest, mut rows: Vec<TraceRow>) -> TaskResults {
+    rows.sort_by(|a, b| natural(&a.question_id).cmp(&natural(&b.question_id)).then(a.sample.cmp(&b.sample)));
+    let num_fewshot = match &manifest.settings.traces {
+        TraceSource::Generated { num_fewshot, .. } => *num_fewshot,
+        TraceSource::Imported { .. } => 0,
+    };
+    let mut metrics = Map::new();
+    let mut put = |name: &str, quantity: &Quantity| {
+        metrics.insert(format!("{name},none"), json!(quantity.value));
+        let stderr = quantity.low.zip(quantity.high).map(|(low, high)| (high - low) / 2.0 / 1.96);
+        metrics.insert(format!("{name}_stderr,none"), stderr.map_or(json!("N/A"), |s| json!(s)));
+    };
+    put("exact_match", &task.accuracy);
+    put("invalid", &task.invalid_share);
+    if let Some(last) = task.information_gain.all.points.last() {
+        put("information_gain", last);
+    }
+    if let Some(last) = task.entropy.all.points.last() {
+        put("answer_entropy", last);
+    }
+    if let Some(last) = task.separability.points.last() {
+        put("auroc_answer_entropy", last);
+    }
+    let by_question = rows.chunk_by(|a, b| a.question_id == b.question_id);
+    let samples: Vec<Sample> =
+        by_question.enumerate().map(|(doc_id, rows)| sample(doc_id, rows, manifest)).collect();
+    TaskResults {
+        name: task.task.clone(),
+        version: 1,
+        metrics,
+        higher_is_better: BTreeMap::from([("exact_match".to_string(), true), ("invalid".to_string(), false)]),
+        config: object(json!({
+            "task": task.task, "estimator": task.estimator, "cue": manifest.settings.cue,
+            "segment": manifest.settings.segment, "samples": manifest.settings.samples,
+        })),
+        num_fewshot,
+        n_original: task.counts.questions_planned.unwrap_or(samples.len()),
+        n_effective: samples.len(),
+        samples,
+    }
+}
+
+/// Orders `test-2` before `test-10`.
+fn natural(id: &str) -> (String, u64, String) {
+    let digits = id.len() - id.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let (stem, number) = id.split_at(id.len() - digits);
+    (stem.to_string(), number.parse().unwrap_or(0), id.to_string())
+}
+
+fn sample(doc_id: usize, rows: &[TraceRow], manifest: &Manifest) -> Sample {
+    let first = &rows[0];
+    let choices = first.choices.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
+    let score =
+        |row: &TraceRow| row.correct.map_or(Value::Null, |correct| json!(f64::from(u8::from(correct))));
+    let mean = {
+        let known: Vec<bool> = rows.iter().filter_map(|row| row.correct).collect();
+        let right = known.iter().filter(|&&correct| correct).count();
+        if known.is_empty() { Value::Null } else { json!(right as f64 / known.len() as f64) }
+    };
+    Sample {
+        doc_id,
+        doc: json!({ "id": *first.question_id, "question": first.question, "choices": choices }),
+        target: first.target.clone().unwrap_or_default(),
+        prompt: first.prompt.clone(),
+        arguments: serde_json::to_value(&manifest.settings.traces).unwrap_or(Value::Null),
+        responses: rows.iter().map(|row| row.completion.clone()).collect(),
+        filtered_responses: rows.iter().map(|row| row.answer.clone().unwrap_or_default()).collect(),
+        filter: "none".to_string(),
+        metrics: Map::from_iter([("exact_match".to_string(), mean)]),
+        extra: object(json!({
+            "question_id": *first.question_id,
+            "traces": rows.iter().map(|row| json!({
+                "sample": row.sample, "outcome": row.outcome.name(), "reason": row.reason, "exact_match": score(row),
+                "n_trace_tokens": row.n_trace_tokens, "n_steps": row.n_steps, "stop_reason": row.stop_reason,
+                "lock_in_step": row.lock_in_step, "total_drop": row.total_drop, "monotone": row.monotone,
+                "n_violations": row.n_violations, "late_slope": row.late_slope, "wasted_tokens": row.wasted_tokens,
+            })).collect::<Vec<_>>(),
+            "measured": rows.iter().all(|row| row.outcome == Outcome::Measured),
+        })),
+    }
+}

@@ -1,0 +1,229 @@
+//! The questions that `--tasks` names, with their prompts.
+
+use crate::args::RunArgs;
+use crate::exit::{InSetUp, SetUp};
+use anyhow::Result;
+use entrace_backend::{ChatMessage, Role, Text};
+use entrace_datasets::fewshot::{self, Order};
+use entrace_datasets::{
+    BadLine, BadLines, ColumnMap, FormatKind, Loaded, Split, TaskSpec, Template, jsonl, prompt, task,
+};
+use entrace_hub::{Kind, Name};
+use entrace_measure::Question;
+use entrace_record::manifest::TaskRecord;
+use entrace_run::{Measurement, Prompting, TaskPlan, TraceInput, WorkItem};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Ends the completions of few-shot prompts before a question of the model's own.
+pub(crate) const FEWSHOT_STOP: &str = "\n\nQ:";
+
+/// Questions of one task and where examples come from.
+struct Source {
+    name: String,
+    loaded: Loaded,
+    kind: FormatKind,
+    pool: Vec<Question>,
+    note: Option<String>,
+}
+
+/// Opens all tasks. `notes` receives what the user should know.
+pub(crate) fn plans(
+    args: &RunArgs,
+    text: &dyn Text,
+    how: &Measurement,
+    notes: &mut Vec<String>,
+) -> Result<Vec<(TaskPlan, TaskRecord)>> {
+    if args.tasks.is_empty() {
+        let names: Vec<&str> = task::registry().iter().map(|task| task.name).collect();
+        return Err(SetUp(format!("--tasks is missing: any of {}, or a JSONL file", names.join(", "))).into());
+    }
+    let asking = Asking::new(args, text)?;
+    if let Some(note) = asking.note() {
+        notes.push(note);
+    }
+    let mut plans = Vec::new();
+    for name in &args.tasks {
+        let source = source(name, args)?;
+        notes.extend(source.note.clone());
+        notes.extend(bad_lines_note(&source.loaded.bad_lines));
+        plans.push(plan(source, args, how, &asking)?);
+    }
+    Ok(plans)
+}
+
+/// One line about lines that were left out.
+pub(crate) fn bad_lines_note(bad_lines: &[BadLine]) -> Option<String> {
+    let first = bad_lines.first()?;
+    Some(format!("{} line(s) could not be read and were skipped; the first: {first}", bad_lines.len()))
+}
+
+fn bad_lines(args: &RunArgs) -> BadLines {
+    if args.measure.strict { BadLines::Stop } else { BadLines::Skip }
+}
+
+/// A format by name.
+pub(crate) fn format_kind(name: Option<&str>) -> Result<Option<FormatKind>> {
+    name.map(FormatKind::from_name).transpose().in_set_up()
+}
+
+/// A column map, empty where none is given.
+pub(crate) fn columns(map: Option<&str>) -> Result<ColumnMap> {
+    map.map(ColumnMap::parse).transpose().in_set_up().map(Option::unwrap_or_default)
+}
+
+fn source(name: &str, args: &RunArgs) -> Result<Source> {
+    if name.ends_with(".jsonl") || name.ends_with(".json") || name.ends_with(".parquet") {
+        return custom(Path::new(name), args);
+    }
+    let spec = task::find(name)?;
+    let split = match &args.split {
+        None => spec.evaluation_split,
+        Some(name) => Split::from_name(name)
+            .ok_or_else(|| SetUp(format!("--split: {name:?} is none of train, validation, test")))?,
+    };
+    let folder = match &args.data_dir {
+        Some(folder) => folder.clone(),
+        None => from_hub(spec, split, args.num_fewshot > 0)?,
+    };
+    let loaded = task::load(spec, &folder, split, bad_lines(args))?;
+    let (pool, note) = if args.num_fewshot > 0 {
+        let pool = fewshot::pool(spec, &folder, bad_lines(args))?;
+        (pool.loaded.questions, pool.note)
+    } else {
+        (Vec::new(), None)
+    };
+    Ok(Source { name: spec.name.to_string(), loaded, kind: spec.answer_format, pool, note })
+}
+
+fn from_hub(spec: &TaskSpec, split: Split, with_examples: bool) -> Result<PathBuf> {
+    let mut splits = vec![spec.files(split)?];
+    if with_examples {
+        splits.extend(spec.fewshot_splits.iter().filter_map(|&split| spec.files(split).ok()));
+    }
+    let wanted = |path: &str| splits.iter().any(|files| files.is_hub_file(path));
+    let name = Name::parse(spec.hub_repo)?;
+    Ok(entrace_hub::fetch(Kind::Dataset, &name, wanted, "Parquet files of the split")?)
+}
+
+fn custom(path: &Path, args: &RunArgs) -> Result<Source> {
+    if args.num_fewshot > 0 {
+        return Err(
+            SetUp("--num-fewshot needs a task with a training split; JSONL files have none".into()).into()
+        );
+    }
+    let name = path.file_stem().map_or_else(|| "custom".into(), |stem| stem.to_string_lossy().into_owned());
+    let options = jsonl::Options {
+        columns: columns(args.map.as_deref())?,
+        answer_format: format_kind(args.answer_format.as_deref())?,
+        bad_lines: bad_lines(args),
+    };
+    let custom = jsonl::load(path, &name, &options)?;
+    Ok(Source { name, loaded: custom.loaded, kind: custom.answer_format, pool: Vec::new(), note: None })
+}
+
+fn plan(
+    source: Source,
+    args: &RunArgs,
+    how: &Measurement,
+    asking: &Asking,
+) -> Result<(TaskPlan, TaskRecord)> {
+    let n = crate::measure::limited(source.loaded.questions.len(), args.limit)?;
+    let record = TaskRecord {
+        name: source.name.clone(),
+        source: source.loaded.source.clone(),
+        hash: source.loaded.hash.clone(),
+        n_questions: n,
+        n_bad_lines: source.loaded.bad_lines.len(),
+        answer_format: source.kind.name().to_string(),
+        estimator: how.estimator.name().to_string(),
+    };
+    let items = source
+        .loaded
+        .questions
+        .into_iter()
+        .take(n)
+        .map(|question| WorkItem {
+            prompting: asking.prompting(&question, source.kind, &source.pool, args.num_fewshot),
+            question: Arc::new(question),
+            traces: (0..args.repeats.max(1)).map(|sample| (sample, TraceInput::Generate)).collect(),
+        })
+        .collect();
+    let mut plan = TaskPlan { name: source.name, format: source.kind.format(), items };
+    crate::measure::shuffle(&mut plan, how.seed);
+    Ok((plan, record))
+}
+
+/// How questions are put to the model.
+pub(crate) struct Asking {
+    system: Option<String>,
+    template: Option<Template>,
+    chat: bool,
+    fewshot: bool,
+}
+
+impl Asking {
+    fn new(args: &RunArgs, text: &dyn Text) -> Result<Self> {
+        Self::of(args.system.as_deref(), args.prompt_template.as_deref(), args.num_fewshot > 0, text)
+    }
+
+    /// From flags and the model: with examples or without a chat template the prompt is plain text.
+    pub(crate) fn of(
+        system: Option<&str>,
+        template: Option<&str>,
+        fewshot: bool,
+        text: &dyn Text,
+    ) -> Result<Self> {
+        let unescaped = template.map(|t| t.replace("\\n", "\n"));
+        let template = unescaped
+            .map(|t| Template::parse(&t).map_err(|e| SetUp(format!("--prompt-template: {e}"))))
+            .transpose()?;
+        let chat = !fewshot && text.has_chat_template();
+        if system.is_some() && !chat {
+            return Err(
+                SetUp("--system needs a model with a chat template, and no --num-fewshot".into()).into()
+            );
+        }
+        Ok(Self { system: system.map(str::to_string), template, chat, fewshot })
+    }
+
+    /// What the user should know.
+    pub(crate) fn note(&self) -> Option<String> {
+        let plain = !self.chat && !self.fewshot;
+        plain.then(|| {
+            "the model has no chat template: questions are asked as plain text (Q: ... A:)".to_string()
+        })
+    }
+
+    /// The name under which the manifest records the prompt.
+    pub(crate) fn name(template: Option<&str>, chat: bool) -> String {
+        match template {
+            Some(template) => template.to_string(),
+            None if chat => "chat".to_string(),
+            None => "plain".to_string(),
+        }
+    }
+
+    /// How one question is asked.
+    pub(crate) fn prompting(
+        &self,
+        question: &Question,
+        kind: FormatKind,
+        pool: &[Question],
+        num_fewshot: usize,
+    ) -> Prompting {
+        if self.fewshot || (!self.chat && self.template.is_none()) {
+            let examples = fewshot::choose(pool, num_fewshot, Order::First, question);
+            return Prompting::Verbatim(fewshot::render(&examples, question));
+        }
+        let message = match &self.template {
+            Some(template) => template.render(question),
+            None => prompt::zero_shot(question, kind),
+        };
+        if !self.chat {
+            return Prompting::Verbatim(message);
+        }
+        let system = self.system.iter().map(|text| ChatMessage { role: Role::System, content: text.clone() });
+        Prompting::Chat(system.chain([ChatMessage { role: Role::User, content: message }]).collect())
+    }
+}

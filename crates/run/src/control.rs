@@ -1,0 +1,83 @@
+//! Controls: traces that stand in the place of a question's own.
+//!
+//! `swapped` takes the trace of another question of the task: the one measured just before (for the first question, the last one). The
+//! order of questions is random, so the donor is a random other question, and it does not depend on how questions are batched.
+//! `shuffled` takes the trace's own steps in random order, token for token. A gain that survives either is not due to this reasoning
+//! about this question. Each variant is measured at its own step boundaries.
+
+use crate::plan::Control;
+use crate::trace::Traced;
+use entrace_backend::stream_seed;
+use entrace_measure::{Prefix, TokenId};
+
+/// A trace as it is put after a prompt: the question's own, or a control.
+#[derive(Clone)]
+pub(crate) struct Variant {
+    pub(crate) control: Option<Control>,
+    pub(crate) token_ids: Vec<TokenId>,
+    pub(crate) prefixes: Vec<Prefix>,
+}
+
+/// What a donor lends: the tokens of a trace with their steps.
+#[derive(Clone)]
+pub(crate) struct Donor {
+    pub(crate) question_id: String,
+    pub(crate) token_ids: Vec<TokenId>,
+    pub(crate) prefixes: Vec<Prefix>,
+}
+
+impl Donor {
+    pub(crate) fn of(traced: &Traced) -> Self {
+        Self {
+            question_id: traced.question.id.clone(),
+            token_ids: traced.trace.token_ids().to_vec(),
+            prefixes: traced.prefixes.clone(),
+        }
+    }
+}
+
+/// The question's own trace.
+pub(crate) fn own(traced: &Traced) -> Variant {
+    Variant { control: None, token_ids: traced.trace.token_ids().to_vec(), prefixes: traced.prefixes.clone() }
+}
+
+/// The donor's trace, cut so that it fits the room.
+pub(crate) fn swapped(donor: &Donor, room: usize) -> Option<Variant> {
+    let prefixes: Vec<Prefix> = donor.prefixes.iter().copied().filter(|p| p.n_tokens <= room).collect();
+    let n = prefixes.last().map_or(0, |p| p.n_tokens);
+    (n > 0).then(|| Variant {
+        control: Some(Control::Swapped),
+        token_ids: donor.token_ids[..n].to_vec(),
+        prefixes,
+    })
+}
+
+/// The trace's own steps in an order drawn from the run's seed; `None` for fewer than two steps.
+pub(crate) fn shuffled(traced: &Traced, seed: u64) -> Option<Variant> {
+    let bounds: Vec<usize> = traced.prefixes.iter().map(|p| p.n_tokens).collect();
+    let mut steps: Vec<&[TokenId]> =
+        bounds.windows(2).map(|w| &traced.trace.token_ids()[w[0]..w[1]]).collect();
+    if steps.len() < 2 {
+        return None;
+    }
+    let sample = traced.sample.to_string();
+    let key = |index: usize| {
+        stream_seed(
+            seed,
+            &[&traced.question.task, &traced.question.id, &sample, "shuffle", &index.to_string()],
+        )
+    };
+    let mut order: Vec<usize> = (0..steps.len()).collect();
+    order.sort_by_key(|&index| key(index));
+    if order.is_sorted() {
+        order.reverse();
+    }
+    steps = order.into_iter().map(|index| steps[index]).collect();
+    let mut token_ids = Vec::with_capacity(traced.trace.len());
+    let mut prefixes = vec![Prefix { step: 0, n_tokens: 0 }];
+    for (index, step) in steps.into_iter().enumerate() {
+        token_ids.extend_from_slice(step);
+        prefixes.push(Prefix { step: index + 1, n_tokens: token_ids.len() });
+    }
+    Some(Variant { control: Some(Control::Shuffled), token_ids, prefixes })
+}

@@ -1,0 +1,19 @@
+//! What stops a run. What goes wrong with one question does not: it is recorded with the question.
+
+/// Failures that end a run; what was measured before stays.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] entrace_backend::Error),
+    /// The run folder could not be written or read.
+    #[error(transparent)]
+    Record(#[from] entrace_record::error::Error),
+    /// The settings contradict one another.
+    #[error("{0}")]
+    Settings(String),
+    /// The observer asked to stop.
+    #[error("interrupted; the same command goes on where this one stopped")]
+    Interrupted,
+}

@@ -1,0 +1,124 @@
+//! `choices`: the log-probability of every listed option after prefix and cue, renormalised over the options.
+//!
+//! The cue is one branch; the distribution after it gives the first token of every option. Options of several tokens fork from the cue
+//! and are scored as branches. By default the option is its label with a leading space; `text` scores the option's text, summed, and
+//! `text-mean` divides by its number of tokens (then the raw mass means nothing and is not reported).
+
+use super::{SiteResult, TreeSite};
+use crate::error::Error;
+use crate::plan::{ChoiceForm, Measurement};
+use entrace_backend::{Branch, BranchId, BranchScore, NextRequest, Parent, Text, TokenScores, TreeSession};
+use entrace_measure::{AnswerDistribution, Choices, TokenId};
+
+/// Distributions at all sites; each site's question lists choices.
+pub(crate) fn estimate(
+    session: &mut dyn TreeSession,
+    text: &dyn Text,
+    sites: &[TreeSite<'_>],
+    how: &Measurement,
+) -> Result<Vec<SiteResult>, Error> {
+    let n_branches = session.n_branches();
+    let cue = text.encode_plain(&how.cue)?;
+    let mut branches = Vec::new();
+    let mut plans = Vec::with_capacity(sites.len());
+    for site in sites {
+        let Some(choices) = &site.question.choices else {
+            plans.push(None);
+            continue;
+        };
+        let options = options(text, choices, how.choice_form)?;
+        plans.push(Some(add_branches(&mut branches, n_branches, site.at, &cue, options)));
+    }
+    let scores = session.extend(&branches)?;
+    session.truncate(n_branches);
+    let results = sites.iter().zip(&plans).map(|(site, plan)| match plan {
+        None => Err("the question lists no choices, which the estimator needs".to_string()),
+        Some(plan) => distribution(site, plan, &scores, how.choice_form),
+    });
+    Ok(results.collect())
+}
+
+fn options(text: &dyn Text, choices: &Choices, form: ChoiceForm) -> Result<Vec<Vec<TokenId>>, Error> {
+    let surfaces = match form {
+        ChoiceForm::Label => choices.labels(),
+        ChoiceForm::Text | ChoiceForm::TextMean => choices.texts(),
+    };
+    Ok(surfaces.iter().map(|surface| text.encode_plain(&format!(" {surface}"))).collect::<Result<_, _>>()?)
+}
+
+/// Which branches of the call belong to a site.
+struct SitePlan {
+    cue: usize,
+    options: Vec<Vec<TokenId>>,
+    /// Branch of each option that has more than one token.
+    longer: Vec<Option<usize>>,
+}
+
+fn add_branches(
+    branches: &mut Vec<Branch>,
+    n_before: usize,
+    at: Parent,
+    cue: &[TokenId],
+    options: Vec<Vec<TokenId>>,
+) -> SitePlan {
+    let cue_index = branches.len();
+    let first_tokens: Vec<TokenId> = options.iter().filter_map(|option| option.first().copied()).collect();
+    branches.push(Branch {
+        parent: Some(at),
+        tokens: cue.to_vec(),
+        next: Some(NextRequest { gather: first_tokens.into(), ..NextRequest::default() }),
+        ..Branch::default()
+    });
+    let fork = if cue.is_empty() {
+        at
+    } else {
+        Parent { branch: BranchId(n_before + cue_index), n_tokens: cue.len() }
+    };
+    let longer = options
+        .iter()
+        .map(|option| {
+            (option.len() > 1).then(|| {
+                branches.push(Branch {
+                    parent: Some(fork),
+                    tokens: option.clone(),
+                    token_scores: TokenScores::Logprobs,
+                    ..Branch::default()
+                });
+                branches.len() - 1
+            })
+        })
+        .collect();
+    SitePlan { cue: cue_index, options, longer }
+}
+
+fn distribution(
+    site: &TreeSite<'_>,
+    plan: &SitePlan,
+    scores: &[BranchScore],
+    form: ChoiceForm,
+) -> SiteResult {
+    let labels = site.question.choices.as_ref().map_or(&[] as &[String], |choices| choices.labels());
+    let first = scores[plan.cue].next.as_ref().map_or(&[] as &[f64], |next| &next.gather);
+    if first.len() != labels.len() {
+        return Err("an option has no tokens".into());
+    }
+    let logprobs: Vec<f64> = first
+        .iter()
+        .zip(&plan.longer)
+        .zip(&plan.options)
+        .map(|((&first, longer), option)| {
+            let sum = match longer {
+                None => first,
+                Some(branch) => scores[*branch].token_logprobs.iter().flatten().sum(),
+            };
+            if form == ChoiceForm::TextMean { sum / option.len() as f64 } else { sum }
+        })
+        .collect();
+    let mut distribution =
+        AnswerDistribution::from_option_logprobs(labels, &logprobs, site.question.target.as_ref())
+            .map_err(|e| e.to_string())?;
+    if form == ChoiceForm::TextMean {
+        distribution.elicited_mass = None;
+    }
+    Ok(distribution)
+}

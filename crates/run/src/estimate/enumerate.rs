@@ -1,0 +1,413 @@
+//! `enumerate`: best-first expansion of the tree of answer strings after prefix and cue.
+//!
+//! The format's grammar sorts the whole vocabulary at every node: a token closes the answer, extends it, or leaves the grammar (the model
+//! declines to answer). The mass of all closing tokens goes to the canonical answer read so far, that of declining tokens to `invalid`,
+//! and every extending token becomes a node of its own, so masses always sum to one. Nodes of all sites are expanded together, the
+//! likeliest first, until at each site the unexplored mass is at most ε of what was elicited, or its node budget is spent. Tokens on the
+//! way of the target's own surface forms are expanded whatever their mass, so that its log-probability is always known.
+//!
+//! Surface forms of one canonical answer (`18`, `18.0`, `$18`) are added up. The number of answers that were not found, for the upper end
+//! of the certified interval, is the number of labels for options; for others it is bounded by the number of token strings that the
+//! grammar lets through, (E + 1)^L for E extending tokens and L tokens in an answer.
+
+use super::{Continuations, SiteResult, TreeSite};
+use crate::error::Error;
+use crate::plan::Measurement;
+use entrace_backend::{Branch, NextRequest, NextScore, Parent, Text, TokenClasses, TreeSession};
+use entrace_measure::{
+    Answer, AnswerDistribution, AnswerFormat, AnswerGrammar, Choices, GrammarState, Question, TokenId,
+    Verdict,
+};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::sync::Arc;
+
+const CLOSING: u8 = 0;
+const DECLINING: u8 = 1;
+const EXTENDING: u8 = 2;
+
+/// Nodes of one site that are expanded in one pass.
+const NODES_AT_ONCE: usize = 16;
+
+/// Mass below which a node is counted as unexplored without being kept.
+const NEGLIGIBLE_LOGMASS: f64 = -27.6;
+
+/// What the vocabulary means to an answer format; built as states come up, and kept for a whole run.
+pub(crate) struct Enumerator {
+    format: Arc<dyn AnswerFormat>,
+    token_texts: Vec<String>,
+    stop_tokens: BTreeSet<TokenId>,
+    grammars: HashMap<Vec<String>, Grammar>,
+}
+
+struct Grammar {
+    automaton: Box<dyn AnswerGrammar>,
+    states: HashMap<GrammarState, Arc<StateTokens>>,
+}
+
+/// All tokens seen from one state of the grammar.
+struct StateTokens {
+    continuations: Continuations,
+    extensions: Vec<Extension>,
+}
+
+/// What an extending token leads to.
+#[derive(Clone, Copy)]
+struct Extension {
+    /// The state after it.
+    state: GrammarState,
+    /// Bytes of its text that belong to the answer, where it closes the answer as well.
+    closes_after: Option<usize>,
+}
+
+impl Enumerator {
+    pub(crate) fn new(text: &dyn Text, format: Arc<dyn AnswerFormat>) -> Self {
+        let vocab_size = text.info().vocab_size;
+        let token_texts = (0..vocab_size).map(|token| text.token_text(token as TokenId)).collect();
+        let stop_tokens = text.stop_tokens().iter().copied().collect();
+        Self { format, token_texts, stop_tokens, grammars: HashMap::new() }
+    }
+
+    fn start(&mut self, choices: Option<&Choices>) -> (Vec<String>, GrammarState) {
+        let key = choices.map_or_else(Vec::new, |c| c.labels().to_vec());
+        let format = &self.format;
+        let grammar = self
+            .grammars
+            .entry(key.clone())
+            .or_insert_with(|| Grammar { automaton: format.grammar(choices), states: HashMap::new() });
+        (key, grammar.automaton.start())
+    }
+
+    fn tokens(&mut self, key: &[String], state: GrammarState) -> Option<Arc<StateTokens>> {
+        let grammar = self.grammars.get_mut(key)?;
+        let (texts, stops, automaton) = (&self.token_texts, &self.stop_tokens, grammar.automaton.as_ref());
+        let tokens = grammar
+            .states
+            .entry(state)
+            .or_insert_with(|| Arc::new(sort_tokens(automaton, state, texts, stops)));
+        Some(Arc::clone(tokens))
+    }
+}
+
+fn sort_tokens(
+    grammar: &dyn AnswerGrammar,
+    state: GrammarState,
+    texts: &[String],
+    stops: &BTreeSet<TokenId>,
+) -> StateTokens {
+    let complete = grammar.verdict(state) == Verdict::Complete;
+    let mut class_of = Vec::with_capacity(texts.len());
+    let (mut extending, mut extensions) = (Vec::new(), Vec::new());
+    for (token, text) in texts.iter().enumerate() {
+        let token = token as TokenId;
+        if stops.contains(&token) {
+            class_of.push(if complete { CLOSING } else { DECLINING });
+            continue;
+        }
+        match follow(grammar, state, text) {
+            Followed::Closes => class_of.push(CLOSING),
+            Followed::Declines => class_of.push(DECLINING),
+            Followed::Extends(extension) => {
+                class_of.push(EXTENDING);
+                extending.push(token);
+                extensions.push(extension);
+            }
+        }
+    }
+    let classes = Arc::new(TokenClasses { class_of, n_classes: 3 });
+    StateTokens { continuations: Continuations { classes, extending: extending.into() }, extensions }
+}
+
+enum Followed {
+    Closes,
+    Declines,
+    Extends(Extension),
+}
+
+/// A token without text of its own (a part of a character, a special token) leaves the grammar.
+fn follow(grammar: &dyn AnswerGrammar, mut state: GrammarState, text: &str) -> Followed {
+    if text.is_empty() {
+        return Followed::Declines;
+    }
+    for (at, character) in text.char_indices() {
+        state = grammar.step(state, character);
+        match grammar.verdict(state) {
+            Verdict::Closed if at == 0 => return Followed::Closes,
+            Verdict::Closed => return Followed::Extends(Extension { state, closes_after: Some(at) }),
+            Verdict::Invalid => return Followed::Declines,
+            Verdict::Open | Verdict::Complete => {}
+        }
+    }
+    Followed::Extends(Extension { state, closes_after: None })
+}
+
+/// An answer string whose continuations have not been looked at.
+#[derive(Clone)]
+struct Node {
+    logmass: f64,
+    path: Vec<TokenId>,
+    text: String,
+    state: GrammarState,
+    /// What its last token forks from.
+    parent: Parent,
+    forced: bool,
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Node {}
+impl PartialOrd for Node {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Node {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.forced
+            .cmp(&other.forced)
+            .then(self.logmass.total_cmp(&other.logmass))
+            .then_with(|| other.path.cmp(&self.path))
+    }
+}
+
+/// The search at one site.
+struct Search<'a> {
+    question: &'a Question,
+    key: Vec<String>,
+    target_paths: Vec<Vec<TokenId>>,
+    open: BinaryHeap<Node>,
+    /// Mass of open nodes, by kind: still in the heap, and given up for good.
+    open_mass: f64,
+    given_up: f64,
+    found: BTreeMap<Answer, f64>,
+    declined: f64,
+    n_expanded: usize,
+    n_extending: usize,
+}
+
+/// Sites that are searched at the same time; what their searches hold in the cache is freed before the next ones begin.
+const SITES_AT_ONCE: usize = 32;
+
+/// Distributions at all sites.
+pub(crate) fn estimate(
+    session: &mut dyn TreeSession,
+    text: &dyn Text,
+    enumerator: &mut Enumerator,
+    sites: &[TreeSite<'_>],
+    how: &Measurement,
+) -> Result<Vec<SiteResult>, Error> {
+    let cue = text.encode_plain(&how.cue)?;
+    let n_branches = session.n_branches();
+    let mut results = Vec::with_capacity(sites.len());
+    for wave in sites.chunks(SITES_AT_ONCE) {
+        results.extend(search_wave(session, text, enumerator, wave, &cue, how)?);
+        session.truncate(n_branches);
+    }
+    Ok(results)
+}
+
+fn search_wave(
+    session: &mut dyn TreeSession,
+    text: &dyn Text,
+    enumerator: &mut Enumerator,
+    sites: &[TreeSite<'_>],
+    cue: &[TokenId],
+    how: &Measurement,
+) -> Result<Vec<SiteResult>, Error> {
+    let mut searches = Vec::with_capacity(sites.len());
+    let mut roots = Vec::with_capacity(sites.len());
+    for site in sites {
+        let (search, branch) = begin(text, enumerator, site, cue)?;
+        searches.push(search);
+        roots.push(branch);
+    }
+    let scores = session.extend(&roots)?;
+    for ((search, site), score) in searches.iter_mut().zip(sites).zip(&scores) {
+        let fork = if cue.is_empty() { site.at } else { Parent { branch: score.id, n_tokens: cue.len() } };
+        let (_, start) = enumerator.start(site.question.choices.as_ref());
+        let root = Node {
+            logmass: 0.0,
+            path: Vec::new(),
+            text: String::new(),
+            state: start,
+            parent: fork,
+            forced: false,
+        };
+        if let Some(next) = &score.next {
+            search.expand(enumerator, &root, fork, next);
+        }
+    }
+    loop {
+        let mut nodes: Vec<(usize, Node)> = Vec::new();
+        for (index, search) in searches.iter_mut().enumerate() {
+            nodes.extend(search.take(how).into_iter().map(|node| (index, node)));
+        }
+        if nodes.is_empty() {
+            break;
+        }
+        let branches: Vec<Branch> =
+            nodes.iter().map(|(i, node)| branch(enumerator, &searches[*i], node)).collect();
+        let scores = session.extend(&branches)?;
+        for ((index, node), score) in nodes.iter().zip(&scores) {
+            if let Some(next) = &score.next {
+                searches[*index].expand(enumerator, node, Parent { branch: score.id, n_tokens: 1 }, next);
+            }
+        }
+    }
+    Ok(searches.into_iter().map(|search| search.finish(how)).collect())
+}
+
+fn begin<'a>(
+    text: &dyn Text,
+    enumerator: &mut Enumerator,
+    site: &TreeSite<'a>,
+    cue: &[TokenId],
+) -> Result<(Search<'a>, Branch), Error> {
+    let choices = site.question.choices.as_ref();
+    let (key, start) = enumerator.start(choices);
+    let forms = match &site.question.target {
+        Some(target) => enumerator.format.surface_forms(target, choices),
+        None => Vec::new(),
+    };
+    let target_paths = forms.iter().map(|form| text.encode_plain(form)).collect::<Result<_, _>>()?;
+    let next = next_request(enumerator, &key, start);
+    let search = Search {
+        question: site.question,
+        key,
+        target_paths,
+        open: BinaryHeap::new(),
+        open_mass: 0.0,
+        given_up: 0.0,
+        found: BTreeMap::new(),
+        declined: 0.0,
+        n_expanded: 0,
+        n_extending: 0,
+    };
+    Ok((
+        search,
+        Branch { parent: Some(site.at), tokens: cue.to_vec(), next, keep: true, ..Branch::default() },
+    ))
+}
+
+fn next_request(enumerator: &mut Enumerator, key: &[String], state: GrammarState) -> Option<NextRequest> {
+    let tokens = enumerator.tokens(key, state)?;
+    Some(NextRequest {
+        gather: Arc::clone(&tokens.continuations.extending),
+        classes: Some(Arc::clone(&tokens.continuations.classes)),
+        top_k: 0,
+    })
+}
+
+fn branch(enumerator: &mut Enumerator, search: &Search<'_>, node: &Node) -> Branch {
+    Branch {
+        parent: Some(node.parent),
+        tokens: node.path.last().copied().into_iter().collect(),
+        next: next_request(enumerator, &search.key, node.state),
+        keep: true,
+        ..Branch::default()
+    }
+}
+
+impl Search<'_> {
+    /// The nodes to expand next, the likeliest first; none when the site is done.
+    fn take(&mut self, how: &Measurement) -> Vec<Node> {
+        let mut taken = Vec::new();
+        let mut left = self.open_mass;
+        while let Some(node) = self.open.peek() {
+            let elicited = (1.0 - self.declined).max(f64::MIN_POSITIVE);
+            let content = (left + self.given_up) / elicited <= how.epsilon;
+            let spent = self.n_expanded >= how.max_nodes;
+            if !node.forced && (content || spent) || taken.len() == NODES_AT_ONCE {
+                break;
+            }
+            let Some(node) = self.open.pop() else { break };
+            left -= node.logmass.exp();
+            if node.path.len() >= how.max_answer_tokens {
+                self.open_mass -= node.logmass.exp();
+                self.given_up += node.logmass.exp();
+                continue;
+            }
+            self.n_expanded += 1;
+            taken.push(node);
+        }
+        taken
+    }
+
+    /// Puts the continuations of a node in their places.
+    fn expand(&mut self, enumerator: &mut Enumerator, node: &Node, here: Parent, next: &NextScore) {
+        let Some(tokens) = enumerator.tokens(&self.key, node.state) else { return };
+        let choices = self.question.choices.as_ref();
+        if !node.path.is_empty() {
+            self.open_mass -= node.logmass.exp();
+        }
+        self.n_extending = self.n_extending.max(tokens.extensions.len());
+        let closing = node.logmass + next.class_logmass[usize::from(CLOSING)];
+        self.declined += (node.logmass + next.class_logmass[usize::from(DECLINING)]).exp();
+        if closing > f64::NEG_INFINITY {
+            self.add(enumerator.format.canonical(&node.text, choices), closing);
+        }
+        for ((&token, extension), &logprob) in
+            tokens.continuations.extending.iter().zip(&tokens.extensions).zip(&next.gather)
+        {
+            let logmass = node.logmass + logprob;
+            if let Some(kept) = extension.closes_after {
+                let text = format!("{}{}", node.text, &enumerator.token_texts[token as usize][..kept]);
+                self.add(enumerator.format.canonical(&text, choices), logmass);
+                continue;
+            }
+            let on_target = |path: &Vec<TokenId>| {
+                path.starts_with(&node.path) && path.get(node.path.len()) == Some(&token)
+            };
+            let forced = self.target_paths.iter().any(on_target);
+            if logmass < NEGLIGIBLE_LOGMASS && !forced {
+                self.given_up += logmass.exp();
+                continue;
+            }
+            self.open_mass += logmass.exp();
+            self.open.push(Node {
+                logmass,
+                path: node.path.iter().copied().chain([token]).collect(),
+                text: format!("{}{}", node.text, enumerator.token_texts[token as usize]),
+                state: extension.state,
+                parent: here,
+                forced,
+            });
+        }
+    }
+
+    fn add(&mut self, answer: Answer, logmass: f64) {
+        if answer.is_invalid() {
+            self.declined += logmass.exp();
+            return;
+        }
+        let mass = self.found.entry(answer).or_insert(f64::NEG_INFINITY);
+        let (high, low) = if *mass > logmass { (*mass, logmass) } else { (logmass, *mass) };
+        *mass = if high > f64::NEG_INFINITY { high + (low - high).exp().ln_1p() } else { high };
+    }
+
+    fn finish(self, how: &Measurement) -> SiteResult {
+        let residual =
+            (self.open.iter().map(|node| node.logmass.exp()).sum::<f64>() + self.given_up).max(0.0);
+        let found: Vec<(Answer, f64)> = self.found.into_iter().collect();
+        let ln_n_unfound = match &self.question.choices {
+            Some(choices) => match choices.len().saturating_sub(found.len()) {
+                0 => None,
+                n => Some((n as f64).ln()),
+            },
+            None => Some(how.max_answer_tokens as f64 * (self.n_extending as f64 + 1.0).ln()),
+        };
+        // Sums of many float32 terms can exceed one by a little; what was declined is what is left.
+        let found_mass: f64 = found.iter().map(|(_, logmass)| logmass.exp()).sum();
+        let declined = (1.0 - found_mass - residual).max(0.0);
+        AnswerDistribution::from_enumeration(
+            found,
+            declined.ln(),
+            residual,
+            ln_n_unfound,
+            self.question.target.as_ref(),
+        )
+        .map_err(|e| e.to_string())
+    }
+}

@@ -1,0 +1,129 @@
+//! `sample` and `rollout`: answer distributions from m draws.
+//!
+//! `sample` draws answers after prefix and cue, from the raw distribution (temperature 1), and reads each through the format's grammar.
+//! `rollout` lets the model go on from the prefix to the end, with the sampling of the traces themselves, and reads the final answer of
+//! prefix and continuation together. What cannot be read is the outcome `invalid`. Every draw has a random stream of its own; the label
+//! of a trace comes from the trace's own ending, from which these draws are disjoint.
+
+use super::SiteResult;
+use crate::error::Error;
+use crate::event::Observer;
+use crate::plan::{Engine, Measurement};
+use crate::trace::sample as generate;
+use entrace_backend::{Fork, GenerateRequest, Sampling, stream_seed};
+use entrace_measure::{
+    Answer, AnswerDistribution, AnswerFormat, Choices, Estimator, Question, TokenId, Verdict,
+};
+use std::collections::BTreeMap;
+
+/// Places in one context where belief is asked for.
+pub(crate) struct FlatSites<'a> {
+    pub(crate) question: &'a Question,
+    /// Names the random streams: task, question, sample, control.
+    pub(crate) stream: Vec<String>,
+    /// Prompt and trace.
+    pub(crate) context: Vec<TokenId>,
+    /// Tokens of the prompt.
+    pub(crate) n_prompt: usize,
+    /// Step and trace tokens of each site.
+    pub(crate) sites: Vec<(usize, usize)>,
+}
+
+/// Distributions at all sites of all contexts, `[context][site]`.
+pub(crate) fn estimate(
+    engine: Engine<'_>,
+    format: &dyn AnswerFormat,
+    estimator: Estimator,
+    contexts: &[FlatSites<'_>],
+    how: &Measurement,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Vec<SiteResult>>, Error> {
+    let forced = estimator == Estimator::Sample;
+    let suffix = if forced { engine.text.encode_plain(&how.cue)? } else { Vec::new() };
+    let sampling = if forced {
+        Sampling {
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            max_new_tokens: how.max_answer_tokens,
+            stop: vec!["\n".to_string()],
+        }
+    } else {
+        how.traces.sampling.clone()
+    };
+    let requests: Vec<GenerateRequest> =
+        contexts.iter().map(|c| request(c, &suffix, estimator, how)).collect();
+    let completions = generate(engine, &requests, &sampling, observer)?;
+    let results = contexts.iter().zip(completions).map(|(context, forks)| {
+        let sites = context.sites.iter().zip(forks);
+        sites
+            .map(|(&(_, n_tokens), draws)| {
+                let choices = context.question.choices.as_ref();
+                let before = if forced {
+                    String::new()
+                } else {
+                    let trace = &context.context[context.n_prompt..context.n_prompt + n_tokens];
+                    engine.text.decode(trace).text
+                };
+                let answers = draws.iter().map(|draw| match estimator {
+                    Estimator::Sample => read_answer(format, &draw.text, choices),
+                    _ => format.extract(&format!("{before}{}", draw.text), choices),
+                });
+                distribution(estimator, answers, context.question)
+            })
+            .collect()
+    });
+    Ok(results.collect())
+}
+
+fn request(
+    context: &FlatSites<'_>,
+    suffix: &[TokenId],
+    estimator: Estimator,
+    how: &Measurement,
+) -> GenerateRequest {
+    let forks = context.sites.iter().map(|&(step, n_tokens)| {
+        let streams = (0..how.samples).map(|draw| {
+            let (step, draw) = (step.to_string(), draw.to_string());
+            let mut parts: Vec<&str> = context.stream.iter().map(String::as_str).collect();
+            parts.extend([estimator.name(), step.as_str(), draw.as_str()]);
+            stream_seed(how.seed, &parts)
+        });
+        Fork { n_tokens: context.n_prompt + n_tokens, suffix: suffix.to_vec(), streams: streams.collect() }
+    });
+    GenerateRequest { context: context.context.clone(), forks: forks.collect() }
+}
+
+/// Reads a sampled answer string: up to where the grammar closes it, or all of it if it is complete.
+pub(crate) fn read_answer(format: &dyn AnswerFormat, text: &str, choices: Option<&Choices>) -> Answer {
+    let grammar = format.grammar(choices);
+    let mut state = grammar.start();
+    for (at, character) in text.char_indices() {
+        state = grammar.step(state, character);
+        match grammar.verdict(state) {
+            Verdict::Closed => return format.canonical(&text[..at], choices),
+            Verdict::Invalid => return Answer::Invalid,
+            Verdict::Open | Verdict::Complete => {}
+        }
+    }
+    if grammar.verdict(state) == Verdict::Complete {
+        format.canonical(text, choices)
+    } else {
+        Answer::Invalid
+    }
+}
+
+fn distribution(
+    estimator: Estimator,
+    answers: impl Iterator<Item = Answer>,
+    question: &Question,
+) -> SiteResult {
+    let mut counts: BTreeMap<Answer, usize> = BTreeMap::new();
+    for answer in answers {
+        *counts.entry(answer).or_default() += 1;
+    }
+    let n_support = question.choices.as_ref().map(|choices| choices.len() + 1);
+    let counts = counts.into_iter().collect();
+    AnswerDistribution::from_counts(estimator, counts, n_support, question.target.as_ref())
+        .map_err(|e| e.to_string())
+}

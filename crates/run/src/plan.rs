@@ -1,0 +1,170 @@
+//! What to measure, and how.
+
+use entrace_backend::{ChatMessage, Generate, Sampling, ScoreTree, Text};
+use entrace_measure::{AnswerFormat, Estimator, Question, Segmentation};
+use std::sync::Arc;
+
+/// An engine with everything that a run needs of it.
+#[derive(Clone, Copy)]
+pub struct Engine<'a> {
+    /// Text to tokens and back.
+    pub text: &'a dyn Text,
+    /// Sampling.
+    pub generator: &'a dyn Generate,
+    /// Scoring of continuations.
+    pub scorer: &'a dyn ScoreTree,
+}
+
+/// The questions of one task.
+pub struct TaskPlan {
+    /// Its name.
+    pub name: String,
+    /// How answers are read.
+    pub format: Arc<dyn AnswerFormat>,
+    /// What is measured, in the order in which it is measured. A random order makes an unfinished run a random sample, and the
+    /// neighbour whose trace is swapped in a random other question.
+    pub items: Vec<WorkItem>,
+}
+
+/// One question with its prompt and the traces wanted for it.
+#[derive(Debug, Clone)]
+pub struct WorkItem {
+    /// The question.
+    pub question: Arc<Question>,
+    /// How the model is asked.
+    pub prompting: Prompting,
+    /// Its traces, each with its number.
+    pub traces: Vec<(u32, TraceInput)>,
+}
+
+/// How the model is asked.
+#[derive(Debug, Clone)]
+pub enum Prompting {
+    /// Through its chat template.
+    Chat(Vec<ChatMessage>),
+    /// With this text; special tokens in it are recognised.
+    Verbatim(String),
+}
+
+/// Where a trace comes from.
+#[derive(Debug, Clone)]
+pub enum TraceInput {
+    /// The model writes it.
+    Generate,
+    /// It was written elsewhere.
+    Imported {
+        /// Its text.
+        text: String,
+        /// Byte ends of its steps, if they were recorded.
+        step_ends: Option<Vec<usize>>,
+        /// Whether its answer was judged correct, if that was recorded.
+        correct: Option<bool>,
+    },
+}
+
+/// How traces are sampled.
+#[derive(Debug, Clone)]
+pub struct TraceMaking {
+    /// Temperature, cuts, length, stop strings.
+    pub sampling: Sampling,
+}
+
+/// How answer distributions are estimated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EstimatorChoice {
+    /// `choices` where the question lists options, else `enumerate`.
+    Auto,
+    /// Always this one.
+    Always(Estimator),
+}
+
+impl EstimatorChoice {
+    /// The name used in flags and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always(estimator) => estimator.name(),
+        }
+    }
+
+    /// The estimator for a question.
+    pub fn for_question(self, question: &Question) -> Estimator {
+        match self {
+            Self::Auto if question.choices.is_some() => Estimator::Choices,
+            Self::Auto => Estimator::Enumerate,
+            Self::Always(estimator) => estimator,
+        }
+    }
+}
+
+/// What `choices` scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChoiceForm {
+    /// The option's label.
+    Label,
+    /// The option's text, log-probabilities summed.
+    Text,
+    /// The option's text, mean log-probability of a token.
+    TextMean,
+}
+
+impl ChoiceForm {
+    /// The name used in flags and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Label => "label",
+            Self::Text => "text",
+            Self::TextMean => "text-mean",
+        }
+    }
+}
+
+/// A trace put in the place of the question's own, to see what any trace would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Control {
+    /// The trace of another question of the task.
+    Swapped,
+    /// The trace's own steps in random order.
+    Shuffled,
+}
+
+impl Control {
+    /// The name used in flags and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Swapped => "swapped",
+            Self::Shuffled => "shuffled",
+        }
+    }
+}
+
+/// How everything is measured.
+#[derive(Debug, Clone)]
+pub struct Measurement {
+    /// Estimator of answer distributions.
+    pub estimator: EstimatorChoice,
+    /// Text after which an answer is asked for; the forced estimators append it to the prefix.
+    pub cue: String,
+    /// What `choices` scores.
+    pub choice_form: ChoiceForm,
+    /// Draws m of the sampling estimators.
+    pub samples: usize,
+    /// Unexplored mass at which `enumerate` is content.
+    pub epsilon: f64,
+    /// Most nodes that `enumerate` expands at a prefix.
+    pub max_nodes: usize,
+    /// Most tokens of an answer string.
+    pub max_answer_tokens: usize,
+    /// How traces are cut into steps.
+    pub segmentation: Segmentation,
+    /// Most steps of a trace.
+    pub max_steps: Option<usize>,
+    /// Controls besides the traces themselves.
+    pub controls: Vec<Control>,
+    /// How traces are sampled, and how `rollout` continues them.
+    pub traces: TraceMaking,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Questions in one batch.
+    pub batch_size: usize,
+}

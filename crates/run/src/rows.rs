@@ -1,0 +1,198 @@
+//! What is written: rows of the four tables.
+//!
+//! A trace whose own curve could not be made is `failed`, and its reason stands in the traces table; its tokens are kept. A control that
+//! could not be made is left out.
+
+use crate::control::Variant;
+use crate::sites::Findings;
+use crate::trace::{Traced, Unmeasured};
+use entrace_measure::{Choices, EntropyCurve, Prefix, Signature};
+use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, TokenRow, TraceRow};
+use std::sync::Arc;
+
+/// Identity of a trace, as its rows carry it.
+struct Identity {
+    task: Arc<str>,
+    question_id: Arc<str>,
+    sample: u32,
+}
+
+impl Identity {
+    fn of(traced: &Traced) -> Self {
+        Self {
+            task: traced.question.task.as_str().into(),
+            question_id: traced.question.id.as_str().into(),
+            sample: traced.sample,
+        }
+    }
+}
+
+/// Adds the rows of a measured trace with its controls.
+pub(crate) fn add_traced(rows: &mut Rows, traced: &Traced, variants: &[Variant], findings: &Findings) {
+    let identity = Identity::of(traced);
+    let own = findings.curves.first();
+    let signature = own.and_then(|curve| curve.as_ref().ok()).map(Signature::of);
+    let reason = match own {
+        Some(Ok(_)) => None,
+        Some(Err(reason)) => Some(reason.clone()),
+        None => Some("nothing was measured".to_string()),
+    };
+    let outcome = if reason.is_none() { Outcome::Measured } else { Outcome::Failed };
+    rows.traces.push(trace_row(traced, &identity, outcome, reason, signature.as_ref()));
+    for (variant, curve) in variants.iter().zip(&findings.curves) {
+        if let Ok(curve) = curve {
+            add_curve(rows, &identity, variant.control.map_or("none", |c| c.name()), curve);
+        }
+    }
+    add_tokens(rows, traced, &identity, findings);
+}
+
+/// Adds the rows of one control of a trace that was written before.
+pub(crate) fn add_late_control(rows: &mut Rows, traced: &Traced, variant: &Variant, curve: &EntropyCurve) {
+    add_curve(rows, &Identity::of(traced), variant.control.map_or("none", |c| c.name()), curve);
+}
+
+fn trace_row(
+    traced: &Traced,
+    identity: &Identity,
+    outcome: Outcome,
+    reason: Option<String>,
+    signature: Option<&Signature>,
+) -> TraceRow {
+    let question = &traced.question;
+    TraceRow {
+        task: Arc::clone(&identity.task),
+        question_id: Arc::clone(&identity.question_id),
+        sample: traced.sample,
+        question: question.text.clone(),
+        choices: question.choices.as_ref().map(choices_json),
+        prompt: traced.prompt.text.clone(),
+        completion: traced.completion.clone(),
+        target: question.target.as_ref().map(|target| target.name().to_string()),
+        answer: Some(traced.answer.name().to_string()),
+        correct: traced.correct,
+        stop_reason: Some(traced.stop_reason.name().to_string()),
+        n_prompt_tokens: count(traced.prompt.token_ids.len()),
+        n_trace_tokens: count(traced.trace.len()),
+        n_steps: count(traced.prefixes.len().saturating_sub(1)),
+        outcome,
+        reason,
+        lock_in_step: signature.and_then(|s| s.lock_in_step).map(count),
+        total_drop: signature.map(|s| s.total_drop),
+        monotone: signature.map(|s| s.monotone),
+        n_violations: signature.map(|s| count(s.n_violations)),
+        late_slope: signature.and_then(|s| s.late_slope),
+        wasted_tokens: signature.and_then(|s| s.wasted_tokens).map(count),
+    }
+}
+
+/// Adds the row of a trace that could not be measured.
+pub(crate) fn add_unmeasured(rows: &mut Rows, unmeasured: &Unmeasured) {
+    let question = &unmeasured.question;
+    rows.traces.push(TraceRow {
+        task: question.task.as_str().into(),
+        question_id: question.id.as_str().into(),
+        sample: unmeasured.sample,
+        question: question.text.clone(),
+        choices: question.choices.as_ref().map(choices_json),
+        prompt: unmeasured.prompt.clone(),
+        completion: unmeasured.completion.clone(),
+        target: question.target.as_ref().map(|target| target.name().to_string()),
+        answer: None,
+        correct: None,
+        stop_reason: None,
+        n_prompt_tokens: count(unmeasured.n_prompt_tokens),
+        n_trace_tokens: count(unmeasured.n_trace_tokens),
+        n_steps: 0,
+        outcome: if unmeasured.failed { Outcome::Failed } else { Outcome::Skipped },
+        reason: Some(unmeasured.reason.clone()),
+        lock_in_step: None,
+        total_drop: None,
+        monotone: None,
+        n_violations: None,
+        late_slope: None,
+        wasted_tokens: None,
+    });
+}
+
+fn choices_json(choices: &Choices) -> String {
+    let list = |items: &[String]| items.iter().map(|s| json_string(s)).collect::<Vec<_>>().join(",");
+    format!("{{\"labels\":[{}],\"texts\":[{}]}}", list(choices.labels()), list(choices.texts()))
+}
+
+fn json_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn add_curve(rows: &mut Rows, identity: &Identity, control: &str, curve: &EntropyCurve) {
+    let control: Arc<str> = control.into();
+    for point in curve.points() {
+        let distribution = &point.distribution;
+        let leader = distribution.leader();
+        rows.prefixes.push(PrefixRow {
+            task: Arc::clone(&identity.task),
+            question_id: Arc::clone(&identity.question_id),
+            sample: identity.sample,
+            control: Arc::clone(&control),
+            step: count(point.prefix.step),
+            n_tokens: count(point.prefix.n_tokens),
+            depth: point.depth,
+            estimator: distribution.estimator.name().into(),
+            answer_entropy: distribution.entropy.nats,
+            entropy_lower: distribution.entropy.lower,
+            entropy_upper: distribution.entropy.upper,
+            entropy_drop: point.entropy_drop,
+            target_logprob: distribution.target_logprob,
+            information_gain: point.information_gain,
+            leader: leader.answer.name().into(),
+            leader_prob: leader.prob,
+            elicited_mass: distribution.elicited_mass,
+            residual_mass: distribution.residual_mass(),
+            n_samples: distribution.n_samples.map(count),
+        });
+        rows.answers.extend(distribution.masses().iter().map(|mass| AnswerRow {
+            task: Arc::clone(&identity.task),
+            question_id: Arc::clone(&identity.question_id),
+            sample: identity.sample,
+            control: Arc::clone(&control),
+            step: count(point.prefix.step),
+            answer: mass.answer.name().into(),
+            prob: mass.prob,
+            logprob: mass.logprob,
+        }));
+    }
+}
+
+fn add_tokens(rows: &mut Rows, traced: &Traced, identity: &Identity, findings: &Findings) {
+    let trace = &traced.trace;
+    let mut start = 0;
+    for (index, (&token_id, &end)) in trace.token_ids().iter().zip(trace.token_ends()).enumerate() {
+        let scored = |generated: &Option<Vec<f64>>, imported: Option<&Vec<Option<f64>>>| match generated {
+            Some(numbers) => numbers.get(index).copied(),
+            None => imported.and_then(|numbers| numbers.get(index).copied().flatten()),
+        };
+        let scores = findings.token_scores.as_ref();
+        rows.tokens.push(TokenRow {
+            task: Arc::clone(&identity.task),
+            question_id: Arc::clone(&identity.question_id),
+            sample: identity.sample,
+            index: count(index),
+            step: count(step_of(&traced.prefixes, index)),
+            token_id,
+            text: trace.text()[start..end].to_string(),
+            logprob: scored(&traced.logprobs, scores.map(|s| &s.0)),
+            token_entropy: scored(&traced.entropies, scores.map(|s| &s.1)),
+        });
+        start = end;
+    }
+}
+
+/// The step, from 1, to which the token at `index` belongs.
+fn step_of(prefixes: &[Prefix], index: usize) -> usize {
+    let after = prefixes.partition_point(|prefix| prefix.n_tokens <= index);
+    prefixes.get(after).or(prefixes.last()).map_or(0, |prefix| prefix.step)
+}

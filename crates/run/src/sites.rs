@@ -1,0 +1,286 @@
+//! Where beliefs are asked for, and the curves that come of it.
+//!
+//! The traces of a batch with their controls become one token tree: each prompt is a root, its own trace and the controls' are branches,
+//! and every prefix is a site from which the estimator's branches fork. Batches are cut so that a tree stays within a token budget. A
+//! control begins where its trace begins: its curve shares the belief before any reasoning.
+
+use crate::control::Variant;
+use crate::error::Error;
+use crate::estimate::enumerate::Enumerator;
+use crate::estimate::sampled::{self, FlatSites};
+use crate::estimate::{SiteResult, TreeSite, choices, enumerate};
+use crate::event::{Event, Observer};
+use crate::plan::{Engine, Measurement, TaskPlan};
+use crate::trace::Traced;
+use entrace_backend::{Branch, BranchId, Parent, TokenScores, TreeSession};
+use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator};
+
+/// Tokens of prompts and traces in one tree.
+const TREE_TOKENS: usize = 4096;
+
+/// A trace with everything that is measured on it.
+pub(crate) struct Subject<'a> {
+    pub(crate) traced: &'a Traced,
+    /// The own trace first, then the controls.
+    pub(crate) variants: Vec<Variant>,
+}
+
+/// Token scores of one trace: log-probabilities and entropies.
+type Scores = (Vec<Option<f64>>, Vec<Option<f64>>);
+
+/// What was measured on a trace.
+pub(crate) struct Findings {
+    /// One curve for each variant, or why there is none.
+    pub(crate) curves: Vec<Result<EntropyCurve, String>>,
+    /// Log-probability and entropy of each token of an imported trace.
+    pub(crate) token_scores: Option<Scores>,
+}
+
+impl Subject<'_> {
+    fn n_tokens(&self) -> usize {
+        self.traced.prompt.token_ids.len() + self.variants.iter().map(|v| v.token_ids.len()).sum::<usize>()
+    }
+
+    /// `(variant, prefix)` of every site, in order.
+    fn sites(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.variants.iter().enumerate().flat_map(|(v, variant)| {
+            let first = usize::from(variant.control.is_some());
+            (first..variant.prefixes.len()).map(move |p| (v, p))
+        })
+    }
+}
+
+/// Measures all subjects, in their order.
+pub(crate) fn measure(
+    engine: Engine<'_>,
+    task: &TaskPlan,
+    enumerator: &mut Enumerator,
+    subjects: &[Subject<'_>],
+    how: &Measurement,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Findings>, Error> {
+    let mut findings = Vec::with_capacity(subjects.len());
+    for group in groups(subjects) {
+        if observer.should_stop() {
+            return Err(Error::Interrupted);
+        }
+        match measure_tree(engine, task, enumerator, group, how, observer) {
+            Ok(found) => findings.extend(found),
+            Err(Error::Engine(error)) if error.is_about_the_item() || is_numeric(&error) => {
+                for subject in group {
+                    findings.push(measure_alone(engine, task, enumerator, subject, how, observer)?);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(findings)
+}
+
+fn is_numeric(error: &entrace_backend::Error) -> bool {
+    matches!(error, entrace_backend::Error::NotFinite { .. })
+}
+
+/// One subject by itself: what goes wrong is its own failure.
+fn measure_alone(
+    engine: Engine<'_>,
+    task: &TaskPlan,
+    enumerator: &mut Enumerator,
+    subject: &Subject<'_>,
+    how: &Measurement,
+    observer: &mut dyn Observer,
+) -> Result<Findings, Error> {
+    match measure_tree(engine, task, enumerator, std::slice::from_ref(subject), how, observer) {
+        Ok(mut found) => Ok(found.remove(0)),
+        Err(Error::Engine(error)) if error.is_about_the_item() || is_numeric(&error) => Ok(Findings {
+            curves: subject.variants.iter().map(|_| Err(error.to_string())).collect(),
+            token_scores: None,
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+fn groups<'a, 'b>(subjects: &'a [Subject<'b>]) -> Vec<&'a [Subject<'b>]> {
+    let mut groups = Vec::new();
+    let mut start = 0;
+    let mut n_tokens = 0;
+    for (index, subject) in subjects.iter().enumerate() {
+        if index > start && n_tokens + subject.n_tokens() > TREE_TOKENS {
+            groups.push(&subjects[start..index]);
+            (start, n_tokens) = (index, 0);
+        }
+        n_tokens += subject.n_tokens();
+    }
+    if start < subjects.len() {
+        groups.push(&subjects[start..]);
+    }
+    groups
+}
+
+fn measure_tree(
+    engine: Engine<'_>,
+    task: &TaskPlan,
+    enumerator: &mut Enumerator,
+    subjects: &[Subject<'_>],
+    how: &Measurement,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Findings>, Error> {
+    let mut session = engine.scorer.session()?;
+    let tree = Tree::plant(session.as_mut(), subjects)?;
+    observer.event(Event::Tokens(subjects.iter().map(Subject::n_tokens).sum()));
+    let mut results: Vec<Vec<Option<SiteResult>>> =
+        subjects.iter().map(|s| s.sites().map(|_| None).collect()).collect();
+    for estimator in Estimator::ALL {
+        let chosen: Vec<usize> = (0..subjects.len())
+            .filter(|&i| how.estimator.for_question(&subjects[i].traced.question) == estimator)
+            .collect();
+        if chosen.is_empty() {
+            continue;
+        }
+        let found = if estimator.is_sampled() {
+            let contexts = flat_sites(task, subjects, &chosen);
+            let by_context =
+                sampled::estimate(engine, task.format.as_ref(), estimator, &contexts, how, observer)?;
+            by_context.into_iter().flatten().collect()
+        } else {
+            let sites = tree.sites(subjects, &chosen);
+            match estimator {
+                Estimator::Choices => choices::estimate(session.as_mut(), engine.text, &sites, how)?,
+                _ => enumerate::estimate(session.as_mut(), engine.text, enumerator, &sites, how)?,
+            }
+        };
+        let slots =
+            chosen.iter().flat_map(|&i| (0..results[i].len()).map(move |s| (i, s))).collect::<Vec<_>>();
+        for ((subject, site), result) in slots.into_iter().zip(found) {
+            results[subject][site] = Some(result);
+        }
+    }
+    Ok(subjects
+        .iter()
+        .zip(results)
+        .zip(tree.token_scores)
+        .map(|((subject, results), token_scores)| Findings { curves: curves(subject, results), token_scores })
+        .collect())
+}
+
+/// The planted part of a session: prompts and traces.
+struct Tree {
+    /// Prompt of each subject.
+    prompts: Vec<BranchId>,
+    /// Trace of each subject's variants.
+    traces: Vec<Vec<BranchId>>,
+    token_scores: Vec<Option<Scores>>,
+}
+
+impl Tree {
+    fn plant(session: &mut dyn TreeSession, subjects: &[Subject<'_>]) -> Result<Self, Error> {
+        let mut branches = Vec::new();
+        let (mut prompts, mut traces) = (Vec::new(), Vec::new());
+        for subject in subjects {
+            let prompt = BranchId(branches.len());
+            let n_tokens = subject.traced.prompt.token_ids.len();
+            branches.push(Branch {
+                tokens: subject.traced.prompt.token_ids.clone(),
+                keep: true,
+                ..Branch::default()
+            });
+            prompts.push(prompt);
+            let mut ids = Vec::new();
+            for variant in &subject.variants {
+                ids.push(BranchId(branches.len()));
+                let imported = variant.control.is_none() && subject.traced.logprobs.is_none();
+                branches.push(Branch {
+                    parent: Some(Parent { branch: prompt, n_tokens }),
+                    tokens: variant.token_ids.clone(),
+                    token_scores: if imported {
+                        TokenScores::LogprobsAndEntropies
+                    } else {
+                        TokenScores::None
+                    },
+                    keep: true,
+                    ..Branch::default()
+                });
+            }
+            traces.push(ids);
+        }
+        let mut scores = session.extend(&branches)?;
+        let token_scores = subjects
+            .iter()
+            .zip(&traces)
+            .map(|(subject, ids)| {
+                subject.traced.logprobs.is_none().then(|| {
+                    let score = &mut scores[ids[0].0];
+                    (std::mem::take(&mut score.token_logprobs), std::mem::take(&mut score.token_entropies))
+                })
+            })
+            .collect();
+        Ok(Self { prompts, traces, token_scores })
+    }
+
+    fn sites<'a>(&self, subjects: &[Subject<'a>], chosen: &[usize]) -> Vec<TreeSite<'a>> {
+        let mut sites = Vec::new();
+        for &i in chosen {
+            let subject = &subjects[i];
+            for (v, p) in subject.sites() {
+                let n_tokens = subject.variants[v].prefixes[p].n_tokens;
+                let at = if n_tokens == 0 {
+                    Parent { branch: self.prompts[i], n_tokens: subject.traced.prompt.token_ids.len() }
+                } else {
+                    Parent { branch: self.traces[i][v], n_tokens }
+                };
+                sites.push(TreeSite { question: &subject.traced.question, at });
+            }
+        }
+        sites
+    }
+}
+
+fn flat_sites<'a>(task: &TaskPlan, subjects: &[Subject<'a>], chosen: &[usize]) -> Vec<FlatSites<'a>> {
+    let mut contexts = Vec::new();
+    for &i in chosen {
+        let traced = subjects[i].traced;
+        for (v, variant) in subjects[i].variants.iter().enumerate() {
+            let control = variant.control.map_or("none", |c| c.name());
+            let sites = subjects[i].sites().filter(|&(variant, _)| variant == v);
+            contexts.push(FlatSites {
+                question: &traced.question,
+                stream: vec![
+                    task.name.clone(),
+                    traced.question.id.clone(),
+                    traced.sample.to_string(),
+                    control.to_string(),
+                ],
+                context: traced.prompt.token_ids.iter().chain(&variant.token_ids).copied().collect(),
+                n_prompt: traced.prompt.token_ids.len(),
+                sites: sites.map(|(_, p)| (variant.prefixes[p].step, variant.prefixes[p].n_tokens)).collect(),
+            });
+        }
+    }
+    contexts
+}
+
+/// Puts the results of a subject's sites together, variant by variant.
+fn curves(subject: &Subject<'_>, results: Vec<Option<SiteResult>>) -> Vec<Result<EntropyCurve, String>> {
+    let mut by_variant: Vec<Vec<SiteResult>> = subject.variants.iter().map(|_| Vec::new()).collect();
+    for ((variant, _), result) in subject.sites().zip(results) {
+        by_variant[variant].push(result.unwrap_or_else(|| Err("no estimator was chosen".into())));
+    }
+    let before: SiteResult =
+        by_variant.first().and_then(|own| own.first()).cloned().unwrap_or_else(|| Err("no prefix".into()));
+    subject
+        .variants
+        .iter()
+        .zip(by_variant)
+        .map(|(variant, mut results)| {
+            if variant.control.is_some() {
+                results.insert(0, before.clone());
+            }
+            let distributions: Vec<AnswerDistribution> = results
+                .into_iter()
+                .enumerate()
+                .map(|(k, result)| result.map_err(|reason| format!("prefix {k}: {reason}")))
+                .collect::<Result<_, _>>()?;
+            EntropyCurve::new(&variant.prefixes, distributions).map_err(|e| e.to_string())
+        })
+        .collect()
+}

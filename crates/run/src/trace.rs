@@ -1,0 +1,305 @@
+//! Prompts and traces of a batch.
+//!
+//! Each question's prompt is made once; traces are sampled for all questions of the batch together, or tokenised where they were
+//! imported. The trace is the reasoning part of a completion: what stands before `</think>` where the model closes its reasoning so,
+//! else all of it. What cannot be measured is a reason, kept with the item.
+
+use crate::error::Error;
+use crate::event::{Event, Observer};
+use crate::plan::{Engine, Measurement, Prompting, TaskPlan, TraceInput, WorkItem};
+use entrace_backend::{Completion, Fork, GenerateRequest, Prompt, stream_seed};
+use entrace_measure::{Answer, Prefix, Question, StopReason, Trace};
+use std::sync::Arc;
+
+/// One trace, ready to be measured.
+pub(crate) struct Traced {
+    pub(crate) question: Arc<Question>,
+    pub(crate) sample: u32,
+    pub(crate) prompt: Prompt,
+    pub(crate) completion: String,
+    pub(crate) trace: Trace,
+    pub(crate) prefixes: Vec<Prefix>,
+    /// Of each trace token, where the engine generated it.
+    pub(crate) logprobs: Option<Vec<f64>>,
+    /// Of each trace token, where the engine generated it.
+    pub(crate) entropies: Option<Vec<f64>>,
+    pub(crate) answer: Answer,
+    pub(crate) correct: Option<bool>,
+    pub(crate) stop_reason: StopReason,
+}
+
+/// A trace that cannot be measured.
+pub(crate) struct Unmeasured {
+    pub(crate) question: Arc<Question>,
+    pub(crate) sample: u32,
+    pub(crate) prompt: String,
+    pub(crate) completion: String,
+    pub(crate) n_prompt_tokens: usize,
+    pub(crate) n_trace_tokens: usize,
+    /// Whether something failed; otherwise the question itself cannot be measured.
+    pub(crate) failed: bool,
+    pub(crate) reason: String,
+}
+
+/// A trace or why there is none.
+pub(crate) type Outcome = Result<Box<Traced>, Box<Unmeasured>>;
+
+/// Makes the traces of a batch, in order of items and traces.
+pub(crate) fn trace_batch(
+    engine: Engine<'_>,
+    task: &TaskPlan,
+    items: &[WorkItem],
+    how: &Measurement,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Outcome>, Error> {
+    let prompts: Vec<Result<Prompt, entrace_backend::Error>> =
+        items.iter().map(|item| prompt(engine, &item.prompting)).collect();
+    let mut generated = generate(engine, task, items, &prompts, how, observer)?.into_iter();
+    let mut outcomes = Vec::new();
+    for (item, prompt) in items.iter().zip(&prompts) {
+        for (sample, input) in &item.traces {
+            let unmeasured = |failed: bool, reason: String| {
+                Err(Box::new(Unmeasured {
+                    question: Arc::clone(&item.question),
+                    sample: *sample,
+                    prompt: prompt.as_ref().map_or_else(|_| String::new(), |p| p.text.clone()),
+                    completion: String::new(),
+                    n_prompt_tokens: prompt.as_ref().map_or(0, |p| p.token_ids.len()),
+                    n_trace_tokens: 0,
+                    failed,
+                    reason,
+                }))
+            };
+            let prompt = match prompt {
+                Ok(prompt) => prompt,
+                Err(error) => {
+                    outcomes.push(unmeasured(true, error.to_string()));
+                    continue;
+                }
+            };
+            let maker = Maker { engine, task, how, item, sample: *sample, prompt };
+            outcomes.push(match input {
+                TraceInput::Imported { text, step_ends, correct } => {
+                    maker.imported(text, step_ends.as_deref(), *correct)
+                }
+                TraceInput::Generate => match generated.next() {
+                    Some(Ok(completion)) => maker.generated(completion),
+                    Some(Err(reason)) => unmeasured(false, reason),
+                    None => unmeasured(true, "the engine returned too few completions".into()),
+                },
+            });
+        }
+    }
+    Ok(outcomes)
+}
+
+pub(crate) fn prompt(engine: Engine<'_>, prompting: &Prompting) -> Result<Prompt, entrace_backend::Error> {
+    match prompting {
+        Prompting::Chat(messages) => engine.text.render_chat(messages),
+        Prompting::Verbatim(text) => engine.text.encode_prompt(text),
+    }
+}
+
+/// Completions of all traces that the model writes, in order; a reason where there is no room for one.
+fn generate(
+    engine: Engine<'_>,
+    task: &TaskPlan,
+    items: &[WorkItem],
+    prompts: &[Result<Prompt, entrace_backend::Error>],
+    how: &Measurement,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Result<Completion, String>>, Error> {
+    let limit = engine.text.info().context_length;
+    let mut requests = Vec::new();
+    let mut slots: Vec<(usize, Option<String>)> = Vec::new();
+    for (item, prompt) in items.iter().zip(prompts) {
+        let samples: Vec<u32> = item
+            .traces
+            .iter()
+            .filter(|(_, t)| matches!(t, TraceInput::Generate))
+            .map(|(sample, _)| *sample)
+            .collect();
+        let (Ok(prompt), false) = (prompt, samples.is_empty()) else { continue };
+        let n_tokens = prompt.token_ids.len();
+        if n_tokens == 0 || n_tokens >= limit {
+            let reason = format!("the prompt of {n_tokens} tokens does not fit the context of {limit}");
+            slots.push((samples.len(), Some(reason)));
+            continue;
+        }
+        let seed = |sample: &u32| {
+            stream_seed(how.seed, &[&task.name, &item.question.id, &sample.to_string(), "trace"])
+        };
+        let streams = samples.iter().map(seed).collect();
+        requests.push(GenerateRequest {
+            context: prompt.token_ids.clone(),
+            forks: vec![Fork { n_tokens, suffix: Vec::new(), streams }],
+        });
+        slots.push((samples.len(), None));
+    }
+    let completions = sample(engine, &requests, &how.traces.sampling, observer)?;
+    let mut completions = completions.into_iter().flatten().flatten();
+    let mut results = Vec::new();
+    for (n, reason) in slots {
+        for _ in 0..n {
+            match &reason {
+                Some(reason) => results.push(Err(reason.clone())),
+                None => results.extend(completions.next().map(Ok)),
+            }
+        }
+    }
+    Ok(results)
+}
+
+/// Runs the generator under the observer's eyes.
+pub(crate) fn sample(
+    engine: Engine<'_>,
+    requests: &[GenerateRequest],
+    sampling: &entrace_backend::Sampling,
+    observer: &mut dyn Observer,
+) -> Result<Vec<entrace_backend::generate::RequestCompletions>, Error> {
+    if requests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut stopped = false;
+    let result = engine.generator.generate(requests, sampling, &mut |n_tokens| {
+        observer.event(Event::Tokens(n_tokens));
+        stopped = observer.should_stop();
+        !stopped
+    });
+    if stopped { Err(Error::Interrupted) } else { Ok(result?) }
+}
+
+struct Maker<'a> {
+    engine: Engine<'a>,
+    task: &'a TaskPlan,
+    how: &'a Measurement,
+    item: &'a WorkItem,
+    sample: u32,
+    prompt: &'a Prompt,
+}
+
+/// Marks the end of the reasoning part in models that close it.
+const END_OF_REASONING: &str = "</think>";
+
+impl Maker<'_> {
+    fn generated(&self, completion: Completion) -> Outcome {
+        let text_end = completion.text.find(END_OF_REASONING).unwrap_or(completion.text.len());
+        let n = completion.token_ends.iter().filter(|&&end| end <= text_end).count();
+        let text_end = if n == completion.token_ends.len() {
+            completion.text.len()
+        } else {
+            n.checked_sub(1).map_or(0, |last| completion.token_ends[last])
+        };
+        let trace = Trace::new(
+            completion.text[..text_end].to_string(),
+            completion.token_ids[..n].to_vec(),
+            completion.token_ends[..n].to_vec(),
+        );
+        let trace = match trace {
+            Ok(trace) => trace,
+            Err(error) => return self.unmeasured(&completion.text, n, true, error.to_string()),
+        };
+        let answer = self.task.format.extract(&completion.text, self.item.question.choices.as_ref());
+        let correct = self.item.question.target.as_ref().map(|target| &answer == target);
+        let head = |numbers: &[f64]| Some(numbers[..n].to_vec());
+        let (logprobs, entropies) = (head(&completion.logprobs), head(&completion.entropies));
+        self.traced(
+            trace,
+            completion.text,
+            None,
+            logprobs,
+            entropies,
+            answer,
+            correct,
+            completion.stop_reason,
+        )
+    }
+
+    fn imported(&self, text: &str, step_ends: Option<&[usize]>, judged: Option<bool>) -> Outcome {
+        let trace = self.engine.text.encode_plain(text).map_err(|e| e.to_string()).and_then(|token_ids| {
+            let decoded = self.engine.text.decode(&token_ids);
+            if decoded.text == text {
+                Trace::new(decoded.text, token_ids, decoded.token_ends).map_err(|e| e.to_string())
+            } else {
+                Err("the tokenizer does not give the trace's text back; its steps cannot be placed"
+                    .to_string())
+            }
+        });
+        let trace = match trace {
+            Ok(trace) => trace,
+            Err(reason) => return self.unmeasured(text, 0, true, reason),
+        };
+        let answer = self.task.format.extract(text, self.item.question.choices.as_ref());
+        let agrees = self.item.question.target.as_ref().map(|target| &answer == target);
+        self.traced(
+            trace,
+            text.to_string(),
+            step_ends,
+            None,
+            None,
+            answer,
+            judged.or(agrees),
+            StopReason::Imported,
+        )
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one value, named at both calls")]
+    fn traced(
+        &self,
+        trace: Trace,
+        completion: String,
+        step_ends: Option<&[usize]>,
+        logprobs: Option<Vec<f64>>,
+        entropies: Option<Vec<f64>>,
+        answer: Answer,
+        correct: Option<bool>,
+        stop_reason: StopReason,
+    ) -> Outcome {
+        let n_tokens = trace.len();
+        if n_tokens == 0 {
+            return self.unmeasured(&completion, 0, false, "the trace is empty".into());
+        }
+        let limit = self.engine.text.info().context_length;
+        let needed = self.prompt.token_ids.len() + n_tokens + self.how.max_answer_tokens;
+        if self.prompt.token_ids.is_empty() || needed > limit {
+            let reason = format!(
+                "prompt ({}), trace ({n_tokens}) and answer ({}) do not fit the context of {limit} tokens",
+                self.prompt.token_ids.len(),
+                self.how.max_answer_tokens
+            );
+            return self.unmeasured(&completion, n_tokens, false, reason);
+        }
+        let prefixes =
+            entrace_measure::prefix::prefixes(&trace, &self.how.segmentation, step_ends, self.how.max_steps);
+        let prefixes = match prefixes {
+            Ok(prefixes) => prefixes,
+            Err(error) => return self.unmeasured(&completion, n_tokens, false, error.to_string()),
+        };
+        Ok(Box::new(Traced {
+            question: Arc::clone(&self.item.question),
+            sample: self.sample,
+            prompt: self.prompt.clone(),
+            completion,
+            trace,
+            prefixes,
+            logprobs,
+            entropies,
+            answer,
+            correct,
+            stop_reason,
+        }))
+    }
+
+    fn unmeasured(&self, completion: &str, n_trace_tokens: usize, failed: bool, reason: String) -> Outcome {
+        Err(Box::new(Unmeasured {
+            question: Arc::clone(&self.item.question),
+            sample: self.sample,
+            prompt: self.prompt.text.clone(),
+            completion: completion.to_string(),
+            n_prompt_tokens: self.prompt.token_ids.len(),
+            n_trace_tokens,
+            failed,
+            reason,
+        }))
+    }
+}

@@ -1,0 +1,267 @@
+//! Walking through tasks and batches, and going on after an interruption.
+//!
+//! A batch is the unit of work and of the record: its rows are written as one part or not at all, and since batches do not depend on one
+//! another's arithmetic, a run that was interrupted ends with the same tables as one that was not. What a batch needs of the one before
+//! it, the trace that is lent to the next question as its swapped control, is read back from the record.
+
+use crate::control::{self, Donor, Variant};
+use crate::error::Error;
+use crate::estimate::enumerate::Enumerator;
+use crate::event::{Event, Observer};
+use crate::plan::{Control, Engine, EstimatorChoice, Measurement, TaskPlan, WorkItem};
+use crate::rows;
+use crate::sites::{self, Subject};
+use crate::trace::{self, Traced};
+use entrace_measure::{Answer, Estimator, Prefix, StopReason, Trace};
+use entrace_record::rows::{Outcome, Rows};
+use entrace_record::{RunReader, RunWriter};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Measures all tasks into a run folder. Returns the number of parts.
+pub fn run(
+    engine: Engine<'_>,
+    tasks: &[TaskPlan],
+    how: &Measurement,
+    writer: &RunWriter,
+    finished_parts: &BTreeSet<usize>,
+    observer: &mut dyn Observer,
+) -> Result<usize, Error> {
+    check(how)?;
+    let recorded = if finished_parts.is_empty() { Recorded::default() } else { Recorded::read(writer)? };
+    let mut n_parts = 0;
+    for task in tasks {
+        let batches: Vec<&[WorkItem]> = task.items.chunks(how.batch_size).collect();
+        let n_traces = |batch: &[WorkItem]| batch.iter().map(|item| item.traces.len()).sum::<usize>();
+        let done = (0..batches.len()).filter(|b| finished_parts.contains(&(n_parts + b)));
+        observer.event(Event::TaskBegins {
+            task: &task.name,
+            n_traces: n_traces(&task.items),
+            n_done: done.map(|b| n_traces(batches[b])).sum(),
+        });
+        let mut walk = Walk {
+            engine,
+            task,
+            how,
+            enumerator: Enumerator::new(engine.text, Arc::clone(&task.format)),
+            donors: Vec::new(),
+            orphan: None,
+        };
+        for (index, batch) in batches.iter().enumerate() {
+            if finished_parts.contains(&(n_parts + index)) {
+                walk.skip(index * how.batch_size, batch, &recorded);
+                continue;
+            }
+            if observer.should_stop() {
+                return Err(Error::Interrupted);
+            }
+            let last = index + 1 == batches.len();
+            let rows = walk.batch(index * how.batch_size, batch, last, observer)?;
+            writer.write_part(n_parts + index, &rows)?;
+            observer.event(Event::TracesDone(n_traces(batch)));
+        }
+        n_parts += batches.len();
+        observer.event(Event::TaskEnds);
+    }
+    Ok(n_parts)
+}
+
+fn check(how: &Measurement) -> Result<(), Error> {
+    let settings = |problem: &str| Err(Error::Settings(problem.to_string()));
+    if how.batch_size == 0 {
+        return settings("the batch size must be at least 1");
+    }
+    let sampled = matches!(how.estimator, EstimatorChoice::Always(e) if e.is_sampled());
+    if sampled && how.samples == 0 {
+        return settings("the sampling estimators need at least one draw (--samples)");
+    }
+    if how.estimator == EstimatorChoice::Always(Estimator::Rollout) && how.traces.sampling.temperature <= 0.0
+    {
+        return settings(
+            "rollout needs a temperature above 0: greedy continuations are all alike (--gen-kwargs temperature=0.7)",
+        );
+    }
+    Ok(())
+}
+
+/// What an earlier sitting recorded of each measured trace: `(task, question, sample)` to what it can lend.
+#[derive(Default)]
+struct Recorded {
+    donors: BTreeMap<(String, String, u32), Donor>,
+}
+
+impl Recorded {
+    fn read(writer: &RunWriter) -> Result<Self, Error> {
+        let reader = RunReader::open(writer.dir())?;
+        let mut donors = BTreeMap::new();
+        for row in reader.stream_traces() {
+            let row = row?;
+            if row.outcome == Outcome::Measured {
+                let key = (row.task.to_string(), row.question_id.to_string(), row.sample);
+                let donor = Donor { question_id: key.1.clone(), token_ids: Vec::new(), prefixes: Vec::new() };
+                donors.insert(key, donor);
+            }
+        }
+        for row in reader.stream_tokens() {
+            let row = row?;
+            let key = (row.task.to_string(), row.question_id.to_string(), row.sample);
+            let Some(donor) = donors.get_mut(&key) else { continue };
+            if donor.prefixes.is_empty() {
+                donor.prefixes.push(Prefix { step: 0, n_tokens: 0 });
+            }
+            donor.token_ids.push(row.token_id);
+            let prefix = Prefix { step: row.step as usize, n_tokens: donor.token_ids.len() };
+            match donor.prefixes.last_mut() {
+                Some(last) if last.step == prefix.step => *last = prefix,
+                _ => donor.prefixes.push(prefix),
+            }
+        }
+        Ok(Self { donors })
+    }
+}
+
+/// The walk through one task.
+struct Walk<'a> {
+    engine: Engine<'a>,
+    task: &'a TaskPlan,
+    how: &'a Measurement,
+    enumerator: Enumerator,
+    /// Traces of the last question that had some.
+    donors: Vec<Donor>,
+    /// The first question that had a trace: its donor is the last one.
+    orphan: Option<Orphan>,
+}
+
+struct Orphan {
+    item: usize,
+    samples: Vec<u32>,
+}
+
+impl Walk<'_> {
+    /// Passes over a batch that was recorded before.
+    fn skip(&mut self, first_item: usize, batch: &[WorkItem], recorded: &Recorded) {
+        for (offset, item) in batch.iter().enumerate() {
+            let key = |sample: u32| (self.task.name.clone(), item.question.id.clone(), sample);
+            let measured: Vec<(u32, Donor)> = item
+                .traces
+                .iter()
+                .filter_map(|&(sample, _)| Some((sample, recorded.donors.get(&key(sample))?.clone())))
+                .collect();
+            let (samples, donors) = measured.into_iter().unzip();
+            self.pass(first_item + offset, samples, donors);
+        }
+    }
+
+    /// Goes on to the next question, whose donor is the one just seen.
+    fn pass(&mut self, item: usize, samples: Vec<u32>, donors: Vec<Donor>) {
+        if donors.is_empty() {
+            return;
+        }
+        if self.donors.is_empty() {
+            self.orphan = Some(Orphan { item, samples });
+        }
+        self.donors = donors;
+    }
+
+    /// Measures a batch.
+    fn batch(
+        &mut self,
+        first_item: usize,
+        batch: &[WorkItem],
+        last: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Rows, Error> {
+        let outcomes = trace::trace_batch(self.engine, self.task, batch, self.how, observer)?;
+        let mut subjects = Vec::new();
+        let mut outcomes_by_item = outcomes.iter();
+        for (offset, item) in batch.iter().enumerate() {
+            let traced: Vec<&Traced> =
+                outcomes_by_item.by_ref().take(item.traces.len()).filter_map(|o| o.as_deref().ok()).collect();
+            subjects.extend(traced.iter().enumerate().map(|(i, traced)| self.subject(traced, i)));
+            let samples = traced.iter().map(|t| t.sample).collect();
+            self.pass(first_item + offset, samples, traced.iter().map(|t| Donor::of(t)).collect());
+        }
+        let findings =
+            sites::measure(self.engine, self.task, &mut self.enumerator, &subjects, self.how, observer)?;
+        let mut rows = Rows::default();
+        let mut measured = subjects.iter().zip(&findings);
+        for outcome in &outcomes {
+            match outcome {
+                Err(unmeasured) => rows::add_unmeasured(&mut rows, unmeasured),
+                Ok(_) => {
+                    if let Some((subject, findings)) = measured.next() {
+                        rows::add_traced(&mut rows, subject.traced, &subject.variants, findings);
+                    }
+                }
+            }
+        }
+        if last {
+            self.adopt_orphan(&mut rows, observer)?;
+        }
+        Ok(rows)
+    }
+
+    fn subject<'t>(&self, traced: &'t Traced, index: usize) -> Subject<'t> {
+        let mut variants = vec![control::own(traced)];
+        for control in &self.how.controls {
+            variants.extend(match control {
+                Control::Shuffled => control::shuffled(traced, self.how.seed),
+                Control::Swapped => self.swapped(traced, index),
+            });
+        }
+        Subject { traced, variants }
+    }
+
+    fn swapped(&self, traced: &Traced, index: usize) -> Option<Variant> {
+        let donor = self.donors.get(index % self.donors.len().max(1))?;
+        if donor.question_id == traced.question.id {
+            return None;
+        }
+        let limit = self.engine.text.info().context_length;
+        let room = limit.saturating_sub(traced.prompt.token_ids.len() + self.how.max_answer_tokens);
+        control::swapped(donor, room)
+    }
+
+    /// Measures the swapped control of the first question, whose donor has come last.
+    fn adopt_orphan(&mut self, rows: &mut Rows, observer: &mut dyn Observer) -> Result<(), Error> {
+        let Some(orphan) = self.orphan.take() else { return Ok(()) };
+        if !self.how.controls.contains(&Control::Swapped) {
+            return Ok(());
+        }
+        let item = &self.task.items[orphan.item];
+        let prompt = trace::prompt(self.engine, &item.prompting)?;
+        let stubs: Vec<Traced> = orphan
+            .samples
+            .iter()
+            .map(|&sample| Traced {
+                question: Arc::clone(&item.question),
+                sample,
+                prompt: prompt.clone(),
+                completion: String::new(),
+                trace: Trace::default(),
+                prefixes: vec![Prefix { step: 0, n_tokens: 0 }],
+                logprobs: Some(Vec::new()),
+                entropies: Some(Vec::new()),
+                answer: Answer::Invalid,
+                correct: None,
+                stop_reason: StopReason::Imported,
+            })
+            .collect();
+        let subjects: Vec<Subject<'_>> = stubs
+            .iter()
+            .enumerate()
+            .filter_map(|(index, stub)| {
+                let swapped = self.swapped(stub, index)?;
+                Some(Subject { traced: stub, variants: vec![control::own(stub), swapped] })
+            })
+            .collect();
+        let findings =
+            sites::measure(self.engine, self.task, &mut self.enumerator, &subjects, self.how, observer)?;
+        for (subject, findings) in subjects.iter().zip(&findings) {
+            if let Some(Ok(curve)) = findings.curves.get(1) {
+                rows::add_late_control(rows, subject.traced, &subject.variants[1], curve);
+            }
+        }
+        Ok(())
+    }
+}
