@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use entrace_record::rows::{AnswerRow, PrefixRow, Rows, TokenRow, TraceRow};
 
-use crate::collect::{OWN, Point, TaskFacts, TraceFacts};
+use crate::facts::{OWN, Point, TaskFacts, TraceFacts};
 use crate::index::TraceIndex;
 
 /// A trace to show and why.

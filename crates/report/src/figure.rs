@@ -6,6 +6,7 @@
 //! page. The same metrics give the same bytes.
 
 mod bands;
+mod forest;
 mod frame;
 mod histogram;
 mod style;
@@ -21,7 +22,8 @@ use crate::metrics::{Curve, Metrics, TaskMetrics};
 use bands::{Series, band_figure};
 use style::Role;
 
-/// Figures of a task in the order in which they are shown, as (name, SVG): `entropy`, `information_gain`, `separability`, `lock_in`.
+/// Figures of a task in the order in which they are shown, as (name, SVG): `entropy`, `information_gain`, `separability`, `lock_in`,
+/// `signals`.
 pub fn task_figures(
     task: &TaskMetrics,
     depths: &[f64],
@@ -32,6 +34,7 @@ pub fn task_figures(
         ("information_gain", information_gain(task, depths, level)?),
         ("separability", separability(task, depths, level)?),
         ("lock_in", histogram::lock_in(task)?),
+        ("signals", forest::signals(task)?),
     ];
     Ok(figures.into_iter().filter_map(|(name, svg)| Some((name, svg?))).collect())
 }

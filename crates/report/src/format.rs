@@ -66,6 +66,29 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
+/// Text broken at spaces into lines of at most `width` characters, each after the indent; longer words stand alone.
+pub(crate) fn wrapped(text: &str, indent: &str, width: usize) -> String {
+    let mut lines = String::new();
+    let mut length = 0;
+    for word in text.split(' ') {
+        let n = word.chars().count();
+        if length > 0 && length + 1 + n > width {
+            lines.push('\n');
+            length = 0;
+        }
+        if length == 0 {
+            lines.push_str(indent);
+            length = indent.chars().count();
+        } else {
+            lines.push(' ');
+            length += 1;
+        }
+        lines.push_str(word);
+        length += n;
+    }
+    lines
+}
+
 /// A count with its noun, in the plural unless it is one.
 pub(crate) fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{} {noun}s", thousands(n)) }
@@ -97,6 +120,12 @@ mod tests {
         assert_eq!(decimal(-1.256, 2), "−1.26");
         assert_eq!(percent(Some(0.7125)), "71.2");
         assert_eq!(percent(None), "–");
+    }
+
+    #[test]
+    fn lines_are_broken_at_spaces() {
+        assert_eq!(wrapped("one two three", "  ", 9), "  one two\n  three");
+        assert_eq!(wrapped("indivisible", "", 4), "indivisible");
     }
 
     #[test]

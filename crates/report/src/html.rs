@@ -7,9 +7,12 @@
 mod closing;
 mod overview;
 mod parts;
+mod predict;
+mod profile;
 mod reading;
 mod task;
 mod trace;
+mod verdict;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 

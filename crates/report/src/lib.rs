@@ -8,16 +8,20 @@
 //! Curves of traces with different numbers of steps are brought onto one grid of relative [`depth`]s. Which single traces the page shows
 //! is decided by rule (`exemplar`).
 
+mod belief;
 mod collect;
 pub mod depth;
 mod error;
 mod exemplar;
+mod facts;
 pub mod figure;
 mod format;
 mod html;
 mod index;
 pub mod markdown;
 pub mod metrics;
+mod sentence;
+mod signals;
 #[cfg(test)]
 mod synthetic;
 pub mod terminal;

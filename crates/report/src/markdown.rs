@@ -3,6 +3,7 @@
 use crate::depth::FINAL;
 use crate::format::{Scale, decimal, optional, percent, printable, thousands};
 use crate::metrics::Metrics;
+use crate::sentence;
 use crate::terminal::net_gain;
 
 /// A heading-free table, one line per task, and a line that says what it shows.
@@ -36,6 +37,13 @@ pub fn results(metrics: &Metrics) -> String {
         cell(&metrics.run.settings.model.name),
         decimal(100.0 * metrics.options.level, 0)
     ));
+    for task in &metrics.tasks {
+        text.push_str(&format!("\n**{}.** {}", cell(&task.task), cell(&sentence::verdict(task))));
+        if let Some(best) = sentence::best_signals(&task.predict) {
+            text.push_str(&format!(" {}", cell(&best)));
+        }
+        text.push('\n');
+    }
     text
 }
 

@@ -10,16 +10,19 @@
 //! than [`FULL_RESAMPLING`] questions, so that a large record still takes seconds; the number used is stated per task.
 //!
 //! What these numbers do not say: a falling H(s) alone is no evidence for anything (under the estimator `rollout` it falls for every
-//! model); look at G(s), its net value over controls, and separability. Source: arXiv:2604.06192.
+//! model); look at the [`verdict`], G(s), its net value over controls, and separability. Source: arXiv:2604.06192.
 
 mod counts;
 mod curves;
 mod fano;
 mod mass;
+pub mod predict;
+mod profile;
 mod quantity;
 mod separability;
 mod shape;
 mod tokens;
+pub mod verdict;
 
 use entrace_record::Manifest;
 use entrace_record::rows::Rows;
@@ -31,15 +34,21 @@ pub use counts::{Counts, OutcomeReason, StopCount};
 pub use curves::ControlMetrics;
 pub use fano::{Alphabet, FanoMetrics};
 pub use mass::{MassMetrics, Summary};
+pub use predict::PredictMetrics;
+pub use profile::{OutcomeShare, ProfileMetrics};
 pub use quantity::{Curve, Groups, Quantity};
 pub use shape::{DescentMetrics, LOCK_IN_BINS, LockInMetrics};
 pub use tokens::TokenMetrics;
+pub use verdict::{Finding, VerdictMetrics};
 
-use crate::collect::{Collector, TaskFacts};
+use crate::collect::Collector;
 use crate::depth;
+use crate::facts::TaskFacts;
 
 /// Version of the fields of `metrics.json`. Fields are added under the same major version, and never change their meaning.
-pub const METRICS_VERSION: &str = "1.0";
+///
+/// History: 1.0, the first; 1.1 adds `verdict`, `profile` and `predict` to tasks, `threshold` and `alpha` to the options.
+pub const METRICS_VERSION: &str = "1.1";
 
 /// Questions up to which a task is resampled as often as requested.
 pub const FULL_RESAMPLING: usize = 2_000;
@@ -47,7 +56,7 @@ pub const FULL_RESAMPLING: usize = 2_000;
 /// Fewest replicates, unless fewer are requested.
 const FEWEST_REPLICATES: usize = 400;
 
-/// How intervals are made.
+/// How intervals are made, and what the test of the assumption asks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MetricOptions {
     /// Seed of the bootstrap.
@@ -56,11 +65,21 @@ pub struct MetricOptions {
     pub replicates: usize,
     /// Level of intervals, strictly between 0 and 1; anything else means 0.95.
     pub level: f64,
+    /// What the net information gain has to exceed to be evidence, in nats.
+    #[serde(default)]
+    pub threshold: f64,
+    /// Significance level of the trend test, in (0, 1).
+    #[serde(default = "default_alpha")]
+    pub alpha: f64,
+}
+
+fn default_alpha() -> f64 {
+    0.05
 }
 
 impl Default for MetricOptions {
     fn default() -> Self {
-        Self { seed: 0, replicates: 2_000, level: 0.95 }
+        Self { seed: 0, replicates: 2_000, level: 0.95, threshold: 0.0, alpha: default_alpha() }
     }
 }
 
@@ -118,6 +137,12 @@ pub struct TaskMetrics {
     pub descent: DescentMetrics,
     /// Error bounds from the entropy against the error of the forced answer.
     pub fano: FanoMetrics,
+    /// Whether the stepwise informativeness assumption holds here.
+    pub verdict: VerdictMetrics,
+    /// How belief moved, and how traces came to their ends.
+    pub profile: ProfileMetrics,
+    /// How well signals tell correct from wrong traces.
+    pub predict: PredictMetrics,
     /// How much probability the estimator saw.
     pub mass: MassMetrics,
     /// Lengths, and entropy of single tokens.
@@ -162,7 +187,7 @@ fn task_metrics(task: &TaskFacts, options: &MetricOptions) -> TaskMetrics {
     TaskMetrics {
         task: task.name.to_string(),
         estimator: estimator(task),
-        n_samples: task.n_samples,
+        n_samples: task.n_samples.map(|(_, most)| most),
         replicates: resampling.replicates,
         counts: counts::of(task),
         accuracy: counts::accuracy(task, &resampling),
@@ -177,6 +202,9 @@ fn task_metrics(task: &TaskFacts, options: &MetricOptions) -> TaskMetrics {
         lock_in: shape::lock_in(task, &resampling),
         descent: shape::descent(task, &resampling),
         fano: fano::of(task, &resampling),
+        verdict: verdict::of(task, &resampling, options),
+        profile: profile::of(task, &resampling),
+        predict: predict::of(task, &resampling),
         mass: mass::of(task),
         tokens: tokens::of(task, &resampling),
     }

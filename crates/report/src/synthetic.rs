@@ -34,7 +34,7 @@ impl Random {
         (self.uniform() * n as f64) as usize
     }
 
-    fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
     }
 }
@@ -92,6 +92,7 @@ pub(crate) fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
             samples: 16,
             enumerate_epsilon: 0.01,
             enumerate_nodes: 512,
+            max_answer_tokens: Some(16),
             controls: vec!["swapped".into()],
             seed: 7,
             batch_size: 8,

@@ -6,8 +6,12 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, Table};
 
 use crate::depth::FINAL;
-use crate::format::{NONE, Scale, decimal, optional, percent, printable, thousands};
+use crate::format::{NONE, Scale, decimal, optional, percent, printable, thousands, wrapped};
 use crate::metrics::{Metrics, Quantity, TaskMetrics};
+use crate::sentence;
+
+/// Width of sentences where none is asked for.
+const WIDTH: usize = 110;
 
 /// Columns of the results table.
 const HEADER: [&str; 11] = [
@@ -32,7 +36,7 @@ pub fn results(metrics: &Metrics, width: Option<usize>) -> String {
         Some(width) if widest > width => results_table(metrics, "\n"),
         _ => one_line,
     };
-    printable(&format!("{table}\n{}", legend(metrics)))
+    printable(&format!("{table}\n{}{}", legend(metrics), verdicts(metrics, width.unwrap_or(WIDTH))))
 }
 
 fn results_table(metrics: &Metrics, break_with: &str) -> String {
@@ -57,6 +61,17 @@ fn results_table(metrics: &Metrics, break_with: &str) -> String {
         ]);
     }
     table.trim_fmt()
+}
+
+/// For each task its verdict and the signals that predict best, in plain sentences.
+fn verdicts(metrics: &Metrics, width: usize) -> String {
+    let mut text = String::new();
+    for task in &metrics.tasks {
+        let sentences = [Some(sentence::verdict(task)), sentence::best_signals(&task.predict)];
+        let lines: Vec<String> = sentences.iter().flatten().map(|s| wrapped(s, "  ", width)).collect();
+        text.push_str(&format!("\n{}\n{}\n", task.task, lines.join("\n")));
+    }
+    text
 }
 
 /// What the columns mean, with unit, estimator and m.
@@ -88,7 +103,7 @@ pub(crate) fn net_gain(task: &TaskMetrics) -> Quantity {
 type Row = (&'static str, fn(&TaskMetrics) -> String);
 
 /// The lines of a comparison, in order.
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 15] = [
     ("estimator", |t| {
         t.n_samples.map_or_else(|| t.estimator.clone(), |m| format!("{}, m = {m}", t.estimator))
     }),
@@ -100,6 +115,7 @@ const ROWS: [Row; 14] = [
     ("H(1), nats", |t| Scale::Plain.with_interval(&t.entropy.all.at(FINAL))),
     ("G(1), nats", |t| Scale::Plain.with_interval(&t.information_gain.all.at(FINAL))),
     ("net G(1), nats", |t| Scale::Plain.with_interval(&net_gain(t))),
+    ("verdict", |t| t.verdict.finding.name().to_string()),
     ("AUROC(0)", |t| Scale::Plain.with_interval(&t.separability.at(0))),
     ("AUROC(1)", |t| Scale::Plain.with_interval(&t.separability.at(FINAL))),
     ("lock-in, median depth", |t| optional(t.lock_in.all.median_depth, 2)),
@@ -180,7 +196,9 @@ mod tests {
     fn one_line_per_task_unless_it_is_too_wide() {
         let metrics = metrics(1);
         let wide = results(&metrics, None);
-        assert_eq!(wide.lines().count(), 2 + 1 + 2 + 1 + 3, "{wide}");
+        let table = wide.lines().take_while(|line| !line.starts_with("n:"));
+        assert_eq!(table.count(), 2 + 1 + 2 + 1, "{wide}");
+        assert_eq!(wide.matches("Stepwise informativeness").count(), 2, "{wide}");
         let narrow = results(&metrics, Some(100));
         assert!(widest(&narrow) < widest(&wide), "{narrow}");
         assert!(wide.contains("Estimator arc_easy: choices; gsm8k: enumerate."), "{wide}");

@@ -15,9 +15,10 @@ use std::path::Path;
 use entrace_record::rows::Rows;
 use entrace_record::{Manifest, RunReader};
 
-use crate::collect::{Collector, TaskFacts};
+use crate::collect::Collector;
 use crate::error::Error;
 use crate::exemplar::{Choice, Exemplar, Gatherer, choose};
+use crate::facts::TaskFacts;
 use crate::metrics::{MetricOptions, Metrics};
 use crate::{figure, html};
 
@@ -166,7 +167,7 @@ mod tests {
         let first = report(&manifest, &rows);
         assert_eq!(first.files, report(&manifest, &rows).files);
         let names: Vec<&str> = first.files.keys().map(String::as_str).collect();
-        assert_eq!(names.len(), 2 + 8, "{names:?}");
+        assert_eq!(names.len(), 2 + 10, "{names:?}");
         assert!(names.contains(&"figures/gsm8k_lock_in.svg"));
     }
 

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::frame::{Axis, Canvas, Chart, Drawn, Frame, draw};
+use super::frame::{Axis, Canvas, Chart, Drawn, Frame, LEFT, draw};
 use super::style::{LABEL, MUTED, Role, SCALE, TICK, px, size, spread, text};
 use crate::error::Error;
 use crate::metrics::Curve;
@@ -69,6 +69,7 @@ fn figure(
         subtitle: subtitle.to_string(),
         x_label: "relative depth s = k/K".to_string(),
         extent: (560, 370),
+        left: LEFT,
         right: 96,
         x: Axis::depth(),
         y,

@@ -19,6 +19,9 @@ pub(crate) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Ran
 /// What drawing can fail with.
 pub(crate) type Drawn<T> = Result<T, Box<dyn std::error::Error>>;
 
+/// Usual space for the numbers of the vertical axis, in pixels.
+pub(crate) const LEFT: u32 = 54;
+
 /// Texts and ranges around the data.
 #[derive(Debug)]
 pub(crate) struct Frame {
@@ -30,6 +33,8 @@ pub(crate) struct Frame {
     pub(crate) x_label: String,
     /// Width and height in pixels.
     pub(crate) extent: (u32, u32),
+    /// Space to the left of the axes for their numbers, in pixels.
+    pub(crate) left: u32,
     /// Space to the right of the axes for labels, in pixels.
     pub(crate) right: u32,
     pub(crate) x: Axis,
@@ -97,7 +102,7 @@ fn render(
     canvas.draw(&Text::new(frame.subtitle.clone(), (px(10), px(38)), text(TICK, MUTED, HPos::Left)))?;
     let mut chart = ChartBuilder::on(&canvas)
         .margin_top(size(60))
-        .margin_left(size(54))
+        .margin_left(size(frame.left))
         .margin_right(size(frame.right))
         .margin_bottom(size(50))
         .build_cartesian_2d(frame.x.low..frame.x.high, frame.y.low..frame.y.high)?;

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::frame::{Axis, Canvas, Chart, Drawn, Frame, draw};
+use super::frame::{Axis, Canvas, Chart, Drawn, Frame, LEFT, draw};
 use super::style::{LABEL, MUTED, Role, TICK, px, text};
 use crate::error::Error;
 use crate::format::count;
@@ -51,6 +51,7 @@ pub(super) fn lock_in(task: &TaskMetrics) -> Result<Option<String>, Error> {
         ),
         x_label: "relative depth s of the lock-in step".to_string(),
         extent: (560, 370),
+        left: LEFT,
         right: 96,
         x: Axis { high: END, ..Axis::depth() },
         y,

@@ -5,7 +5,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::frame::{Axis, Canvas, Chart, Drawn, Frame, draw};
+use super::frame::{Axis, Canvas, Chart, Drawn, Frame, LEFT, draw};
 use super::style::{Role, TICK, px, size, text};
 use crate::error::Error;
 
@@ -49,6 +49,7 @@ pub(crate) fn trace_curve(points: &[TracePoint]) -> Result<String, Error> {
         subtitle: n_steps,
         x_label: "step k".to_string(),
         extent: (760, 250),
+        left: LEFT,
         right: 168,
         x,
         y: Axis::holding(0.0, highest.max(0.1)),

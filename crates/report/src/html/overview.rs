@@ -55,16 +55,16 @@ fn distinct(metrics: &Metrics, text: impl Fn(&TaskMetrics) -> String) -> String 
 pub(super) fn results(metrics: &Metrics) -> Markup {
     html! {
         div.scroll {
-            table {
+            table.overview {
                 thead { tr {
-                    th { "Task" } th { "Questions" } th { "Acc., %" } th { "H(0)" } th { "H(1)" } th { "G(1)" }
+                    th { "Task" } th { "Verdict" } th { "Questions" } th { "Acc., %" } th { "H(0)" } th { "H(1)" } th { "G(1)" }
                     th { "net G(1)" } th { "AUROC(1)" } th { "Lock‑in" } th { "Invalid, %" } th { "Left out" }
                 } }
                 tbody { @for (number, task) in metrics.tasks.iter().enumerate() { (row(number, task)) } }
             }
         }
         p.foot {
-            "H: answer entropy in nats at relative depth 0 (question alone) and 1 (whole trace). G: information gained about the \
+            "Verdict: whether reasoning informs about the true answer step by step. H: answer entropy in nats at relative depth 0 (question alone) and 1 (whole trace). G: information gained about the \
              target in nats; net G: above another question's trace in its place. AUROC: how well −H tells correct from wrong \
              traces. Lock-in: median depth from which the leading answer stands. Left out: traces skipped or failed. Brackets: "
             (crate::format::decimal(100.0 * metrics.options.level, 0)) " % intervals. " (NONE) ": undefined; each section says why."
@@ -78,6 +78,7 @@ fn row(number: usize, task: &TaskMetrics) -> Markup {
     html! {
         tr {
             td { a href={ "#task-" (number + 1) } { (task.task) } }
+            td { (task.verdict.finding.name()) @if task.verdict.estimator_check.as_ref().is_some_and(|c| c.broken) { " (estimator broken)" } }
             td { (thousands(task.counts.questions_measured)) }
             td { (cell(&task.accuracy, Scale::Percent)) }
             td { (cell(&task.entropy.all.at(0), Scale::Plain)) }

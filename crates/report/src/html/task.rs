@@ -3,8 +3,11 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::parts::{cell, key};
+use super::predict::predict;
+use super::profile::profile;
 use super::reading::sentences;
 use super::trace;
+use super::verdict::verdict;
 use crate::depth::{FINAL, QUARTERS};
 use crate::error::Error;
 use crate::exemplar::Exemplar;
@@ -24,20 +27,28 @@ pub(super) fn section(
 ) -> Result<Markup, Error> {
     let traces = trace::traces(exemplars)?;
     let measured = task.counts.measured > 0;
+    let curves = || figures.iter().filter(|(name, _)| *name != "signals");
+    let signals = figures.iter().find(|(name, _)| *name == "signals").map(|(_, svg)| svg.as_str());
     Ok(html! {
         section id={ "task-" (number + 1) } {
             h2 { (task.task) }
             p.foot { (provenance(task, metrics)) }
-            @if measured { (keys(task)) }
+            @if measured {
+                (verdict(task))
+                (keys(task))
+                div.figures { @for (name, svg) in curves() { (figure(name, svg, task)) } }
+            }
             ul.reading { @for sentence in sentences(task) { li { (sentence) } } }
             @if measured {
-                div.figures { @for (name, svg) in figures { (figure(name, svg, task)) } }
-                (by_depth(task, &metrics.depths))
-                (shape(task))
-                (fano(task, &metrics.depths))
+                (predict(task, signals))
+                (profile(task))
+                h3 { "All numbers" }
+                details { summary { "By depth" } (by_depth(task, &metrics.depths)) }
+                details { summary { "Shape of the curves" } (shape(task)) }
+                details { summary { "Entropy and error: Fano's inequality" } (fano(task, &metrics.depths)) }
+                details { summary { "What the estimator saw" } (seen(task)) }
             }
             (left_out(task))
-            @if measured { (seen(task)) }
             @if !exemplars.is_empty() {
                 h3 { "Single traces" }
                 p.note {
@@ -61,16 +72,11 @@ fn provenance(task: &TaskMetrics, metrics: &Metrics) -> Markup {
 }
 
 fn keys(task: &TaskMetrics) -> Markup {
-    let net = task
-        .control("swapped")
-        .map_or_else(|| Quantity::undefined("no swapped control"), |c| c.net_gain.at(FINAL));
     html! {
-        dl.keys {
+        dl.keys.four {
             (key("Accuracy", &task.accuracy, Scale::Percent, "%"))
             (key("Entropy before reasoning, H(0)", &task.entropy.all.at(0), Scale::Plain, "nats"))
             (key("Entropy at the end, H(1)", &task.entropy.all.at(FINAL), Scale::Plain, "nats"))
-            (key("Information gained, G(1)", &task.information_gain.all.at(FINAL), Scale::Plain, "nats"))
-            (key("Net of the swapped control", &net, Scale::Plain, "nats"))
             (key("AUROC of −H(1)", &task.separability.at(FINAL), Scale::Plain, ""))
         }
     }
@@ -103,7 +109,6 @@ fn figure(name: &str, svg: &str, task: &TaskMetrics) -> Markup {
 
 fn by_depth(task: &TaskMetrics, depths: &[f64]) -> Markup {
     html! {
-        h3 { "By depth" }
         div.scroll {
             table {
                 caption { "Nats, except AUROC (0 to 1) and forced error (%)." }
@@ -185,7 +190,6 @@ fn shape(task: &TaskMetrics) -> Markup {
         ("Token entropy, nats", all(&task.tokens.token_entropy), Scale::Fine),
     ];
     html! {
-        h3 { "Shape of the curves" }
         div.scroll {
             table {
                 thead { tr { th { "" } th { "all" } th { "correct" } th { "wrong" } } }
@@ -214,7 +218,6 @@ fn fano(task: &TaskMetrics, depths: &[f64]) -> Markup {
     let fano = &task.fano;
     let quarters = QUARTERS.into_iter().filter_map(|i| depths.get(i).copied());
     html! {
-        h3 { "Entropy and error: Fano's inequality" }
         @if let Some(alphabet) = &fano.alphabet {
             p {
                 "With |A| = " (alphabet.size) " answers (" (alphabet.source) "), a belief of entropy H cannot be right more often than \
@@ -294,7 +297,6 @@ fn seen(task: &TaskMetrics) -> Markup {
         ("Steps", task.tokens.steps.as_ref(), 1),
     ];
     html! {
-        h3 { "What the estimator saw" }
         div.scroll {
             table {
                 thead { tr {

@@ -7,7 +7,7 @@ use entrace_stats::bootstrap::Resampling;
 use serde::{Deserialize, Serialize};
 
 use super::quantity::{Quantity, QuestionMeans};
-use crate::collect::{TaskFacts, TraceFacts};
+use crate::facts::{TaskFacts, TraceFacts};
 
 /// Denominators.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ pub(super) fn of(task: &TaskFacts) -> Counts {
         with_target: count(&|t| measured(t) && t.target.is_some()),
         correct: count(&|t| measured(t) && t.correct == Some(true)),
         wrong: count(&|t| measured(t) && t.correct == Some(false)),
-        invalid: count(&|t| measured(t) && t.invalid == Some(true)),
+        invalid: count(&|t| measured(t) && t.invalid() == Some(true)),
         reasons: reasons(task),
         stop_reasons: stop_reasons(task),
     }
@@ -120,7 +120,7 @@ pub(super) fn accuracy(task: &TaskFacts, resampling: &Resampling) -> Quantity {
 
 /// Share of measured traces with a completion whose answer cannot be read.
 pub(super) fn invalid_share(task: &TaskFacts, resampling: &Resampling) -> Quantity {
-    share(task, resampling, |trace| trace.invalid)
+    share(task, resampling, TraceFacts::invalid)
 }
 
 fn share(

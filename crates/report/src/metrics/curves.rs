@@ -8,8 +8,8 @@ use entrace_stats::bootstrap::Resampling;
 use serde::{Deserialize, Serialize};
 
 use super::quantity::{Curve, Groups, Quantity, QuestionMeans};
-use crate::collect::{Point, TaskFacts};
 use crate::depth::{N_DEPTHS, last_prefix};
+use crate::facts::{Point, TaskFacts};
 
 /// Curves under a control.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::curves::positions;
 use super::quantity::{Curve, QuestionMeans};
-use crate::collect::TaskFacts;
 use crate::depth::N_DEPTHS;
+use crate::facts::TaskFacts;
 
 /// The set of answers that a bound assumes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ fn alphabet(task: &TaskFacts) -> Option<Alphabet> {
             };
             (*largest, source)
         }
-        None => (task.n_answers, "different answers found in the task".to_string()),
+        None => (task.answers.len(), "different answers found in the task".to_string()),
     };
     (size >= 2).then_some(Alphabet { size, source })
 }

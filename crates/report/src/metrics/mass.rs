@@ -7,7 +7,7 @@
 use entrace_stats::summary;
 use serde::{Deserialize, Serialize};
 
-use crate::collect::TaskFacts;
+use crate::facts::TaskFacts;
 
 /// A sample in seven numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

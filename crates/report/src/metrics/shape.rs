@@ -10,7 +10,7 @@ use entrace_stats::summary;
 use serde::{Deserialize, Serialize};
 
 use super::quantity::{Groups, Quantity, QuestionMeans, group_means};
-use crate::collect::{TaskFacts, TraceFacts};
+use crate::facts::{TaskFacts, TraceFacts};
 
 /// Bins of the lock-in histogram: [0, 0.1), …, [0.9, 1].
 pub const LOCK_IN_BINS: usize = 10;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, TraceRow};
+use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, TokenRow, TraceRow};
 
 use super::*;
 use crate::depth::FINAL;
@@ -251,7 +251,7 @@ fn field_names_are_stable() {
     assert_eq!(
         names(task),
         "task estimator n_samples replicates counts accuracy invalid_share entropy entropy_lower entropy_upper entropy_gap \
-         information_gain controls separability lock_in descent fano mass tokens"
+         information_gain controls separability lock_in descent fano verdict profile predict mass tokens"
     );
     assert_eq!(names(&task["accuracy"]), "value low high n_questions n_traces");
     assert_eq!(names(&task["entropy"]), "all correct wrong");
@@ -333,7 +333,7 @@ fn many_questions_are_resampled_less_often() {
     assert_eq!(resampling(&MetricOptions { replicates: 50, ..options }, 20_000).replicates, 50);
 }
 
-/// Set to a number of questions, prints how long metrics of so large a run take.
+/// Set to a number of questions, prints how long metrics of so large a run take: 20 prefixes, 40 answers and 40 tokens of each.
 #[test]
 fn large_runs_take_seconds() {
     let Some(n) = std::env::var("ENTRACE_REPORT_SCALE").ok().and_then(|n| n.parse::<usize>().ok()) else {
@@ -342,20 +342,59 @@ fn large_runs_take_seconds() {
     };
     let (manifest, rows) = large(n);
     let start = std::time::Instant::now();
-    let metrics = Metrics::of(&manifest, &rows, &MetricOptions::default());
-    println!("{} prefixes: {:?}", rows.prefixes.len(), start.elapsed());
+    let mut collector = Collector::new(&manifest);
+    collector.add_rows(&rows);
+    let tasks = collector.finish();
+    println!("{} prefixes of {n} traces, collected: {:?}", rows.prefixes.len(), start.elapsed());
+    drop(rows);
+    let metrics = Metrics::of_tasks(&manifest, &tasks, &MetricOptions::default());
+    println!("metrics, verdict and prediction as well: {:?}", start.elapsed());
     assert_eq!(metrics.tasks[0].counts.questions, n);
+    assert!(metrics.tasks[0].predict.combined.auroc.value.is_some());
 }
 
 fn large(n_questions: usize) -> (Manifest, Rows) {
     let mut rows = Rows::default();
+    let mut random = synthetic::Random::new(1);
+    let answers = ["A", "B", "C", "D"];
     for question in 0..n_questions {
         let id: Arc<str> = question.to_string().into();
-        rows.traces.push(trace(&id, 0, Some(question % 3 > 0)));
+        rows.traces.push(trace(&id, 0, Some(random.uniform() < 0.6)));
         for control in ["none", "swapped"] {
-            let points: Vec<(f64, f64, &str)> =
-                (0..24).map(|k| (1.2 - 0.01 * f64::from(k), -1.0, "A")).collect();
+            let points: Vec<(f64, f64, &str)> = (0..10)
+                .map(|_| {
+                    (1.3 * random.uniform(), -random.uniform(), answers[(4.0 * random.uniform()) as usize])
+                })
+                .collect();
             rows.prefixes.extend(curve(&id, 0, control, &points));
+        }
+        for (step, answer) in (0..10).flat_map(|step| answers.map(|answer| (step, answer))) {
+            let control = "none".into();
+            let (prob, logprob) = (0.25, 0.25_f64.ln());
+            let (task, answer) = ("t".into(), answer.into());
+            rows.answers.push(AnswerRow {
+                task,
+                question_id: id.clone(),
+                sample: 0,
+                control,
+                step,
+                answer,
+                prob,
+                logprob,
+            });
+        }
+        for index in 0..40 {
+            rows.tokens.push(TokenRow {
+                task: "t".into(),
+                question_id: id.clone(),
+                sample: 0,
+                index,
+                step: 1 + index / 20,
+                token_id: 1,
+                text: String::new(),
+                logprob: Some(-random.uniform()),
+                token_entropy: Some(random.uniform()),
+            });
         }
     }
     (synthetic::manifest(&[("t", "choices", n_questions)]), rows)

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mass::Summary;
 use super::quantity::{Groups, Quantity, group_means};
-use crate::collect::{TaskFacts, TraceFacts};
+use crate::facts::{TaskFacts, TraceFacts};
 
 /// Token statistics of measured traces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

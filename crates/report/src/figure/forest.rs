@@ -1,0 +1,102 @@
+//! AUROCs of signals as dots with intervals, one line for each, by level.
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+
+use super::frame::{Axis, Canvas, Chart, Drawn, Frame, draw};
+use super::style::{MUTED, Role, TICK, px, size, text};
+use crate::error::Error;
+use crate::format::Scale;
+use crate::metrics::predict::SignalMetrics;
+use crate::metrics::{Quantity, TaskMetrics};
+
+/// Height of a line in pixels.
+const LINE: u32 = 21;
+
+/// Width of the names at the left in pixels.
+const NAMES: u32 = 220;
+
+/// A line: what stands at its left, and its area; `None` for a heading.
+struct Line<'a> {
+    label: String,
+    area: Option<&'a Quantity>,
+    role: Role,
+}
+
+/// The figure; `None` without areas.
+pub(super) fn signals(task: &TaskMetrics) -> Result<Option<String>, Error> {
+    let lines = lines(task);
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let n = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+    let frame = Frame {
+        title: "AUROC of each signal for correctness".to_string(),
+        subtitle: format!(
+            "{}: {} correct, {} wrong; 0.5 is chance",
+            super::short(&task.task),
+            task.predict.n_correct,
+            task.predict.n_traces - task.predict.n_correct
+        ),
+        x_label: "AUROC".to_string(),
+        extent: (760, 110 + LINE * n),
+        left: NAMES,
+        right: 130,
+        x: Axis { low: 0.0, high: 1.0, ticks: vec![0.0, 0.25, 0.5, 0.75, 1.0], decimals: 2 },
+        y: Axis { low: 0.0, high: f64::from(n), ticks: Vec::new(), decimals: 0 },
+    };
+    draw("signals", &frame, |canvas, chart| {
+        let chance = vec![(0.5, 0.0), (0.5, f64::from(n))];
+        chart.draw_series(DashedLineSeries::new(chance, size(3), size(3), MUTED.stroke_width(size(1))))?;
+        for (i, line) in lines.iter().enumerate() {
+            draw_line(canvas, chart, line, f64::from(n) - i as f64 - 0.5)?;
+        }
+        Ok(())
+    })
+    .map(Some)
+}
+
+/// Headings and signals by level, the largest area first within each; the combined score last.
+fn lines(task: &TaskMetrics) -> Vec<Line<'_>> {
+    let ranked = task.predict.ranked();
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for level in ["token", "step", "answer", "sequence"] {
+        let signals: Vec<&&SignalMetrics> = ranked.iter().filter(|s| s.level == level).collect();
+        if signals.is_empty() {
+            continue;
+        }
+        lines.push(Line { label: format!("{level} level"), area: None, role: Role::Control });
+        lines.extend(signals.into_iter().map(|s| Line {
+            label: if s.negated { format!("−{}", s.signal) } else { s.signal.clone() },
+            area: Some(&s.auroc),
+            role: Role::All,
+        }));
+    }
+    if task.predict.combined.auroc.value.is_some() {
+        let area = Some(&task.predict.combined.auroc);
+        lines.push(Line { label: "combined, cross-validated".to_string(), area, role: Role::Correct });
+    }
+    lines
+}
+
+fn draw_line(canvas: &Canvas<'_>, chart: &mut Chart<'_, '_>, line: &Line<'_>, y: f64) -> Drawn<()> {
+    let (left, row) = chart.backend_coord(&(0.0, y));
+    let right = chart.backend_coord(&(1.0, y)).0;
+    let Some(area) = line.area else {
+        let style = text(TICK, MUTED, HPos::Left);
+        canvas.draw(&Text::new(line.label.clone(), (px(10), row), style))?;
+        return Ok(());
+    };
+    let color = line.role.color();
+    canvas.draw(&Text::new(line.label.clone(), (left - px(12), row), text(TICK, color, HPos::Right)))?;
+    if let (Some(low), Some(high)) = (area.low, area.high) {
+        let interval = PathElement::new(vec![(low, y), (high, y)], color.stroke_width(size(2)));
+        chart.draw_series([interval])?;
+    }
+    if let Some(value) = area.value {
+        chart.draw_series([Circle::new((value, y), px(4), color.filled())])?;
+    }
+    let numbers = Scale::Plain.with_interval(area);
+    canvas.draw(&Text::new(numbers, (right + px(12), row), text(TICK, MUTED, HPos::Left)))?;
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! What a task's verdict says, in plain sentences for the terminal, Markdown and the page.
+
+use crate::format::{Scale, decimal};
+use crate::metrics::predict::SignalMetrics;
+use crate::metrics::verdict::CheckMetrics;
+use crate::metrics::{Finding, PredictMetrics, Quantity, TaskMetrics};
+
+/// What holds for every verdict and is easily read into it.
+pub(crate) const LIMITS: &str = "It is about averages over questions, not about every step or trace. It says that reasoning text moves \
+    this model's belief towards the true answer, not that the model is right, nor what training brought it about. A falling \
+    entropy plays no part in it: where the rest of the reasoning is sampled, mean entropy falls for any model, right or wrong.";
+
+/// The verdict with its reasons, as one sentence; a failed self-check of the estimator comes first.
+pub(crate) fn verdict(task: &TaskMetrics) -> String {
+    let verdict = &task.verdict;
+    let finding = match verdict.finding {
+        Finding::Supported => "Stepwise informativeness is supported",
+        Finding::NotSupported => "Stepwise informativeness is not supported",
+        Finding::Inconclusive => "Stepwise informativeness is neither supported nor refuted",
+    };
+    let alarm =
+        broken(verdict.estimator_check.as_ref()).map_or_else(String::new, |alarm| format!("{alarm} "));
+    format!("{alarm}{finding}: {}{}.", verdict.reasons.join("; "), numbers(task))
+}
+
+/// The numbers behind a verdict, in brackets.
+fn numbers(task: &TaskMetrics) -> String {
+    let verdict = &task.verdict;
+    let mut parts = Vec::new();
+    let mut name = |label: &str, quantity: &Quantity| {
+        if quantity.value.is_some() {
+            parts.push(format!("{label} = {}", Scale::Plain.with_interval(quantity)));
+        }
+    };
+    name("G(1)", &verdict.gain);
+    for net in &verdict.net_gains {
+        name(&format!("net of {}", net.control), &net.net_gain);
+    }
+    if let Some(p) = verdict.trend.p_value {
+        parts.push(format!("trend {}", p_value(p)));
+    }
+    if parts.is_empty() {
+        return String::new();
+    }
+    format!(" ({}; n = {})", parts.join(", "), verdict.gain.n_questions)
+}
+
+/// The alarm of an estimator that fails its own check.
+pub(crate) fn broken(check: Option<&CheckMetrics>) -> Option<String> {
+    let check = check.filter(|check| check.broken)?;
+    let mut faults = Vec::new();
+    if let Some((fewest, most)) = check.draws.filter(|(fewest, most)| fewest != most) {
+        faults.push(format!("prefixes have between {fewest} and {most} draws"));
+    }
+    let drifts = check.tests.iter().filter(|test| test.holm_p < check.alpha);
+    faults.extend(drifts.map(|test| {
+        let size = decimal(test.mean, 3);
+        format!("belief drifts ({}: mean {size} where 0 is due, {})", test.name, p_value(test.holm_p))
+    }));
+    Some(format!("ESTIMATOR BROKEN: {}.", faults.join("; ")))
+}
+
+/// The three signals that predict best, and all cheap ones together, as one sentence; `None` where nothing is predicted.
+pub(crate) fn best_signals(predict: &PredictMetrics) -> Option<String> {
+    let ranked = predict.ranked();
+    if ranked.is_empty() {
+        return None;
+    }
+    // Signals that order traces alike have one area; the first of them stands for all.
+    let mut distinct: Vec<&SignalMetrics> = Vec::new();
+    for &signal in &ranked {
+        if distinct.last().is_none_or(|last| !same(last.auroc.value, signal.auroc.value)) {
+            distinct.push(signal);
+        }
+    }
+    let best: Vec<String> = distinct
+        .iter()
+        .take(3)
+        .map(|signal| format!("{} {}", signal.signal, Scale::Plain.with_interval(&signal.auroc)))
+        .collect();
+    let combined = match predict.combined.auroc.value {
+        Some(_) => {
+            format!("; all cheap ones together {}", Scale::Plain.with_interval(&predict.combined.auroc))
+        }
+        None => String::new(),
+    };
+    Some(format!("Best signals by AUROC of {}: {}{combined}.", ranked.len(), best.join(", ")))
+}
+
+fn same(a: Option<f64>, b: Option<f64>) -> bool {
+    a.zip(b).is_some_and(|(a, b)| (a - b).abs() < 1e-12)
+}
+
+/// p with its sign.
+pub(crate) fn p_value(p: f64) -> String {
+    if p < 0.001 { "p < 0.001".to_string() } else { format!("p = {}", decimal(p, 3)) }
+}

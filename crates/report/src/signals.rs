@@ -1,0 +1,81 @@
+//! The signals of `entrace_measure::signal`, computed from recorded rows.
+//!
+//! Tables hold token entropies and log-probabilities, the steps of tokens, answer curves and stated answers. What other signals need
+//! (margins, top-k confidences, divergences, the entropy after the cue, words of confidence) is not in them, and those signals are
+//! absent with that reason.
+//!
+//! Agreement (`self_consistency`) is the share of the question's traces, this one included, that state the same readable answer; it
+//! needs two traces, and is 0 for a trace that states none.
+
+use entrace_measure::signal::{Absent, Input, SIGNALS, TraceData};
+use entrace_measure::signature::Point;
+use entrace_measure::{Answer, Profile};
+
+use crate::facts::TraceFacts;
+
+/// One token of a trace while its trace is being read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Token {
+    pub(crate) index: u32,
+    pub(crate) step: u32,
+    pub(crate) entropy: Option<f64>,
+    pub(crate) logprob: Option<f64>,
+}
+
+/// Scores of a trace of which nothing is known.
+pub(crate) fn nothing_recorded() -> Vec<Result<f64, Absent>> {
+    let data = TraceData::default();
+    SIGNALS.iter().map(|signal| signal.score(&data)).collect()
+}
+
+/// Computes the signals that need nothing but these inputs.
+fn fill(scores: &mut [Result<f64, Absent>], inputs: &[Input], data: &TraceData<'_>) {
+    for (score, signal) in scores.iter_mut().zip(SIGNALS) {
+        if signal.needs.iter().all(|need| inputs.contains(need)) {
+            *score = signal.score(data);
+        }
+    }
+}
+
+/// Fills in what the tokens of a whole trace give; an input that a token lacks is not recorded. Tokens beyond the last step belong to
+/// none.
+pub(crate) fn from_tokens(trace: &mut TraceFacts, tokens: &mut [Token]) {
+    tokens.sort_unstable_by_key(|token| token.index);
+    let entropies: Option<Vec<f64>> = tokens.iter().map(|token| token.entropy).collect();
+    let logprobs: Option<Vec<f64>> = tokens.iter().map(|token| token.logprob).collect();
+    let ends: Vec<usize> =
+        (1..=trace.n_steps).map(|k| tokens.partition_point(|token| token.step <= k)).collect();
+    let data = TraceData {
+        token_logprobs: logprobs.as_deref(),
+        token_entropies: entropies.as_deref(),
+        step_ends: Some(&ends),
+        ..TraceData::default()
+    };
+    let inputs = [Input::TokenLogprobs, Input::TokenEntropies, Input::StepEnds];
+    fill(&mut trace.scores, &inputs, &data);
+}
+
+/// Fills in what the answer curve gives, and its profile where all beliefs are known.
+pub(crate) fn from_curve(scores: &mut [Result<f64, Absent>], curve: &[Point<'_>], profile: Option<&Profile>) {
+    let data = TraceData { curve: Some(curve), profile, ..TraceData::default() };
+    fill(scores, &[Input::Curve, Input::Profile], &data);
+}
+
+/// Fills in the agreement of the traces of each question; traces are in order of question.
+pub(crate) fn from_agreement(traces: &mut [TraceFacts]) {
+    for group in traces.chunk_by_mut(|a, b| a.question == b.question) {
+        let answers: Vec<Option<String>> = group.iter().map(|trace| trace.answer.clone()).collect();
+        let stated = answers.iter().flatten().count();
+        if stated < 2 {
+            continue;
+        }
+        for trace in group {
+            let Some(answer) = &trace.answer else { continue };
+            let equal = answers.iter().flatten().filter(|other| *other == answer).count();
+            let readable = answer != Answer::INVALID_NAME;
+            let share = if readable { equal as f64 / stated as f64 } else { 0.0 };
+            let data = TraceData { agreement: Some(share), ..TraceData::default() };
+            fill(&mut trace.scores, &[Input::Agreement], &data);
+        }
+    }
+}
