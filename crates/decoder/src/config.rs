@@ -21,11 +21,8 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text =
             std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
-        let value: Value = serde_json::from_str(&text).map_err(|e| Error::Config {
-            path: path.to_path_buf(),
-            key: "(file)".into(),
-            problem: format!("not valid JSON: {e}"),
-        })?;
+        let value: Value = serde_json::from_str(&text)
+            .map_err(|e| Error::Malformed { path: path.to_path_buf(), problem: e.to_string() })?;
         Self::from_value(path, value)
     }
 
@@ -33,11 +30,7 @@ impl Config {
     pub fn from_value(path: &Path, value: Value) -> Result<Self, Error> {
         match value {
             Value::Object(map) => Ok(Self { path: path.to_path_buf(), prefix: String::new(), map }),
-            _ => Err(Error::Config {
-                path: path.to_path_buf(),
-                key: "(file)".into(),
-                problem: "not a JSON object".into(),
-            }),
+            _ => Err(Error::Malformed { path: path.to_path_buf(), problem: "not a JSON object".into() }),
         }
     }
 

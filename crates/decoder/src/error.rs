@@ -32,12 +32,22 @@ pub enum Error {
         /// What is wrong with its value.
         problem: String,
     },
+    /// A file is not what its name says: no JSON, for example.
+    #[error("cannot parse {path}: {problem}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// No family of this name is known.
-    #[error("{path}: model_type: {found:?} is not supported; `entrace ls architectures` lists what is")]
+    #[error("{path}: {key}: {found:?} is not supported; `entrace ls architectures` lists what is")]
     UnknownArchitecture {
         /// The file.
         path: PathBuf,
-        /// The `model_type` found.
+        /// `model_type` in `config.json`, `general.architecture` in a GGUF file.
+        key: &'static str,
+        /// The name found.
         found: String,
     },
     /// A weight file is damaged.
@@ -56,6 +66,16 @@ pub enum Error {
         /// The checkpoint key.
         name: String,
     },
+    /// A weight is stored in a type that is not read.
+    #[error("{path}: the weight {name} has type {found}; F32, BF16, F16 and F64 can be read")]
+    UnsupportedType {
+        /// The file.
+        path: PathBuf,
+        /// The checkpoint key.
+        name: String,
+        /// Type in the file.
+        found: String,
+    },
     /// A weight has another shape than the configuration says.
     #[error("{path}: the weight {name} has shape {found:?}, the configuration asks for {expected:?}")]
     WrongShape {
@@ -70,19 +90,27 @@ pub enum Error {
     },
     /// The tokenizer knows more tokens than the model.
     #[error(
-        "the tokenizer has {tokenizer} tokens but the model's vocabulary only {model}: these files do not belong together"
+        "{path}: the tokenizer has {tokenizer} tokens but the model's vocabulary only {model}: these files do not belong together"
     )]
     VocabularyMismatch {
+        /// The model.
+        path: PathBuf,
         /// Tokens of the tokenizer.
         tokenizer: usize,
         /// Rows of the embedding.
         model: usize,
     },
     /// The model has no tokenizer, and one is needed.
-    #[error("{path} has no tokenizer (tokenizer.json); only token ids can be used with it (--token-ids)")]
+    #[error(
+        "{path} has no tokenizer ({missing} is missing{hint}); only token ids can be used with it (--token-ids)"
+    )]
     NoTokenizer {
         /// The model.
         path: PathBuf,
+        /// The file or key that would define it.
+        missing: &'static str,
+        /// What else to do about it; may be empty.
+        hint: &'static str,
     },
     /// A device was asked for that this build or machine does not have.
     #[error("the device {device} is not available: {problem}")]
@@ -99,8 +127,16 @@ pub enum Error {
     #[error(transparent)]
     Template(#[from] crate::template::TemplateError),
     /// A tensor operation failed.
-    #[error("tensor operation: {0}")]
+    #[error("tensor operation: {}", tensor_problem(.0))]
     Tensor(#[from] candle_core::Error),
+}
+
+/// What candle says, without the backtrace that it appends where backtraces are on.
+pub(crate) fn tensor_problem(error: &candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => tensor_problem(inner),
+        other => other.to_string(),
+    }
 }
 
 impl From<Error> for entrace_backend::Error {

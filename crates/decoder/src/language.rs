@@ -27,9 +27,11 @@ impl LanguageModel {
         let (tokenizer, template) = match &files {
             Files::Folder(_) => {
                 let tokenizer = Tokenizer::from_dir(path).map_err(|e| match e {
-                    TokenizerError::NoTokenizer { .. } => {
-                        DecoderError::NoTokenizer { path: path.to_path_buf() }
-                    }
+                    TokenizerError::NoTokenizer { hint, .. } => DecoderError::NoTokenizer {
+                        path: path.to_path_buf(),
+                        missing: "tokenizer.json",
+                        hint,
+                    },
                     other => other.into(),
                 })?;
                 let template = ChatTemplate::from_dir(path, tokenizer.named_tokens())?;
@@ -47,6 +49,7 @@ impl LanguageModel {
         let decoder = Decoder::from_files(name, path, &files, options)?;
         if tokenizer.vocab_size() > decoder.info().vocab_size {
             return Err(DecoderError::VocabularyMismatch {
+                path: path.to_path_buf(),
                 tokenizer: tokenizer.vocab_size(),
                 model: decoder.info().vocab_size,
             });

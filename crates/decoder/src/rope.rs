@@ -102,10 +102,8 @@ impl RopeSpec {
     ) -> Result<Self, Error> {
         let theta = part.opt_f64("rope_theta")?.unwrap_or(default_theta);
         let plain = Self::plain(config, part, head_dim, theta)?;
-        let kind = match part.opt_str("rope_type")? {
-            Some(kind) => kind,
-            None => part.opt_str("type")?.unwrap_or("default"),
-        };
+        let key = if part.get("rope_type").is_some() { "rope_type" } else { "type" };
+        let kind = part.opt_str(key)?.unwrap_or("default");
         let scaling = match kind {
             "default" => Scaling::None,
             "linear" => Scaling::Linear { factor: part.f64("factor")? },
@@ -121,7 +119,7 @@ impl RopeSpec {
             },
             "yarn" => yarn(config, part)?,
             "longrope" | "su" => long_rope(config, part, plain.dim)?,
-            other => return Err(part.refuse("rope_type", format!("{other:?} is not supported"))),
+            other => return Err(part.refuse(key, format!("{other:?} is not supported"))),
         };
         Ok(Self { scaling, ..plain })
     }

@@ -75,7 +75,7 @@ enum Want {
 enum Read {
     Token { branch: usize, index: usize, logprob: f64, entropy: f64 },
     Next { branch: usize, score: NextScore },
-    Damaged,
+    Damaged { row: usize },
 }
 
 impl TreeSession for Session<'_> {
@@ -217,7 +217,7 @@ impl Session<'_> {
         let hidden = self.hidden.gather(&rows)?;
         let head = self.decoder.model.head();
         let reads = head
-            .map_rows(&hidden, |row, logits| read_row(branches, &wants[row], logits))
+            .map_rows(&hidden, |row, logits| read_row(branches, row, &wants[row], logits))
             .map_err(DecoderError::from)?;
         for read in reads.into_iter().flatten() {
             match read {
@@ -228,7 +228,10 @@ impl Session<'_> {
                     }
                 }
                 Read::Next { branch, score } => scores[branch].next = Some(score),
-                Read::Damaged => return Err(Error::NotFinite { index: 0 }),
+                Read::Damaged { row } => {
+                    let index = last_position(&wants[row][0], branches, placed);
+                    return Err(Error::NotFinite { index });
+                }
             }
         }
         Ok(scores)
@@ -295,8 +298,17 @@ fn empty_scores(branches: &[Branch], first_id: usize) -> Vec<BranchScore> {
         .collect()
 }
 
-fn read_row(branches: &[Branch], wants: &[Want], logits: &[f32]) -> Vec<Read> {
-    let Some(sums) = RowSums::of(logits) else { return vec![Read::Damaged] };
+/// Position, in its context, of the token whose row of logits is wanted.
+fn last_position(want: &Want, branches: &[Branch], placed: &[Placed]) -> usize {
+    let (branch, n_own) = match *want {
+        Want::Token { branch, index, .. } => (branch, index),
+        Want::Next { branch } => (branch, branches[branch].tokens.len()),
+    };
+    placed[branch].n_ancestors() + n_own - 1
+}
+
+fn read_row(branches: &[Branch], row: usize, wants: &[Want], logits: &[f32]) -> Vec<Read> {
+    let Some(sums) = RowSums::of(logits) else { return vec![Read::Damaged { row }] };
     wants
         .iter()
         .map(|want| match *want {

@@ -42,6 +42,19 @@ fn divided(config: &Config, hidden_size: usize, n_heads: usize) -> Result<usize,
     }
 }
 
+/// More layers than any model has: a number that a damaged file gave.
+const MOST_LAYERS: usize = 4096;
+
+/// `num_hidden_layers`.
+pub(super) fn n_layers(config: &Config) -> Result<usize, Error> {
+    match config.positive("num_hidden_layers")? {
+        n if n > MOST_LAYERS => {
+            Err(config.refuse("num_hidden_layers", format!("{n} is more than {MOST_LAYERS}")))
+        }
+        n => Ok(n),
+    }
+}
+
 /// What differs between families that share one plain block.
 pub(super) struct Plain {
     pub(super) norms: NormPlacement,
@@ -150,7 +163,7 @@ pub(super) fn windows(
     sliding_window: Option<usize>,
     default_sliding: impl Fn(usize) -> bool,
 ) -> Result<Vec<Option<usize>>, Error> {
-    let n_layers = config.positive("num_hidden_layers")?;
+    let n_layers = n_layers(config)?;
     let sliding: Vec<bool> = match config.opt_strings("layer_types")? {
         None => (0..n_layers).map(default_sliding).collect(),
         Some(types) if types.len() != n_layers => {

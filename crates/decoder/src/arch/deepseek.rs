@@ -103,7 +103,7 @@ fn read(config: &Config, routing: Option<Routing>, interleaved: bool, mlp_bias: 
     let rope = RopeSpec::read(config, rope_dim, 10_000.0)?;
     let attention = attention(config, &rope, rope_dim, interleaved)?;
     let first_experts = config.opt_usize("first_k_dense_replace")?.unwrap_or(0);
-    let n_layers = config.positive("num_hidden_layers")?;
+    let n_layers = common::n_layers(config)?;
     let layers = (0..n_layers)
         .map(|layer| {
             let mlp = match routing {

@@ -12,7 +12,7 @@ pub(super) fn read(config: &Config) -> Result<Spec, Error> {
     let mlp_bias = config.bool_or("mlp_bias", false)?;
     let plain = Plain { qkv_bias: bias, o_bias: bias, mlp_bias, ..Plain::new(config, &heads)? };
     let rope = RopeSpec::read(config, heads.head_dim, 10_000.0)?;
-    let n_layers = config.positive("num_hidden_layers")?;
+    let n_layers = common::n_layers(config)?;
     let layers = (0..n_layers).map(|_| plain.layer(&heads, None, 0)).collect();
     common::spec(config, common::rms(config, 1e-6, 0.0)?, vec![rope], layers, false)
 }

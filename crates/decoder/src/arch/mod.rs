@@ -60,9 +60,12 @@ pub const FAMILIES: &[Family] = &[
 /// Reads a configuration through its family.
 pub fn read_spec(config: &Config) -> Result<(&'static Family, Spec), Error> {
     let found = config.opt_str("model_type")?.ok_or_else(|| config.refuse("model_type", "missing"))?;
-    let family = FAMILIES.iter().find(|f| f.model_type == found).ok_or_else(|| {
-        Error::UnknownArchitecture { path: config.path().to_path_buf(), found: found.to_string() }
-    })?;
+    let family =
+        FAMILIES.iter().find(|f| f.model_type == found).ok_or_else(|| Error::UnknownArchitecture {
+            path: config.path().to_path_buf(),
+            key: "model_type",
+            found: found.to_string(),
+        })?;
     config.refuse_if_present("quantization_config")?;
     Ok((family, (family.read)(config)?))
 }

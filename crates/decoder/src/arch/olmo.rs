@@ -12,7 +12,7 @@ pub(super) fn read(config: &Config) -> Result<Spec, Error> {
     let clip = config.opt_f64("clip_qkv")?;
     let plain = Plain { qkv_bias: bias, o_bias: bias, clip, ..Plain::new(config, &heads)? };
     let rope = RopeSpec::read(config, heads.head_dim, 10_000.0)?;
-    let n_layers = config.positive("num_hidden_layers")?;
+    let n_layers = common::n_layers(config)?;
     let layers = (0..n_layers).map(|_| plain.layer(&heads, None, 0)).collect();
     common::spec(config, NormKind::PlainLayer { eps: 1e-5 }, vec![rope], layers, false)
 }

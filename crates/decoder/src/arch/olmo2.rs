@@ -10,7 +10,7 @@ use crate::spec::{NormPlacement, QkNorm, Spec};
 pub(super) fn read(config: &Config) -> Result<Spec, Error> {
     let (heads, plain) = block(config)?;
     let rope = RopeSpec::read(config, heads.head_dim, 10_000.0)?;
-    let n_layers = config.positive("num_hidden_layers")?;
+    let n_layers = common::n_layers(config)?;
     let layers = (0..n_layers).map(|_| plain.layer(&heads, None, 0)).collect();
     common::spec(config, common::rms(config, 1e-5, 0.0)?, vec![rope], layers, false)
 }

@@ -6,13 +6,13 @@
 //! divisors of the frequencies (`rope_freqs.weight`).
 //! Source: the GGUF specification and converters of ggml.
 
-use super::safetensors::fingerprint_blocks;
+use super::safetensors::{fingerprint_blocks, is_git_lfs_pointer};
 use super::{Numbers, WeightFile};
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, tensor_problem};
 use crate::tokenizer::GgufVocabulary;
 use candle_core::Device;
-use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
 use memmap2::Mmap;
 use serde_json::json;
 use sha2::Sha256;
@@ -36,18 +36,24 @@ impl GgufFile {
         // SAFETY: the file is only read; a model that is rewritten while it is in use gives wrong numbers either way.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         let damaged = |problem: String| Error::DamagedWeights { path: path.to_path_buf(), problem };
-        let content = Content::read(&mut Cursor::new(&map[..])).map_err(|e| damaged(e.to_string()))?;
-        let needed = content
-            .tensor_infos
-            .values()
-            .map(|info| {
-                let blocks = info.shape.elem_count() / info.ggml_dtype.block_size();
-                content.tensor_data_offset + info.offset + (blocks * info.ggml_dtype.type_size()) as u64
-            })
-            .max()
-            .unwrap_or(0);
-        if needed > map.len() as u64 {
-            return Err(damaged(format!("it has {} bytes, its header announces {needed}", map.len())));
+        if is_git_lfs_pointer(&map) {
+            return Err(damaged("it is a Git LFS pointer, not the weights".into()));
+        }
+        if !map.starts_with(b"GGUF") {
+            let problem = "it does not begin with the letters GGUF".into();
+            return Err(Error::NotAModel { path: path.to_path_buf(), problem });
+        }
+        let content = Content::read(&mut Cursor::new(&map[..])).map_err(|e| damaged(tensor_problem(&e)))?;
+        let mut tensors: Vec<(&String, &TensorInfo)> = content.tensor_infos.iter().collect();
+        tensors.sort_by_key(|(_, info)| info.offset);
+        for (name, info) in tensors {
+            let end = tensor_bytes(info)
+                .and_then(|n| content.tensor_data_offset.checked_add(info.offset)?.checked_add(n))
+                .ok_or_else(|| damaged(format!("the size of the weight {name} is out of range")))?;
+            if end > map.len() as u64 {
+                let problem = format!("it has {} bytes, the weight {name} ends at {end}", map.len());
+                return Err(damaged(problem));
+            }
         }
         let architecture = match content.metadata.get("general.architecture") {
             Some(Value::String(name)) => name.clone(),
@@ -78,7 +84,14 @@ impl GgufFile {
         let family = crate::arch::FAMILIES.iter().find(|f| f.gguf == Some(self.architecture.as_str()));
         let family = family.ok_or_else(|| Error::UnknownArchitecture {
             path: self.path.clone(),
+            key: "general.architecture",
             found: self.architecture.clone(),
+        })?;
+        self.check_keys()?;
+        let vocab_size = self.raw_shape("token_embd.weight").and_then(|shape| shape.first().copied());
+        let vocab_size = vocab_size.ok_or_else(|| Error::MissingWeight {
+            path: self.path.clone(),
+            name: "token_embd.weight".into(),
         })?;
         let n_heads = self.count("attention.head_count");
         let head_dim = self.count("attention.key_length").or_else(|| {
@@ -88,7 +101,7 @@ impl GgufFile {
         let bias = self.raw_shape("blk.0.attn_output.bias").is_some();
         let mut config = json!({
             "model_type": family.model_type,
-            "vocab_size": self.raw_shape("token_embd.weight").map(|shape| shape[0]),
+            "vocab_size": vocab_size,
             "hidden_size": self.count("embedding_length"),
             "intermediate_size": self.count("feed_forward_length"),
             "num_hidden_layers": self.count("block_count"),
@@ -116,6 +129,26 @@ impl GgufFile {
             config["final_logit_softcapping"] = json!(self.number("final_logit_softcapping"));
         }
         Config::from_value(&self.path, config)
+    }
+
+    /// Without these nothing can be computed; others have defaults.
+    fn check_keys(&self) -> Result<(), Error> {
+        let needed = [
+            "embedding_length",
+            "feed_forward_length",
+            "block_count",
+            "attention.head_count",
+            "context_length",
+            "attention.layer_norm_rms_epsilon",
+        ];
+        match needed.into_iter().find(|key| self.key(key).is_none()) {
+            Some(key) => Err(Error::Config {
+                path: self.path.clone(),
+                key: format!("{}.{key}", self.architecture),
+                problem: "missing".into(),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn rope_scaling(&self) -> Result<serde_json::Value, Error> {
@@ -150,7 +183,11 @@ impl GgufFile {
         let token = |key: &str| get(key).and_then(as_u64).and_then(|id| u32::try_from(id).ok());
         let flag = |key: &str| get(key).and_then(|v| v.to_bool().ok());
         let strings = |key: &str| list(get(key), |v| as_str(v).map(str::to_string));
-        let model = text("model").ok_or_else(|| Error::NoTokenizer { path: self.path.clone() })?;
+        let model = text("model").ok_or_else(|| Error::NoTokenizer {
+            path: self.path.clone(),
+            missing: "tokenizer.ggml.model",
+            hint: "",
+        })?;
         Ok(GgufVocabulary {
             architecture: self.architecture.clone(),
             model,
@@ -187,7 +224,7 @@ impl GgufFile {
             .and_then(|tensor| tensor.flatten_all()?.to_vec1::<f32>());
         tensor.map(Numbers::F32).map_err(|e| Error::DamagedWeights {
             path: self.path.clone(),
-            problem: format!("the weight {name}: {e}"),
+            problem: format!("the weight {name}: {}", tensor_problem(&e)),
         })
     }
 
@@ -259,6 +296,15 @@ impl WeightFile for GgufFile {
         }
         Ok(Numbers::F32(numbers))
     }
+}
+
+/// Bytes of a tensor; `None` if they cannot be counted.
+fn tensor_bytes(info: &TensorInfo) -> Option<u64> {
+    let mut n = 1usize;
+    for &dim in info.shape.dims() {
+        n = n.checked_mul(dim)?;
+    }
+    (n / info.ggml_dtype.block_size()).checked_mul(info.ggml_dtype.type_size()).map(|bytes| bytes as u64)
 }
 
 /// Rows (2i, 2i+1) of each head go back to (i, i + D/2).

@@ -71,14 +71,17 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>, Error> {
             .and_then(|v| v.as_object())
             .ok_or_else(|| config.refuse("weight_map", "missing"))?;
         let files: BTreeSet<&str> = map.values().filter_map(|v| v.as_str()).collect();
+        if let Some(missing) = files.iter().find(|file| !folder.join(file).is_file()) {
+            let problem = format!("names {missing}, which is not in the folder; download it");
+            return Err(config.refuse("weight_map", problem));
+        }
         return Ok(files.into_iter().map(|file| folder.join(file)).collect());
     }
     let entries =
         std::fs::read_dir(folder).map_err(|source| Error::Io { path: folder.to_path_buf(), source })?;
-    let mut files: Vec<PathBuf> = entries
+    let (mut files, others): (Vec<PathBuf>, Vec<PathBuf>) = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "safetensors"))
-        .collect();
+        .partition(|path| path.extension().is_some_and(|e| e == "safetensors"));
     files.sort();
     if let Some(single) = files.iter().find(|f| f.file_name().is_some_and(|n| n == "model.safetensors")) {
         return Ok(vec![single.clone()]);
@@ -86,10 +89,27 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     if files.is_empty() {
         return Err(Error::NotAModel {
             path: folder.to_path_buf(),
-            problem: "there is no *.safetensors file in it".into(),
+            problem: format!("there is no *.safetensors file in it{}", hint_of_others(&others)),
         });
     }
     Ok(files)
+}
+
+/// What to do with weights of another kind.
+fn hint_of_others(files: &[PathBuf]) -> &'static str {
+    let some = |extension: &str| files.iter().any(|file| file.extension().is_some_and(|e| e == extension));
+    if some("gguf") {
+        ", but a .gguf file: give the path of that"
+    } else if some("bin") || some("pth") {
+        ", only PyTorch's own format, which is not read: save it with transformers as safetensors"
+    } else {
+        ""
+    }
+}
+
+/// A file that stands for one that was not downloaded.
+pub(super) fn is_git_lfs_pointer(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"version https://git-lfs")
 }
 
 impl Shard {
@@ -98,6 +118,9 @@ impl Shard {
         // SAFETY: the file is only read; a model folder that is rewritten while it is in use gives wrong numbers either way.
         let map = unsafe { Mmap::map(&file) }.map_err(|source| Error::Io { path: path.clone(), source })?;
         let damaged = |problem: String| Error::DamagedWeights { path: path.clone(), problem };
+        if is_git_lfs_pointer(&map) {
+            return Err(damaged("it is a Git LFS pointer, not the weights".into()));
+        }
         let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|e| damaged(e.to_string()))?;
         let data_start = 8 + header;
         let data_len = metadata.tensors().values().map(|info| info.data_offsets.1).max().unwrap_or(0);
@@ -131,11 +154,10 @@ impl WeightFile for SafetensorsFolder {
             Dtype::BF16 => Ok(Numbers::BF16(numbers(bytes, half::bf16::from_le_bytes))),
             Dtype::F16 => Ok(Numbers::F16(numbers(bytes, half::f16::from_le_bytes))),
             Dtype::F64 => Ok(Numbers::F32(numbers(bytes, |b| f64::from_le_bytes(b) as f32))),
-            other => Err(Error::DamagedWeights {
+            other => Err(Error::UnsupportedType {
                 path: shard.path.clone(),
-                problem: format!(
-                    "the weight {name} has type {other:?}; only F32, BF16, F16 and F64 can be read"
-                ),
+                name: name.to_string(),
+                found: format!("{other:?}"),
             }),
         }
     }
