@@ -98,7 +98,7 @@ pub(crate) struct MeasureArgs {
     #[arg(long, default_value_t = 0.01, value_name = "EPS", help_heading = "Measurement")]
     pub(crate) epsilon: f64,
     /// Most nodes that enumerate expands at a prefix
-    #[arg(long, default_value_t = 256, value_name = "N", help_heading = "Measurement")]
+    #[arg(long, default_value_t = 64, value_name = "N", help_heading = "Measurement")]
     pub(crate) max_nodes: usize,
     /// Most tokens of an answer string
     #[arg(long, default_value_t = 16, value_name = "N", help_heading = "Measurement")]

@@ -56,7 +56,7 @@ fn dispatch(command: Command) -> Exit {
     result.unwrap_or_else(Exit::of_error)
 }
 
-/// Tells the thread pools of candle and rayon how many threads to use.
+/// Tells the thread pools how many threads to use.
 fn set_threads(threads: Option<usize>) {
     if let Some(threads) = threads {
         // SAFETY: nothing else runs yet; no other thread can read the environment at this point.

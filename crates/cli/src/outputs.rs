@@ -6,7 +6,7 @@ use entrace_record::lm_eval::{self, Results, Sample, TaskResults};
 use entrace_record::manifest::{Manifest, TraceSource};
 use entrace_record::rows::{Outcome, TraceRow};
 use entrace_record::{RunReader, RunWriter};
-use entrace_report::metrics::{Metrics, Quantity, TaskMetrics};
+use entrace_report::metrics::{Curve, Metrics, TaskMetrics};
 use entrace_report::{ReportOptions, terminal, write_report};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -80,21 +80,25 @@ fn task_results(task: &TaskMetrics, manifest: &Manifest, mut rows: Vec<TraceRow>
         TraceSource::Imported { .. } => 0,
     };
     let mut metrics = Map::new();
-    let mut put = |name: &str, quantity: &Quantity| {
-        metrics.insert(format!("{name},none"), json!(quantity.value));
-        let stderr = quantity.low.zip(quantity.high).map(|(low, high)| (high - low) / 2.0 / 1.96);
+    let mut put = |name: &str, value: Option<f64>, low: Option<f64>, high: Option<f64>| {
+        metrics.insert(format!("{name},none"), json!(value));
+        let stderr = low.zip(high).map(|(low, high)| (high - low) / 2.0 / 1.96);
         metrics.insert(format!("{name}_stderr,none"), stderr.map_or(json!("N/A"), |s| json!(s)));
     };
-    put("exact_match", &task.accuracy);
-    put("invalid", &task.invalid_share);
-    if let Some(last) = task.information_gain.all.points.last() {
-        put("information_gain", last);
+    for (name, share) in [("exact_match", &task.accuracy), ("invalid", &task.invalid_share)] {
+        put(name, share.value, share.low, share.high);
     }
-    if let Some(last) = task.entropy.all.points.last() {
-        put("answer_entropy", last);
-    }
-    if let Some(last) = task.separability.points.last() {
-        put("auroc_answer_entropy", last);
+    let last = |curve: &Curve| {
+        let end = |values: &[Option<f64>]| values.last().copied().flatten();
+        (end(&curve.value), end(&curve.low), end(&curve.high))
+    };
+    for (name, curve) in [
+        ("information_gain", &task.information_gain.all),
+        ("answer_entropy", &task.entropy.all),
+        ("auroc_answer_entropy", &task.separability),
+    ] {
+        let (value, low, high) = last(curve);
+        put(name, value, low, high);
     }
     let by_question = rows.chunk_by(|a, b| a.question_id == b.question_id);
     let samples: Vec<Sample> =
