@@ -33,6 +33,9 @@ use crate::stream::{Purpose, Stream};
 use crate::summary::sorted_quantile;
 use crate::undefined::{Undefined, check_count};
 
+/// Replicates that are computed together.
+const BLOCK: usize = 8;
+
 /// Replicates that differ by less than this, relative to the value, differ by rounding only.
 const ROUNDING: f64 = 1e-12;
 
@@ -89,6 +92,25 @@ where
         .collect()
 }
 
+/// The ratios of every replicate, in replicate order. Replicates are taken [`BLOCK`] at a time, so that the sums, which may be larger
+/// than any cache, are read once for each block.
+fn ratio_replicates(sums: &ClusterSums, resampling: &Resampling) -> Vec<Vec<Option<f64>>> {
+    (0..resampling.replicates.div_ceil(BLOCK))
+        .into_par_iter()
+        .flat_map_iter(|block| {
+            let replicates = block * BLOCK..resampling.replicates.min((block + 1) * BLOCK);
+            let multiplicities: Vec<Vec<u32>> = replicates
+                .map(|replicate| {
+                    let mut multiplicities = vec![0; sums.n_clusters()];
+                    draw(&mut multiplicities, resampling.seed, replicate);
+                    multiplicities
+                })
+                .collect();
+            sums.resampled_ratios_of(&multiplicities)
+        })
+        .collect()
+}
+
 /// Draws as many clusters as there are, with replacement.
 fn draw(multiplicities: &mut [u32], seed: u64, replicate: usize) {
     let mut stream = Stream::new(seed, Purpose::Bootstrap, replicate as u64);
@@ -142,7 +164,7 @@ where
 #[must_use]
 pub fn curve(sums: &ClusterSums, resampling: &Resampling) -> Vec<Result<CurvePoint, Undefined>> {
     let counts: Vec<usize> = (0..sums.n_columns()).map(|column| sums.n_contributing(column)).collect();
-    band(&sums.ratios(), &counts, sums.n_clusters(), resampling, |m| sums.resampled_ratios(m))
+    band(&sums.ratios(), &counts, &ratio_replicates(sums, resampling), resampling)
 }
 
 /// The curve of differences first - second of two columns, one point for each pair of columns.
@@ -155,14 +177,14 @@ pub fn contrasts(
     pairs: &[(usize, usize)],
     resampling: &Resampling,
 ) -> Vec<Result<CurvePoint, Undefined>> {
-    let differences = |ratios: Vec<Option<f64>>| -> Vec<Option<f64>> {
+    let differences = |ratios: &Vec<Option<f64>>| -> Vec<Option<f64>> {
         pairs.iter().map(|&(first, second)| Some(ratios[first]? - ratios[second]?)).collect()
     };
     let count =
         |&(first, second): &(usize, usize)| sums.n_contributing(first).min(sums.n_contributing(second));
     let counts: Vec<usize> = pairs.iter().map(count).collect();
-    let values = differences(sums.ratios());
-    band(&values, &counts, sums.n_clusters(), resampling, |m| differences(sums.resampled_ratios(m)))
+    let draws: Vec<Vec<Option<f64>>> = ratio_replicates(sums, resampling).iter().map(differences).collect();
+    band(&differences(&sums.ratios()), &counts, &draws, resampling)
 }
 
 fn estimate<F>(
@@ -180,17 +202,12 @@ where
 }
 
 /// Pointwise estimates and the simultaneous band of several statistics that share their replicates.
-fn band<F>(
+fn band(
     values: &[Option<f64>],
     counts: &[usize],
-    n_clusters: usize,
+    draws: &[Vec<Option<f64>>],
     resampling: &Resampling,
-    outcome: F,
-) -> Vec<Result<CurvePoint, Undefined>>
-where
-    F: Fn(&[u32]) -> Vec<Option<f64>> + Sync,
-{
-    let draws = replicates(n_clusters, resampling, outcome);
+) -> Vec<Result<CurvePoint, Undefined>> {
     let estimates: Vec<Result<Estimate, Undefined>> = values
         .iter()
         .zip(counts)
@@ -201,7 +218,7 @@ where
             summarise(value.ok_or(Undefined::Empty)?, column, count, resampling)
         })
         .collect();
-    let reach = simultaneous_reach(&estimates, &draws, resampling.level);
+    let reach = simultaneous_reach(&estimates, draws, resampling.level);
     let point = |estimate: Estimate| CurvePoint {
         estimate,
         simultaneous: Interval::around(estimate.value, reach * estimate.standard_error, resampling.level),

@@ -159,25 +159,35 @@ impl ClusterSums {
     /// If there are not `n_clusters` multiplicities.
     #[must_use]
     pub fn resampled_ratios(&self, multiplicities: &[u32]) -> Vec<Option<f64>> {
-        assert_eq!(multiplicities.len(), self.n_clusters, "one multiplicity for each cluster");
-        let mut totals = vec![(0.0, 0.0); self.n_columns];
-        if self.n_columns == 0 {
-            return Vec::new();
-        }
-        for (row, &times) in self.sums.chunks_exact(self.n_columns).zip(multiplicities) {
-            if times == 0 {
-                continue;
+        self.resampled_ratios_of(&[multiplicities]).swap_remove(0)
+    }
+
+    /// The same for several resamples in one pass over the sums.
+    pub(crate) fn resampled_ratios_of<M: AsRef<[u32]>>(&self, resamples: &[M]) -> Vec<Vec<Option<f64>>> {
+        let fits = resamples.iter().all(|resample| resample.as_ref().len() == self.n_clusters);
+        assert!(fits, "one multiplicity for each cluster");
+        let mut totals = vec![vec![(0.0, 0.0); self.n_columns]; resamples.len()];
+        if self.n_columns > 0 {
+            for (cluster, row) in self.sums.chunks_exact(self.n_columns).enumerate() {
+                for (totals, resample) in totals.iter_mut().zip(resamples) {
+                    let times = resample.as_ref()[cluster];
+                    if times > 0 {
+                        add_times(totals, row, f64::from(times));
+                    }
+                }
             }
-            let times = f64::from(times);
-            for (total, sum) in totals.iter_mut().zip(row) {
-                total.0 += times * sum.0;
-                total.1 += times * sum.1;
-            }
         }
-        totals
-            .iter()
-            .map(|&(numerator, denominator)| (denominator > 0.0).then(|| numerator / denominator))
-            .collect()
+        let ratio =
+            |&(numerator, denominator): &(f64, f64)| (denominator > 0.0).then(|| numerator / denominator);
+        totals.iter().map(|totals| totals.iter().map(ratio).collect()).collect()
+    }
+}
+
+/// Adds a row of sums to the totals, `times` times.
+fn add_times(totals: &mut [(f64, f64)], row: &[(f64, f64)], times: f64) {
+    for (total, sum) in totals.iter_mut().zip(row) {
+        total.0 += times * sum.0;
+        total.1 += times * sum.1;
     }
 }
 
