@@ -31,7 +31,7 @@ use crate::distribution::normal_cdf;
 use crate::interval::{Estimate, Interval, Level};
 use crate::stream::{Purpose, Stream};
 use crate::summary::sorted_quantile;
-use crate::undefined::{Undefined, check_count};
+use crate::undefined::{Undefined, check_count, check_finite};
 
 /// Replicates that are computed together.
 const BLOCK: usize = 8;
@@ -158,6 +158,17 @@ where
     let defined = draws.iter().flatten().count();
     let estimate = summarise(value, draws, n_clusters, resampling)?;
     Ok(ZeroTest { estimate, p_value: (extreme + 1) as f64 / (defined + 1) as f64 })
+}
+
+/// [`against_zero`] for the mean of one value for each cluster.
+pub fn mean_against_zero(values: &[f64], resampling: &Resampling) -> Result<ZeroTest, Undefined> {
+    check_finite(values)?;
+    let n = values.len() as f64;
+    against_zero(values.len(), resampling, |multiplicities| {
+        let sum: f64 =
+            values.iter().zip(multiplicities).map(|(value, &times)| f64::from(times) * value).sum();
+        Some(sum / n)
+    })
 }
 
 /// The statistic of every column of the sums as one curve, with pointwise and simultaneous intervals.

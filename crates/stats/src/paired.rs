@@ -40,16 +40,10 @@ pub fn difference(
     check_finite(second)?;
     let rows: Vec<f64> = first.iter().zip(second).map(|(a, b)| b - a).collect();
     let per_cluster = ClusterSums::from_rows(&rows, clusters)?.cluster_values(0);
-    let test = bootstrap::against_zero(per_cluster.len(), resampling, |multiplicities| {
-        Some(weighted_sum(&per_cluster, multiplicities) / per_cluster.len() as f64)
-    })?;
+    let test = bootstrap::mean_against_zero(&per_cluster, resampling)?;
     let permutations = Permutations { count: resampling.replicates, seed: resampling.seed };
     let sign_flip = sign_flip(&per_cluster, Alternative::TwoSided, &permutations)?;
     Ok(PairedDifference { difference: test.estimate, sign_flip, bootstrap_p: test.p_value })
-}
-
-fn weighted_sum(values: &[f64], multiplicities: &[u32]) -> f64 {
-    values.iter().zip(multiplicities).map(|(value, &times)| f64::from(times) * value).sum()
 }
 
 #[cfg(test)]
