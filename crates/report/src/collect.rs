@@ -9,11 +9,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use entrace_record::Manifest;
 use entrace_record::rows::{AnswerRow, PrefixRow, Rows, TokenRow, TraceRow};
+use entrace_record::{Manifest, RunReader};
 use rayon::prelude::*;
 
 use crate::belief::{self, Mass};
+use crate::error::Error;
 use crate::facts::{OWN, Point, TaskFacts, TraceFacts, finite};
 use crate::index::TraceIndex;
 use crate::signals::{self, Token};
@@ -53,6 +54,24 @@ impl Collector {
             collector.tasks[task].record = Some(record.clone());
         }
         collector
+    }
+
+    /// Reads all tables of a run folder, row by row.
+    pub fn of_run(reader: &RunReader) -> Result<Self, Error> {
+        let mut collector = Self::new(reader.manifest());
+        for row in reader.stream_traces() {
+            collector.add_trace(&row?);
+        }
+        for row in reader.stream_prefixes() {
+            collector.add_prefix(&row?);
+        }
+        for row in reader.stream_answers() {
+            collector.add_answer(&row?);
+        }
+        for row in reader.stream_tokens() {
+            collector.add_token(&row?);
+        }
+        Ok(collector)
     }
 
     /// Takes all rows of all tables.

@@ -17,6 +17,18 @@ pub enum Error {
         /// What the drawing library said.
         problem: String,
     },
+    /// Fewer than two runs were given to compare.
+    #[error("a comparison needs at least two runs, and {found} was given")]
+    TooFewRuns {
+        /// How many there were.
+        found: usize,
+    },
+    /// The numbers of the runs do not mean the same.
+    #[error("the runs cannot be compared:\n- {}\n(hint: run them with the same tasks, --limit and settings; only the model should differ)", differences.join("\n- "))]
+    NotComparable {
+        /// What differs, one sentence each.
+        differences: Vec<String>,
+    },
     /// The metrics could not be written as JSON.
     #[error("could not write metrics as JSON: {0}")]
     Json(#[from] serde_json::Error),

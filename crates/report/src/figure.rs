@@ -9,11 +9,13 @@ mod bands;
 mod forest;
 mod frame;
 mod histogram;
+mod stages;
 mod style;
 mod trace;
 
 use std::collections::BTreeMap;
 
+pub(crate) use stages::stages;
 pub(crate) use trace::{TracePoint, trace_curve};
 
 use crate::error::Error;
@@ -42,7 +44,9 @@ pub fn task_figures(
 /// All figures of a run by file name, `<task>_<figure>.svg`.
 pub fn figures(metrics: &Metrics) -> Result<BTreeMap<String, String>, Error> {
     let mut files = BTreeMap::new();
-    for (task, stem) in metrics.tasks.iter().zip(file_stems(metrics)) {
+    for (task, stem) in
+        metrics.tasks.iter().zip(file_stems(metrics.tasks.iter().map(|task| task.task.as_str())))
+    {
         for (name, svg) in task_figures(task, &metrics.depths, metrics.options.level)? {
             files.insert(format!("{stem}_{name}.svg"), svg);
         }
@@ -51,11 +55,11 @@ pub fn figures(metrics: &Metrics) -> Result<BTreeMap<String, String>, Error> {
 }
 
 /// Task names as they can stand in file names: other characters become `-`, equal ones are numbered.
-pub(crate) fn file_stems(metrics: &Metrics) -> Vec<String> {
+pub(crate) fn file_stems<'a>(tasks: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut stems: Vec<String> = Vec::new();
-    for task in &metrics.tasks {
+    for task in tasks {
         let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-        let name: String = task.task.chars().take(80).map(safe).collect();
+        let name: String = task.chars().take(80).map(safe).collect();
         let name = name.trim_start_matches('.').to_string();
         let name = if name.is_empty() { "task".to_string() } else { name };
         let mut stem = name.clone();

@@ -6,7 +6,7 @@
 
 mod closing;
 mod overview;
-mod parts;
+pub(crate) mod parts;
 mod predict;
 mod profile;
 mod reading;
@@ -22,7 +22,7 @@ use crate::figure::task_figures;
 use crate::format::printable;
 use crate::metrics::Metrics;
 
-const STYLE: &str = include_str!("html/style.css");
+pub(crate) const STYLE: &str = include_str!("html/style.css");
 
 /// The page. `exemplars` are the traces to show, of any task.
 pub(crate) fn page(metrics: &Metrics, exemplars: &[Exemplar]) -> Result<String, Error> {

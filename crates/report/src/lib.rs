@@ -5,11 +5,14 @@
 //!
 //! `collect` (rows -> facts per trace) -> [`metrics`] -> [`terminal`], [`markdown`], [`figure`], `html` -> [`mod@write`]
 //!
+//! Several runs on the same questions are set against each other by [`mod@compare`].
+//!
 //! Curves of traces with different numbers of steps are brought onto one grid of relative [`depth`]s. Which single traces the page shows
 //! is decided by rule (`exemplar`).
 
 mod belief;
 mod collect;
+pub mod compare;
 pub mod depth;
 mod error;
 mod exemplar;
@@ -28,6 +31,7 @@ pub mod terminal;
 pub mod write;
 
 pub use collect::Collector;
+pub use compare::{Comparison, Stage};
 pub use error::Error;
 pub use metrics::{MetricOptions, Metrics};
 pub use write::{Report, ReportOptions, write_report};

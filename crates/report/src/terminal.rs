@@ -5,6 +5,7 @@
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, Table};
 
+use crate::compare::{Change, Comparison};
 use crate::depth::FINAL;
 use crate::format::{NONE, Scale, decimal, optional, percent, printable, thousands, wrapped};
 use crate::metrics::{Metrics, Quantity, TaskMetrics};
@@ -144,6 +145,48 @@ pub fn compare(runs: &[(String, Metrics)]) -> String {
         }
     }
     printable(&format!("{}\n", table.trim_fmt()))
+}
+
+/// A comparison of runs on the same questions: values by run, changes with intervals and adjusted p, and what changed in a sentence.
+/// A star marks a clear change.
+pub fn comparison(comparison: &Comparison) -> String {
+    let stages: Vec<&str> = comparison.stages.iter().map(|stage| stage.name.as_str()).collect();
+    let mut text = String::new();
+    for task in &comparison.tasks {
+        let mut header = vec![task.task.clone()];
+        header.extend(stages.iter().map(|&name| name.to_string()));
+        let changes = task.quantities.first().map_or(&[][..], |q| &q.changes);
+        header.extend(changes.iter().map(|c| format!("{} →\n{}", stages[c.from], stages[c.to])));
+        let mut table = plain_table(header);
+        for quantity in &task.quantities {
+            let mut cells = vec![quantity.label.clone()];
+            cells.extend(quantity.stages.iter().map(|stage| Scale::Plain.value(stage.value)));
+            cells.extend(quantity.changes.iter().map(change));
+            table.add_row(cells);
+        }
+        let summary = wrapped(&task.summary, "", WIDTH);
+        text.push_str(&format!("{}\n{summary}\n\n", table.trim_fmt()));
+    }
+    text.push_str(&format!(
+        "[ ]: {} % intervals, questions resampled; p adjusted by Holm over the changes of a task; *: clear at 0.05.\n",
+        decimal(100.0 * comparison.options.level, 0)
+    ));
+    for note in &comparison.notes {
+        text.push_str(&format!("Also different: {note}.\n"));
+    }
+    if !comparison.tasks_left_out.is_empty() {
+        text.push_str(&format!(
+            "Left out, because some run lacks them: {}.\n",
+            comparison.tasks_left_out.join(", ")
+        ));
+    }
+    printable(&text)
+}
+
+fn change(change: &Change) -> String {
+    let star = if change.is_clear() { "*" } else { "" };
+    let p = change.holm_p.map_or_else(String::new, |p| format!("\n{}{star}", sentence::p_value(p)));
+    format!("{}{p}", Scale::Plain.with_interval(&change.difference))
 }
 
 /// Tasks in the order in which runs name them first.

@@ -52,20 +52,7 @@ impl Report {
     /// The report of a run folder.
     pub fn of_run(reader: &RunReader, options: &ReportOptions) -> Result<Self, Error> {
         let manifest = reader.manifest();
-        let mut collector = Collector::new(manifest);
-        for row in reader.stream_traces() {
-            collector.add_trace(&row?);
-        }
-        for row in reader.stream_prefixes() {
-            collector.add_prefix(&row?);
-        }
-        for row in reader.stream_answers() {
-            collector.add_answer(&row?);
-        }
-        for row in reader.stream_tokens() {
-            collector.add_token(&row?);
-        }
-        let tasks = collector.finish();
+        let tasks = Collector::of_run(reader)?.finish();
         let exemplars = gather(reader, choices(&tasks, options))?;
         Self::assemble(manifest, &tasks, &exemplars, options)
     }
@@ -98,16 +85,21 @@ impl Report {
 
     /// Writes every file below a folder, each whole or not at all.
     pub fn write_to(&self, dir: &Path) -> Result<(), Error> {
-        for (name, content) in &self.files {
-            let path = dir.join(name);
-            if let Some(folder) = path.parent() {
-                let failed = |source| Error::Folder { path: folder.to_owned(), source };
-                std::fs::create_dir_all(folder).map_err(failed)?;
-            }
-            entrace_record::file::write(&path, content.as_bytes())?;
-        }
-        Ok(())
+        write_files(dir, &self.files)
     }
+}
+
+/// Writes files below a folder, each whole or not at all.
+pub(crate) fn write_files(dir: &Path, files: &BTreeMap<String, String>) -> Result<(), Error> {
+    for (name, content) in files {
+        let path = dir.join(name);
+        if let Some(folder) = path.parent() {
+            let failed = |source| Error::Folder { path: folder.to_owned(), source };
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        entrace_record::file::write(&path, content.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// The report of the run in a folder, written beside its record.

@@ -51,7 +51,7 @@ pub(crate) fn unit_figure(
     depths: &[f64],
     series: &[Series<'_>],
 ) -> Result<Option<String>, Error> {
-    let axis = Axis { low: 0.0, high: 1.0, ticks: vec![0.0, 0.25, 0.5, 0.75, 1.0], decimals: 2 };
+    let axis = Axis::unit();
     figure(name, title, subtitle, depths, series, axis, Some((0.5, "chance"))).map(Some)
 }
 
@@ -71,7 +71,7 @@ fn figure(
         extent: (560, 370),
         left: LEFT,
         right: 96,
-        x: Axis::depth(),
+        x: Axis::unit(),
         y,
     };
     draw(name, &frame, |canvas, chart| {

@@ -42,8 +42,8 @@ pub(super) fn signals(task: &TaskMetrics) -> Result<Option<String>, Error> {
         extent: (760, 110 + LINE * n),
         left: NAMES,
         right: 130,
-        x: Axis { low: 0.0, high: 1.0, ticks: vec![0.0, 0.25, 0.5, 0.75, 1.0], decimals: 2 },
-        y: Axis { low: 0.0, high: f64::from(n), ticks: Vec::new(), decimals: 0 },
+        x: Axis::unit(),
+        y: Axis { low: 0.0, high: f64::from(n), ticks: Vec::new(), decimals: 0, names: Vec::new() },
     };
     draw("signals", &frame, |canvas, chart| {
         let chance = vec![(0.5, 0.0), (0.5, f64::from(n))];

@@ -48,12 +48,14 @@ pub(crate) struct Axis {
     pub(crate) high: f64,
     pub(crate) ticks: Vec<f64>,
     pub(crate) decimals: usize,
+    /// What stands at the marks in place of their numbers; empty for the numbers.
+    pub(crate) names: Vec<String>,
 }
 
 impl Axis {
-    /// Relative depth from 0 to 1.
-    pub(crate) fn depth() -> Self {
-        Self { low: 0.0, high: 1.0, ticks: vec![0.0, 0.25, 0.5, 0.75, 1.0], decimals: 2 }
+    /// From 0 to 1, as relative depths and areas are.
+    pub(crate) fn unit() -> Self {
+        Self { low: 0.0, high: 1.0, ticks: vec![0.0, 0.25, 0.5, 0.75, 1.0], decimals: 2, names: Vec::new() }
     }
 
     /// An axis with about five marks at round numbers that holds both ends.
@@ -71,6 +73,7 @@ impl Axis {
             high: last as f64 * step,
             ticks: (first..=last).map(|i| i as f64 * step).collect(),
             decimals,
+            names: Vec::new(),
         }
     }
 }
@@ -126,10 +129,10 @@ fn axes(canvas: &Canvas<'_>, chart: &Chart<'_, '_>, frame: &Frame) -> Drawn<()> 
         canvas.draw(&Text::new(label, (from.0 - px(8), from.1), text(TICK, MUTED, HPos::Right)))?;
     }
     let bottom = chart.backend_coord(&(left, frame.y.low)).1;
-    for &tick in &frame.x.ticks {
+    for (i, &tick) in frame.x.ticks.iter().enumerate() {
         let x = chart.backend_coord(&(tick, frame.y.low)).0;
         line((x, bottom), (x, bottom + px(4)), MUTED)?;
-        let label = decimal(tick, frame.x.decimals);
+        let label = frame.x.names.get(i).cloned().unwrap_or_else(|| decimal(tick, frame.x.decimals));
         canvas.draw(&Text::new(label, (x, bottom + px(15)), text(TICK, MUTED, HPos::Center)))?;
     }
     line(

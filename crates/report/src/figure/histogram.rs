@@ -53,7 +53,7 @@ pub(super) fn lock_in(task: &TaskMetrics) -> Result<Option<String>, Error> {
         extent: (560, 370),
         left: LEFT,
         right: 96,
-        x: Axis { high: END, ..Axis::depth() },
+        x: Axis { high: END, ..Axis::unit() },
         y,
     };
     draw("lock_in", &frame, |canvas, chart| {

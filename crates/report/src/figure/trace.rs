@@ -42,6 +42,7 @@ pub(crate) fn trace_curve(points: &[TracePoint]) -> Result<String, Error> {
         high: f64::from(last.max(1)),
         ticks: (0..=last.max(1)).step_by(stride as usize).map(f64::from).collect(),
         decimals: 0,
+        names: Vec::new(),
     };
     let n_steps = format!("{} prefixes; k = 0 is the question alone", points.len());
     let frame = Frame {

@@ -6,7 +6,7 @@ use crate::format::{NONE, Scale};
 use crate::metrics::Quantity;
 
 /// A value with its interval below it; the reason, on hover, where there is none.
-pub(super) fn cell(quantity: &Quantity, scale: Scale) -> Markup {
+pub(crate) fn cell(quantity: &Quantity, scale: Scale) -> Markup {
     html! {
         @if quantity.value.is_none() {
             span title=[quantity.reason.as_deref()] { (NONE) }
@@ -18,7 +18,7 @@ pub(super) fn cell(quantity: &Quantity, scale: Scale) -> Markup {
 }
 
 /// A key number: what it is, its value and unit, its interval or the reason why it is missing.
-pub(super) fn key(label: &str, quantity: &Quantity, scale: Scale, unit: &str) -> Markup {
+pub(crate) fn key(label: &str, quantity: &Quantity, scale: Scale, unit: &str) -> Markup {
     html! {
         div {
             dt { (label) }
@@ -35,6 +35,6 @@ pub(super) fn key(label: &str, quantity: &Quantity, scale: Scale, unit: &str) ->
 }
 
 /// A fact in a list of facts.
-pub(super) fn fact(label: &str, value: &str) -> Markup {
+pub(crate) fn fact(label: &str, value: &str) -> Markup {
     html! { div { dt { (label) } dd { (value) } } }
 }

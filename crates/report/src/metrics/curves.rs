@@ -47,7 +47,7 @@ pub(super) fn of(task: &TaskFacts, resampling: &Resampling) -> TaskCurves {
             bounds.add(trace.question, N_DEPTHS + column, points[i].upper);
         }
     }
-    let (entropy, entropy_gap) = entropy.curves(resampling);
+    let (entropy, entropy_gap) = entropy.curves_and_gap(resampling);
     let mut lower = bounds.per_question().means();
     let upper = lower.split_off(N_DEPTHS);
     TaskCurves {
@@ -55,7 +55,7 @@ pub(super) fn of(task: &TaskFacts, resampling: &Resampling) -> TaskCurves {
         entropy_lower: lower,
         entropy_upper: upper,
         entropy_gap,
-        information_gain: gain.curves(resampling).0,
+        information_gain: gain.curves(resampling),
     }
 }
 
@@ -141,16 +141,24 @@ impl GroupColumns {
         }
     }
 
+    fn curves(self, resampling: &Resampling) -> Groups<Curve> {
+        grouped(&self.0.per_question(), resampling)
+    }
+
     /// The curves, and wrong − correct.
-    fn curves(self, resampling: &Resampling) -> (Groups<Curve>, Curve) {
+    fn curves_and_gap(self, resampling: &Resampling) -> (Groups<Curve>, Curve) {
         let means = self.0.per_question();
-        let quantities: Vec<Quantity> = means.quantities(resampling);
-        let groups = Groups {
-            all: Curve::of(&quantities[..N_DEPTHS]),
-            correct: Curve::of(&quantities[N_DEPTHS..2 * N_DEPTHS]),
-            wrong: Curve::of(&quantities[2 * N_DEPTHS..]),
-        };
+        let groups = grouped(&means, resampling);
         let pairs: Vec<(usize, usize)> = (0..N_DEPTHS).map(|i| (2 * N_DEPTHS + i, N_DEPTHS + i)).collect();
         (groups, Curve::of(&means.differences(&pairs, resampling)))
+    }
+}
+
+fn grouped(means: &QuestionMeans, resampling: &Resampling) -> Groups<Curve> {
+    let quantities: Vec<Quantity> = means.quantities(resampling);
+    Groups {
+        all: Curve::of(&quantities[..N_DEPTHS]),
+        correct: Curve::of(&quantities[N_DEPTHS..2 * N_DEPTHS]),
+        wrong: Curve::of(&quantities[2 * N_DEPTHS..]),
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn of(task: &TaskFacts, level: Level) -> Curve {
 }
 
 /// The area with its interval, and the two-sided normal p-value of 0.5; `None` for a standard error of zero.
-pub(super) fn area(
+pub(crate) fn area(
     scores: &[f64],
     labels: &[bool],
     clusters: &Clusters,

@@ -1,0 +1,224 @@
+//! The quantities of a task at each stage, and their changes.
+
+use entrace_stats::auroc::{self, Sample};
+use entrace_stats::bootstrap::{self, Resampling, ZeroTest};
+use entrace_stats::{Clusters, Estimate, Undefined, multiplicity};
+
+use super::{Change, QuantityComparison};
+use crate::facts::{Point, TaskFacts, TraceFacts};
+use crate::metrics::Quantity;
+use crate::metrics::quantity::QuestionMeans;
+use crate::metrics::separability::area;
+
+/// A quantity that is a mean over questions of one value for each trace.
+struct TraceQuantity {
+    name: &'static str,
+    label: &'static str,
+    value: fn(&TraceFacts, &[Point]) -> Option<f64>,
+}
+
+/// In the order in which they are shown; the net gain and the area, which are no means over traces, are put in between.
+const MEANS: [TraceQuantity; 8] = [
+    TraceQuantity {
+        name: "accuracy",
+        label: "Accuracy, share",
+        value: |trace, _| trace.correct.map(|correct| if correct { 1.0 } else { 0.0 }),
+    },
+    TraceQuantity { name: "gain", label: "Information gained G(1), nats", value: |_, points| gain(points) },
+    TraceQuantity {
+        name: "entropy_first",
+        label: "Entropy before reasoning H(0), nats",
+        value: |_, points| points.first().map(|point| point.entropy),
+    },
+    TraceQuantity {
+        name: "entropy_last",
+        label: "Entropy at the end H(1), nats",
+        value: |_, points| points.last().map(|point| point.entropy),
+    },
+    TraceQuantity {
+        name: "lock_in_depth",
+        label: "Lock-in depth (1: never)",
+        value: |trace, _| Some(trace.lock_in_depth().unwrap_or(1.0)),
+    },
+    TraceQuantity {
+        name: "effective_answers",
+        label: "Effective answers at the end",
+        value: |trace, _| trace.path.as_ref().map(|path| path.effective_last),
+    },
+    TraceQuantity {
+        name: "switches",
+        label: "Changes of the leading answer",
+        value: |trace, _| trace.path.as_ref().map(|path| path.n_switches as f64),
+    },
+    TraceQuantity {
+        name: "wasted_tokens",
+        label: "Tokens after lock-in",
+        value: |trace, _| Some(f64::from(trace.wasted_tokens.unwrap_or(0))),
+    },
+];
+
+/// Positions of the net gain and the area among all quantities.
+const NET_GAIN: usize = 2;
+const AREA: usize = 5;
+
+/// g_K of a curve all of whose gains are known.
+fn gain(points: &[Point]) -> Option<f64> {
+    if points.iter().any(|point| point.gain.is_none()) {
+        return None;
+    }
+    points.last()?.gain
+}
+
+/// All quantities, with Holm's adjustment over all their changes. The tasks have the same questions in the same order.
+pub(super) fn quantities(tasks: &[&TaskFacts], resampling: &Resampling) -> Vec<QuantityComparison> {
+    let mut all: Vec<QuantityComparison> = MEANS
+        .iter()
+        .map(|quantity| {
+            let stages = tasks.iter().map(|task| trace_means(task, quantity.value)).collect();
+            of_means(quantity.name, quantity.label, stages, resampling)
+        })
+        .collect();
+    let nets = tasks.iter().map(|task| net_gains(task)).collect();
+    all.insert(NET_GAIN, of_means("net_gain", "Net of swapped traces, nats", nets, resampling));
+    all.insert(AREA, areas(tasks, resampling));
+    adjust(&mut all);
+    all
+}
+
+/// The mean of each question over its traces, with the number of traces.
+struct Means {
+    values: Vec<Option<f64>>,
+    n_traces: usize,
+}
+
+fn trace_means(task: &TaskFacts, value: fn(&TraceFacts, &[Point]) -> Option<f64>) -> Means {
+    let mut sums = vec![(0.0, 0_usize); task.n_questions];
+    for (trace, points) in task.measured() {
+        if let Some(value) = value(trace, points) {
+            sums[trace.question].0 += value;
+            sums[trace.question].1 += 1;
+        }
+    }
+    Means {
+        n_traces: sums.iter().map(|sum| sum.1).sum(),
+        values: sums.into_iter().map(|(sum, n)| (n > 0).then(|| sum / n as f64)).collect(),
+    }
+}
+
+fn net_gains(task: &TaskFacts) -> Means {
+    let own = trace_means(task, |_, points| gain(points));
+    let swapped = trace_means(task, |trace, _| trace.curve("swapped").and_then(gain));
+    let values = own.values.iter().zip(&swapped.values).map(|(own, swapped)| Some((*own)? - (*swapped)?));
+    Means { values: values.collect(), n_traces: own.n_traces.min(swapped.n_traces) }
+}
+
+fn of_means(name: &str, label: &str, stages: Vec<Means>, resampling: &Resampling) -> QuantityComparison {
+    let changes = pairs(stages.len()).into_iter().map(|(from, to)| {
+        let both = stages[from].values.iter().zip(&stages[to].values);
+        let differences: Vec<f64> = both.filter_map(|(a, b)| Some((*b)? - (*a)?)).collect();
+        let n_traces = stages[from].n_traces.min(stages[to].n_traces);
+        let test = bootstrap::mean_against_zero(&differences, resampling);
+        change(from, to, test, differences.len(), n_traces)
+    });
+    QuantityComparison {
+        quantity: name.to_string(),
+        label: label.to_string(),
+        changes: changes.collect(),
+        stages: stages.iter().map(|stage| stage_mean(name, stage, resampling)).collect(),
+    }
+}
+
+fn stage_mean(name: &str, means: &Means, resampling: &Resampling) -> Quantity {
+    let mut column = QuestionMeans::new(means.values.len(), 1);
+    for (question, value) in means.values.iter().enumerate() {
+        if let Some(value) = value {
+            column.add(question, 0, *value);
+        }
+    }
+    let mean = Quantity { n_traces: means.n_traces, ..column.quantities(resampling).swap_remove(0) };
+    if name == "accuracy" { mean.into_share(resampling.level) } else { mean }
+}
+
+/// Consecutive stages, then the first and the last where there are more than two.
+fn pairs(n_stages: usize) -> Vec<(usize, usize)> {
+    let mut pairs: Vec<(usize, usize)> = (1..n_stages).map(|to| (to - 1, to)).collect();
+    if n_stages > 2 {
+        pairs.push((0, n_stages - 1));
+    }
+    pairs
+}
+
+fn change(
+    from: usize,
+    to: usize,
+    test: Result<ZeroTest, Undefined>,
+    n_questions: usize,
+    n_traces: usize,
+) -> Change {
+    let p_value = test.ok().map(|test| test.p_value);
+    let estimate: Result<Estimate, Undefined> = test.map(|test| test.estimate);
+    let same = estimate.is_ok_and(|estimate| estimate.standard_error <= 0.0);
+    let mut difference = Quantity::of(None, estimate, n_questions, n_traces);
+    if same {
+        let reason = Some("no interval: every question changes by the same amount".to_string());
+        difference = Quantity { low: None, high: None, reason, ..difference };
+    }
+    Change { from, to, difference, p_value, holm_p: None }
+}
+
+/// Scores −H(1) with their labels and questions.
+struct Scores {
+    scores: Vec<f64>,
+    labels: Vec<bool>,
+    clusters: Option<Clusters>,
+}
+
+impl Scores {
+    fn of(task: &TaskFacts) -> Self {
+        let (mut scores, mut labels, mut questions) = (Vec::new(), Vec::new(), Vec::new());
+        for (trace, points) in task.measured() {
+            if let (Some(correct), Some(last)) = (trace.correct, points.last()) {
+                scores.push(-last.entropy);
+                labels.push(correct);
+                questions.push(trace.question);
+            }
+        }
+        Self { scores, labels, clusters: Clusters::new(questions, task.n_questions).ok() }
+    }
+
+    fn sample(&self) -> Result<Sample<'_>, Undefined> {
+        let clusters = self.clusters.as_ref().ok_or(Undefined::Empty)?;
+        Ok(Sample { scores: &self.scores, labels: &self.labels, clusters })
+    }
+}
+
+fn areas(tasks: &[&TaskFacts], resampling: &Resampling) -> QuantityComparison {
+    let scores: Vec<Scores> = tasks.iter().map(|task| Scores::of(task)).collect();
+    let stages = scores.iter().map(|stage| match &stage.clusters {
+        Some(clusters) => area(&stage.scores, &stage.labels, clusters, resampling.level).0,
+        None => Quantity::undefined("no trace has a known verdict"),
+    });
+    let changes = pairs(tasks.len()).into_iter().map(|(from, to)| {
+        let test = scores[to]
+            .sample()
+            .and_then(|later| auroc::bootstrap_difference(&later, &scores[from].sample()?, resampling));
+        let n_traces = scores[from].labels.len().min(scores[to].labels.len());
+        change(from, to, test, tasks[from].n_questions, n_traces)
+    });
+    QuantityComparison {
+        quantity: "auroc".to_string(),
+        label: "AUROC of −H(1) for correctness".to_string(),
+        stages: stages.collect(),
+        changes: changes.collect(),
+    }
+}
+
+fn adjust(quantities: &mut [QuantityComparison]) {
+    let p_values: Vec<f64> =
+        quantities.iter().flat_map(|q| &q.changes).filter_map(|change| change.p_value).collect();
+    let mut adjusted = multiplicity::holm(&p_values).unwrap_or_default().into_iter();
+    let changes = quantities.iter_mut().flat_map(|q| &mut q.changes);
+    for change in changes.filter(|change| change.p_value.is_some()) {
+        change.holm_p = adjusted.next();
+    }
+}

@@ -1,0 +1,143 @@
+//! The comparison as one self-contained page: sentence, figure and table for each task, in the style of the report.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{Change, Comparison, QuantityComparison, TaskComparison};
+use crate::format::{NONE, Scale, decimal, optional, printable, thousands};
+use crate::html::STYLE;
+use crate::html::parts::{cell, fact};
+
+/// The page; `figures` are those of the tasks, in order.
+pub(super) fn page(comparison: &Comparison, figures: &[String]) -> String {
+    let names: Vec<&str> = comparison.stages.iter().map(|stage| stage.name.as_str()).collect();
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (names.join(", ")) ": what changed" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    (header(comparison))
+                    @for (task, svg) in comparison.tasks.iter().zip(figures) { (section(task, &names, svg)) }
+                    (method(comparison))
+                }
+            }
+        }
+    };
+    printable(&page.into_string())
+}
+
+fn header(comparison: &Comparison) -> Markup {
+    html! {
+        header {
+            p.kicker { "What changed from run to run, on the same questions" }
+            h1 { @for (i, stage) in comparison.stages.iter().enumerate() { @if i > 0 { " → " } (stage.name) } }
+            dl.facts {
+                @for stage in &comparison.stages {
+                    (fact(&stage.name, &match &stage.revision {
+                        Some(revision) => format!("{} at {revision}, {}", stage.model, day(&stage.started_at)),
+                        None => format!("{}, {}", stage.model, day(&stage.started_at)),
+                    }))
+                }
+            }
+            @if !comparison.tasks_left_out.is_empty() {
+                p.note { "Left out, because some run lacks them: " (comparison.tasks_left_out.join(", ")) "." }
+            }
+            @if !comparison.notes.is_empty() {
+                p.note { "Beside the model, these settings differ, so a change may be theirs: " (comparison.notes.join("; ")) "." }
+            }
+        }
+    }
+}
+
+fn day(date: &str) -> &str {
+    date.get(..10).unwrap_or(date)
+}
+
+fn section(task: &TaskComparison, stages: &[&str], svg: &str) -> Markup {
+    html! {
+        section {
+            h2 { (task.task) }
+            p.foot {
+                "Estimator " (task.estimator) "; " (thousands(task.n_questions)) " questions, the same in all runs; "
+                (thousands(task.replicates)) " bootstrap replicates."
+            }
+            div.verdict { p.headline { "What changed" } p { (task.summary) } }
+            figure.stages { (PreEscaped(svg)) figcaption { "Each quantity at each stage with its interval, questions resampled. \
+                Runs share their questions, so overlapping intervals do not mean that nothing changed; the table tests the changes." } }
+            (table(task, stages))
+        }
+    }
+}
+
+fn table(task: &TaskComparison, stages: &[&str]) -> Markup {
+    let pairs: Vec<&Change> = task.quantities.first().map_or_else(Vec::new, |q| q.changes.iter().collect());
+    html! {
+        div.scroll {
+            table {
+                caption { "Values by run, then changes with intervals and adjusted p. Bold: clear at 0.05 after Holm's adjustment." }
+                thead { tr {
+                    th { "" }
+                    @for stage in stages { th { (stage) } }
+                    @for change in pairs { th { (stages[change.from]) " → " (stages[change.to]) } }
+                } }
+                tbody { @for quantity in &task.quantities { (row(quantity)) } }
+            }
+        }
+    }
+}
+
+fn row(quantity: &QuantityComparison) -> Markup {
+    html! {
+        tr {
+            td.text { (quantity.label) }
+            @for stage in &quantity.stages { td { (cell(stage, Scale::Plain)) } }
+            @for change in &quantity.changes { td { (changed(change)) } }
+        }
+    }
+}
+
+fn changed(change: &Change) -> Markup {
+    let difference = &change.difference;
+    html! {
+        @if difference.value.is_none() {
+            span title=[difference.reason.as_deref()] { (NONE) }
+        } @else {
+            @if change.is_clear() { b { (signed(difference.value)) } } @else { (signed(difference.value)) }
+            @if let Some(interval) = Scale::Plain.interval(difference) { span.ci { (interval) } }
+            span.ci { "p " (optional(change.holm_p, 3)) }
+        }
+    }
+}
+
+fn signed(value: Option<f64>) -> String {
+    value.map_or_else(
+        || NONE.to_string(),
+        |v| {
+            let text = decimal(v, 2);
+            if v > 0.0 && text.chars().any(|c| ('1'..='9').contains(&c)) { format!("+{text}") } else { text }
+        },
+    )
+}
+
+fn method(comparison: &Comparison) -> Markup {
+    html! {
+        section {
+            h2 { "How changes are tested" }
+            p {
+                "A change is the mean over questions of later minus earlier; its " (decimal(100.0 * comparison.options.level, 0))
+                " % interval and two-sided p-value resample questions. P-values are adjusted by Holm over all changes of a task. \
+                 The AUROC has no value per question; there both runs are resampled with the same questions. A trace that never \
+                 locks in counts with depth 1 and no wasted token."
+            }
+            p {
+                "A clear change says that these runs differ on these questions' like. It does not say why: runs may differ in more than \
+                 one thing."
+            }
+        }
+    }
+}

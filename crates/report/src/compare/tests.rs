@@ -1,0 +1,225 @@
+//! Comparisons of runs of which the difference is known, and of runs that cannot be compared.
+
+use entrace_record::RunWriter;
+use entrace_record::rows::PrefixRow;
+
+use super::*;
+use crate::synthetic;
+
+fn options() -> MetricOptions {
+    MetricOptions::default()
+}
+
+fn stage(name: &str, n_questions: usize, seed: u64) -> Stage {
+    let (manifest, rows) = synthetic::run(n_questions, seed);
+    Stage::of_rows(name, &manifest, &rows)
+}
+
+/// The same run after an edit of its prefixes.
+fn edited(name: &str, edit: impl Fn(&mut PrefixRow)) -> Stage {
+    let (manifest, mut rows) = synthetic::run(40, 4);
+    rows.prefixes.iter_mut().for_each(edit);
+    Stage::of_rows(name, &manifest, &rows)
+}
+
+fn quantity<'a>(task: &'a TaskComparison, name: &str) -> &'a QuantityComparison {
+    task.quantities.iter().find(|q| q.quantity == name).unwrap()
+}
+
+#[test]
+fn a_run_does_not_differ_from_itself() {
+    let comparison = of(&[stage("a", 40, 4), stage("b", 40, 4)], &options()).unwrap();
+    assert_eq!(comparison.tasks.len(), 2);
+    for task in &comparison.tasks {
+        assert_eq!((task.quantities.len(), task.n_questions), (10, 40));
+        for quantity in &task.quantities {
+            assert_eq!(quantity.stages[0], quantity.stages[1], "{}", quantity.quantity);
+            let change = &quantity.changes[0];
+            assert!(change.difference.value.unwrap().abs() < 1e-12 && change.p_value.unwrap() > 0.99);
+            assert!(change.difference.low.is_none() && !change.is_clear());
+        }
+        assert!(task.summary.contains("nothing changes clearly"), "{}", task.summary);
+    }
+}
+
+#[test]
+fn what_changed_is_found_and_the_rest_is_not() {
+    let sharper = edited("tuned", |row| {
+        if &*row.control == "none" && row.step > 0 {
+            row.answer_entropy *= 0.5;
+            row.information_gain =
+                row.information_gain.map(|gain| gain + 0.1 * f64::from(row.step % 3) + 0.2);
+        }
+    });
+    let comparison = of(&[edited("base", |_| ()), sharper], &options()).unwrap();
+    let task = &comparison.tasks[0];
+    for (name, sign) in
+        [("entropy_last", -1.0), ("gain", 1.0), ("net_gain", 1.0), ("effective_answers", -1.0)]
+    {
+        let change = &quantity(task, name).changes[0];
+        assert!(change.is_clear(), "{name} {change:?}");
+        assert!(sign * change.difference.value.unwrap() > 0.0, "{name}");
+        assert!(change.holm_p >= change.p_value);
+    }
+    for name in ["accuracy", "entropy_first", "switches", "lock_in_depth"] {
+        assert!(!quantity(task, name).changes[0].is_clear(), "{name}");
+    }
+    assert!(task.summary.contains("the entropy at the end falls by"), "{}", task.summary);
+    assert!(task.summary.contains("No clear change: accuracy"), "{}", task.summary);
+}
+
+/// Stages of the single run and stages of the report agree on what they both hold.
+#[test]
+fn stages_have_the_values_of_the_metrics() {
+    let (manifest, rows) = synthetic::run(40, 4);
+    let metrics = crate::Metrics::of(&manifest, &rows, &options());
+    let comparison = of(&[stage("a", 40, 4), stage("b", 40, 5)], &options()).unwrap();
+    for (task, metrics) in comparison.tasks.iter().zip(&metrics.tasks) {
+        let same = |name: &str, value: Option<f64>| {
+            let found = quantity(task, name).stages[0].value.unwrap();
+            assert!((found - value.unwrap()).abs() < 1e-12, "{name}: {found} {value:?}");
+        };
+        let last = crate::depth::FINAL;
+        same("accuracy", metrics.accuracy.value);
+        same("entropy_first", metrics.entropy.all.value[0]);
+        same("entropy_last", metrics.entropy.all.value[last]);
+        same("gain", metrics.information_gain.all.value[last]);
+        same("net_gain", metrics.control("swapped").unwrap().net_gain.value[last]);
+        same("auroc", metrics.separability.value[last]);
+        same("effective_answers", metrics.profile.effective_answers_last.all.value);
+        same("switches", metrics.profile.switches.all.value);
+    }
+}
+
+#[test]
+fn three_stages_have_three_changes() {
+    let stages = [stage("base", 40, 4), stage("sft", 40, 5), stage("rl", 40, 6)];
+    let comparison = of(&stages, &options()).unwrap();
+    let changes = &comparison.tasks[0].quantities[0].changes;
+    let pairs: Vec<(usize, usize)> = changes.iter().map(|change| (change.from, change.to)).collect();
+    assert_eq!(pairs, [(0, 1), (1, 2), (0, 2)]);
+    let value = |i: usize| changes[i].difference.value.unwrap();
+    assert!((value(0) + value(1) - value(2)).abs() < 1e-12);
+}
+
+/// Runs that differ by chance only: P(Binomial(60, 0.05) > 9) = 0.002 for a clear change anywhere in a task.
+#[test]
+fn chance_is_not_a_clear_change() {
+    let resampling = Resampling { replicates: 2_000, ..Resampling::default() };
+    let found = (0..60).filter(|seed| {
+        let pair = [stage("a", 24, 2 * seed), stage("b", 24, 2 * seed + 1)];
+        let tasks = [&pair[0].tasks[0], &pair[1].tasks[0]];
+        changes::quantities(&tasks, &resampling).iter().any(|q| q.changes[0].is_clear())
+    });
+    let count = found.count();
+    println!("false changes: {count} of 60");
+    assert!(count <= 9, "{count}");
+}
+
+#[test]
+fn what_is_not_comparable_is_refused_with_all_that_differs() {
+    let (manifest, rows) = synthetic::run(20, 4);
+    let first = Stage::of_rows("base", &manifest, &rows);
+    let mut other = manifest.clone();
+    other.settings.cue = "\\boxed{".into();
+    other.settings.segment = "sentence".into();
+    other.settings.enumerate_epsilon = 0.1;
+    other.settings.samples = 64;
+    other.settings.choice_form = "text".into();
+    let mut fewer = rows.clone();
+    fewer.traces.retain(|row| &*row.task != "gsm8k" || &*row.question_id < "q015");
+    let error = of(&[first, Stage::of_rows("tuned", &other, &fewer)], &options()).unwrap_err().to_string();
+    for part in [
+        r#"answer cue: "\nThe answer is" in base, "\\boxed{" in tuned"#,
+        "segmentation: auto in base, sentence in tuned",
+        "enumeration epsilon: 0.01",
+        "choice form: label",
+        "questions of gsm8k: 15 are in both, of 20 in base and 15 in tuned",
+    ] {
+        assert!(error.contains(part), "{part} not in {error}");
+    }
+    assert!(!error.contains("draws"), "no estimator draws: {error}");
+    assert!(matches!(of(&[], &options()), Err(Error::TooFewRuns { found: 0 })));
+}
+
+#[test]
+fn other_settings_are_noted_and_missing_tasks_left_out() {
+    let (mut manifest, mut rows) = synthetic::run(20, 4);
+    let first = Stage::of_rows("base", &manifest, &rows);
+    manifest.settings.model.name = "example/other".into();
+    manifest.settings.seed += 1;
+    rows.traces.retain(|row| &*row.task == "arc_easy");
+    let comparison = of(&[first, Stage::of_rows("tuned", &manifest, &rows)], &options()).unwrap();
+    assert_eq!(comparison.tasks_left_out, ["gsm8k"]);
+    assert_eq!(comparison.notes, ["seed: 7 in base, 8 in tuned"]);
+}
+
+#[test]
+fn runs_without_controls_or_verdicts_compare_what_they_have() {
+    let bare = |name: &str, seed: u64| {
+        let (manifest, mut rows) = synthetic::run(20, seed);
+        rows.prefixes.retain(|row| &*row.control == "none");
+        rows.traces.iter_mut().for_each(|row| (row.correct, row.target) = (None, None));
+        rows.prefixes.iter_mut().for_each(|row| row.information_gain = None);
+        Stage::of_rows(name, &manifest, &rows)
+    };
+    let comparison = of(&[bare("a", 1), bare("b", 2)], &options()).unwrap();
+    let task = &comparison.tasks[0];
+    for name in ["accuracy", "gain", "net_gain", "auroc"] {
+        let quantity = quantity(task, name);
+        assert!(quantity.stages[0].value.is_none() && quantity.changes[0].p_value.is_none(), "{name}");
+        assert!(quantity.changes[0].difference.reason.is_some(), "{name}");
+    }
+    assert!(quantity(task, "entropy_last").changes[0].p_value.is_some());
+    files(&comparison).unwrap();
+}
+
+#[test]
+fn folders_are_compared_and_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut runs = Vec::new();
+    for (name, seed) in [("base</style><script>", 4), ("tuned", 5)] {
+        let (manifest, rows) = synthetic::run(20, seed);
+        let run = dir.path().join(name.replace('/', ""));
+        let writer = RunWriter::overwrite(&run, &manifest).unwrap();
+        writer.write_part(0, &rows).unwrap();
+        runs.push(run);
+    }
+    let out = dir.path().join("out");
+    let comparison = write(&runs, &out, &options()).unwrap();
+    let json = std::fs::read_to_string(out.join("compare.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Comparison>(&json).unwrap(), comparison);
+    let page = std::fs::read_to_string(out.join("compare.html")).unwrap();
+    assert!(page.ends_with("</html>") && !page.contains("<script") && !page.contains("NaN"));
+    assert_eq!(page.matches("</style>").count(), 1);
+    assert!(out.join("figures/gsm8k_stages.svg").exists());
+    let table = crate::terminal::comparison(&comparison);
+    assert!(table.contains("On the same 20 questions"), "{table}");
+    let nothing = of_dirs(&[dir.path().join("none"), dir.path().join("no")], &options());
+    assert!(matches!(nothing, Err(Error::Record(_))));
+}
+
+#[test]
+fn equal_names_are_told_apart() {
+    let named = |paths: &[&str]| names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+    assert_eq!(named(&["runs/a", "runs/b"]), ["a", "b"]);
+    assert_eq!(named(&["x/run", "y/run"]), ["x/run", "y/run"]);
+}
+
+#[test]
+fn a_sample_comparison_can_be_looked_at() {
+    let Ok(dir) = std::env::var("ENTRACE_REPORT_SAMPLE") else {
+        println!("skipped: ENTRACE_REPORT_SAMPLE is not set to a folder");
+        return;
+    };
+    let sharper = edited("instruct", |row| {
+        if &*row.control == "none" && row.step > 0 {
+            row.answer_entropy *= 0.6;
+            row.information_gain = row.information_gain.map(|gain| gain + 0.1 * f64::from(row.step));
+        }
+    });
+    let stages = [edited("base", |_| ()), stage("sft-checkpoint-0400", 40, 5), sharper];
+    let comparison = of(&stages, &options()).unwrap();
+    write_files(&Path::new(&dir).join("compare"), &files(&comparison).unwrap()).unwrap();
+    println!("{}", crate::terminal::comparison(&comparison));
+}

@@ -1,0 +1,57 @@
+//! What changed, in a sentence or two.
+
+use super::{Change, QuantityComparison};
+use crate::format::{count, decimal};
+use crate::sentence::p_value;
+
+/// The changes from the first stage to the last: those that are clear with their sizes, the others by name.
+pub(super) fn summary(quantities: &[QuantityComparison], stages: &[&str], n_questions: usize) -> String {
+    let (Some(first), Some(last)) = (stages.first(), stages.last()) else { return String::new() };
+    let known = || quantities.iter().filter_map(|q| Some((q, q.overall().filter(|c| c.holm_p.is_some())?)));
+    let clear: Vec<String> = known().filter(|(_, c)| c.is_clear()).map(|(q, c)| sentence(q, c)).collect();
+    let open: Vec<&str> = known().filter(|(_, c)| !c.is_clear()).map(|(q, _)| phrase(q)).collect();
+    let base = format!("On the same {}, from {first} to {last}: ", count(n_questions, "question"));
+    let changed = if clear.is_empty() { "nothing changes clearly".to_string() } else { clear.join("; ") };
+    let open = match open.len() {
+        0 => String::new(),
+        _ if clear.is_empty() => format!(" ({})", open.join(", ")),
+        _ => format!(". No clear change: {}", open.join(", ")),
+    };
+    format!("{base}{changed}{open}.")
+}
+
+fn sentence(quantity: &QuantityComparison, change: &Change) -> String {
+    let value = change.difference.value.unwrap_or(0.0);
+    let (factor, unit, decimals) =
+        if quantity.quantity == "accuracy" { (100.0, " points", 1) } else { (1.0, unit(quantity), 2) };
+    let show = |v: f64| decimal(factor * v, decimals);
+    let interval =
+        change.difference.low.zip(change.difference.high).map_or_else(String::new, |(low, high)| {
+            let (low, high) = if value < 0.0 { (-high, -low) } else { (low, high) };
+            format!(" [{}, {}]", show(low), show(high))
+        });
+    let verb = if value < 0.0 { "falls by" } else { "rises by" };
+    let p = change.holm_p.map_or_else(String::new, |p| format!(", adjusted {}", p_value(p)));
+    format!("{} {verb} {}{interval}{unit}{p}", phrase(quantity), show(value.abs()))
+}
+
+/// A quantity in the middle of a sentence.
+fn phrase(quantity: &QuantityComparison) -> &str {
+    match quantity.quantity.as_str() {
+        "accuracy" => "accuracy",
+        "gain" => "the information gained G(1)",
+        "net_gain" => "the gain net of swapped traces",
+        "entropy_first" => "the entropy before reasoning",
+        "entropy_last" => "the entropy at the end",
+        "auroc" => "the AUROC of −H(1)",
+        "lock_in_depth" => "the lock-in depth",
+        "effective_answers" => "the number of effective answers at the end",
+        "switches" => "the number of changes of the leading answer",
+        "wasted_tokens" => "the number of tokens after lock-in",
+        _ => &quantity.label,
+    }
+}
+
+fn unit(quantity: &QuantityComparison) -> &'static str {
+    if quantity.label.ends_with("nats") { " nats" } else { "" }
+}
