@@ -1,6 +1,6 @@
 //! What a task's verdict says, in plain sentences for the terminal, Markdown and the page.
 
-use crate::format::{Scale, decimal};
+use crate::format::{Scale, decimal, optional};
 use crate::metrics::predict::SignalMetrics;
 use crate::metrics::verdict::CheckMetrics;
 use crate::metrics::{Finding, PredictMetrics, Quantity, TaskMetrics};
@@ -94,4 +94,12 @@ fn same(a: Option<f64>, b: Option<f64>) -> bool {
 /// p with its sign.
 pub(crate) fn p_value(p: f64) -> String {
     if p < 0.001 { "p < 0.001".to_string() } else { format!("p = {}", decimal(p, 3)) }
+}
+
+/// p as it stands in a table.
+pub(crate) fn p_number(p: Option<f64>) -> String {
+    match p {
+        Some(p) if p < 0.001 => "< 0.001".to_string(),
+        p => optional(p, 3),
+    }
 }

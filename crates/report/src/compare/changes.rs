@@ -170,6 +170,8 @@ fn change(
 struct Scores {
     scores: Vec<f64>,
     labels: Vec<bool>,
+    questions: Vec<usize>,
+    /// The questions of all rows, numbered as in the task.
     clusters: Option<Clusters>,
 }
 
@@ -183,7 +185,8 @@ impl Scores {
                 questions.push(trace.question);
             }
         }
-        Self { scores, labels, clusters: Clusters::new(questions, task.n_questions).ok() }
+        let clusters = Clusters::new(questions.clone(), task.n_questions).ok();
+        Self { scores, labels, questions, clusters }
     }
 
     fn sample(&self) -> Result<Sample<'_>, Undefined> {
@@ -194,10 +197,9 @@ impl Scores {
 
 fn areas(tasks: &[&TaskFacts], resampling: &Resampling) -> QuantityComparison {
     let scores: Vec<Scores> = tasks.iter().map(|task| Scores::of(task)).collect();
-    let stages = scores.iter().map(|stage| match &stage.clusters {
-        Some(clusters) => area(&stage.scores, &stage.labels, clusters, resampling.level).0,
-        None => Quantity::undefined("no trace has a known verdict"),
-    });
+    let stages = scores
+        .iter()
+        .map(|stage| area(&stage.scores, &stage.labels, &Clusters::of(&stage.questions), resampling.level).0);
     let changes = pairs(tasks.len()).into_iter().map(|(from, to)| {
         let test = scores[to]
             .sample()

@@ -3,9 +3,10 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{Change, Comparison, QuantityComparison, TaskComparison};
-use crate::format::{NONE, Scale, decimal, optional, printable, thousands};
+use crate::format::{NONE, Scale, decimal, printable, thousands};
 use crate::html::STYLE;
 use crate::html::parts::{cell, fact};
+use crate::sentence::p_number;
 
 /// The page; `figures` are those of the tasks, in order.
 pub(super) fn page(comparison: &Comparison, figures: &[String]) -> String {
@@ -109,7 +110,7 @@ fn changed(change: &Change) -> Markup {
         } @else {
             @if change.is_clear() { b { (signed(difference.value)) } } @else { (signed(difference.value)) }
             @if let Some(interval) = Scale::Plain.interval(difference) { span.ci { (interval) } }
-            span.ci { "p " (optional(change.holm_p, 3)) }
+            span.ci { "p " (p_number(change.holm_p)) }
         }
     }
 }

@@ -54,6 +54,13 @@ pub(super) fn glossary() -> Markup {
                 dt { "AUROC of −" var { "H" } "(" var { "s" } ")" }
                 dd { "Probability that a correct trace has lower entropy than a wrong one at depth " var { "s" }
                     ", ties counting one half: 0.5 is chance, 1 perfect." }
+                dt { "Stepwise informativeness" }
+                dd { "The assumption that information about the true answer accumulates along reasoning, in expectation. Supported where the                       net gain over swapped traces and its rise along depth are both beyond chance." }
+                dt { "Effective answers" }
+                dd { "e" sup { var { "H" } } ": the number of equally likely answers that a belief is worth." }
+                dt { "Path length, directness" }
+                dd { "Σ" var { "J" } " = ΣTV(" var { "p" } (k()) ", " var { "p" } sub { var { "k" } "+1" } "); directness = TV("
+                    var { "p" } sub { "0" } ", " var { "p" } sub { var { "K" } } ")/Σ" var { "J" } ": 1 for a straight path." }
                 dt { "Lock-in" }
                 dd { "The first step from which the leading answer never changes and leads clearly; tokens after it are wasted." }
                 dt { "Monotone" }

@@ -6,7 +6,7 @@ use super::parts::cell;
 use crate::format::{NONE, Scale, decimal, optional};
 use crate::metrics::predict::{Calibration, SignalMetrics};
 use crate::metrics::{PredictMetrics, TaskMetrics};
-use crate::sentence::{best_signals, p_value};
+use crate::sentence::{best_signals, p_number, p_value};
 
 /// Levels in the order in which they are shown.
 const LEVELS: [(&str, &str); 4] = [
@@ -102,7 +102,7 @@ fn row(signal: &SignalMetrics) -> Markup {
             td { (signal.n_traces) }
             td { (cell(&signal.auroc, Scale::Plain)) }
             td { (delong) }
-            td { (optional(signal.holm_p, 3)) }
+            td { (p_number(signal.holm_p)) }
             td { (optional(signal.average_precision, 2)) }
             td { (optional(signal.aurc, 3)) }
             td { (optional(signal.aurc_excess, 3)) }

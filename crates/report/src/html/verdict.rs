@@ -6,18 +6,19 @@ use super::parts::key;
 use crate::format::{Scale, count, decimal, optional};
 use crate::metrics::verdict::{CheckMetrics, VerdictMetrics};
 use crate::metrics::{Finding, Quantity, TaskMetrics};
-use crate::sentence::{LIMITS, broken, p_value};
+use crate::sentence::{LIMITS, broken, p_number, p_value};
 
 /// The box at the top of a task.
 pub(super) fn verdict(task: &TaskMetrics) -> Markup {
     let verdict = &task.verdict;
     let (class, headline) = match verdict.finding {
         Finding::Supported => {
-            ("supported", "Supported: the reasoning informs about the true answer, step by step.")
+            ("supported", "Supported: along the reasoning, information about the true answer accumulates.")
         }
-        Finding::NotSupported => {
-            ("not-supported", "Not supported: the reasoning does not inform about the true answer.")
-        }
+        Finding::NotSupported => (
+            "not-supported",
+            "Not supported: along the reasoning, no information about the true answer is gained on average.",
+        ),
         Finding::Inconclusive => ("inconclusive", "Inconclusive: the data neither support nor refute it."),
     };
     html! {
@@ -98,8 +99,8 @@ fn self_check(check: &CheckMetrics) -> Markup {
                         td { (test.name) }
                         td { (decimal(test.mean, 4)) }
                         td { "[" (decimal(test.interval.0, 4)) ", " (decimal(test.interval.1, 4)) "]" }
-                        td { (decimal(test.p_value, 3)) }
-                        td { (decimal(test.holm_p, 3)) }
+                        td { (p_number(Some(test.p_value))) }
+                        td { (p_number(Some(test.holm_p))) }
                         td { (test.n_questions) }
                     } } }
                 }

@@ -123,6 +123,10 @@ pub struct NetGain {
     pub control: String,
     /// G(1) minus that under the control, paired by question.
     pub net_gain: Quantity,
+    /// Traces with a target that were measured under the control.
+    pub n_traces: usize,
+    /// Those of them whose gain under it is unknown or infinite at some prefix.
+    pub n_without_gain: usize,
 }
 
 /// The trend test.
@@ -158,9 +162,12 @@ pub(super) fn of(task: &TaskFacts, resampling: &Resampling, options: &MetricOpti
     let contributions = blocks(&own).and_then(|blocks| page_contributions(&blocks));
     let net_gains = nets
         .iter()
-        .map(|(control, net)| NetGain { control: control.clone(), net_gain: mean(net, resampling) })
+        .map(|(control, net)| {
+            let (n_traces, n_without_gain) = without_gain(task, Some(control));
+            NetGain { control: control.clone(), net_gain: mean(net, resampling), n_traces, n_without_gain }
+        })
         .collect();
-    let with_target = || task.measured().filter(|(trace, _)| trace.target.is_some());
+    let (n_traces, n_without_gain) = without_gain(task, None);
     let mut verdict = VerdictMetrics {
         finding: Finding::Inconclusive,
         reasons: Vec::new(),
@@ -169,8 +176,8 @@ pub(super) fn of(task: &TaskFacts, resampling: &Resampling, options: &MetricOpti
         gain: mean(&own.iter().map(|g| g.map(last)).collect::<Vec<_>>(), resampling),
         net_gains,
         trend: trend(&own, &contributions),
-        n_traces: with_target().count(),
-        n_without_gain: with_target().filter(|(_, points)| quarter_gains(points).is_none()).count(),
+        n_traces,
+        n_without_gain,
         questions_needed: None,
         estimator_check: task.is_rollout().then(|| martingale::check(task)),
     };
@@ -201,11 +208,15 @@ fn may_decide(verdict: &VerdictMetrics) -> Result<(), String> {
     if verdict.estimator_check.as_ref().is_some_and(|check| check.broken) {
         return Err("the estimator fails its own check, so that its beliefs say nothing".to_string());
     }
-    if verdict.n_without_gain as f64 > MOST_WITHOUT_GAIN * verdict.n_traces as f64 {
-        return Err(format!(
-            "the gain is unknown for {} of {} traces, and which they are depends on the belief itself",
-            verdict.n_without_gain, verdict.n_traces
-        ));
+    let own = (verdict.n_without_gain, verdict.n_traces, "traces");
+    let swapped = verdict.net_gains.iter().filter(|net| net.control == SWAPPED);
+    let swapped = swapped.map(|net| (net.n_without_gain, net.n_traces, "swapped traces"));
+    for (n_unknown, n, what) in swapped.chain([own]) {
+        if n_unknown as f64 > MOST_WITHOUT_GAIN * n as f64 {
+            return Err(format!(
+                "the gain is unknown for {n_unknown} of {n} {what}, and which they are depends on the belief itself"
+            ));
+        }
     }
     if n_questions < FEWEST_QUESTIONS {
         return Err(format!(
@@ -261,6 +272,14 @@ fn question_gains(task: &TaskFacts, control: Option<&str>) -> Vec<Option<Quarter
         *n += 1;
     }
     sums.into_iter().map(|(sum, n)| (n > 0).then(|| sum.map(|s| s / n as f64))).collect()
+}
+
+/// Traces with a target that were measured under a control, or at all, and how many of them have no known gain there.
+fn without_gain(task: &TaskFacts, control: Option<&str>) -> (usize, usize) {
+    let with_target = task.measured().filter(|(trace, _)| trace.target.is_some());
+    let curves = with_target.filter_map(|(trace, own)| control.map_or(Some(own), |name| trace.curve(name)));
+    curves
+        .fold((0, 0), |(n, unknown), points| (n + 1, unknown + usize::from(quarter_gains(points).is_none())))
 }
 
 /// g of one trace at the quarters; `None` where some prefix has none.

@@ -324,6 +324,8 @@ fn few_questions_and_unknown_gains_leave_it_open() {
     let unknown = verdict_of(&rows);
     assert_eq!((unknown.finding, unknown.n_without_gain), (Finding::Inconclusive, 5));
     assert!(unknown.reasons[0].contains("5 of 50"), "{:?}", unknown.reasons);
+    rows.prefixes.retain(|row| &*row.control == "none");
+    assert!(verdict_of(&rows).reasons[0].contains("5 of 50 traces"));
 }
 
 #[test]
