@@ -14,7 +14,7 @@ use crate::metrics::{Quantity, TaskMetrics};
 const LINE: u32 = 21;
 
 /// Width of the names at the left in pixels.
-const NAMES: u32 = 220;
+const NAMES: u32 = 240;
 
 /// A line: what stands at its left, and its area; `None` for a heading.
 struct Line<'a> {

@@ -244,8 +244,12 @@ fn decide(verdict: &VerdictMetrics) -> (Finding, Vec<String>) {
         return (Finding::NotSupported, refuted);
     }
     let Some(net) = net else {
-        let reason = "there is no swapped control on enough questions, and without it a gain cannot be told from what any text does";
-        return (Finding::Inconclusive, vec![reason.to_string()]);
+        let lack = match verdict.net_gain() {
+            None => "there is no swapped control".to_string(),
+            Some(net) => format!("only {} questions have a swapped control", net.n_questions),
+        };
+        let reason = format!("{lack}, and without it a gain cannot be told from what any text does");
+        return (Finding::Inconclusive, vec![reason]);
     };
     let mut open = Vec::new();
     if !net.is_above(threshold) {
