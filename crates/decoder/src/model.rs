@@ -10,7 +10,7 @@ use crate::cache::{KvArena, Slots};
 use crate::error::Error;
 use crate::mlp::Mlp;
 use crate::ops::attention::Block;
-use crate::ops::linear::Linear;
+use crate::ops::linear::{Linear, Weight};
 use crate::ops::norm::Norm;
 use crate::ops::reduce::Head;
 use crate::ops::rope::Angles;
@@ -22,13 +22,21 @@ use std::sync::Arc;
 /// A loaded decoder.
 pub struct Model {
     spec: Spec,
-    embeddings: Tensor,
+    embeddings: Embeddings,
     layers: Vec<Layer>,
     norm: Norm,
     head: Head,
     device: Device,
     dtype: DType,
     n_parameters: u64,
+}
+
+/// Where the embeddings of tokens are.
+enum Embeddings {
+    /// A matrix of their own, `[V, E]`.
+    Own(Tensor),
+    /// The output head's.
+    Shared(Weight),
 }
 
 /// A packed batch of tokens of a token tree.
@@ -57,10 +65,11 @@ impl Model {
     ) -> Result<Self, Error> {
         let (vocab, hidden) = (spec.vocab_size, spec.hidden_size);
         let embeddings = weights.matrix("model.embed_tokens.weight", vocab, hidden)?;
-        let head = if spec.tie_word_embeddings {
-            embeddings.clone()
+        let (embeddings, head) = if spec.tie_word_embeddings {
+            let shared = Weight::new(embeddings)?;
+            (Embeddings::Shared(shared.clone()), shared)
         } else {
-            weights.matrix("lm_head.weight", vocab, hidden)?
+            (Embeddings::Own(embeddings), Weight::new(weights.matrix("lm_head.weight", vocab, hidden)?)?)
         };
         let layers =
             (0..spec.n_layers()).map(|index| Layer::load(&spec, index, weights)).collect::<Result<_, _>>()?;
@@ -144,8 +153,13 @@ impl Model {
     }
 
     fn embed(&self, token_ids: &[u32]) -> TensorResult<Tensor> {
-        let ids = Tensor::from_slice(token_ids, token_ids.len(), &self.device)?;
-        let embedded = self.embeddings.index_select(&ids, 0)?.to_dtype(self.dtype)?;
+        let embedded = match &self.embeddings {
+            Embeddings::Own(rows) => {
+                rows.index_select(&Tensor::from_slice(token_ids, token_ids.len(), &self.device)?, 0)?
+            }
+            Embeddings::Shared(weight) => weight.rows(token_ids, self.spec.hidden_size)?,
+        };
+        let embedded = embedded.to_dtype(self.dtype)?;
         match self.spec.embed_scale {
             Some(scale) => embedded * scale,
             None => Ok(embedded),

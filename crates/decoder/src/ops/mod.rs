@@ -9,6 +9,7 @@ pub(crate) mod attention;
 pub(crate) mod exp;
 pub(crate) mod linear;
 pub(crate) mod norm;
+pub(crate) mod packed;
 pub(crate) mod reduce;
 pub(crate) mod rope;
 pub(crate) mod rows;

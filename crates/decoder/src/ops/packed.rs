@@ -1,0 +1,445 @@
+//! Weight matrices laid out for products with any number of rows, and the product itself.
+//!
+//! y `[M, N]` = x `[M, K]` · Wᵀ with W `[N, K]`. General matrix products reorder both factors on every call, which for the few rows of a
+//! decoding step costs as much as the product. Weights never change, so they are reordered once: into panels of 32 rows of W, each
+//! `[K, 32]`. A call reorders only x, into tiles of a few rows, `[K, rows]`, and every tile of the result is kept in registers while k runs.
+//!
+//! Every number of the result is one chain of fused multiply-adds in the order of k, whatever M and the number of threads: a token gets the
+//! same bits alone and in any batch. bf16 and f16 panels are widened to float32 as they are used.
+//!
+//! Kernels: AVX-512 (12 × 32 numbers in registers), AVX2 with FMA (3 × 32), and a portable one; chosen when the program runs.
+
+use super::rows::Rows;
+use candle_core::{CpuStorage, Result, Tensor};
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+/// Columns of the result that one panel makes.
+const PANEL: usize = 32;
+
+/// Steps of k for which a panel stays in the second-level cache.
+const K_BLOCK: usize = 2048;
+
+/// A matrix `[N, K]` in panels.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    panels: Panels,
+    n: usize,
+    k: usize,
+}
+
+#[derive(Debug)]
+enum Panels {
+    F32(Vec<f32>),
+    BF16(Vec<bf16>),
+    F16(Vec<f16>),
+}
+
+impl Packed {
+    /// Lays out a matrix in CPU memory.
+    pub(crate) fn new(weight: &Tensor) -> Result<Self> {
+        let (n, k) = weight.dims2()?;
+        let weight = weight.contiguous()?;
+        let (storage, layout) = weight.storage_and_layout();
+        let candle_core::Storage::Cpu(storage) = &*storage else {
+            candle_core::bail!("the matrix is not on the CPU")
+        };
+        let from = layout.start_offset();
+        let panels = match storage {
+            CpuStorage::F32(w) => Panels::F32(panels(&w[from..from + n * k], n, k)),
+            CpuStorage::BF16(w) => Panels::BF16(panels(&w[from..from + n * k], n, k)),
+            CpuStorage::F16(w) => Panels::F16(panels(&w[from..from + n * k], n, k)),
+            _ => candle_core::bail!("weights must be f32, bf16 or f16"),
+        };
+        Ok(Self { panels, n, k })
+    }
+
+    /// N.
+    pub(crate) fn n_rows(&self) -> usize {
+        self.n
+    }
+
+    /// K.
+    pub(crate) fn n_columns(&self) -> usize {
+        self.k
+    }
+
+    /// Copies row `row` of the matrix, `[K]`.
+    pub(crate) fn copy_row(&self, row: usize, out: &mut [f32]) {
+        let start = row / PANEL * PANEL * self.k + row % PANEL;
+        for (i, out) in out.iter_mut().enumerate() {
+            let at = start + i * PANEL;
+            *out = match &self.panels {
+                Panels::F32(w) => w[at],
+                Panels::BF16(w) => w[at].to_f32(),
+                Panels::F16(w) => w[at].to_f32(),
+            };
+        }
+    }
+
+    /// x · Wᵀ, `[M, N]` row by row.
+    pub(crate) fn product(&self, x: Rows<'_>) -> Vec<f32> {
+        assert_eq!(x.width, self.k, "the matrix takes rows of {} numbers", self.k);
+        let kernel = Kernel::best();
+        let tiles = Tiles::new(x, kernel.tile_rows());
+        let mut y: Vec<f32> = Vec::with_capacity(x.n_rows * self.n);
+        let out = Out(y.as_mut_ptr());
+        let n_panels = self.n.div_ceil(PANEL);
+        let n_tasks = (4 * rayon::current_num_threads()).min(n_panels).max(1);
+        (0..n_tasks).into_par_iter().with_max_len(1).for_each_init(Vec::new, |scratch, task| {
+            for panel in task * n_panels / n_tasks..(task + 1) * n_panels / n_tasks {
+                let b = self.panel(panel, scratch);
+                let columns = PANEL.min(self.n - panel * PANEL);
+                for k0 in (0..self.k).step_by(K_BLOCK) {
+                    let k1 = (k0 + K_BLOCK).min(self.k);
+                    for tile in tiles.iter() {
+                        let at = tile.first_row * self.n + panel * PANEL;
+                        // SAFETY: the tile has its rows × (k0..k1) numbers, the panel 32 × (k0..k1); the target is `rows` rows, `n`
+                        // apart, of `columns` numbers within y. Tasks write different panels, hence different columns.
+                        unsafe {
+                            kernel.run(&Block {
+                                rows: tile.rows,
+                                k: k1 - k0,
+                                a: tile.data.as_ptr().add(k0 * tile.rows),
+                                b: b.as_ptr().add(k0 * PANEL),
+                                c: out.at(at),
+                                stride: self.n,
+                                columns,
+                                add: k0 > 0,
+                            });
+                        }
+                    }
+                }
+            }
+        });
+        // SAFETY: every panel of every tile was written, that is all M × N numbers.
+        unsafe { y.set_len(x.n_rows * self.n) };
+        y
+    }
+
+    /// A panel in float32, `[K, 32]`.
+    fn panel<'a>(&'a self, panel: usize, scratch: &'a mut Vec<f32>) -> &'a [f32] {
+        let range = panel * PANEL * self.k..(panel + 1) * PANEL * self.k;
+        scratch.clear();
+        match &self.panels {
+            Panels::F32(w) => return &w[range],
+            Panels::BF16(w) => scratch.extend(w[range].iter().map(|x| x.to_f32())),
+            Panels::F16(w) => scratch.extend(w[range].iter().map(|x| x.to_f32())),
+        }
+        scratch
+    }
+}
+
+/// Rows beyond N are zero.
+fn panels<T: Copy + Default + Send + Sync>(w: &[T], n: usize, k: usize) -> Vec<T> {
+    let mut out = vec![T::default(); n.div_ceil(PANEL) * PANEL * k];
+    out.par_chunks_exact_mut((PANEL * k).max(1)).enumerate().for_each(|(panel, out)| {
+        for (column, row) in (panel * PANEL..n.min((panel + 1) * PANEL)).enumerate() {
+            for (i, &x) in w[row * k..(row + 1) * k].iter().enumerate() {
+                out[i * PANEL + column] = x;
+            }
+        }
+    });
+    out
+}
+
+/// x in tiles of some rows, each `[K, rows]`; the last one may have fewer rows.
+struct Tiles {
+    data: Vec<f32>,
+    n_rows: usize,
+    tile_rows: usize,
+    k: usize,
+}
+
+struct Tile<'a> {
+    first_row: usize,
+    rows: usize,
+    data: &'a [f32],
+}
+
+impl Tiles {
+    fn new(x: Rows<'_>, tile_rows: usize) -> Self {
+        let (n_rows, k) = (x.n_rows, x.width);
+        let mut data = vec![0f32; n_rows * k];
+        data.par_chunks_mut((tile_rows * k).max(1)).enumerate().for_each(|(tile, out)| {
+            let first = tile * tile_rows;
+            let rows = tile_rows.min(n_rows - first);
+            for r in 0..rows {
+                for (i, &v) in x.row(first + r).iter().enumerate() {
+                    out[i * rows + r] = v;
+                }
+            }
+        });
+        Self { data, n_rows, tile_rows, k }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Tile<'_>> {
+        (0..self.n_rows).step_by(self.tile_rows).map(|first_row| {
+            let rows = self.tile_rows.min(self.n_rows - first_row);
+            Tile { first_row, rows, data: &self.data[first_row * self.k..(first_row + rows) * self.k] }
+        })
+    }
+}
+
+/// Result memory that tasks write disjoint columns of.
+struct Out(*mut f32);
+// SAFETY: see `product`: tasks write disjoint columns.
+unsafe impl Sync for Out {}
+
+impl Out {
+    /// The address of number `at`.
+    ///
+    /// # Safety
+    /// `at` lies within the result.
+    unsafe fn at(&self, at: usize) -> *mut f32 {
+        // SAFETY: by the caller's promise.
+        unsafe { self.0.add(at) }
+    }
+}
+
+/// One tile of the result: `rows × columns` numbers at `c`, from `a` `[k, rows]` and `b` `[k, 32]`.
+struct Block {
+    rows: usize,
+    k: usize,
+    a: *const f32,
+    b: *const f32,
+    c: *mut f32,
+    stride: usize,
+    columns: usize,
+    /// Whether to add to what is there.
+    add: bool,
+}
+
+/// A way to compute tiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+impl Kernel {
+    fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                return Self::Avx512;
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                return Self::Avx2;
+            }
+        }
+        Self::Portable
+    }
+
+    fn tile_rows(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => 12,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => 3,
+            Self::Portable => 4,
+        }
+    }
+
+    /// # Safety
+    /// The block's pointers hold what it says, and its rows are at most `tile_rows`.
+    unsafe fn run(self, block: &Block) {
+        // SAFETY: the kernel was chosen because the processor has its instructions; pointers by the caller's promise.
+        unsafe {
+            match self {
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512 => avx512::tile(block),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2 => avx2_tile(block),
+                Self::Portable => any_tile::<false>(block),
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use super::{Block, PANEL};
+    use std::arch::x86_64::{
+        __m512, __mmask16, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
+        _mm512_set1_ps, _mm512_setzero_ps,
+    };
+
+    /// # Safety
+    /// AVX-512F is there; the block's pointers hold what it says; at most 12 rows.
+    pub(super) unsafe fn tile(block: &Block) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            match block.rows {
+                1 => rows::<1>(block),
+                2 => rows::<2>(block),
+                3 => rows::<3>(block),
+                4 => rows::<4>(block),
+                5 => rows::<5>(block),
+                6 => rows::<6>(block),
+                7 => rows::<7>(block),
+                8 => rows::<8>(block),
+                9 => rows::<9>(block),
+                10 => rows::<10>(block),
+                11 => rows::<11>(block),
+                _ => rows::<12>(block),
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    unsafe fn rows<const R: usize>(block: &Block) {
+        let low: __mmask16 = mask(block.columns);
+        let high: __mmask16 = mask(block.columns.saturating_sub(16));
+        // SAFETY: by the caller's promise; masked loads and stores touch only the block's columns.
+        unsafe {
+            let mut sums: [[__m512; 2]; R] = [[_mm512_setzero_ps(); 2]; R];
+            if block.add {
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let c = block.c.add(r * block.stride);
+                    *sums = [_mm512_maskz_loadu_ps(low, c), _mm512_maskz_loadu_ps(high, c.wrapping_add(16))];
+                }
+            }
+            let (mut a, mut b) = (block.a, block.b);
+            for _ in 0..block.k {
+                let (b0, b1) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let x = _mm512_set1_ps(*a.add(r));
+                    sums[0] = _mm512_fmadd_ps(x, b0, sums[0]);
+                    sums[1] = _mm512_fmadd_ps(x, b1, sums[1]);
+                }
+                a = a.add(R);
+                b = b.add(PANEL);
+            }
+            for (r, sums) in sums.iter().enumerate() {
+                let c = block.c.add(r * block.stride);
+                _mm512_mask_storeu_ps(c, low, sums[0]);
+                _mm512_mask_storeu_ps(c.wrapping_add(16), high, sums[1]);
+            }
+        }
+    }
+
+    fn mask(columns: usize) -> __mmask16 {
+        if columns >= 16 { u16::MAX } else { (1 << columns) - 1 }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2_tile(block: &Block) {
+    // SAFETY: by the caller's promise.
+    unsafe { any_tile::<true>(block) }
+}
+
+/// Plain loops, which the compiler turns into whatever vector instructions it may use here.
+#[inline(always)]
+unsafe fn any_tile<const FUSED: bool>(block: &Block) {
+    for r in 0..block.rows {
+        let mut sums = [0f32; PANEL];
+        // SAFETY: by the caller's promise.
+        let c = unsafe { std::slice::from_raw_parts_mut(block.c.add(r * block.stride), block.columns) };
+        if block.add {
+            sums[..block.columns].copy_from_slice(c);
+        }
+        for i in 0..block.k {
+            // SAFETY: by the caller's promise.
+            let (x, b) = unsafe {
+                (*block.a.add(i * block.rows + r), &*block.b.add(i * PANEL).cast::<[f32; PANEL]>())
+            };
+            for (sum, &b) in sums.iter_mut().zip(b) {
+                *sum = if FUSED { x.mul_add(b, *sum) } else { x * b + *sum };
+            }
+        }
+        c.copy_from_slice(&sums[..block.columns]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::tests_support::random;
+    use candle_core::DType;
+
+    fn product(packed: &Packed, x: &Tensor) -> Vec<f32> {
+        let (storage, layout) = x.storage_and_layout();
+        let candle_core::Storage::Cpu(storage) = &*storage else { panic!("not on the CPU") };
+        packed.product(Rows::new(storage, layout).unwrap())
+    }
+
+    #[test]
+    fn equals_the_definition_for_all_shapes() {
+        for (m, n, k) in
+            [(1, 1, 1), (1, 40, 7), (3, 31, 64), (12, 32, 33), (13, 33, 100), (30, 96, 2100), (5, 64, 4100)]
+        {
+            let (x, w) = (random(&[m, k], 1), random(&[n, k], 2));
+            let found = product(&Packed::new(&w).unwrap(), &x);
+            let expected =
+                x.matmul(&w.t().unwrap()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for (f, e) in found.iter().zip(&expected) {
+                assert!((f - e).abs() < 1e-4 + 1e-5 * e.abs(), "{m} {n} {k}: {f} against {e}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_alone_and_in_any_batch() {
+        let (x, w) = (random(&[29, 150], 3), random(&[70, 150], 4));
+        let packed = Packed::new(&w).unwrap();
+        let all = product(&packed, &x);
+        for row in 0..29 {
+            let alone = product(&packed, &x.narrow(0, row, 1).unwrap());
+            assert!(alone.iter().zip(&all[row * 70..]).all(|(a, b)| a.to_bits() == b.to_bits()), "row {row}");
+        }
+    }
+
+    #[test]
+    fn all_kernels_agree() {
+        let (rows, k, columns) = (3, 50, 20);
+        let (a, b) = (random(&[k, rows], 5), random(&[k, PANEL], 6));
+        let (a, b) = (
+            a.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            b.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+        );
+        let mut results = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        let kernels = [Kernel::Portable, Kernel::best()];
+        #[cfg(not(target_arch = "x86_64"))]
+        let kernels = [Kernel::Portable];
+        for kernel in kernels {
+            let mut c = vec![1f32; rows * columns];
+            let block = Block {
+                rows,
+                k,
+                a: a.as_ptr(),
+                b: b.as_ptr(),
+                c: c.as_mut_ptr(),
+                stride: columns,
+                columns,
+                add: true,
+            };
+            // SAFETY: sizes as allocated above.
+            unsafe { kernel.run(&block) };
+            results.push(c);
+        }
+        for result in &results[1..] {
+            assert!(result.iter().zip(&results[0]).all(|(x, y)| (x - y).abs() < 1e-5));
+        }
+    }
+
+    #[test]
+    fn half_widths_are_widened_exactly_and_rows_can_be_read_back() {
+        let (x, w) = (random(&[4, 20], 7), random(&[35, 20], 8));
+        for dtype in [DType::BF16, DType::F16] {
+            let narrow = w.to_dtype(dtype).unwrap();
+            let wide = narrow.to_dtype(DType::F32).unwrap();
+            let packed = Packed::new(&narrow).unwrap();
+            assert_eq!(product(&packed, &x), product(&Packed::new(&wide).unwrap(), &x));
+            let mut row = vec![0f32; 20];
+            packed.copy_row(33, &mut row);
+            assert_eq!(row, wide.get(33).unwrap().to_vec1::<f32>().unwrap());
+        }
+    }
+}
