@@ -17,3 +17,11 @@ pub enum Error {
     #[error("interrupted; the same command goes on where this one stopped")]
     Interrupted,
 }
+
+impl Error {
+    /// Whether the fault lies in one item of a batch, so that the others can be measured.
+    pub(crate) fn is_about_one_item(&self) -> bool {
+        use entrace_backend::Error::NotFinite;
+        matches!(self, Self::Engine(error) if error.is_about_the_item() || matches!(error, NotFinite { .. }))
+    }
+}

@@ -66,7 +66,7 @@ pub(crate) fn measure(
         }
         match measure_tree(engine, task, enumerator, group, how, observer) {
             Ok(found) => findings.extend(found),
-            Err(Error::Engine(error)) if error.is_about_the_item() || is_numeric(&error) => {
+            Err(error) if error.is_about_one_item() => {
                 for subject in group {
                     findings.push(measure_alone(engine, task, enumerator, subject, how, observer)?);
                 }
@@ -77,11 +77,8 @@ pub(crate) fn measure(
     Ok(findings)
 }
 
-fn is_numeric(error: &entrace_backend::Error) -> bool {
-    matches!(error, entrace_backend::Error::NotFinite { .. })
-}
-
-/// One subject by itself: what goes wrong is its own failure.
+/// One subject by itself: what goes wrong is its own failure. Where the fault may lie in a control, each is measured apart, so that it
+/// takes nothing but itself away.
 fn measure_alone(
     engine: Engine<'_>,
     task: &TaskPlan,
@@ -92,11 +89,27 @@ fn measure_alone(
 ) -> Result<Findings, Error> {
     match measure_tree(engine, task, enumerator, std::slice::from_ref(subject), how, observer) {
         Ok(mut found) => Ok(found.remove(0)),
-        Err(Error::Engine(error)) if error.is_about_the_item() || is_numeric(&error) => Ok(Findings {
-            curves: subject.variants.iter().map(|_| Err(error.to_string())).collect(),
-            token_scores: None,
-        }),
-        Err(error) => Err(error),
+        Err(error) if !error.is_about_one_item() => Err(error),
+        Err(error) if subject.variants.len() < 2 => {
+            Ok(Findings { curves: vec![Err(error.to_string())], token_scores: None })
+        }
+        Err(_) => {
+            let part = |variants: &[&Variant]| Subject {
+                traced: subject.traced,
+                variants: variants.iter().map(|&variant| variant.clone()).collect(),
+            };
+            let own = &subject.variants[0];
+            let mut findings = measure_alone(engine, task, enumerator, &part(&[own]), how, observer)?;
+            for control in &subject.variants[1..] {
+                let both = [part(&[own, control])];
+                findings.curves.push(match measure_tree(engine, task, enumerator, &both, how, observer) {
+                    Ok(mut found) => found.remove(0).curves.remove(1),
+                    Err(error) if error.is_about_one_item() => Err(error.to_string()),
+                    Err(error) => return Err(error),
+                });
+            }
+            Ok(findings)
+        }
     }
 }
 

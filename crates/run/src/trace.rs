@@ -7,6 +7,7 @@
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::plan::{Engine, Measurement, Prompting, TaskPlan, TraceInput, WorkItem};
+use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{Completion, Fork, GenerateRequest, Prompt, stream_seed};
 use entrace_measure::{Answer, Prefix, Question, StopReason, Trace};
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub(crate) fn trace_batch(
     task: &TaskPlan,
     items: &[WorkItem],
     how: &Measurement,
+    answer_room: usize,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Outcome>, Error> {
     let prompts: Vec<Result<Prompt, entrace_backend::Error>> =
@@ -77,20 +79,25 @@ pub(crate) fn trace_batch(
                     continue;
                 }
             };
-            let maker = Maker { engine, task, how, item, sample: *sample, prompt };
+            let maker = Maker { engine, task, how, answer_room, item, sample: *sample, prompt };
             outcomes.push(match input {
                 TraceInput::Imported { text, step_ends, correct } => {
                     maker.imported(text, step_ends.as_deref(), *correct)
                 }
                 TraceInput::Generate => match generated.next() {
                     Some(Ok(completion)) => maker.generated(completion),
-                    Some(Err(reason)) => unmeasured(false, reason),
+                    Some(Err(NoTrace { failed, reason })) => unmeasured(failed, reason),
                     None => unmeasured(true, "the engine returned too few completions".into()),
                 },
             });
         }
     }
     Ok(outcomes)
+}
+
+/// Tokens of cue and answer, for which a context needs room after prompt and trace.
+pub(crate) fn answer_room(engine: Engine<'_>, how: &Measurement) -> Result<usize, Error> {
+    Ok(engine.text.encode_plain(&how.cue)?.len() + how.max_answer_tokens)
 }
 
 pub(crate) fn prompt(engine: Engine<'_>, prompting: &Prompting) -> Result<Prompt, entrace_backend::Error> {
@@ -100,7 +107,15 @@ pub(crate) fn prompt(engine: Engine<'_>, prompting: &Prompting) -> Result<Prompt
     }
 }
 
-/// Completions of all traces that the model writes, in order; a reason where there is no room for one.
+/// Why the model wrote no trace.
+#[derive(Clone)]
+struct NoTrace {
+    /// Whether something failed; otherwise there was no room for one.
+    failed: bool,
+    reason: String,
+}
+
+/// Completions of all traces that the model writes, in order, or why there is none.
 fn generate(
     engine: Engine<'_>,
     task: &TaskPlan,
@@ -108,10 +123,10 @@ fn generate(
     prompts: &[Result<Prompt, entrace_backend::Error>],
     how: &Measurement,
     observer: &mut dyn Observer,
-) -> Result<Vec<Result<Completion, String>>, Error> {
+) -> Result<Vec<Result<Completion, NoTrace>>, Error> {
     let limit = engine.text.info().context_length;
     let mut requests = Vec::new();
-    let mut slots: Vec<(usize, Option<String>)> = Vec::new();
+    let mut slots: Vec<(usize, Option<NoTrace>)> = Vec::new();
     for (item, prompt) in items.iter().zip(prompts) {
         let samples: Vec<u32> = item
             .traces
@@ -123,7 +138,7 @@ fn generate(
         let n_tokens = prompt.token_ids.len();
         if n_tokens == 0 || n_tokens >= limit {
             let reason = format!("the prompt of {n_tokens} tokens does not fit the context of {limit}");
-            slots.push((samples.len(), Some(reason)));
+            slots.push((samples.len(), Some(NoTrace { failed: false, reason })));
             continue;
         }
         let seed = |sample: &u32| {
@@ -136,18 +151,44 @@ fn generate(
         });
         slots.push((samples.len(), None));
     }
-    let completions = sample(engine, &requests, &how.traces.sampling, observer)?;
-    let mut completions = completions.into_iter().flatten().flatten();
+    let completions = sample_each(engine, &requests, &how.traces.sampling, observer)?;
+    let mut completions = completions.into_iter().flatten();
     let mut results = Vec::new();
     for (n, reason) in slots {
         for _ in 0..n {
             match &reason {
                 Some(reason) => results.push(Err(reason.clone())),
-                None => results.extend(completions.next().map(Ok)),
+                None => results.extend(completions.next()),
             }
         }
     }
     Ok(results)
+}
+
+/// One completion for each stream of each request. Where the batch fails for the sake of one request, each is run by itself.
+fn sample_each(
+    engine: Engine<'_>,
+    requests: &[GenerateRequest],
+    sampling: &entrace_backend::Sampling,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Vec<Result<Completion, NoTrace>>>, Error> {
+    match sample(engine, requests, sampling, observer) {
+        Ok(completions) => {
+            let of_request = |forks: RequestCompletions| forks.into_iter().flatten().map(Ok).collect();
+            Ok(completions.into_iter().map(of_request).collect())
+        }
+        Err(error) if !error.is_about_one_item() => Err(error),
+        Err(error) if requests.len() == 1 => {
+            let n = requests[0].forks.iter().map(|fork| fork.streams.len()).sum();
+            Ok(vec![vec![Err(NoTrace { failed: true, reason: error.to_string() }); n]])
+        }
+        Err(_) => {
+            let alone = |request| {
+                Ok(sample_each(engine, std::slice::from_ref(request), sampling, observer)?.remove(0))
+            };
+            requests.iter().map(alone).collect()
+        }
+    }
 }
 
 /// Runs the generator under the observer's eyes.
@@ -156,7 +197,7 @@ pub(crate) fn sample(
     requests: &[GenerateRequest],
     sampling: &entrace_backend::Sampling,
     observer: &mut dyn Observer,
-) -> Result<Vec<entrace_backend::generate::RequestCompletions>, Error> {
+) -> Result<Vec<RequestCompletions>, Error> {
     if requests.is_empty() {
         return Ok(Vec::new());
     }
@@ -173,6 +214,7 @@ struct Maker<'a> {
     engine: Engine<'a>,
     task: &'a TaskPlan,
     how: &'a Measurement,
+    answer_room: usize,
     item: &'a WorkItem,
     sample: u32,
     prompt: &'a Prompt,
@@ -260,12 +302,12 @@ impl Maker<'_> {
             return self.unmeasured(&completion, 0, false, "the trace is empty".into());
         }
         let limit = self.engine.text.info().context_length;
-        let needed = self.prompt.token_ids.len() + n_tokens + self.how.max_answer_tokens;
+        let needed = self.prompt.token_ids.len() + n_tokens + self.answer_room;
         if self.prompt.token_ids.is_empty() || needed > limit {
             let reason = format!(
-                "prompt ({}), trace ({n_tokens}) and answer ({}) do not fit the context of {limit} tokens",
+                "prompt ({}), trace ({n_tokens}), cue and answer ({}) do not fit the context of {limit} tokens",
                 self.prompt.token_ids.len(),
-                self.how.max_answer_tokens
+                self.answer_room
             );
             return self.unmeasured(&completion, n_tokens, false, reason);
         }

@@ -13,7 +13,7 @@ use crate::rows;
 use crate::sites::{self, Subject};
 use crate::trace::{self, Traced};
 use entrace_measure::{Answer, Estimator, Prefix, StopReason, Trace};
-use entrace_record::rows::{Outcome, Rows};
+use entrace_record::rows::Rows;
 use entrace_record::{RunReader, RunWriter};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -44,6 +44,7 @@ pub fn run(
             task,
             how,
             enumerator: Enumerator::new(engine.text, Arc::clone(&task.format)),
+            answer_room: trace::answer_room(engine, how)?,
             donors: Vec::new(),
             orphan: None,
         };
@@ -84,7 +85,7 @@ fn check(how: &Measurement) -> Result<(), Error> {
     Ok(())
 }
 
-/// What an earlier sitting recorded of each measured trace: `(task, question, sample)` to what it can lend.
+/// What an earlier sitting recorded of each trace with tokens, measured or failed: `(task, question, sample)` to what it can lend.
 #[derive(Default)]
 struct Recorded {
     donors: BTreeMap<(String, String, u32), Donor>,
@@ -93,22 +94,15 @@ struct Recorded {
 impl Recorded {
     fn read(writer: &RunWriter) -> Result<Self, Error> {
         let reader = RunReader::open(writer.dir())?;
-        let mut donors = BTreeMap::new();
-        for row in reader.stream_traces() {
-            let row = row?;
-            if row.outcome == Outcome::Measured {
-                let key = (row.task.to_string(), row.question_id.to_string(), row.sample);
-                let donor = Donor { question_id: key.1.clone(), token_ids: Vec::new(), prefixes: Vec::new() };
-                donors.insert(key, donor);
-            }
-        }
+        let mut donors: BTreeMap<(String, String, u32), Donor> = BTreeMap::new();
         for row in reader.stream_tokens() {
             let row = row?;
             let key = (row.task.to_string(), row.question_id.to_string(), row.sample);
-            let Some(donor) = donors.get_mut(&key) else { continue };
-            if donor.prefixes.is_empty() {
-                donor.prefixes.push(Prefix { step: 0, n_tokens: 0 });
-            }
+            let donor = donors.entry(key).or_insert_with(|| Donor {
+                question_id: row.question_id.to_string(),
+                token_ids: Vec::new(),
+                prefixes: vec![Prefix { step: 0, n_tokens: 0 }],
+            });
             donor.token_ids.push(row.token_id);
             let prefix = Prefix { step: row.step as usize, n_tokens: donor.token_ids.len() };
             match donor.prefixes.last_mut() {
@@ -126,6 +120,8 @@ struct Walk<'a> {
     task: &'a TaskPlan,
     how: &'a Measurement,
     enumerator: Enumerator,
+    /// Tokens that a context needs besides prompt and trace.
+    answer_room: usize,
     /// Traces of the last question that had some.
     donors: Vec<Donor>,
     /// The first question that had a trace: its donor is the last one.
@@ -171,7 +167,8 @@ impl Walk<'_> {
         last: bool,
         observer: &mut dyn Observer,
     ) -> Result<Rows, Error> {
-        let outcomes = trace::trace_batch(self.engine, self.task, batch, self.how, observer)?;
+        let room = self.answer_room;
+        let outcomes = trace::trace_batch(self.engine, self.task, batch, self.how, room, observer)?;
         let mut subjects = Vec::new();
         let mut outcomes_by_item = outcomes.iter();
         for (offset, item) in batch.iter().enumerate() {
@@ -218,8 +215,8 @@ impl Walk<'_> {
             return None;
         }
         let limit = self.engine.text.info().context_length;
-        let room = limit.saturating_sub(traced.prompt.token_ids.len() + self.how.max_answer_tokens);
-        control::swapped(donor, room)
+        let taken = traced.prompt.token_ids.len() + self.answer_room;
+        control::swapped(donor, limit.saturating_sub(taken))
     }
 
     /// Measures the swapped control of the first question, whose donor has come last.

@@ -8,7 +8,8 @@
 //!
 //! Surface forms of one canonical answer (`18`, `18.0`, `$18`) are added up. The number of answers that were not found, for the upper end
 //! of the certified interval, is the number of labels for options; for others it is bounded by the number of token strings that the
-//! grammar lets through, (E + 1)^L for E extending tokens and L tokens in an answer.
+//! grammar lets through, (E + 1)^L for L tokens in an answer and E extending tokens in the state of the grammar that has the most. The
+//! interval is certified for answers of at most L tokens.
 
 use super::{Continuations, SiteResult, TreeSite};
 use crate::error::Error;
@@ -42,6 +43,8 @@ pub(crate) struct Enumerator {
 struct Grammar {
     automaton: Box<dyn AnswerGrammar>,
     states: HashMap<GrammarState, Arc<StateTokens>>,
+    /// Most tokens that extend an answer from any state; found when it is first asked for.
+    n_extending: Option<usize>,
 }
 
 /// All tokens seen from one state of the grammar.
@@ -70,11 +73,19 @@ impl Enumerator {
     fn start(&mut self, choices: Option<&Choices>) -> (Vec<String>, GrammarState) {
         let key = choices.map_or_else(Vec::new, |c| c.labels().to_vec());
         let format = &self.format;
-        let grammar = self
-            .grammars
-            .entry(key.clone())
-            .or_insert_with(|| Grammar { automaton: format.grammar(choices), states: HashMap::new() });
+        let grammar = self.grammars.entry(key.clone()).or_insert_with(|| Grammar {
+            automaton: format.grammar(choices),
+            states: HashMap::new(),
+            n_extending: None,
+        });
         (key, grammar.automaton.start())
+    }
+
+    /// Most tokens that extend an answer from any state that answers can reach.
+    fn n_extending(&mut self, key: &[String]) -> usize {
+        let Some(grammar) = self.grammars.get_mut(key) else { return 0 };
+        let (texts, automaton) = (&self.token_texts, grammar.automaton.as_ref());
+        *grammar.n_extending.get_or_insert_with(|| most_extending(automaton, texts))
     }
 
     fn tokens(&mut self, key: &[String], state: GrammarState) -> Option<Arc<StateTokens>> {
@@ -115,6 +126,24 @@ fn sort_tokens(
     }
     let classes = Arc::new(TokenClasses { class_of, n_classes: 3 });
     StateTokens { continuations: Continuations { classes, extending: extending.into() }, extensions }
+}
+
+fn most_extending(grammar: &dyn AnswerGrammar, texts: &[String]) -> usize {
+    let mut reached = BTreeSet::from([grammar.start()]);
+    let mut open = vec![grammar.start()];
+    let mut most = 0;
+    while let Some(state) = open.pop() {
+        let mut n = 0;
+        for text in texts {
+            let Followed::Extends(extension) = follow(grammar, state, text) else { continue };
+            n += 1;
+            if extension.closes_after.is_none() && reached.insert(extension.state) {
+                open.push(extension.state);
+            }
+        }
+        most = most.max(n);
+    }
+    most
 }
 
 enum Followed {
@@ -184,7 +213,6 @@ struct Search<'a> {
     found: BTreeMap<Answer, f64>,
     declined: f64,
     n_expanded: usize,
-    n_extending: usize,
 }
 
 /// Sites that are searched at the same time; what their searches hold in the cache is freed before the next ones begin.
@@ -256,7 +284,7 @@ fn search_wave(
             }
         }
     }
-    Ok(searches.into_iter().map(|search| search.finish(how)).collect())
+    Ok(searches.into_iter().map(|search| search.finish(enumerator, how)).collect())
 }
 
 fn begin<'a>(
@@ -283,7 +311,6 @@ fn begin<'a>(
         found: BTreeMap::new(),
         declined: 0.0,
         n_expanded: 0,
-        n_extending: 0,
     };
     Ok((
         search,
@@ -342,7 +369,6 @@ impl Search<'_> {
         if !node.path.is_empty() {
             self.open_mass -= node.logmass.exp();
         }
-        self.n_extending = self.n_extending.max(tokens.extensions.len());
         let closing = node.logmass + next.class_logmass[usize::from(CLOSING)];
         self.declined += (node.logmass + next.class_logmass[usize::from(DECLINING)]).exp();
         if closing > f64::NEG_INFINITY {
@@ -387,16 +413,24 @@ impl Search<'_> {
         *mass = if high > f64::NEG_INFINITY { high + (low - high).exp().ln_1p() } else { high };
     }
 
-    fn finish(self, how: &Measurement) -> SiteResult {
+    fn finish(self, enumerator: &mut Enumerator, how: &Measurement) -> SiteResult {
         let residual =
             (self.open.iter().map(|node| node.logmass.exp()).sum::<f64>() + self.given_up).max(0.0);
         let found: Vec<(Answer, f64)> = self.found.into_iter().collect();
+        if found.is_empty() && residual > 0.0 {
+            return Err(format!(
+                "no answer was completed within {} nodes (--max-nodes) and {} tokens (--max-answer-tokens)",
+                how.max_nodes, how.max_answer_tokens
+            ));
+        }
         let ln_n_unfound = match &self.question.choices {
             Some(choices) => match choices.len().saturating_sub(found.len()) {
                 0 => None,
                 n => Some((n as f64).ln()),
             },
-            None => Some(how.max_answer_tokens as f64 * (self.n_extending as f64 + 1.0).ln()),
+            None => {
+                Some(how.max_answer_tokens as f64 * (enumerator.n_extending(&self.key) as f64 + 1.0).ln())
+            }
         };
         // Sums of many float32 terms can exceed one by a little; what was declined is what is left.
         let found_mass: f64 = found.iter().map(|(_, logmass)| logmass.exp()).sum();

@@ -10,9 +10,9 @@ use crate::error::Error;
 use crate::event::Observer;
 use crate::plan::{Engine, Measurement};
 use crate::trace::sample as generate;
-use entrace_backend::{Fork, GenerateRequest, Sampling, stream_seed};
+use entrace_backend::{Completion, Fork, GenerateRequest, Sampling, stream_seed};
 use entrace_measure::{
-    Answer, AnswerDistribution, AnswerFormat, Choices, Estimator, Question, TokenId, Verdict,
+    Answer, AnswerDistribution, AnswerFormat, Choices, Estimator, Question, StopReason, TokenId, Verdict,
 };
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ pub(crate) fn estimate(
                     engine.text.decode(trace).text
                 };
                 let answers = draws.iter().map(|draw| match estimator {
-                    Estimator::Sample => read_answer(format, &draw.text, choices),
+                    Estimator::Sample => read_answer(format, draw, choices),
                     _ => format.extract(&format!("{before}{}", draw.text), choices),
                 });
                 distribution(estimator, answers, context.question)
@@ -94,8 +94,10 @@ fn request(
     GenerateRequest { context: context.context.clone(), forks: forks.collect() }
 }
 
-/// Reads a sampled answer string: up to where the grammar closes it, or all of it if it is complete.
-pub(crate) fn read_answer(format: &dyn AnswerFormat, text: &str, choices: Option<&Choices>) -> Answer {
+/// Reads a sampled answer string: up to where the grammar closes it, or all of it if it is complete and the model ended it. Of a string
+/// that the limit on tokens cut (`12` of `123`) nobody knows the answer.
+fn read_answer(format: &dyn AnswerFormat, draw: &Completion, choices: Option<&Choices>) -> Answer {
+    let text = draw.text.as_str();
     let grammar = format.grammar(choices);
     let mut state = grammar.start();
     for (at, character) in text.char_indices() {
@@ -106,7 +108,7 @@ pub(crate) fn read_answer(format: &dyn AnswerFormat, text: &str, choices: Option
             Verdict::Open | Verdict::Complete => {}
         }
     }
-    if grammar.verdict(state) == Verdict::Complete {
+    if grammar.verdict(state) == Verdict::Complete && draw.stop_reason == StopReason::Stop {
         format.canonical(text, choices)
     } else {
         Answer::Invalid
