@@ -19,7 +19,7 @@ pub use layers::check_layers;
 pub use text::check_text;
 pub use tree::check_tree;
 
-use crate::{Generate, ReadLayers, ScoreTree, Text};
+use crate::{Generate, ReadLayers, ScoreTree, Sharpness, Text};
 use entrace_measure::TokenId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -66,6 +66,13 @@ fn assert_all_close(what: &str, found: &[f64], expected: &[f64], tolerances: &To
     assert_eq!(found.len(), expected.len(), "{what}: not as many numbers");
     for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
         assert_close(&format!("{what}, number {i}"), found, expected, tolerances);
+    }
+}
+
+#[track_caller]
+fn assert_same_sharpness(what: &str, found: &Sharpness, expected: &Sharpness, tolerances: &Tolerances) {
+    for ((kind, found), (_, expected)) in found.named().into_iter().zip(expected.named()) {
+        assert_close(&format!("{kind} of {what}"), found, expected, tolerances);
     }
 }
 

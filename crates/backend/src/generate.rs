@@ -5,10 +5,10 @@
 //!
 //! Each completion draws from a random stream of its own, so that results do not depend on batch size, order or thread count.
 //! Logits are divided by the temperature, cut to the `top_k` most likely, then to the smallest set whose mass reaches `top_p`, as
-//! transformers and vLLM do. Temperature 0 is greedy. What is recorded of each token (log-probability, entropy) is always of the raw
+//! transformers and vLLM do. Temperature 0 is greedy. What is recorded of each token (log-probability, sharpness) is always of the raw
 //! distribution.
 
-use crate::Error;
+use crate::{Error, Sharpness};
 use entrace_measure::{StopReason, TokenId};
 
 /// How tokens are drawn.
@@ -57,8 +57,8 @@ pub struct Completion {
     pub token_ends: Vec<usize>,
     /// Raw log-probability of each token in nats.
     pub logprobs: Vec<f64>,
-    /// Entropy in nats of the raw distribution that each token was drawn from.
-    pub entropies: Vec<f64>,
+    /// How sharp the raw distribution was that each token was drawn from.
+    pub sharpness: Vec<Sharpness>,
     /// Why it ended.
     pub stop_reason: StopReason,
 }

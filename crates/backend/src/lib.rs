@@ -14,12 +14,14 @@ mod error;
 pub mod generate;
 pub mod layers;
 pub mod scripted;
+pub mod sharpness;
 pub mod text;
 pub mod tree;
 
 pub use error::Error;
 pub use generate::{Completion, Fork, Generate, GenerateRequest, Sampling, stream_seed};
 pub use layers::{LayerScores, ReadLayers};
+pub use sharpness::Sharpness;
 pub use text::{ChatMessage, Decoded, ModelInfo, Prompt, Role, Text};
 pub use tree::{
     Branch, BranchId, BranchScore, NextRequest, NextScore, Parent, ScoreTree, TokenClasses, TokenScores,

@@ -29,7 +29,7 @@ pub use vocabulary::{SpecialToken, Vocabulary};
 use crate::generate::RequestCompletions;
 use crate::{
     ChatMessage, Completion, Decoded, Error, Generate, GenerateRequest, LayerScores, ModelInfo, Prompt,
-    ReadLayers, Role, Sampling, ScoreTree, Text, TreeSession, stream_seed,
+    ReadLayers, Role, Sampling, ScoreTree, Sharpness, Text, TreeSession, stream_seed,
 };
 use entrace_measure::{StopReason, TokenId};
 use rand::{RngExt, SeedableRng};
@@ -128,6 +128,11 @@ impl Scripted {
 /// H in nats, with 0 ln 0 = 0.
 fn entropy(probs: &[f64]) -> f64 {
     probs.iter().filter(|&&p| p > 0.0).map(|p| -p * p.ln()).sum()
+}
+
+fn sharpness_of(probs: &[f64]) -> Sharpness {
+    let logprobs: Vec<f64> = probs.iter().map(|p| p.ln()).collect();
+    Sharpness::of_logprobs(&logprobs)
 }
 
 impl Text for Scripted {
@@ -272,7 +277,7 @@ impl Scripted {
     ) -> Result<Completion, Error> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut path = start.to_vec();
-        let (mut logprobs, mut entropies) = (Vec::new(), Vec::new());
+        let (mut logprobs, mut sharpness) = (Vec::new(), Vec::new());
         let mut stop_reason = StopReason::Length;
         let mut cut = None;
         while logprobs.len() < sampling.max_new_tokens && path.len() < self.info.context_length {
@@ -284,7 +289,7 @@ impl Scripted {
             }
             path.push(token);
             logprobs.push(probs[token as usize].ln());
-            entropies.push(entropy(&probs));
+            sharpness.push(sharpness_of(&probs));
             if !progress(1) {
                 return Err(Error::engine("interrupted"));
             }
@@ -296,7 +301,7 @@ impl Scripted {
         }
         let token_ids = path.split_off(start.len());
         let Decoded { text, token_ends } = self.decode(&token_ids);
-        let completion = Completion { token_ids, text, token_ends, logprobs, entropies, stop_reason };
+        let completion = Completion { token_ids, text, token_ends, logprobs, sharpness, stop_reason };
         Ok(match cut {
             Some(at) => cut_text(completion, at),
             None => completion,
@@ -318,7 +323,7 @@ fn cut_text(mut completion: Completion, at: usize) -> Completion {
     completion.token_ends.iter_mut().for_each(|end| *end = (*end).min(at));
     completion.token_ids.truncate(n_tokens);
     completion.logprobs.truncate(n_tokens);
-    completion.entropies.truncate(n_tokens);
+    completion.sharpness.truncate(n_tokens);
     completion
 }
 

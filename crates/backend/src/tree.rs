@@ -9,7 +9,7 @@
 //! `extend` is one packed pass; branches of several questions go into one call. Numbers are of the raw model distribution
 //! (temperature 1, no penalties). The vocabulary is reduced inside the engine: `[T, V]` logits never leave it.
 
-use crate::Error;
+use crate::{Error, Sharpness};
 use entrace_measure::TokenId;
 use std::sync::Arc;
 
@@ -43,8 +43,8 @@ pub enum TokenScores {
     None,
     /// Log-probabilities.
     Logprobs,
-    /// Log-probabilities, and the entropy of the distribution that each token was drawn from.
-    LogprobsAndEntropies,
+    /// Log-probabilities, and how sharp the distribution was that each token was drawn from.
+    Full,
 }
 
 /// What to report of the distribution after the last token of a branch.
@@ -94,8 +94,8 @@ pub struct BranchScore {
     /// Log-probability of each of its tokens given all that precedes it, `[n]`; `None` for the first token of a root. Empty unless
     /// asked for.
     pub token_logprobs: Vec<Option<f64>>,
-    /// Entropy in nats of the distribution that each token was drawn from, `[n]`; like `token_logprobs`.
-    pub token_entropies: Vec<Option<f64>>,
+    /// How sharp the distribution was that each token was drawn from, `[n]`; like `token_logprobs`. Empty unless asked for.
+    pub token_sharpness: Vec<Option<Sharpness>>,
     /// The distribution after the last token, if asked for.
     pub next: Option<NextScore>,
 }

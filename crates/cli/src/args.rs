@@ -112,6 +112,15 @@ pub(crate) struct MeasureArgs {
         help_heading = "Measurement"
     )]
     pub(crate) controls: Vec<String>,
+    /// Signals that cost passes of their own: layers, hidden, attention, verbalised, p_true, all, or none
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "none",
+        value_name = "LIST",
+        help_heading = "Measurement"
+    )]
+    pub(crate) signals: Vec<String>,
     /// Seed of every random stream
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     pub(crate) seed: u64,

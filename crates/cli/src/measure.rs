@@ -7,6 +7,7 @@ use crate::progress::Progress;
 use anyhow::Result;
 use entrace_backend::{Sampling, Text};
 use entrace_decoder::LanguageModel;
+use entrace_measure::signal::Group;
 use entrace_measure::{Estimator, Segmentation};
 use entrace_record::manifest::{FORMAT_VERSION, Manifest, Settings, TaskRecord, TraceSource};
 use entrace_record::writer::{Found, RunWriter};
@@ -62,6 +63,7 @@ pub(crate) fn measurement(args: &MeasureArgs, extra_stop: &[&str]) -> Result<Mea
         segmentation,
         max_steps: args.max_steps,
         controls: controls(&args.controls)?,
+        signals: signals(&args.signals)?,
         traces: TraceMaking { sampling },
         seed: args.seed,
         batch_size: args.batch_size,
@@ -84,6 +86,22 @@ fn controls(names: &[String]) -> Result<Vec<Control>> {
         }
     }
     Ok(controls)
+}
+
+fn signals(names: &[String]) -> Result<BTreeSet<Group>> {
+    let mut groups = BTreeSet::new();
+    for name in names {
+        match (name.as_str(), Group::from_name(name)) {
+            ("all", _) => groups.extend(Group::ALL),
+            ("none" | "", _) => {}
+            (_, Some(group)) => groups.extend([group]),
+            (other, None) => {
+                let known = Group::ALL.map(Group::name).join(", ");
+                return Err(SetUp(format!("--signals: {other:?} is none of {known}, all, none")).into());
+            }
+        }
+    }
+    Ok(groups)
 }
 
 /// `\n` and `\t` as a shell user writes them.
@@ -154,7 +172,8 @@ pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
     };
     let started = Instant::now();
     let mut progress = Progress::new(args.quiet)?;
-    let engine = Engine { text: &job.model, generator: &job.model, scorer: &job.model };
+    let engine =
+        Engine { text: &job.model, generator: &job.model, scorer: &job.model, layers: Some(&job.model) };
     let walked = entrace_run::run(engine, &plans, &job.measurement, &writer, &finished_parts, &mut progress);
     progress.end();
     let elapsed = started.elapsed().as_secs_f64();
@@ -203,6 +222,7 @@ fn manifest(
             enumerate_nodes: how.max_nodes,
             max_answer_tokens: Some(how.max_answer_tokens),
             controls: how.controls.iter().map(|c| c.name().to_string()).collect(),
+            signals: how.signals.iter().map(|group| group.name().to_string()).collect(),
             seed: how.seed,
             batch_size: how.batch_size,
         },

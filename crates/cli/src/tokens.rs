@@ -1,13 +1,13 @@
 //! `entrace tokens`: log-probability and entropy of every token of a text.
 //!
-//! For each token: number, text, log-probability given what precedes it, entropy of the distribution it was drawn from, in nats; with
-//! `--layers` that entropy as each layer's logit lens reads it, embeddings first. Of the first token nothing is known: null. With
+//! For each token: number, text, log-probability given what precedes it, entropy of the distribution it was drawn from, in nats (as
+//! JSON also its top-2 margin, top-k confidence and divergence from the even distribution); with `--layers` that entropy as each layer's logit lens reads it, embeddings first. Of the first token nothing is known: null. With
 //! `--token-ids` the model may lack a tokenizer; texts are null then.
 
 use crate::args::TokensArgs;
 use crate::exit::{Exit, InSetUp, SetUp};
 use anyhow::Result;
-use entrace_backend::{Branch, ReadLayers, ScoreTree, Text, TokenScores};
+use entrace_backend::{Branch, ReadLayers, ScoreTree, Sharpness, Text, TokenScores};
 use entrace_decoder::{Decoder, LanguageModel};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -39,7 +39,7 @@ struct Line {
     token_id: u32,
     text: Option<String>,
     logprob: Option<f64>,
-    entropy: Option<f64>,
+    sharpness: Option<Sharpness>,
     layers: Vec<Option<f64>>,
 }
 
@@ -74,18 +74,14 @@ fn open(args: &TokensArgs) -> Result<Opened> {
 
 fn score(model: &Opened, token_ids: &[u32], layers: bool) -> Result<Vec<Line>> {
     let decoder = model.decoder();
-    let root = Branch {
-        tokens: token_ids.to_vec(),
-        token_scores: TokenScores::LogprobsAndEntropies,
-        ..Branch::default()
-    };
+    let root = Branch { tokens: token_ids.to_vec(), token_scores: TokenScores::Full, ..Branch::default() };
     let scored = decoder.session()?.extend(&[root]).in_set_up()?.remove(0);
     let lens = if layers { decoder.read_layers(token_ids)?.lens_entropy } else { Vec::new() };
     let lines = token_ids.iter().enumerate().map(|(index, &token_id)| Line {
         token_id,
         text: model.text().map(|model| model.token_text(token_id)),
         logprob: scored.token_logprobs[index],
-        entropy: scored.token_entropies[index],
+        sharpness: scored.token_sharpness[index],
         layers: lens.iter().map(|layer| layer[index]).collect(),
     });
     Ok(lines.collect())
@@ -95,7 +91,9 @@ fn print_json(out: &mut impl Write, model: &Opened, lines: &[Line], layers: bool
     let tokens = lines.iter().enumerate().map(|(index, line)| {
         let mut token = json!({
             "index": index, "token_id": line.token_id, "text": line.text, "logprob": line.logprob,
-            "token_entropy": line.entropy,
+            "token_entropy": line.sharpness.map(|s| s.entropy), "top2_margin": line.sharpness.map(|s| s.top2_margin),
+            "topk_confidence": line.sharpness.map(|s| s.topk_confidence),
+            "uniform_divergence": line.sharpness.map(|s| s.uniform_divergence),
         });
         if layers {
             token["layers"] = json!(line.layers);
@@ -118,7 +116,7 @@ fn print_table(out: &mut impl Write, lines: &[Line]) -> Result<()> {
         let lens: Vec<String> =
             line.layers.iter().map(|&v| v.map_or("-".to_string(), |v| format!("{v:.2}"))).collect();
         let lens = if lens.is_empty() { String::new() } else { format!("  {}", lens.join(" ")) };
-        let (logprob, entropy) = (number(line.logprob), number(line.entropy));
+        let (logprob, entropy) = (number(line.logprob), number(line.sharpness.map(|s| s.entropy)));
         writeln!(out, "{index:>6} {:>8} {logprob:>10} {entropy:>8}  {text}{lens}", line.token_id)?;
     }
     writeln!(out, "nats; the first token is drawn from nothing")?;

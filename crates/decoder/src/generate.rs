@@ -11,7 +11,7 @@ use crate::ops::reduce::RowSums;
 use crate::passes::{self, Hidden, HiddenRow, Run};
 use crate::sampler::draw;
 use entrace_backend::generate::RequestCompletions;
-use entrace_backend::{Completion, Error, Generate, GenerateRequest, Sampling, Text};
+use entrace_backend::{Completion, Error, Generate, GenerateRequest, Sampling, Sharpness, Text};
 use entrace_measure::{StopReason, TokenId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -176,7 +176,7 @@ struct Live {
     rng: ChaCha8Rng,
     token_ids: Vec<TokenId>,
     logprobs: Vec<f64>,
-    entropies: Vec<f64>,
+    sharpness: Vec<Sharpness>,
 }
 
 impl Live {
@@ -197,7 +197,7 @@ impl Live {
 struct Drawn {
     token: TokenId,
     logprob: f64,
-    entropy: f64,
+    sharpness: Sharpness,
 }
 
 struct Batch<'a> {
@@ -273,7 +273,7 @@ impl Batch<'_> {
                     rng,
                     token_ids: Vec::new(),
                     logprobs: Vec::new(),
-                    entropies: Vec::new(),
+                    sharpness: Vec::new(),
                 };
                 self.advance(sequence, &drawn);
             }
@@ -293,7 +293,8 @@ impl Batch<'_> {
         let drawn = self.model.decoder.model.head().map_rows(&states, |row, logits| {
             let sums = RowSums::of(logits)?;
             let token = draw(logits, self.sampling, u[row]);
-            Some(Drawn { token, logprob: sums.logprob(logits[token as usize]), entropy: sums.entropy })
+            let logprob = sums.logprob(logits[token as usize]);
+            Some(Drawn { token, logprob, sharpness: sums.sharpness(logits) })
         });
         let drawn = drawn.map_err(DecoderError::from)?;
         drawn.into_iter().zip(last).map(|(drawn, index)| drawn.ok_or(Error::NotFinite { index })).collect()
@@ -310,7 +311,7 @@ impl Batch<'_> {
         self.n_new += 1;
         sequence.token_ids.push(drawn.token);
         sequence.logprobs.push(drawn.logprob);
-        sequence.entropies.push(drawn.entropy);
+        sequence.sharpness.push(drawn.sharpness);
         if let Some(cut) = self.stop_string(&sequence.token_ids) {
             return self.finish(sequence, StopReason::Stop, Some(cut));
         }
@@ -337,8 +338,8 @@ impl Batch<'_> {
     fn finish(&mut self, sequence: Live, stop_reason: StopReason, cut: Option<usize>) {
         self.slots.free_chunks.extend(sequence.chunks.iter().rev());
         let mut decoded = self.model.decode(&sequence.token_ids);
-        let (mut token_ids, mut logprobs, mut entropies) =
-            (sequence.token_ids, sequence.logprobs, sequence.entropies);
+        let (mut token_ids, mut logprobs, mut sharpness) =
+            (sequence.token_ids, sequence.logprobs, sequence.sharpness);
         if let Some(cut) = cut {
             // The token in which the stop string begins stays, as far as its text goes.
             let n = decoded.token_ends.iter().filter(|&&end| end < cut).count() + usize::from(cut > 0);
@@ -348,14 +349,14 @@ impl Batch<'_> {
             decoded.token_ends.iter_mut().for_each(|end| *end = (*end).min(cut));
             token_ids.truncate(n);
             logprobs.truncate(n);
-            entropies.truncate(n);
+            sharpness.truncate(n);
         }
         let completion = Completion {
             token_ids,
             text: decoded.text,
             token_ends: decoded.token_ends,
             logprobs,
-            entropies,
+            sharpness,
             stop_reason,
         };
         self.done.push((sequence.place, completion));

@@ -11,7 +11,8 @@ use crate::error::Error as DecoderError;
 use crate::ops::reduce::{RowSums, class_logmass, top};
 use crate::passes::{self, Hidden, HiddenRow, Run};
 use entrace_backend::{
-    Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, ScoreTree, TokenScores, TreeSession,
+    Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, ScoreTree, Sharpness, TokenScores,
+    TreeSession,
 };
 use entrace_measure::TokenId;
 use std::collections::BTreeMap;
@@ -73,7 +74,7 @@ enum Want {
 
 /// What was read.
 enum Read {
-    Token { branch: usize, index: usize, logprob: f64, entropy: f64 },
+    Token { branch: usize, index: usize, logprob: f64, sharpness: Option<Sharpness> },
     Next { branch: usize, score: NextScore },
     Damaged { row: usize },
 }
@@ -221,10 +222,10 @@ impl Session<'_> {
             .map_err(DecoderError::from)?;
         for read in reads.into_iter().flatten() {
             match read {
-                Read::Token { branch, index, logprob, entropy } => {
+                Read::Token { branch, index, logprob, sharpness } => {
                     scores[branch].token_logprobs[index] = Some(logprob);
-                    if let Some(slot) = scores[branch].token_entropies.get_mut(index) {
-                        *slot = Some(entropy);
+                    if let Some(slot) = scores[branch].token_sharpness.get_mut(index) {
+                        *slot = sharpness;
                     }
                 }
                 Read::Next { branch, score } => scores[branch].next = Some(score),
@@ -284,15 +285,14 @@ fn wants(branches: &[Branch], placed: &[Placed]) -> BTreeMap<HiddenRow, Vec<Want
 }
 
 fn empty_scores(branches: &[Branch], first_id: usize) -> Vec<BranchScore> {
-    let scored =
-        |branch: &Branch, wanted: bool| if wanted { vec![None; branch.tokens.len()] } else { Vec::new() };
+    let n_tokens = |branch: &Branch, wanted: bool| if wanted { branch.tokens.len() } else { 0 };
     branches
         .iter()
         .enumerate()
         .map(|(index, branch)| BranchScore {
             id: BranchId(first_id + index),
-            token_logprobs: scored(branch, branch.token_scores != TokenScores::None),
-            token_entropies: scored(branch, branch.token_scores == TokenScores::LogprobsAndEntropies),
+            token_logprobs: vec![None; n_tokens(branch, branch.token_scores != TokenScores::None)],
+            token_sharpness: vec![None; n_tokens(branch, branch.token_scores == TokenScores::Full)],
             next: None,
         })
         .collect()
@@ -314,7 +314,9 @@ fn read_row(branches: &[Branch], row: usize, wants: &[Want], logits: &[f32]) -> 
         .map(|want| match *want {
             Want::Token { branch, index, token } => {
                 let logprob = sums.logprob(logits[token as usize]);
-                Read::Token { branch, index, logprob, entropy: sums.entropy }
+                let full = branches[branch].token_scores == TokenScores::Full;
+                let sharpness = full.then(|| sums.sharpness(logits));
+                Read::Token { branch, index, logprob, sharpness }
             }
             Want::Next { branch } => {
                 let empty = NextRequest::default();

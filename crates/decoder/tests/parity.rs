@@ -158,7 +158,7 @@ fn check_forks(golden: &Golden, ids: &[u32], expected: &[Vec<f64>]) {
     let mut session = golden.decoder.session().unwrap();
     let mut branches = vec![Branch {
         tokens: ids[..cut].to_vec(),
-        token_scores: TokenScores::LogprobsAndEntropies,
+        token_scores: TokenScores::Full,
         keep: true,
         ..Branch::default()
     }];

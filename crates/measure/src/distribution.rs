@@ -117,6 +117,9 @@ pub struct AnswerDistribution {
     pub elicited_mass: Option<f64>,
     /// Number of draws m of a sampled distribution.
     pub n_samples: Option<usize>,
+    /// Entropy in nats of the next token after prefix and cue, over the whole vocabulary; `None` where the estimator asks nothing after
+    /// a cue, and until it says.
+    pub cue_entropy: Option<f64>,
 }
 
 /// Tolerance on the sum of masses.
@@ -155,6 +158,7 @@ impl AnswerDistribution {
             target_logprob: None,
             elicited_mass: None,
             n_samples: None,
+            cue_entropy: None,
         })
     }
 

@@ -6,7 +6,8 @@
 //!
 //! Input per trace, each part where it was recorded: per token `[T]` its log-probability, the entropy of the distribution it was drawn
 //! from, the margin ln p_(1) − ln p_(2), the confidence −(1/k) Σ ln p over the k most likely tokens, and the divergence KL(U‖p) from the
-//! even distribution; the token counts at which steps end; the answer curve; the profile of its leaders; single numbers for the rest.
+//! even distribution; the token counts at which steps end; the answer curve; the profile of its leaders; single numbers for the rest;
+//! and what the run measured for the signals of a `Group`.
 //!
 //! Differences from the sources:
 //! * EDIS is computed as a published replication states the paper's equation 7, with its thresholds 1.36 and 1.33 nats; the window of 5
@@ -20,11 +21,22 @@
 //! * EAT (arXiv:2509.26522) watches the variance of the next-token entropy after the cue; the score here is that entropy at the end.
 //! * Step entropy sums (arXiv:2508.03346) are the source's per step; taking their mean over the steps is ours.
 //!
-//! Not here: signals that need layers, attention, hidden states or a judge of meaning, which are computed where those are. Semantic
+//! * Entropy-Lens looks at the whole profile of lens entropies; its mean over tokens and layers, the drop of the last layer and the
+//!   depth at which the answer is settled are the readings here.
+//! * LLM-Check takes the mean of ln a_ii over tokens and adds up the heads of one layer; here it is the mean over heads and layers as
+//!   well, so that the size of the model does not enter.
+//! * INSIDE takes base-10 logarithms in its code; here they are natural.
+//! * The signs of the last layer's drop, the depth drift and the attention readings are conventions: nothing says that they point one
+//!   way for every model. An AUROC below one half says that they point the other way.
+//!
+//! Not here: measuring what needs the model (layers, hidden states, attention, further questions), which `entrace_run` does. Semantic
 //! entropy over canonical answers is the answer entropy of `sample` or `rollout`.
 
 mod answer;
+mod group;
 mod token;
+
+pub use group::{Group, Measured};
 
 use crate::profile::Profile;
 use crate::signature::Point;
@@ -52,10 +64,8 @@ pub struct TraceData<'a> {
     pub cue_entropy: Option<f64>,
     /// Share of sampled traces of the question that end in this trace's answer.
     pub agreement: Option<f64>,
-    /// Confidence that the model put into words, in [0, 1].
-    pub verbalised: Option<f64>,
-    /// Probability of "true" when the model is asked whether its answer is.
-    pub p_true: Option<f64>,
+    /// What the run measured for signals that it was asked for.
+    pub measured: &'a [Measured<'a>],
 }
 
 /// One part of `TraceData`.
@@ -81,10 +91,8 @@ pub enum Input {
     CueEntropy,
     /// `agreement`.
     Agreement,
-    /// `verbalised`.
-    Verbalised,
-    /// `p_true`.
-    PTrue,
+    /// `measured`, of the signals of this group.
+    Asked(Group),
 }
 
 impl Input {
@@ -101,8 +109,7 @@ impl Input {
             Self::Profile => "the trajectory profile",
             Self::CueEntropy => "the entropy after the answer cue",
             Self::Agreement => "the agreement of sampled traces",
-            Self::Verbalised => "a verbalised confidence",
-            Self::PTrue => "the probability of \"true\"",
+            Self::Asked(group) => group.describe(),
         }
     }
 }
@@ -129,6 +136,9 @@ pub enum Absent {
     /// The belief never moved, so that its path has no direction.
     #[error("the belief never moved")]
     NeverMoved,
+    /// The run was asked for it and found no value.
+    #[error("the run found no value; the table `signals` says why")]
+    NotFound,
 }
 
 /// Where a signal looks.
@@ -140,6 +150,12 @@ pub enum Level {
     Step,
     /// The answer distributions along the trace.
     Answer,
+    /// What single layers of the model say of the tokens.
+    Layer,
+    /// Hidden states of the model.
+    Hidden,
+    /// Attention weights of the model.
+    Attention,
     /// Whole completions.
     Sequence,
 }
@@ -151,6 +167,9 @@ impl Level {
             Self::Token => "token",
             Self::Step => "step",
             Self::Answer => "answer",
+            Self::Layer => "layer",
+            Self::Hidden => "hidden",
+            Self::Attention => "attention",
             Self::Sequence => "sequence",
         }
     }
@@ -180,13 +199,39 @@ pub struct Signal {
     pub direction: Direction,
     /// Least and greatest possible score.
     pub range: (f64, f64),
-    score: fn(&TraceData<'_>) -> Result<f64, Absent>,
+    score: Score,
+}
+
+/// Where a score comes from.
+#[derive(Debug, Clone, Copy)]
+enum Score {
+    /// A function of what is recorded of every trace.
+    Of(fn(&TraceData<'_>) -> Result<f64, Absent>),
+    /// The run measured it under the signal's name, because this group was asked for.
+    Asked(Group),
 }
 
 impl Signal {
     /// The score of a trace; larger = more confident.
     pub fn score(&self, trace: &TraceData<'_>) -> Result<f64, Absent> {
-        (self.score)(trace)
+        let group = match self.score {
+            Score::Of(score) => return score(trace),
+            Score::Asked(group) => group,
+        };
+        let found = trace.measured.iter().find(|measured| measured.signal == self.name);
+        let value = found.ok_or(Absent::NotRecorded(Input::Asked(group)))?.value.ok_or(Absent::NotFound)?;
+        Ok(match self.direction {
+            Direction::AsMeasured => value,
+            Direction::Negated => -value,
+        })
+    }
+
+    /// The group that a run must be asked for; `None` for what every run records.
+    pub fn group(&self) -> Option<Group> {
+        match self.score {
+            Score::Of(_) => None,
+            Score::Asked(group) => Some(group),
+        }
     }
 
     /// The signal of this name.
@@ -209,11 +254,29 @@ const fn signal(
     source: &'static str,
     score: fn(&TraceData<'_>) -> Result<f64, Absent>,
 ) -> Signal {
-    Signal { name, level, source, needs, direction, range, score }
+    Signal { name, level, source, needs, direction, range, score: Score::Of(score) }
+}
+
+const fn asked(
+    name: &'static str,
+    level: Level,
+    direction: Direction,
+    range: (f64, f64),
+    group: Group,
+    source: &'static str,
+) -> Signal {
+    let needs: &[Input] = match group {
+        Group::Layers => &[Input::Asked(Group::Layers)],
+        Group::Hidden => &[Input::Asked(Group::Hidden)],
+        Group::Attention => &[Input::Asked(Group::Attention)],
+        Group::Verbalised => &[Input::Asked(Group::Verbalised)],
+        Group::PTrue => &[Input::Asked(Group::PTrue)],
+    };
+    Signal { name, level, source, needs, direction, range, score: Score::Asked(group) }
 }
 
 use Direction::{AsMeasured, Negated};
-use Level::{Answer, Sequence, Step, Token};
+use Level::{Answer, Attention, Hidden, Layer, Sequence, Step, Token};
 
 const ENTROPIES: &[Input] = &[Input::TokenEntropies];
 const CONFIDENCES: &[Input] = &[Input::TokenConfidences];
@@ -224,6 +287,7 @@ const SIA: &str = "arXiv:2604.06192";
 const MONOTONE: &str = "arXiv:2603.18940";
 const TRAJECTORIES: &str = "arXiv:2609.09030";
 const DEEPCONF: &str = "DeepConf, arXiv:2508.15260";
+const LENS: &str = "Entropy-Lens, arXiv:2502.16570";
 const COMMON: &str = "common baseline";
 
 /// All signals, by level.
@@ -260,10 +324,17 @@ pub static SIGNALS: &[Signal] = &[
     signal("directness", Answer, AsMeasured, UNIT, PROFILE, TRAJECTORIES, answer::directness),
     signal("top_answer_prob", Answer, AsMeasured, UNIT, CURVE, COMMON, answer::top_prob),
     signal("cue_entropy", Answer, Negated, NEVER_ABOVE_0, &[Input::CueEntropy], "EAT, arXiv:2509.26522", answer::cue_entropy),
+    asked("lens_entropy", Layer, Negated, NEVER_ABOVE_0, Group::Layers, LENS),
+    asked("lens_last_drop", Layer, AsMeasured, ANY, Group::Layers, LENS),
+    asked("lens_answer_depth", Layer, Negated, (-1.0, 0.0), Group::Layers, LENS),
+    asked("depth_drift", Hidden, Negated, NEVER_ABOVE_0, Group::Hidden, COMMON),
+    asked("eigen_score", Hidden, Negated, ANY, Group::Hidden, "INSIDE, arXiv:2402.03744"),
+    asked("attention_entropy", Attention, Negated, NEVER_ABOVE_0, Group::Attention, COMMON),
+    asked("attention_score", Attention, AsMeasured, NEVER_ABOVE_0, Group::Attention, "LLM-Check, in arXiv:2502.17598"),
     signal("sequence_logprob", Sequence, AsMeasured, NEVER_ABOVE_0, &[Input::TokenLogprobs], COMMON, token::sum_logprob),
     signal("self_consistency", Sequence, AsMeasured, UNIT, &[Input::Agreement], "arXiv:2203.11171", answer::agreement),
-    signal("verbalised_confidence", Sequence, AsMeasured, UNIT, &[Input::Verbalised], "arXiv:2305.14975", answer::verbalised),
-    signal("p_true", Sequence, AsMeasured, UNIT, &[Input::PTrue], "arXiv:2207.05221", answer::p_true),
+    asked("verbalised_confidence", Sequence, AsMeasured, UNIT, Group::Verbalised, "arXiv:2305.14975"),
+    asked("p_true", Sequence, AsMeasured, UNIT, Group::PTrue, "arXiv:2207.05221"),
 ];
 
 /// The items of an input, at least `needs` of them.
@@ -314,6 +385,14 @@ mod tests {
         let beliefs =
             [0.6, 0.5, 0.9].map(|p| Belief { entropy: 0.5, masses: vec![("a", p), ("b", 1.0 - p)] });
         let profile = Profile::of_beliefs(&beliefs, Some("a"), None).unwrap();
+        let asked = SIGNALS.iter().filter(|signal| signal.group().is_some());
+        let measured: Vec<Measured<'_>> = asked
+            .map(|signal| {
+                let score = if signal.range.1 > 0.0 { 0.25 } else { -0.25 };
+                let value = if signal.direction == Negated { -score } else { score };
+                Measured { signal: signal.name, value: Some(value) }
+            })
+            .collect();
         let whole = TraceData {
             token_logprobs: Some(&logprobs),
             token_entropies: Some(&values),
@@ -325,8 +404,7 @@ mod tests {
             profile: Some(&profile),
             cue_entropy: Some(0.2),
             agreement: Some(0.75),
-            verbalised: Some(0.9),
-            p_true: Some(0.6),
+            measured: &measured,
         };
         for signal in SIGNALS {
             let score = signal.score(&whole).unwrap();
@@ -338,6 +416,18 @@ mod tests {
             let only = keep(&whole, signal.needs);
             assert_eq!(signal.score(&only).map(f64::to_bits), Ok(score.to_bits()), "{}", signal.name);
         }
+    }
+
+    #[test]
+    fn what_a_run_measured_is_turned_as_the_registry_says() {
+        let measured = [("lens_entropy", Some(2.5)), ("attention_score", Some(-3.0)), ("p_true", None)]
+            .map(|(signal, value)| Measured { signal, value });
+        let trace = TraceData { measured: &measured, ..TraceData::default() };
+        let score = |name| Signal::from_name(name).unwrap().score(&trace);
+        assert_eq!(score("lens_entropy"), Ok(-2.5));
+        assert_eq!(score("attention_score"), Ok(-3.0));
+        assert_eq!(score("p_true"), Err(Absent::NotFound));
+        assert_eq!(score("depth_drift"), Err(Absent::NotRecorded(Input::Asked(Group::Hidden))));
     }
 
     /// The trace with the named inputs alone.
@@ -354,8 +444,11 @@ mod tests {
             profile: whole.profile.filter(|_| has(Input::Profile)),
             cue_entropy: whole.cue_entropy.filter(|_| has(Input::CueEntropy)),
             agreement: whole.agreement.filter(|_| has(Input::Agreement)),
-            verbalised: whole.verbalised.filter(|_| has(Input::Verbalised)),
-            p_true: whole.p_true.filter(|_| has(Input::PTrue)),
+            measured: if needs.iter().any(|need| matches!(need, Input::Asked(_))) {
+                whole.measured
+            } else {
+                &[]
+            },
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::manifest::{FORMAT_VERSION, Manifest, ModelRecord, Settings, TaskRecord, TraceSource};
-use crate::rows::{AnswerRow, Outcome, PrefixRow, Rows, TokenRow, TraceRow};
+use crate::rows::{AnswerRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 
 /// The manifest of a run that has just begun.
 pub(crate) fn manifest() -> Manifest {
@@ -62,6 +62,7 @@ fn settings() -> Settings {
         enumerate_nodes: 256,
         max_answer_tokens: None,
         controls: vec!["swapped".to_owned()],
+        signals: vec!["p_true".to_owned()],
         seed: 1,
         batch_size: 8,
     }
@@ -90,6 +91,10 @@ pub(crate) fn rows(index: usize) -> Rows {
         answers: answers.collect(),
         prefixes,
         tokens: (0..3).map(|at| token(&task, &question_id, at)).collect(),
+        signals: vec![
+            signal(&task, &question_id, "p_true", Some(0.8)),
+            signal(&task, &question_id, "verbalised_confidence", None),
+        ],
     }
 }
 
@@ -141,6 +146,7 @@ fn prefix(task: &Arc<str>, question_id: &Arc<str>, step: u32) -> PrefixRow {
         elicited_mass: Some(0.9),
         residual_mass: 0.0,
         n_samples: None,
+        cue_entropy: (step > 0).then_some(1.25),
     }
 }
 
@@ -168,5 +174,19 @@ fn token(task: &Arc<str>, question_id: &Arc<str>, index: u32) -> TokenRow {
         text: ["1 + 2\n", "is 3", " ✓"][index as usize].to_owned(),
         logprob: (index > 0).then_some(-1.5),
         token_entropy: Some(2.0),
+        top2_margin: Some(0.5),
+        topk_confidence: (index > 0).then_some(9.5),
+        uniform_divergence: Some(4.75),
+    }
+}
+
+fn signal(task: &Arc<str>, question_id: &Arc<str>, name: &str, value: Option<f64>) -> SignalRow {
+    SignalRow {
+        task: Arc::clone(task),
+        question_id: Arc::clone(question_id),
+        sample: 0,
+        signal: Arc::from(name),
+        value,
+        reason: value.is_none().then(|| "the reply holds no number".to_owned()),
     }
 }

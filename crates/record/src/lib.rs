@@ -1,7 +1,7 @@
 //! The run directory: manifest, tables, format version, resume.
 //!
 //! A run is written part by part ([`RunWriter`]) and read as rows ([`RunReader`]). `manifest` describes the folder and its format,
-//! `rows` the four tables, `lm_eval` the files for other tools. Nothing here knows a model, and nothing reads the clock.
+//! `rows` the five tables, `lm_eval` the files for other tools. Nothing here knows a model, and nothing reads the clock.
 
 pub mod error;
 pub mod file;

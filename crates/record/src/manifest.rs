@@ -7,7 +7,7 @@
 //! | name | what |
 //! |---|---|
 //! | `manifest.json` | this module; the first file written, and the last one changed |
-//! | `traces.parquet`, `prefixes.parquet`, `answers.parquet`, `tokens.parquet` | the rows (`rows`), once the run is finished |
+//! | `traces.parquet`, `prefixes.parquet`, `answers.parquet`, `tokens.parquet`, `signals.parquet` | the rows (`rows`), once the run is finished |
 //! | `parts/00000/`, ... | the same tables for a part of the questions, until then |
 //! | `report.html`, `metrics.json`, `figures/`, `results_*.json`, `samples_*.jsonl` | made from the rows; can be made again |
 //! | `.lock`, `.*.entrace-tmp` | of a writer at work, or left by one that was killed |
@@ -85,6 +85,9 @@ pub struct Settings {
     pub max_answer_tokens: Option<usize>,
     /// Controls that were measured besides the traces themselves.
     pub controls: Vec<String>,
+    /// Groups of signals that were measured because they were asked for, as in `--signals`.
+    #[serde(default)]
+    pub signals: Vec<String>,
     /// The run's seed.
     pub seed: u64,
     /// Questions in one batch. Sums of floating-point numbers depend on it in the last digits.

@@ -1,6 +1,6 @@
 //! Reading a run folder, finished or not.
 //!
-//! Of a finished run the rows are those of the four tables, in the order of the questions. Of an unfinished one they are those of the
+//! Of a finished run the rows are those of the five tables, in the order of the questions. Of an unfinished one they are those of the
 //! parts that are there, in the order of their numbers; what a writer adds after `open` is not seen.
 
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::parts;
-use crate::rows::{AnswerRow, PrefixRow, TokenRow, TraceRow};
+use crate::rows::{AnswerRow, PrefixRow, SignalRow, TokenRow, TraceRow};
 use crate::table::{Row, TableFile, TableReader, file_name};
 
 /// A run folder, checked.
@@ -35,6 +35,7 @@ impl RunReader {
             reader.check::<PrefixRow>()?;
             reader.check::<AnswerRow>()?;
             reader.check::<TokenRow>()?;
+            reader.check::<SignalRow>()?;
         }
         Ok(reader)
     }
@@ -82,6 +83,11 @@ impl RunReader {
         self.stream_tokens().collect()
     }
 
+    /// All rows of `signals`.
+    pub fn signals(&self) -> Result<Vec<SignalRow>, Error> {
+        self.stream_signals().collect()
+    }
+
     /// The rows of `traces`, one row group in memory at a time. An error ends the iteration.
     pub fn stream_traces(&self) -> impl Iterator<Item = Result<TraceRow, Error>> + use<> {
         self.rows()
@@ -99,6 +105,11 @@ impl RunReader {
 
     /// The rows of `tokens`, likewise.
     pub fn stream_tokens(&self) -> impl Iterator<Item = Result<TokenRow, Error>> + use<> {
+        self.rows()
+    }
+
+    /// The rows of `signals`, likewise.
+    pub fn stream_signals(&self) -> impl Iterator<Item = Result<SignalRow, Error>> + use<> {
         self.rows()
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of the four tables of a run, as they stand in Parquet.
+//! The rows of the five tables of a run, as they stand in Parquet.
 //!
 //! A trace is known by (task, question_id, sample). `prefixes` and `answers` carry `control` as well: `none` for the trace itself,
 //! `swapped` for another question's trace in its place, `shuffled` for its own steps in random order. Entropies and log-probabilities
@@ -118,6 +118,8 @@ pub struct PrefixRow {
     pub residual_mass: f64,
     /// Number of draws m; null for estimators that do not sample.
     pub n_samples: Option<u32>,
+    /// Entropy of the next token after prefix and cue, over the whole vocabulary; null where nothing was asked after a cue.
+    pub cue_entropy: Option<f64>,
 }
 
 /// One answer at one prefix.
@@ -162,6 +164,29 @@ pub struct TokenRow {
     pub logprob: Option<f64>,
     /// Entropy of the distribution it was drawn from.
     pub token_entropy: Option<f64>,
+    /// ln p of the most likely token less ln p of the second, in that distribution.
+    pub top2_margin: Option<f64>,
+    /// −(1/k) Σ ln p over its k = 20 most likely tokens.
+    pub topk_confidence: Option<f64>,
+    /// KL(U‖p), the divergence of the even distribution from it.
+    pub uniform_divergence: Option<f64>,
+}
+
+/// One signal of a trace that the run measured because it was asked for, or why it has no value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignalRow {
+    /// Name of the task.
+    pub task: Arc<str>,
+    /// Identity of the question.
+    pub question_id: Arc<str>,
+    /// Number of the trace.
+    pub sample: u32,
+    /// Name of the signal.
+    pub signal: Arc<str>,
+    /// The quantity as measured; the score of a signal that grows with uncertainty is its negative.
+    pub value: Option<f64>,
+    /// Why there is no value.
+    pub reason: Option<String>,
 }
 
 /// Rows of all tables that belong together.
@@ -175,4 +200,6 @@ pub struct Rows {
     pub answers: Vec<AnswerRow>,
     /// Table `tokens`.
     pub tokens: Vec<TokenRow>,
+    /// Table `signals`.
+    pub signals: Vec<SignalRow>,
 }

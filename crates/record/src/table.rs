@@ -30,7 +30,7 @@ use parquet::schema::types::{ColumnPath, Type};
 use crate::cell::{Cell, Strings};
 use crate::error::Error;
 use crate::manifest::{FORMAT_VERSION, Version};
-use crate::rows::{AnswerRow, PrefixRow, TokenRow, TraceRow};
+use crate::rows::{AnswerRow, PrefixRow, SignalRow, TokenRow, TraceRow};
 
 /// Most rows in a row group.
 const GROUP_ROWS: usize = 1 << 16;
@@ -93,12 +93,15 @@ table!(TraceRow, "traces":
     n_steps outcome reason lock_in_step total_drop monotone n_violations late_slope wasted_tokens);
 table!(PrefixRow, "prefixes":
     task question_id sample control step n_tokens depth estimator answer_entropy entropy_lower entropy_upper entropy_drop
-    target_logprob information_gain leader leader_prob elicited_mass residual_mass n_samples);
+    target_logprob information_gain leader leader_prob elicited_mass residual_mass n_samples cue_entropy);
 table!(AnswerRow, "answers": task question_id sample control step answer prob logprob);
-table!(TokenRow, "tokens": task question_id sample index step token_id text logprob token_entropy);
+table!(TokenRow, "tokens":
+    task question_id sample index step token_id text logprob token_entropy top2_margin topk_confidence uniform_divergence);
+table!(SignalRow, "signals": task question_id sample signal value reason);
 
 /// Names of the tables.
-pub(crate) const TABLES: [&str; 4] = [TraceRow::TABLE, PrefixRow::TABLE, AnswerRow::TABLE, TokenRow::TABLE];
+pub(crate) const TABLES: [&str; 5] =
+    [TraceRow::TABLE, PrefixRow::TABLE, AnswerRow::TABLE, TokenRow::TABLE, SignalRow::TABLE];
 
 /// File of a table, within its run or part.
 pub(crate) fn file_name(table: &str) -> String {

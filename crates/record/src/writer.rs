@@ -21,7 +21,7 @@ use crate::file;
 use crate::lock::Lock;
 use crate::manifest::{FORMAT_VERSION, MANIFEST_FILE, Manifest};
 use crate::parts::{self, PARTS};
-use crate::rows::{AnswerRow, PrefixRow, Rows, TokenRow, TraceRow};
+use crate::rows::{AnswerRow, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use crate::table::{Row, TABLES, TableReader, TableWriter, file_name};
 use crate::time::rfc3339;
 
@@ -151,7 +151,7 @@ impl RunWriter {
         self.update(Manifest { elapsed_secs, ..self.manifest.clone() })
     }
 
-    /// Merges the parts `0..n_parts` into the four tables, marks the run finished and removes the parts.
+    /// Merges the parts `0..n_parts` into the five tables, marks the run finished and removes the parts.
     ///
     /// `elapsed_secs` are the seconds of this sitting, less those already given to `add_elapsed`. Of a finished run nothing is changed.
     pub fn finish(&mut self, n_parts: usize, finished_at: Timestamp, elapsed_secs: f64) -> Result<(), Error> {
@@ -163,6 +163,7 @@ impl RunWriter {
         self.merge::<PrefixRow>(n_parts)?;
         self.merge::<AnswerRow>(n_parts)?;
         self.merge::<TokenRow>(n_parts)?;
+        self.merge::<SignalRow>(n_parts)?;
         self.update(Manifest {
             finished_at: Some(rfc3339(finished_at)),
             elapsed_secs: self.manifest.elapsed_secs + elapsed_secs,
@@ -207,6 +208,7 @@ fn write_tables(folder: &Path, rows: &Rows) -> Result<(), Error> {
     write_table(folder, &rows.prefixes)?;
     write_table(folder, &rows.answers)?;
     write_table(folder, &rows.tokens)?;
+    write_table(folder, &rows.signals)?;
     file::sync_folder(folder)
 }
 

@@ -1,6 +1,6 @@
 //! Rows of a record, gathered trace by trace and reduced to what metrics need.
 //!
-//! Tables are read once, row by row: `traces` first, then `prefixes`, `answers` and `tokens` in any order. What is kept is a few
+//! Tables are read once, row by row: `traces` first, then the others in any order. What is kept is a few
 //! numbers for each prefix and answer, about 120 and 16 bytes, and for tokens nothing beyond sums and scores: the tokens of a trace
 //! are reduced as soon as all of them have come. Rows may come in any order within a table: curves are put in order of step at the
 //! end, questions in order of their identity, so that metrics do not depend on how a run was batched or resumed. A trace row that
@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use entrace_record::rows::{AnswerRow, PrefixRow, Rows, TokenRow, TraceRow};
+use entrace_record::rows::{AnswerRow, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use entrace_record::{Manifest, RunReader};
 use rayon::prelude::*;
 
@@ -71,6 +71,9 @@ impl Collector {
         for row in reader.stream_tokens() {
             collector.add_token(&row?);
         }
+        for row in reader.stream_signals() {
+            collector.add_signal(&row?);
+        }
         Ok(collector)
     }
 
@@ -80,6 +83,7 @@ impl Collector {
         rows.prefixes.iter().for_each(|row| self.add_prefix(row));
         rows.answers.iter().for_each(|row| self.add_answer(row));
         rows.tokens.iter().for_each(|row| self.add_token(row));
+        rows.signals.iter().for_each(|row| self.add_signal(row));
     }
 
     /// Takes a row of `traces`.
@@ -144,6 +148,9 @@ impl Collector {
             step: row.step,
             entropy: finite(row.token_entropy),
             logprob: finite(row.logprob),
+            margin: finite(row.top2_margin),
+            confidence: finite(row.topk_confidence),
+            divergence: finite(row.uniform_divergence),
         };
         if let Some(entropy) = token.entropy {
             trace.tokens.entropy += entropy;
@@ -160,6 +167,13 @@ impl Collector {
         }
     }
 
+    /// Takes a row of `signals`.
+    pub fn add_signal(&mut self, row: &SignalRow) {
+        if let Some((task, position)) = self.positions.get(&row.task, &row.question_id, row.sample) {
+            signals::from_run(&mut self.tasks[task].traces[position].scores, &row.signal, finite(row.value));
+        }
+    }
+
     /// Tasks in the order of the manifest, everything else in order of name or number.
     pub(crate) fn finish(self) -> Vec<TaskFacts> {
         let Self { mut tasks, pending, .. } = self;
@@ -171,6 +185,9 @@ impl Collector {
                 for (_, points) in &mut trace.curves {
                     points.sort_by_key(|point| point.step);
                 }
+                let last = trace.curve(OWN).and_then(|points| points.last());
+                let cue_entropy = last.and_then(|point| point.cue_entropy);
+                signals::from_cue(&mut trace.scores, cue_entropy);
                 belief::reduce(trace, &mut pending.masses, &names, is_rollout);
             });
             task.answers = names;
@@ -227,6 +244,7 @@ fn point(row: &PrefixRow, leader: u32, target: Option<&str>) -> Point {
         leader_is_target: target.map(|target| &*row.leader == target),
         elicited_mass: finite(row.elicited_mass),
         residual_mass: row.residual_mass,
+        cue_entropy: finite(row.cue_entropy),
     }
 }
 

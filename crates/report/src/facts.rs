@@ -29,6 +29,8 @@ pub(crate) struct Point {
     pub(crate) leader_is_target: Option<bool>,
     pub(crate) elicited_mass: Option<f64>,
     pub(crate) residual_mass: f64,
+    /// `None` where nothing was asked after a cue.
+    pub(crate) cue_entropy: Option<f64>,
 }
 
 /// Sums over the tokens of a trace.

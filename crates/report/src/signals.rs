@@ -1,13 +1,12 @@
 //! The signals of `entrace_measure::signal`, computed from recorded rows.
 //!
-//! Tables hold token entropies and log-probabilities, the steps of tokens, answer curves and stated answers. What other signals need
-//! (margins, top-k confidences, divergences, the entropy after the cue, words of confidence) is not in them, and those signals are
-//! absent with that reason.
+//! Tables hold what is known of each token, the steps of tokens, answer curves with the entropy after the cue, stated answers, and what
+//! the run measured because it was asked for. A signal whose input is not in them is absent with that reason.
 //!
 //! Agreement (`self_consistency`) is the share of the question's traces, this one included, that state the same readable answer; it
 //! needs two traces, and is 0 for a trace that states none.
 
-use entrace_measure::signal::{Absent, Input, SIGNALS, TraceData};
+use entrace_measure::signal::{Absent, Input, Measured, SIGNALS, TraceData};
 use entrace_measure::signature::Point;
 use entrace_measure::{Answer, Profile};
 
@@ -20,6 +19,9 @@ pub(crate) struct Token {
     pub(crate) step: u32,
     pub(crate) entropy: Option<f64>,
     pub(crate) logprob: Option<f64>,
+    pub(crate) margin: Option<f64>,
+    pub(crate) confidence: Option<f64>,
+    pub(crate) divergence: Option<f64>,
 }
 
 /// Scores of a trace of which nothing is known.
@@ -41,17 +43,29 @@ fn fill(scores: &mut [Result<f64, Absent>], inputs: &[Input], data: &TraceData<'
 /// none.
 pub(crate) fn from_tokens(trace: &mut TraceFacts, tokens: &mut [Token]) {
     tokens.sort_unstable_by_key(|token| token.index);
-    let entropies: Option<Vec<f64>> = tokens.iter().map(|token| token.entropy).collect();
-    let logprobs: Option<Vec<f64>> = tokens.iter().map(|token| token.logprob).collect();
+    let all = |number: fn(&Token) -> Option<f64>| tokens.iter().map(number).collect::<Option<Vec<f64>>>();
+    let (entropies, logprobs) = (all(|token| token.entropy), all(|token| token.logprob));
+    let (margins, confidences) = (all(|token| token.margin), all(|token| token.confidence));
+    let divergences = all(|token| token.divergence);
     let ends: Vec<usize> =
         (1..=trace.n_steps).map(|k| tokens.partition_point(|token| token.step <= k)).collect();
     let data = TraceData {
         token_logprobs: logprobs.as_deref(),
         token_entropies: entropies.as_deref(),
+        token_margins: margins.as_deref(),
+        token_confidences: confidences.as_deref(),
+        uniform_divergences: divergences.as_deref(),
         step_ends: Some(&ends),
         ..TraceData::default()
     };
-    let inputs = [Input::TokenLogprobs, Input::TokenEntropies, Input::StepEnds];
+    let inputs = [
+        Input::TokenLogprobs,
+        Input::TokenEntropies,
+        Input::TokenMargins,
+        Input::TokenConfidences,
+        Input::UniformDivergences,
+        Input::StepEnds,
+    ];
     fill(&mut trace.scores, &inputs, &data);
 }
 
@@ -59,6 +73,18 @@ pub(crate) fn from_tokens(trace: &mut TraceFacts, tokens: &mut [Token]) {
 pub(crate) fn from_curve(scores: &mut [Result<f64, Absent>], curve: &[Point<'_>], profile: Option<&Profile>) {
     let data = TraceData { curve: Some(curve), profile, ..TraceData::default() };
     fill(scores, &[Input::Curve, Input::Profile], &data);
+}
+
+/// Fills in what the entropy after the cue gives, at the last prefix; a curve without one has none.
+pub(crate) fn from_cue(scores: &mut [Result<f64, Absent>], cue_entropy: Option<f64>) {
+    fill(scores, &[Input::CueEntropy], &TraceData { cue_entropy, ..TraceData::default() });
+}
+
+/// Fills in a signal that the run measured because it was asked for; a name that is not in the registry is passed over.
+pub(crate) fn from_run(scores: &mut [Result<f64, Absent>], signal: &str, value: Option<f64>) {
+    let Some(at) = SIGNALS.iter().position(|known| known.name == signal) else { return };
+    let measured = [Measured { signal, value }];
+    scores[at] = SIGNALS[at].score(&TraceData { measured: &measured, ..TraceData::default() });
 }
 
 /// Fills in the agreement of the traces of each question; traces are in order of question.

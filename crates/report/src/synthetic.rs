@@ -94,6 +94,7 @@ pub(crate) fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
             enumerate_nodes: 512,
             max_answer_tokens: Some(16),
             controls: vec!["swapped".into()],
+            signals: vec![],
             seed: 7,
             batch_size: 8,
         },
@@ -188,6 +189,9 @@ impl TraceMaker {
                     text,
                     logprob: Some(-random.uniform()),
                     token_entropy: Some(1.4 * random.uniform()),
+                    top2_margin: None,
+                    topk_confidence: None,
+                    uniform_divergence: None,
                 });
                 index += 1;
             }
@@ -242,6 +246,7 @@ impl TraceMaker {
                 elicited_mass: Some(0.7 + 0.29 * random.uniform()),
                 residual_mass: residual,
                 n_samples: None,
+                cue_entropy: None,
             };
             let rows = answers.iter().zip(&masses).map(|(answer, &prob)| AnswerRow {
                 task: self.task.clone(),

@@ -1,7 +1,9 @@
 //! What to measure, and how.
 
-use entrace_backend::{ChatMessage, Generate, Sampling, ScoreTree, Text};
+use entrace_backend::{ChatMessage, Generate, ReadLayers, Sampling, ScoreTree, Text};
+use entrace_measure::signal::Group;
 use entrace_measure::{AnswerFormat, Estimator, Question, Segmentation};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An engine with everything that a run needs of it.
@@ -13,6 +15,8 @@ pub struct Engine<'a> {
     pub generator: &'a dyn Generate,
     /// Scoring of continuations.
     pub scorer: &'a dyn ScoreTree,
+    /// Reading of layers, where the engine can.
+    pub layers: Option<&'a dyn ReadLayers>,
 }
 
 /// The questions of one task.
@@ -161,6 +165,8 @@ pub struct Measurement {
     pub max_steps: Option<usize>,
     /// Controls besides the traces themselves.
     pub controls: Vec<Control>,
+    /// Signals that are measured because they were asked for.
+    pub signals: BTreeSet<Group>,
     /// How traces are sampled, and how `rollout` continues them.
     pub traces: TraceMaking,
     /// Seed of every random stream.

@@ -1,4 +1,4 @@
-//! What is written: rows of the four tables.
+//! What is written: rows of the five tables.
 //!
 //! A trace whose own curve could not be made is `failed`, and its reason stands in the traces table; its tokens are kept. A control that
 //! could not be made is left out.
@@ -153,6 +153,7 @@ fn add_curve(rows: &mut Rows, identity: &Identity, control: &str, curve: &Entrop
             elicited_mass: distribution.elicited_mass,
             residual_mass: distribution.residual_mass(),
             n_samples: distribution.n_samples.map(count),
+            cue_entropy: distribution.cue_entropy,
         });
         rows.answers.extend(distribution.masses().iter().map(|mass| AnswerRow {
             task: Arc::clone(&identity.task),
@@ -169,13 +170,11 @@ fn add_curve(rows: &mut Rows, identity: &Identity, control: &str, curve: &Entrop
 
 fn add_tokens(rows: &mut Rows, traced: &Traced, identity: &Identity, findings: &Findings) {
     let trace = &traced.trace;
+    let scores = traced.scores.as_ref().or(findings.token_scores.as_ref());
     let mut start = 0;
     for (index, (&token_id, &end)) in trace.token_ids().iter().zip(trace.token_ends()).enumerate() {
-        let scored = |generated: &Option<Vec<f64>>, imported: Option<&Vec<Option<f64>>>| match generated {
-            Some(numbers) => numbers.get(index).copied(),
-            None => imported.and_then(|numbers| numbers.get(index).copied().flatten()),
-        };
-        let scores = findings.token_scores.as_ref();
+        let logprob = scores.and_then(|scores| scores.logprobs.get(index).copied().flatten());
+        let sharpness = scores.and_then(|scores| scores.sharpness.get(index).copied().flatten());
         rows.tokens.push(TokenRow {
             task: Arc::clone(&identity.task),
             question_id: Arc::clone(&identity.question_id),
@@ -184,8 +183,11 @@ fn add_tokens(rows: &mut Rows, traced: &Traced, identity: &Identity, findings: &
             step: count(step_of(&traced.prefixes, index)),
             token_id,
             text: trace.text()[start..end].to_string(),
-            logprob: scored(&traced.logprobs, scores.map(|s| &s.0)),
-            token_entropy: scored(&traced.entropies, scores.map(|s| &s.1)),
+            logprob,
+            token_entropy: sharpness.map(|s| s.entropy),
+            top2_margin: sharpness.map(|s| s.top2_margin),
+            topk_confidence: sharpness.map(|s| s.topk_confidence),
+            uniform_divergence: sharpness.map(|s| s.uniform_divergence),
         });
         start = end;
     }

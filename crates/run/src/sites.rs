@@ -11,7 +11,7 @@ use crate::estimate::sampled::{self, FlatSites};
 use crate::estimate::{SiteResult, TreeSite, choices, enumerate};
 use crate::event::{Event, Observer};
 use crate::plan::{Engine, Measurement, TaskPlan};
-use crate::trace::Traced;
+use crate::trace::{TokenScored, Traced};
 use entrace_backend::{Branch, BranchId, Parent, TokenScores, TreeSession};
 use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator};
 
@@ -25,15 +25,12 @@ pub(crate) struct Subject<'a> {
     pub(crate) variants: Vec<Variant>,
 }
 
-/// Token scores of one trace: log-probabilities and entropies.
-type Scores = (Vec<Option<f64>>, Vec<Option<f64>>);
-
 /// What was measured on a trace.
 pub(crate) struct Findings {
     /// One curve for each variant, or why there is none.
     pub(crate) curves: Vec<Result<EntropyCurve, String>>,
-    /// Log-probability and entropy of each token of an imported trace.
-    pub(crate) token_scores: Option<Scores>,
+    /// Of each token of an imported trace.
+    pub(crate) token_scores: Option<TokenScored>,
 }
 
 impl Subject<'_> {
@@ -182,7 +179,7 @@ struct Tree {
     prompts: Vec<BranchId>,
     /// Trace of each subject's variants.
     traces: Vec<Vec<BranchId>>,
-    token_scores: Vec<Option<Scores>>,
+    token_scores: Vec<Option<TokenScored>>,
 }
 
 impl Tree {
@@ -201,15 +198,11 @@ impl Tree {
             let mut ids = Vec::new();
             for variant in &subject.variants {
                 ids.push(BranchId(branches.len()));
-                let imported = variant.control.is_none() && subject.traced.logprobs.is_none();
+                let imported = variant.control.is_none() && subject.traced.scores.is_none();
                 branches.push(Branch {
                     parent: Some(Parent { branch: prompt, n_tokens }),
                     tokens: variant.token_ids.clone(),
-                    token_scores: if imported {
-                        TokenScores::LogprobsAndEntropies
-                    } else {
-                        TokenScores::None
-                    },
+                    token_scores: if imported { TokenScores::Full } else { TokenScores::None },
                     keep: true,
                     ..Branch::default()
                 });
@@ -221,9 +214,12 @@ impl Tree {
             .iter()
             .zip(&traces)
             .map(|(subject, ids)| {
-                subject.traced.logprobs.is_none().then(|| {
+                subject.traced.scores.is_none().then(|| {
                     let score = &mut scores[ids[0].0];
-                    (std::mem::take(&mut score.token_logprobs), std::mem::take(&mut score.token_entropies))
+                    TokenScored {
+                        logprobs: std::mem::take(&mut score.token_logprobs),
+                        sharpness: std::mem::take(&mut score.token_sharpness),
+                    }
                 })
             })
             .collect();

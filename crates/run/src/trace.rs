@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::plan::{Engine, Measurement, Prompting, TaskPlan, TraceInput, WorkItem};
 use entrace_backend::generate::RequestCompletions;
-use entrace_backend::{Completion, Fork, GenerateRequest, Prompt, stream_seed};
+use entrace_backend::{Completion, Fork, GenerateRequest, Prompt, Sharpness, stream_seed};
 use entrace_measure::{Answer, Prefix, Question, StopReason, Trace};
 use std::sync::Arc;
 
@@ -21,12 +21,17 @@ pub(crate) struct Traced {
     pub(crate) trace: Trace,
     pub(crate) prefixes: Vec<Prefix>,
     /// Of each trace token, where the engine generated it.
-    pub(crate) logprobs: Option<Vec<f64>>,
-    /// Of each trace token, where the engine generated it.
-    pub(crate) entropies: Option<Vec<f64>>,
+    pub(crate) scores: Option<TokenScored>,
     pub(crate) answer: Answer,
     pub(crate) correct: Option<bool>,
     pub(crate) stop_reason: StopReason,
+}
+
+/// What is known of each token of a trace.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TokenScored {
+    pub(crate) logprobs: Vec<Option<f64>>,
+    pub(crate) sharpness: Vec<Option<Sharpness>>,
 }
 
 /// A trace that cannot be measured.
@@ -243,18 +248,11 @@ impl Maker<'_> {
         };
         let answer = self.task.format.extract(&completion.text, self.item.question.choices.as_ref());
         let correct = self.item.question.target.as_ref().map(|target| &answer == target);
-        let head = |numbers: &[f64]| Some(numbers[..n].to_vec());
-        let (logprobs, entropies) = (head(&completion.logprobs), head(&completion.entropies));
-        self.traced(
-            trace,
-            completion.text,
-            None,
-            logprobs,
-            entropies,
-            answer,
-            correct,
-            completion.stop_reason,
-        )
+        let scores = TokenScored {
+            logprobs: completion.logprobs[..n].iter().copied().map(Some).collect(),
+            sharpness: completion.sharpness[..n].iter().copied().map(Some).collect(),
+        };
+        self.traced(trace, completion.text, None, Some(scores), answer, correct, completion.stop_reason)
     }
 
     fn imported(&self, text: &str, step_ends: Option<&[usize]>, judged: Option<bool>) -> Outcome {
@@ -273,16 +271,7 @@ impl Maker<'_> {
         };
         let answer = self.task.format.extract(text, self.item.question.choices.as_ref());
         let agrees = self.item.question.target.as_ref().map(|target| &answer == target);
-        self.traced(
-            trace,
-            text.to_string(),
-            step_ends,
-            None,
-            None,
-            answer,
-            judged.or(agrees),
-            StopReason::Imported,
-        )
+        self.traced(trace, text.to_string(), step_ends, None, answer, judged.or(agrees), StopReason::Imported)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one value, named at both calls")]
@@ -291,8 +280,7 @@ impl Maker<'_> {
         trace: Trace,
         completion: String,
         step_ends: Option<&[usize]>,
-        logprobs: Option<Vec<f64>>,
-        entropies: Option<Vec<f64>>,
+        scores: Option<TokenScored>,
         answer: Answer,
         correct: Option<bool>,
         stop_reason: StopReason,
@@ -324,8 +312,7 @@ impl Maker<'_> {
             completion,
             trace,
             prefixes,
-            logprobs,
-            entropies,
+            scores,
             answer,
             correct,
             stop_reason,

@@ -11,7 +11,7 @@ use crate::event::{Event, Observer};
 use crate::plan::{Control, Engine, EstimatorChoice, Measurement, TaskPlan, WorkItem};
 use crate::rows;
 use crate::sites::{self, Subject};
-use crate::trace::{self, Traced};
+use crate::trace::{self, TokenScored, Traced};
 use entrace_measure::{Answer, Estimator, Prefix, StopReason, Trace};
 use entrace_record::rows::Rows;
 use entrace_record::{RunReader, RunWriter};
@@ -237,8 +237,7 @@ impl Walk<'_> {
                 completion: String::new(),
                 trace: Trace::default(),
                 prefixes: vec![Prefix { step: 0, n_tokens: 0 }],
-                logprobs: Some(Vec::new()),
-                entropies: Some(Vec::new()),
+                scores: Some(TokenScored::default()),
                 answer: Answer::Invalid,
                 correct: None,
                 stop_reason: StopReason::Imported,

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
-use super::{Tolerances, assert_close, random_tokens};
+use super::{Tolerances, assert_close, assert_same_sharpness, random_tokens};
 use crate::scripted::candidates;
 use crate::{
     Branch, BranchId, Completion, Error, Fork, Generate, GenerateRequest, NextRequest, Parent, Sampling,
@@ -75,10 +75,10 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
 
     fn assert_holds_together(&self, completion: &Completion) {
         let n = completion.token_ids.len();
-        let lengths = [completion.token_ends.len(), completion.logprobs.len(), completion.entropies.len()];
+        let lengths = [completion.token_ends.len(), completion.logprobs.len(), completion.sharpness.len()];
         assert_eq!(
             lengths, [n; 3],
-            "an end, a log-probability and an entropy for each token: {completion:?}"
+            "an end, a log-probability and a sharpness for each token: {completion:?}"
         );
         let decoded = self.model.decode(&completion.token_ids);
         assert_eq!(completion.text, decoded.text, "the text is that of the tokens");
@@ -126,7 +126,7 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
                 self.assert_holds_together(&completion);
                 let path = Branch {
                     tokens: [self.context.as_slice(), &completion.token_ids].concat(),
-                    token_scores: TokenScores::LogprobsAndEntropies,
+                    token_scores: TokenScores::Full,
                     ..Branch::default()
                 };
                 let mut session = self.model.session().unwrap();
@@ -136,8 +136,8 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
                     let what = format!("token {i} of a completion at temperature {}", sampling.temperature);
                     let scored = score.token_logprobs[n + i].unwrap();
                     assert_close(&what, completion.logprobs[i], scored, self.tolerances);
-                    let scored = score.token_entropies[n + i].unwrap();
-                    assert_close(&what, completion.entropies[i], scored, self.tolerances);
+                    let scored = score.token_sharpness[n + i].unwrap();
+                    assert_same_sharpness(&what, &completion.sharpness[i], &scored, self.tolerances);
                 }
             }
         }
@@ -274,7 +274,7 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
             assert_eq!(stopped.stop_reason, StopReason::Stop, "a stop string ends the completion");
             assert!(free.token_ids.starts_with(&stopped.token_ids), "the tokens are those drawn without it");
             let n = stopped.token_ids.len();
-            let lengths = [stopped.token_ends.len(), stopped.logprobs.len(), stopped.entropies.len()];
+            let lengths = [stopped.token_ends.len(), stopped.logprobs.len(), stopped.sharpness.len()];
             assert_eq!(lengths, [n; 3], "numbers are cut with the tokens");
             let covered = stopped.token_ends.last().copied().unwrap_or(0);
             assert_eq!(covered, at, "the tokens reach to the end of the text");

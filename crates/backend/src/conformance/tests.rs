@@ -1,3 +1,5 @@
+//! The conformance tests pass the scripted model and find every fault that is built into it.
+
 use super::{Tolerances, check};
 use crate::generate::RequestCompletions;
 use crate::scripted::{KnownAnswers, RandomScript, Scripted, Vocabulary};
@@ -63,9 +65,10 @@ enum Fault {
     SpecialInPlain,
     EndsOfCharacters,
     LensInBits,
+    MarginsToTheThird,
 }
 
-const FAULTS: [Fault; 21] = [
+const FAULTS: [Fault; 22] = [
     Fault::ForksLate,
     Fault::IgnoresParents,
     Fault::BitsNotNats,
@@ -87,6 +90,7 @@ const FAULTS: [Fault; 21] = [
     Fault::SpecialInPlain,
     Fault::EndsOfCharacters,
     Fault::LensInBits,
+    Fault::MarginsToTheThird,
 ];
 
 #[test]
@@ -131,6 +135,9 @@ impl TreeSession for WrongSession<'_> {
         for score in &mut scores {
             if self.fault == Fault::RefusedCallsCount {
                 score.id.0 += self.n_refused;
+            }
+            if self.fault == Fault::MarginsToTheThird {
+                score.token_sharpness.iter_mut().flatten().for_each(|s| s.top2_margin += 0.1);
             }
             if let Some(next) = &mut score.next {
                 match self.fault {

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
-use super::{Tolerances, assert_all_close, assert_close, random_tokens};
+use super::{Tolerances, assert_all_close, assert_close, assert_same_sharpness, random_tokens};
 use crate::{
-    Branch, BranchId, BranchScore, Error, ModelInfo, NextRequest, NextScore, Parent, ScoreTree, TokenClasses,
-    TokenScores, TreeSession,
+    Branch, BranchId, BranchScore, Error, ModelInfo, NextRequest, NextScore, Parent, ScoreTree, Sharpness,
+    TokenClasses, TokenScores, TreeSession,
 };
 use entrace_measure::TokenId;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Tree {
         self.branches.push(Branch {
             parent: parent.map(|(index, n_tokens)| Parent { branch: BranchId(index), n_tokens }),
             tokens,
-            token_scores: TokenScores::LogprobsAndEntropies,
+            token_scores: TokenScores::Full,
             next: Some(next.clone()),
             keep: true,
         });
@@ -130,7 +130,7 @@ impl Check<'_> {
     fn flat(&self, path: &[TokenId], next: &NextRequest) -> BranchScore {
         let root = Branch {
             tokens: path.to_vec(),
-            token_scores: TokenScores::LogprobsAndEntropies,
+            token_scores: TokenScores::Full,
             next: Some(next.clone()),
             ..Branch::default()
         };
@@ -145,7 +145,7 @@ impl Check<'_> {
             let mut whole = self.flat(&tree.paths[index], &self.request());
             let n_before = tree.paths[index].len() - tree.branches[index].tokens.len();
             whole.token_logprobs.drain(..n_before);
-            whole.token_entropies.drain(..n_before);
+            whole.token_sharpness.drain(..n_before);
             self.assert_same(&what, score, &whole);
         }
         for root in [0, 1] {
@@ -154,7 +154,7 @@ impl Check<'_> {
                 "the first token of a root is drawn from nothing"
             );
             assert_eq!(
-                scores[root].token_entropies[0], None,
+                scores[root].token_sharpness[0], None,
                 "the first token of a root is drawn from nothing"
             );
         }
@@ -212,18 +212,22 @@ impl Check<'_> {
         let path = [context.as_slice(), &continuation].concat();
         let whole = self.flat(&path, &NextRequest::default());
         let mut session = self.session();
+        let all: Arc<[TokenId]> = (0..self.vocab_size as TokenId).collect();
         let mut parent = None;
         let mut tokens = context;
         for (i, &token) in continuation.iter().enumerate() {
-            let next = NextRequest { gather: [token].into(), ..NextRequest::default() };
+            let next = NextRequest { gather: Arc::clone(&all), ..NextRequest::default() };
             let n_tokens = tokens.len();
             let branch = Branch { parent, tokens, next: Some(next), keep: true, ..Branch::default() };
             let score = extend(&mut *session, &[branch]).remove(0);
             let next = score.next.unwrap();
             let at = path.len() - continuation.len() + i;
             let what = format!("token {at} of a sequence against one step at a time");
-            assert_close(&what, whole.token_logprobs[at].unwrap(), next.gather[0], self.tolerances);
-            assert_close(&what, whole.token_entropies[at].unwrap(), next.entropy, self.tolerances);
+            let stepwise = next.gather[token as usize];
+            assert_close(&what, whole.token_logprobs[at].unwrap(), stepwise, self.tolerances);
+            let sharpness = Sharpness::of_logprobs(&next.gather);
+            assert_same_sharpness(&what, &whole.token_sharpness[at].unwrap(), &sharpness, self.tolerances);
+            assert_close(&what, sharpness.entropy, next.entropy, self.tolerances);
             parent = Some(Parent { branch: score.id, n_tokens });
             tokens = vec![token];
         }
@@ -231,10 +235,10 @@ impl Check<'_> {
 
     fn only_what_was_asked_for_is_reported(&self) {
         let branch = |token_scores| Branch { tokens: self.tokens(4, 14), token_scores, ..Branch::default() };
-        let kinds = [TokenScores::None, TokenScores::Logprobs, TokenScores::LogprobsAndEntropies];
+        let kinds = [TokenScores::None, TokenScores::Logprobs, TokenScores::Full];
         let scores = extend(&mut *self.session(), &kinds.map(branch));
         let lengths: Vec<(usize, usize)> =
-            scores.iter().map(|s| (s.token_logprobs.len(), s.token_entropies.len())).collect();
+            scores.iter().map(|s| (s.token_logprobs.len(), s.token_sharpness.len())).collect();
         assert_eq!(lengths, [(0, 0), (4, 0), (4, 4)], "numbers of tokens are reported where asked for");
         assert!(scores.iter().all(|s| s.next.is_none()), "the next token is reported where asked for");
         assert_eq!(scores[1].token_logprobs, scores[2].token_logprobs);
@@ -301,7 +305,7 @@ impl Check<'_> {
         assert_eq!((a[0].id, b[0].id), (BranchId(0), BranchId(1)), "each session has its own numbers");
         let mut whole = self.flat(&tree.paths[3], &self.request());
         whole.token_logprobs.drain(..7);
-        whole.token_entropies.drain(..7);
+        whole.token_sharpness.drain(..7);
         self.assert_same("a fork beside another session", &b[0], &whole);
         assert!(second.extend(&[fork]).is_err(), "a session knows its own branches only");
     }
@@ -333,13 +337,22 @@ impl Check<'_> {
 
     fn assert_same(&self, what: &str, found: &BranchScore, expected: &BranchScore) {
         let numbers = |all: &[Option<f64>]| -> Vec<f64> { all.iter().map(|n| n.unwrap_or(0.0)).collect() };
-        let pairs = [
-            ("log-probabilities", &found.token_logprobs, &expected.token_logprobs),
-            ("entropies", &found.token_entropies, &expected.token_entropies),
-        ];
-        for (kind, found, expected) in pairs {
-            let what = format!("{kind} of {what}");
-            assert_all_close(&what, &numbers(found), &numbers(expected), self.tolerances);
+        let (logprobs, expected_logprobs) =
+            (numbers(&found.token_logprobs), numbers(&expected.token_logprobs));
+        assert_all_close(
+            &format!("log-probabilities of {what}"),
+            &logprobs,
+            &expected_logprobs,
+            self.tolerances,
+        );
+        assert_eq!(found.token_sharpness.len(), expected.token_sharpness.len(), "sharpness of {what}");
+        for (found, expected) in found.token_sharpness.iter().zip(&expected.token_sharpness) {
+            match (found, expected) {
+                (Some(found), Some(expected)) => {
+                    assert_same_sharpness(what, found, expected, self.tolerances)
+                }
+                (found, expected) => assert_eq!(found, expected, "sharpness of {what}"),
+            }
         }
         match (&found.next, &expected.next) {
             (Some(found), Some(expected)) => self.assert_same_next(what, found, expected),

@@ -1,6 +1,6 @@
 //! Token trees scored by the definition: every branch is its whole path, and the script is asked at every token.
 
-use super::{Scripted, entropy};
+use super::{Scripted, entropy, sharpness_of};
 use crate::{Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, TokenScores, TreeSession};
 use entrace_measure::TokenId;
 
@@ -93,21 +93,21 @@ impl Session<'_> {
 
     fn score(&self, id: BranchId, branch: &Branch) -> Result<BranchScore, Error> {
         let path = &self.branches[id.0];
-        let (mut token_logprobs, mut token_entropies) = (Vec::new(), Vec::new());
+        let (mut token_logprobs, mut token_sharpness) = (Vec::new(), Vec::new());
         let scored = if branch.token_scores == TokenScores::None { 0 } else { branch.tokens.len() };
         for (i, &token) in branch.tokens[..scored].iter().enumerate() {
             let before = &path.tokens[..path.n_before() + i];
             let probs = if before.is_empty() { None } else { Some(self.model.distribution(before)?) };
             token_logprobs.push(probs.as_ref().map(|probs| probs[token as usize].ln()));
-            if branch.token_scores == TokenScores::LogprobsAndEntropies {
-                token_entropies.push(probs.as_deref().map(entropy));
+            if branch.token_scores == TokenScores::Full {
+                token_sharpness.push(probs.as_deref().map(sharpness_of));
             }
         }
         let next = match &branch.next {
             Some(request) => Some(next_score(request, &self.model.distribution(&path.tokens)?)),
             None => None,
         };
-        Ok(BranchScore { id, token_logprobs, token_entropies, next })
+        Ok(BranchScore { id, token_logprobs, token_sharpness, next })
     }
 }
 

@@ -1,15 +1,17 @@
 //! From logits over the vocabulary to what was asked of them.
 //!
 //! The output head runs on the rows that are asked for, a few million logits at a time; each row is reduced at once to its
-//! log-sum-exp, entropy, chosen log-probabilities, masses of token classes and most likely tokens. `[T, V]` logits are never kept.
+//! log-sum-exp, entropy, sharpness, chosen log-probabilities, masses of token classes and most likely tokens. `[T, V]` logits are never
+//! kept.
 //!
-//! With m the largest logit, S = Σ e^(x−m): log-sum-exp = m + ln S, H = ln S − Σ (x−m) e^(x−m) / S. Terms are float32, sums of blocks
-//! of 4,096 are added in float64.
+//! With m the largest logit, S = Σ e^(x−m): log-sum-exp = m + ln S, H = ln S − Σ (x−m) e^(x−m) / S, and
+//! KL(U‖p) = ln S − Σ (x−m) / V − ln V. Terms are float32, sums of blocks of 4,096 are added in float64.
 
 use super::exp::exp;
 use super::linear::Linear;
 use candle_core::{DType, Result, Tensor};
-use entrace_backend::TokenClasses;
+use entrace_backend::sharpness::TOP_K;
+use entrace_backend::{Sharpness, TokenClasses};
 use entrace_measure::TokenId;
 use rayon::prelude::*;
 
@@ -71,6 +73,8 @@ pub(crate) struct RowSums {
     pub(crate) log_sum_exp: f64,
     /// H in nats.
     pub(crate) entropy: f64,
+    /// KL(U‖p) in nats.
+    uniform_divergence: f64,
 }
 
 impl RowSums {
@@ -78,15 +82,33 @@ impl RowSums {
     pub(crate) fn of(logits: &[f32]) -> Option<Self> {
         let arch = pulp::Arch::new();
         let max = arch.dispatch(|| max_of(logits));
-        let (mut sum, mut weighted) = (0f64, 0f64);
+        let (mut sum, mut weighted, mut plain) = (0f64, 0f64, 0f64);
         for block in logits.chunks(4096) {
-            let (s, w) = arch.dispatch(|| block_sums(block, max));
+            let (s, w, p) = arch.dispatch(|| block_sums(block, max));
             sum += f64::from(s);
             weighted += f64::from(w);
+            plain += f64::from(p);
         }
+        let n = logits.len() as f64;
         let entropy = (sum.ln() - weighted / sum).max(0.0);
+        let uniform_divergence = (sum.ln() - plain / n - n.ln()).max(0.0);
         let log_sum_exp = f64::from(max) + sum.ln();
-        (log_sum_exp.is_finite() && entropy.is_finite()).then_some(Self { log_sum_exp, entropy })
+        let finite = log_sum_exp.is_finite() && entropy.is_finite() && uniform_divergence.is_finite();
+        finite.then_some(Self { log_sum_exp, entropy, uniform_divergence })
+    }
+
+    /// How sharp the row's distribution is.
+    pub(crate) fn sharpness(&self, logits: &[f32]) -> Sharpness {
+        let best = largest(logits, TOP_K);
+        let mean = best.iter().map(|&(_, logit)| f64::from(logit)).sum::<f64>() / best.len() as f64;
+        Sharpness {
+            entropy: self.entropy,
+            top2_margin: best
+                .get(1)
+                .map_or(f64::INFINITY, |second| f64::from(best[0].1) - f64::from(second.1)),
+            topk_confidence: (self.log_sum_exp - mean).max(0.0),
+            uniform_divergence: self.uniform_divergence,
+        }
     }
 
     /// Log-probability of a logit.
@@ -107,11 +129,12 @@ fn max_of(x: &[f32]) -> f32 {
     lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
 }
 
-/// Σ e^(x−m) and Σ (x−m) e^(x−m).
+/// Σ e^(x−m), Σ (x−m) e^(x−m) and Σ (x−m).
 #[inline(always)]
-fn block_sums(block: &[f32], max: f32) -> (f32, f32) {
+fn block_sums(block: &[f32], max: f32) -> (f32, f32, f32) {
     let mut sums = [0f32; 16];
     let mut weighted = [0f32; 16];
+    let mut plain = [0f32; 16];
     let (chunks, rest) = block.as_chunks::<16>();
     for chunk in chunks {
         for i in 0..16 {
@@ -119,13 +142,15 @@ fn block_sums(block: &[f32], max: f32) -> (f32, f32) {
             let e = exp(shifted);
             sums[i] += e;
             weighted[i] += e * shifted;
+            plain[i] += shifted;
         }
     }
-    let mut totals = (sums.iter().sum::<f32>(), weighted.iter().sum::<f32>());
+    let mut totals = (sums.iter().sum::<f32>(), weighted.iter().sum::<f32>(), plain.iter().sum::<f32>());
     for &x in rest {
         let e = exp(x - max);
         totals.0 += e;
         totals.1 += e * (x - max);
+        totals.2 += x - max;
     }
     totals
 }
@@ -146,6 +171,9 @@ pub(crate) fn top(logits: &[f32], k: usize, sums: &RowSums) -> Vec<(TokenId, f64
     best.into_iter().map(|(token, logit)| (token, sums.logprob(logit))).collect()
 }
 
+/// Logits that are compared with the threshold of `largest` at one time.
+const RUN: usize = 256;
+
 /// The k largest logits, falling, ties by token number.
 pub(crate) fn largest(logits: &[f32], k: usize) -> Vec<(TokenId, f32)> {
     let k = k.min(logits.len());
@@ -153,16 +181,23 @@ pub(crate) fn largest(logits: &[f32], k: usize) -> Vec<(TokenId, f32)> {
         return Vec::new();
     }
     let before = |a: &(TokenId, f32), b: &(TokenId, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    // Candidates are kept in a buffer of up to 2k and cut back to the best k whenever it is full; most logits fail the threshold.
+    // Candidates are kept in a buffer of up to 2k and cut back to the best k whenever it is full. Most runs of logits hold none above
+    // the threshold, which their largest tells.
     let mut kept: Vec<(TokenId, f32)> = Vec::with_capacity(2 * k + 1);
     let mut threshold = f32::NEG_INFINITY;
-    for (token, &logit) in logits.iter().enumerate() {
-        if logit > threshold || kept.len() < k {
-            kept.push((token as TokenId, logit));
-            if kept.len() > 2 * k {
-                kept.select_nth_unstable_by(k - 1, before);
-                kept.truncate(k);
-                threshold = kept[k - 1].1;
+    let arch = pulp::Arch::new();
+    for (run, logits) in logits.chunks(RUN).enumerate() {
+        if kept.len() >= k && arch.dispatch(|| max_of(logits)) <= threshold {
+            continue;
+        }
+        for (at, &logit) in logits.iter().enumerate() {
+            if logit > threshold || kept.len() < k {
+                kept.push(((run * RUN + at) as TokenId, logit));
+                if kept.len() > 2 * k {
+                    kept.select_nth_unstable_by(k - 1, before);
+                    kept.truncate(k);
+                    threshold = kept[k - 1].1;
+                }
             }
         }
     }
@@ -196,6 +231,21 @@ mod tests {
     fn equal_logits_have_the_entropy_of_the_uniform() {
         let sums = RowSums::of(&vec![3.25; 5000]).unwrap();
         assert!((sums.entropy - 5000f64.ln()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn sharpness_equals_the_definition() {
+        for n in [2, 19, 20, 257, 10_000] {
+            let logits = row(n, 3 + n as u64);
+            let sums = RowSums::of(&logits).unwrap();
+            let logprobs: Vec<f64> = logits.iter().map(|&x| f64::from(x) - sums.log_sum_exp).collect();
+            let expected = Sharpness::of_logprobs(&logprobs);
+            for ((name, found), (_, expected)) in
+                sums.sharpness(&logits).named().into_iter().zip(expected.named())
+            {
+                assert!((found - expected).abs() < 1e-5, "n = {n}, {name}: {found} against {expected}");
+            }
+        }
     }
 
     #[test]

@@ -97,16 +97,6 @@ pub(super) fn agreement(trace: &TraceData<'_>) -> Result<f64, Absent> {
     trace.agreement.ok_or(Absent::NotRecorded(Input::Agreement))
 }
 
-/// The confidence that the model states.
-pub(super) fn verbalised(trace: &TraceData<'_>) -> Result<f64, Absent> {
-    trace.verbalised.ok_or(Absent::NotRecorded(Input::Verbalised))
-}
-
-/// The probability of "true".
-pub(super) fn p_true(trace: &TraceData<'_>) -> Result<f64, Absent> {
-    trace.p_true.ok_or(Absent::NotRecorded(Input::PTrue))
-}
-
 fn curve<'a>(trace: &TraceData<'a>) -> Result<&'a [Point<'a>], Absent> {
     items(Input::Curve, trace.curve, 1)
 }

@@ -78,12 +78,12 @@ prop_compose! {
         [task, question_id, control, estimator, leader] in [(); 5].map(|()| any_shared()),
         [sample, step, n_tokens] in [(); 3].map(|()| any::<u32>()),
         [depth, answer_entropy, entropy_lower, entropy_upper, leader_prob, residual_mass] in [(); 6].map(|()| any_float()),
-        [entropy_drop, target_logprob, information_gain, elicited_mass] in [(); 4].map(|()| maybe(any_float())),
+        [entropy_drop, target_logprob, information_gain, elicited_mass, cue_entropy] in [(); 5].map(|()| maybe(any_float())),
         n_samples in maybe(any::<u32>()),
     ) -> PrefixRow {
         PrefixRow {
             task, question_id, sample, control, step, n_tokens, depth, estimator, answer_entropy, entropy_lower, entropy_upper,
-            entropy_drop, target_logprob, information_gain, leader, leader_prob, elicited_mass, residual_mass, n_samples,
+            entropy_drop, target_logprob, information_gain, leader, leader_prob, elicited_mass, residual_mass, n_samples, cue_entropy,
         }
     }
 }
@@ -103,9 +103,23 @@ prop_compose! {
         [task, question_id] in [(); 2].map(|()| any_shared()),
         [sample, index, step, token_id] in [(); 4].map(|()| any::<u32>()),
         text in any_text(),
-        [logprob, token_entropy] in [(); 2].map(|()| maybe(any_float())),
+        [logprob, token_entropy, top2_margin, topk_confidence, uniform_divergence] in [(); 5].map(|()| maybe(any_float())),
     ) -> TokenRow {
-        TokenRow { task, question_id, sample, index, step, token_id, text, logprob, token_entropy }
+        TokenRow {
+            task, question_id, sample, index, step, token_id, text, logprob, token_entropy, top2_margin, topk_confidence,
+            uniform_divergence,
+        }
+    }
+}
+
+prop_compose! {
+    fn any_signal()(
+        [task, question_id, signal] in [(); 3].map(|()| any_shared()),
+        sample in any::<u32>(),
+        value in maybe(any_float()),
+        reason in maybe(any_text()),
+    ) -> SignalRow {
+        SignalRow { task, question_id, sample, signal, value, reason }
     }
 }
 
@@ -127,11 +141,13 @@ proptest! {
         prefixes in proptest::collection::vec(any_prefix(), 0..6),
         answers in proptest::collection::vec(any_answer(), 0..6),
         tokens in proptest::collection::vec(any_token(), 0..6),
+        signals in proptest::collection::vec(any_signal(), 0..6),
     ) {
         check_round_trip(&traces);
         check_round_trip(&prefixes);
         check_round_trip(&answers);
         check_round_trip(&tokens);
+        check_round_trip(&signals);
     }
 }
 

@@ -84,6 +84,10 @@ fn a_finished_run_is_read_back() {
         all.iter().flat_map(|rows| rows.answers.clone()).collect::<Vec<_>>()
     );
     assert_eq!(reader.tokens().unwrap(), all.iter().flat_map(|rows| rows.tokens.clone()).collect::<Vec<_>>());
+    assert_eq!(
+        reader.signals().unwrap(),
+        all.iter().flat_map(|rows| rows.signals.clone()).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -436,4 +440,6 @@ fn a_run_of_format_1_0_is_read() {
     assert_eq!(reader.prefixes().unwrap(), prefixes);
     assert_eq!(reader.answers().unwrap(), answers);
     assert_eq!(reader.tokens().unwrap(), tokens);
+    let signals: Vec<_> = rows.iter().flat_map(|r| r.signals.clone()).collect();
+    assert_eq!(reader.signals().unwrap(), signals);
 }

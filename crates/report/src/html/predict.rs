@@ -9,10 +9,13 @@ use crate::metrics::{PredictMetrics, TaskMetrics};
 use crate::sentence::{best_signals, p_number, p_value};
 
 /// Levels in the order in which they are shown.
-const LEVELS: [(&str, &str); 4] = [
+const LEVELS: [(&str, &str); 7] = [
     ("token", "Tokens of the trace"),
     ("step", "Steps of the trace"),
     ("answer", "Answer distributions along the trace"),
+    ("layer", "Layers of the model"),
+    ("hidden", "Hidden states of the model"),
+    ("attention", "Attention of the model"),
     ("sequence", "Whole completions"),
 ];
 

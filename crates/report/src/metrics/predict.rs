@@ -302,8 +302,7 @@ fn adjust(signals: &mut [SignalMetrics]) {
 
 /// Whether a signal needs nothing beyond the trace and its answer curve.
 fn is_cheap(signal: &Signal) -> bool {
-    let costly = [Input::Agreement, Input::Verbalised, Input::PTrue];
-    signal.needs.iter().all(|need| !costly.contains(need))
+    signal.needs.iter().all(|need| !matches!(need, Input::Agreement | Input::Asked(_)))
 }
 
 #[cfg(test)]

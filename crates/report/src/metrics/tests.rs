@@ -59,6 +59,7 @@ fn curve(id: &str, sample: u32, control: &str, points: &[(f64, f64, &str)]) -> V
         elicited_mass: Some(0.5),
         residual_mass: 0.0,
         n_samples: None,
+        cue_entropy: None,
     };
     points.iter().enumerate().map(row).collect()
 }
@@ -394,6 +395,9 @@ fn large(n_questions: usize) -> (Manifest, Rows) {
                 text: String::new(),
                 logprob: Some(-random.uniform()),
                 token_entropy: Some(random.uniform()),
+                top2_margin: None,
+                topk_confidence: None,
+                uniform_divergence: None,
             });
         }
     }

@@ -98,7 +98,8 @@ fn distribution(
     form: ChoiceForm,
 ) -> SiteResult {
     let labels = site.question.choices.as_ref().map_or(&[] as &[String], |choices| choices.labels());
-    let first = scores[plan.cue].next.as_ref().map_or(&[] as &[f64], |next| &next.gather);
+    let next = scores[plan.cue].next.as_ref();
+    let first = next.map_or(&[] as &[f64], |next| &next.gather);
     if first.len() != labels.len() {
         return Err("an option has no tokens".into());
     }
@@ -120,5 +121,6 @@ fn distribution(
     if form == ChoiceForm::TextMean {
         distribution.elicited_mass = None;
     }
+    distribution.cue_entropy = next.map(|next| next.entropy);
     Ok(distribution)
 }

@@ -213,6 +213,8 @@ struct Search<'a> {
     found: BTreeMap<Answer, f64>,
     declined: f64,
     n_expanded: usize,
+    /// Entropy of the token after the cue.
+    cue_entropy: Option<f64>,
 }
 
 /// Sites that are searched at the same time; what their searches hold in the cache is freed before the next ones begin.
@@ -264,6 +266,7 @@ fn search_wave(
             forced: false,
         };
         if let Some(next) = &score.next {
+            search.cue_entropy = Some(next.entropy);
             search.expand(enumerator, &root, fork, next);
         }
     }
@@ -311,6 +314,7 @@ fn begin<'a>(
         found: BTreeMap::new(),
         declined: 0.0,
         n_expanded: 0,
+        cue_entropy: None,
     };
     Ok((
         search,
@@ -435,13 +439,15 @@ impl Search<'_> {
         // Sums of many float32 terms can exceed one by a little; what was declined is what is left.
         let found_mass: f64 = found.iter().map(|(_, logmass)| logmass.exp()).sum();
         let declined = (1.0 - found_mass - residual).max(0.0);
-        AnswerDistribution::from_enumeration(
+        let mut distribution = AnswerDistribution::from_enumeration(
             found,
             declined.ln(),
             residual,
             ln_n_unfound,
             self.question.target.as_ref(),
         )
-        .map_err(|e| e.to_string())
+        .map_err(|e| e.to_string())?;
+        distribution.cue_entropy = self.cue_entropy;
+        Ok(distribution)
     }
 }

@@ -69,11 +69,18 @@ pub(crate) fn estimate(
                     Estimator::Sample => read_answer(format, draw, choices),
                     _ => format.extract(&format!("{before}{}", draw.text), choices),
                 });
-                distribution(estimator, answers, context.question)
+                let mut distribution = distribution(estimator, answers, context.question)?;
+                distribution.cue_entropy = if forced { first_entropy(&draws) } else { None };
+                Ok(distribution)
             })
             .collect()
     });
     Ok(results.collect())
+}
+
+/// Entropy of the distribution from which the first token of every draw comes; none where all draws are empty.
+fn first_entropy(draws: &[Completion]) -> Option<f64> {
+    draws.iter().find_map(|draw| draw.sharpness.first()).map(|sharpness| sharpness.entropy)
 }
 
 fn request(

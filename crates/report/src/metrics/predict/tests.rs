@@ -1,6 +1,6 @@
 //! Prediction on runs where the answer is known: signals that say everything, nothing or the opposite, and tasks with nothing to predict.
 
-use entrace_record::rows::Rows;
+use entrace_record::rows::{Rows, SignalRow};
 use entrace_stats::Level;
 
 use super::*;
@@ -35,10 +35,37 @@ fn every_signal_has_a_score_or_a_reason() {
     assert_eq!(present, 24);
     assert_eq!(
         signal(&predict, "p_true").absent.as_deref(),
-        Some("the probability of \"true\" not recorded")
+        Some("the probability of \"true\" (--signals p_true) not recorded")
     );
     let self_consistency = signal(&predict, "self_consistency").absent.as_deref();
     assert_eq!(self_consistency, Some("the agreement of sampled traces not recorded"));
+}
+
+#[test]
+fn what_tables_hold_beside_the_curve_is_scored() {
+    let mut rows = arc(40);
+    for (n, token) in rows.tokens.iter_mut().enumerate() {
+        token.top2_margin = Some(0.1 * (n % 7) as f64);
+        token.topk_confidence = Some(10.0 + (n % 5) as f64);
+        token.uniform_divergence = Some(5.0 + (n % 3) as f64);
+    }
+    rows.prefixes.iter_mut().for_each(|prefix| prefix.cue_entropy = Some(2.0 - prefix.depth));
+    let measured = rows.traces.iter().enumerate().map(|(n, trace)| SignalRow {
+        task: trace.task.clone(),
+        question_id: trace.question_id.clone(),
+        sample: trace.sample,
+        signal: "depth_drift".into(),
+        value: (n % 4 > 0).then_some(n as f64),
+        reason: (n % 4 == 0).then(|| "too long".into()),
+    });
+    rows.signals = measured.collect();
+    let predict = predict(&rows);
+    for name in ["mean_top2_margin", "deepconf_tail", "self_certainty", "cue_entropy"] {
+        assert_eq!(signal(&predict, name).n_traces, predict.n_traces, "{name}");
+    }
+    let drift = signal(&predict, "depth_drift");
+    assert!(drift.n_traces > 0 && drift.n_traces < predict.n_traces && drift.negated);
+    assert!(signal(&predict, "lens_entropy").absent.as_deref().unwrap().contains("--signals layers"));
 }
 
 #[test]

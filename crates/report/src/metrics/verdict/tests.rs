@@ -87,6 +87,7 @@ fn add_curve(rows: &mut Rows, question: &Arc<str>, control: &str, recorded: &Rec
             elicited_mass: None,
             residual_mass: 0.0,
             n_samples: recorded.draws,
+            cue_entropy: None,
         });
         if recorded.draws.is_some() {
             rows.answers.extend(masses.iter().enumerate().filter(|(_, p)| **p > 0.0).map(|(i, &prob)| {
