@@ -1,3 +1,5 @@
+//! The scripted model against probabilities worked out by hand.
+
 use super::sampler::candidates;
 use super::*;
 use crate::{Branch, Fork, NextRequest, Parent, TokenScores};

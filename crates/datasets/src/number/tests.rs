@@ -1,3 +1,5 @@
+//! Numbers: tables of examples, and grammar against canonical form on random strings.
+
 use entrace_measure::Verdict;
 use proptest::prelude::*;
 

@@ -1,0 +1,107 @@
+//! Rust files: each opens with a module doc, fits a reader, and leaves nothing for later.
+//!
+//! A file of more than [`MOST_LINES`] lines says why in a line that begins with `// Long: `.
+
+use super::entries;
+use crate::read;
+use anyhow::Result;
+use std::path::Path;
+
+/// Lines after which a file should say why it is one.
+const MOST_LINES: usize = 700;
+
+/// What is written only until somebody comes back. In halves, so that this file does not find itself.
+const LEFTOVERS: [&str; 7] = [
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("HA", "CK"),
+    concat!("dbg", "!("),
+    concat!("to", "do!("),
+    concat!("unimpl", "emented!("),
+    concat!("#[ig", "nore"),
+];
+
+/// A Rust file.
+pub(crate) struct Source {
+    /// Path from the root, with slashes.
+    pub(crate) path: String,
+    /// Its text.
+    pub(crate) text: String,
+}
+
+impl Source {
+    /// Every Rust file of the crates and of this one.
+    pub(crate) fn load_all(root: &Path) -> Result<Vec<Self>> {
+        let mut sources = Vec::new();
+        for folder in ["crates", "xtask"] {
+            collect(root, &root.join(folder), &mut sources)?;
+        }
+        Ok(sources)
+    }
+}
+
+fn collect(root: &Path, folder: &Path, sources: &mut Vec<Source>) -> Result<()> {
+    for path in entries(folder)? {
+        if path.is_dir() {
+            collect(root, &path, sources)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let relative = path.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
+            sources.push(Source { path: relative, text: read(&path)? });
+        }
+    }
+    Ok(())
+}
+
+/// What is untidy in one file.
+pub(crate) fn problems(source: &Source) -> Vec<String> {
+    let Source { path, text } = source;
+    let mut problems = Vec::new();
+    if !text.starts_with("//! ") {
+        problems.push(format!("{path}: does not open with a module doc"));
+    }
+    let n_lines = text.lines().count();
+    if n_lines > MOST_LINES && !text.lines().any(|line| line.starts_with("// Long: ")) {
+        problems.push(format!(
+            "{path}: has {n_lines} lines, more than {MOST_LINES}, and no line that begins with `// Long: `"
+        ));
+    }
+    for (number, line) in text.lines().enumerate() {
+        for leftover in LEFTOVERS.iter().filter(|leftover| line.contains(**leftover)) {
+            problems.push(format!("{path}:{}: {leftover}", number + 1));
+        }
+        if line.trim_start().starts_with("#[allow(") || line.starts_with("#![allow(") {
+            problems.push(format!("{path}:{}: an exception is `expect` with a reason", number + 1));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems_of(text: &str) -> Vec<String> {
+        problems(&Source { path: "a.rs".into(), text: text.into() })
+    }
+
+    #[test]
+    fn a_file_opens_with_its_doc() {
+        assert_eq!(problems_of("//! What it is.\nfn f() {}\n"), [""; 0]);
+        assert_eq!(problems_of("use x;\n//! Late.\n"), ["a.rs: does not open with a module doc"]);
+    }
+
+    #[test]
+    fn a_long_file_says_why() {
+        let long = format!("//! Long.\n{}", "x();\n".repeat(MOST_LINES));
+        assert_eq!(problems_of(&long).len(), 1);
+        assert_eq!(problems_of(&format!("{long}// Long: one table.\n")), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_is_left_for_later() {
+        for leftover in LEFTOVERS {
+            assert_eq!(problems_of(&format!("//! Doc.\n    {leftover}")), [format!("a.rs:2: {leftover}")]);
+        }
+        assert_eq!(problems_of("//! Doc.\n#[allow(x)]\n").len(), 1);
+    }
+}
