@@ -20,7 +20,7 @@ pub mod tree;
 
 pub use error::Error;
 pub use generate::{Completion, Fork, Generate, GenerateRequest, Sampling, stream_seed};
-pub use layers::{LayerScores, ReadLayers};
+pub use layers::{LayerRequest, LayerScores, ReadLayers};
 pub use sharpness::Sharpness;
 pub use text::{ChatMessage, Decoded, ModelInfo, Prompt, Role, Text};
 pub use tree::{

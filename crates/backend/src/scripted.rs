@@ -10,7 +10,8 @@
 //! - [`Faulty`]: another script that fails where one says
 //! - any `Fn(&[TokenId]) -> Vec<f64>`
 //!
-//! [`ReadLayers`] is a fake of a fake: layer l of L mixes the uniform distribution with the script's, in proportions 1 − l/L and l/L.
+//! [`ReadLayers`] is a fake of a fake: hidden state l of L mixes the uniform distribution with the script's, in proportions 1 − l/L and
+//! l/L, and is its own lens; attention is spread evenly.
 
 mod fault;
 mod known;
@@ -28,12 +29,13 @@ pub use vocabulary::{SpecialToken, Vocabulary};
 
 use crate::generate::RequestCompletions;
 use crate::{
-    ChatMessage, Completion, Decoded, Error, Generate, GenerateRequest, LayerScores, ModelInfo, Prompt,
-    ReadLayers, Role, Sampling, ScoreTree, Sharpness, Text, TreeSession, stream_seed,
+    ChatMessage, Completion, Decoded, Error, Generate, GenerateRequest, LayerRequest, LayerScores, ModelInfo,
+    Prompt, ReadLayers, Role, Sampling, ScoreTree, Sharpness, Text, TreeSession, stream_seed,
 };
 use entrace_measure::{StopReason, TokenId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
 
 /// A next-token distribution.
 pub trait Script: Send + Sync {
@@ -201,7 +203,7 @@ impl ScoreTree for Scripted {
 }
 
 impl ReadLayers for Scripted {
-    fn read_layers(&self, token_ids: &[TokenId]) -> Result<LayerScores, Error> {
+    fn read_layers(&self, token_ids: &[TokenId], request: &LayerRequest) -> Result<LayerScores, Error> {
         if token_ids.is_empty() {
             return Err(Error::EmptyContext);
         }
@@ -210,18 +212,68 @@ impl ReadLayers for Scripted {
             return Err(Error::ContextTooLong { n_tokens, limit });
         }
         self.check_tokens(token_ids)?;
-        let mut lens_entropy = vec![vec![None]; N_LAYERS + 1];
-        for n in 1..n_tokens {
-            let probs = self.distribution(&token_ids[..n])?;
-            for (layer, entropies) in lens_entropy.iter_mut().enumerate() {
-                let share = layer as f64 / N_LAYERS as f64;
-                let uniform = (1.0 - share) / probs.len() as f64;
-                let mixed: Vec<f64> = probs.iter().map(|p| uniform + share * p).collect();
-                entropies.push(Some(entropy(&mixed)));
+        let tokens = request.tokens.start..request.tokens.end.min(n_tokens);
+        let mut scores = LayerScores::default();
+        if request.lens {
+            scores.lens_entropy = self.lens_entropy(token_ids, tokens.clone())?;
+            let last = self.states(token_ids)?;
+            scores.lens_leaders = last.iter().map(|state| leader(state)).collect();
+        }
+        if request.drift {
+            scores.drift = vec![Vec::new(); N_LAYERS];
+            for at in tokens.clone() {
+                let states = self.states(&token_ids[..=at])?;
+                for (drift, pair) in scores.drift.iter_mut().zip(states.windows(2)) {
+                    let squares: f64 = pair[0].iter().zip(&pair[1]).map(|(a, b)| (a - b).powi(2)).sum();
+                    drift.push(squares.sqrt());
+                }
             }
         }
-        Ok(LayerScores { lens_entropy })
+        if request.attention {
+            let even: Vec<f64> = tokens.map(|at| ((at + 1) as f64).ln()).collect();
+            scores.self_attention = vec![even.iter().map(|h| -h).collect(); N_LAYERS];
+            scores.attention_entropy = vec![even; N_LAYERS];
+        }
+        if request.middle {
+            let states = self.states(token_ids)?;
+            scores.middle_state = states[N_LAYERS.div_ceil(2)].iter().map(|&x| x as f32).collect();
+        }
+        Ok(scores)
     }
+}
+
+impl Scripted {
+    /// Hidden states of the last token, `[L + 1][V]`.
+    fn states(&self, token_ids: &[TokenId]) -> Result<Vec<Vec<f64>>, Error> {
+        let probs = self.distribution(token_ids)?;
+        let mixed = |layer: usize| {
+            let share = layer as f64 / N_LAYERS as f64;
+            let uniform = (1.0 - share) / probs.len() as f64;
+            probs.iter().map(|p| uniform + share * p).collect()
+        };
+        Ok((0..=N_LAYERS).map(mixed).collect())
+    }
+
+    fn lens_entropy(
+        &self,
+        token_ids: &[TokenId],
+        tokens: Range<usize>,
+    ) -> Result<Vec<Vec<Option<f64>>>, Error> {
+        let mut found = vec![Vec::with_capacity(tokens.len()); N_LAYERS + 1];
+        for at in tokens {
+            let states = if at == 0 { None } else { Some(self.states(&token_ids[..at])?) };
+            for (layer, found) in found.iter_mut().enumerate() {
+                found.push(states.as_ref().map(|states| entropy(&states[layer])));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The most likely token, ties by number.
+fn leader(probs: &[f64]) -> TokenId {
+    let best = (0..probs.len()).fold(0, |best, token| if probs[token] > probs[best] { token } else { best });
+    best as TokenId
 }
 
 impl Generate for Scripted {

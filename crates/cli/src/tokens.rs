@@ -7,7 +7,7 @@
 use crate::args::TokensArgs;
 use crate::exit::{Exit, InSetUp, SetUp};
 use anyhow::Result;
-use entrace_backend::{Branch, ReadLayers, ScoreTree, Sharpness, Text, TokenScores};
+use entrace_backend::{Branch, LayerRequest, ReadLayers, ScoreTree, Sharpness, Text, TokenScores};
 use entrace_decoder::{Decoder, LanguageModel};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -76,7 +76,8 @@ fn score(model: &Opened, token_ids: &[u32], layers: bool) -> Result<Vec<Line>> {
     let decoder = model.decoder();
     let root = Branch { tokens: token_ids.to_vec(), token_scores: TokenScores::Full, ..Branch::default() };
     let scored = decoder.session()?.extend(&[root]).in_set_up()?.remove(0);
-    let lens = if layers { decoder.read_layers(token_ids)?.lens_entropy } else { Vec::new() };
+    let request = LayerRequest { tokens: 0..token_ids.len(), lens: layers, ..LayerRequest::default() };
+    let lens = if layers { decoder.read_layers(token_ids, &request)?.lens_entropy } else { Vec::new() };
     let lines = token_ids.iter().enumerate().map(|(index, &token_id)| Line {
         token_id,
         text: model.text().map(|model| model.token_text(token_id)),

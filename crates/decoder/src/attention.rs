@@ -6,7 +6,7 @@
 use crate::cache::KvArena;
 use crate::error::Error;
 use crate::model::{PassContext, load_norm};
-use crate::ops::attention::Attention;
+use crate::ops::attention::{Attention, Readings};
 use crate::ops::linear::{Linear, Weight};
 use crate::ops::norm::Norm;
 use crate::ops::rope::{Angles, Rotation};
@@ -78,7 +78,7 @@ impl SelfAttention {
         index: usize,
         context: &PassContext,
         arena: &mut KvArena,
-    ) -> Result<Tensor, Error> {
+    ) -> Result<(Tensor, Option<Readings>), Error> {
         let angles = &context.angles[self.spec.rope];
         let Qkv { q, k, v } = match &self.projection {
             Projected::Plain(plain) => plain.forward(x, &self.spec, self.rope_dim, angles)?,
@@ -86,8 +86,10 @@ impl SelfAttention {
         };
         arena.write(index, &context.slots, &k, &v)?;
         let (keys, values) = arena.layer(index);
-        let attention = Attention { spec: &self.spec, blocks: Arc::clone(&context.blocks) };
-        Ok(self.output.forward(&attention.apply(&q, keys, values)?)?)
+        let attention =
+            Attention { spec: &self.spec, blocks: Arc::clone(&context.blocks), read: context.read_attention };
+        let (mixed, readings) = attention.apply(&q, keys, values)?;
+        Ok((self.output.forward(&mixed)?, readings))
     }
 }
 

@@ -5,7 +5,8 @@ use crate::error::Error as DecoderError;
 use crate::template::{ChatTemplate, TemplateError};
 use crate::tokenizer::{SpecialTokens, TextStart, Tokenizer, TokenizerError};
 use entrace_backend::{
-    ChatMessage, Decoded, Error, LayerScores, ModelInfo, Prompt, ReadLayers, ScoreTree, Text, TreeSession,
+    ChatMessage, Decoded, Error, LayerRequest, LayerScores, ModelInfo, Prompt, ReadLayers, ScoreTree, Text,
+    TreeSession,
 };
 use entrace_measure::TokenId;
 use jiff::civil::DateTime;
@@ -123,7 +124,7 @@ impl ScoreTree for LanguageModel {
 }
 
 impl ReadLayers for LanguageModel {
-    fn read_layers(&self, token_ids: &[TokenId]) -> Result<LayerScores, Error> {
-        self.decoder.read_layers(token_ids)
+    fn read_layers(&self, token_ids: &[TokenId], request: &LayerRequest) -> Result<LayerScores, Error> {
+        self.decoder.read_layers(token_ids, request)
     }
 }

@@ -9,7 +9,7 @@ use crate::attention::SelfAttention;
 use crate::cache::{KvArena, Slots};
 use crate::error::Error;
 use crate::mlp::Mlp;
-use crate::ops::attention::Block;
+use crate::ops::attention::{Block, Readings};
 use crate::ops::linear::{Linear, Weight};
 use crate::ops::norm::Norm;
 use crate::ops::reduce::Head;
@@ -46,6 +46,17 @@ pub(crate) struct Pass {
     /// For each token, the length of its branch's whole path; some rotary scalings depend on it.
     pub(crate) path_lengths: Vec<usize>,
     pub(crate) blocks: Vec<Block>,
+    /// Whether visitors are told what the attention looks at.
+    pub(crate) read_attention: bool,
+}
+
+/// What is seen of a pass on its way: hidden state l of `0..=L`.
+pub(crate) struct Visit<'a> {
+    pub(crate) layer: usize,
+    /// `[T, E]`.
+    pub(crate) hidden: &'a Tensor,
+    /// Readings of the layer's attention, if asked for; the embeddings have none.
+    pub(crate) attention: Option<&'a Readings>,
 }
 
 /// What all layers of one pass share.
@@ -53,6 +64,7 @@ pub(crate) struct PassContext {
     pub(crate) angles: Vec<Angles>,
     pub(crate) slots: Slots,
     pub(crate) blocks: Arc<[Block]>,
+    pub(crate) read_attention: bool,
 }
 
 impl Model {
@@ -119,19 +131,20 @@ impl Model {
         KvArena::bytes_per_token(&self.spec, self.dtype)
     }
 
-    /// Runs a pass. `visit` sees every hidden state with its number, `0..=L`.
+    /// Runs a pass. `visit` sees every hidden state.
     pub(crate) fn forward(
         &self,
         pass: &Pass,
         arena: &mut KvArena,
-        mut visit: impl FnMut(usize, &Tensor) -> Result<(), Error>,
+        mut visit: impl FnMut(Visit<'_>) -> Result<(), Error>,
     ) -> Result<Tensor, Error> {
         let context = self.context(pass)?;
         let mut hidden = self.embed(&pass.token_ids)?;
-        visit(0, &hidden)?;
+        visit(Visit { layer: 0, hidden: &hidden, attention: None })?;
         for (index, layer) in self.layers.iter().enumerate() {
-            hidden = layer.forward(&hidden, index, &context, arena)?;
-            visit(index + 1, &hidden)?;
+            let (next, readings) = layer.forward(&hidden, index, &context, arena)?;
+            hidden = next;
+            visit(Visit { layer: index + 1, hidden: &hidden, attention: readings.as_ref() })?;
         }
         Ok(self.norm.forward(&hidden)?)
     }
@@ -149,6 +162,7 @@ impl Model {
             angles: angles.collect::<TensorResult<_>>()?,
             slots: Slots::new(pass.blocks.iter().map(|b| (b.rows.clone(), b.own_start))),
             blocks: pass.blocks.as_slice().into(),
+            read_attention: pass.read_attention,
         })
     }
 
@@ -227,13 +241,13 @@ impl Layer {
         index: usize,
         context: &PassContext,
         arena: &mut KvArena,
-    ) -> Result<Tensor, Error> {
+    ) -> Result<(Tensor, Option<Readings>), Error> {
         let x = normed(&self.before_attention, hidden)?;
-        let x = self.attention.forward(&x, index, context, arena)?;
+        let (x, readings) = self.attention.forward(&x, index, context, arena)?;
         let hidden = (hidden + normed(&self.after_attention, &x)?)?;
         let x = normed(&self.before_mlp, &hidden)?;
         let x = self.mlp.forward(&x)?;
-        Ok((hidden + normed(&self.after_mlp, &x)?)?)
+        Ok(((hidden + normed(&self.after_mlp, &x)?)?, readings))
     }
 }
 

@@ -126,8 +126,9 @@ impl PassBuilder {
             positions: builder.positions,
             path_lengths: builder.path_lengths,
             blocks: builder.blocks,
+            read_attention: false,
         };
-        hidden.passes.push(model.forward(&pass, arena, |_, _| Ok(()))?);
+        hidden.passes.push(model.forward(&pass, arena, |_| Ok(()))?);
         Ok(())
     }
 }

@@ -7,7 +7,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use candle_core::{DType, Device, Tensor};
-use entrace_backend::{Branch, BranchId, NextRequest, Parent, ReadLayers, ScoreTree, TokenScores};
+use entrace_backend::{
+    Branch, BranchId, LayerRequest, NextRequest, Parent, ReadLayers, ScoreTree, Sharpness, TokenScores,
+};
 use entrace_decoder::{Decoder, Options, StorageType};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -232,13 +234,59 @@ fn check_scores(
 #[test]
 fn the_lens_at_the_last_layer_is_the_models_own_entropy() {
     for golden in goldens() {
-        let scores = golden.decoder.read_layers(&golden.input_ids).unwrap();
+        let tokens = 0..golden.input_ids.len();
+        let request = LayerRequest { tokens, lens: true, ..LayerRequest::default() };
+        let scores = golden.decoder.read_layers(&golden.input_ids, &request).unwrap();
         assert_eq!(scores.lens_entropy.len(), golden.decoder.info().n_layers + 1);
         let last = scores.lens_entropy.last().unwrap();
         assert_eq!(last[0], None);
         for (row, logprobs) in last[1..].iter().zip(log_softmax(&golden.logits)) {
             let entropy: f64 = logprobs.iter().map(|lp| -lp * lp.exp()).sum();
             assert!((row.unwrap() - entropy).abs() < 2e-4, "{}", golden.name);
+        }
+    }
+}
+
+#[test]
+fn drift_and_middle_state_are_those_of_the_hidden_states() {
+    for golden in goldens() {
+        let name = &golden.name;
+        let request = LayerRequest { tokens: 2..9, drift: true, middle: true, ..LayerRequest::default() };
+        let scores = golden.decoder.read_layers(&golden.input_ids, &request).unwrap();
+        let states = golden.tensors["hidden_states"].to_vec3::<f32>().unwrap();
+        let n_layers = golden.decoder.info().n_layers;
+        assert_eq!(scores.drift.len(), n_layers, "{name}");
+        // The golden's last state has gone through the final norm.
+        for (layer, drift) in scores.drift.iter().enumerate().take(n_layers - 1) {
+            for (found, at) in drift.iter().zip(2..9) {
+                let pairs = states[layer][at].iter().zip(&states[layer + 1][at]);
+                let expected = pairs.map(|(a, b)| f64::from(b - a).powi(2)).sum::<f64>().sqrt();
+                assert!(
+                    (found - expected).abs() < 1e-4 + 1e-4 * expected,
+                    "{name}: {found} against {expected}"
+                );
+            }
+        }
+        let middle = n_layers.div_ceil(2);
+        if middle < n_layers {
+            let last = &states[middle][golden.input_ids.len() - 1];
+            assert_close(&format!("{name}, middle state"), &scores.middle_state, last);
+        }
+    }
+}
+
+#[test]
+fn sharpness_is_that_of_transformers_logits() {
+    for golden in goldens() {
+        let root =
+            Branch { tokens: golden.input_ids.clone(), token_scores: TokenScores::Full, ..Branch::default() };
+        let score = golden.decoder.session().unwrap().extend(&[root]).unwrap().remove(0);
+        for (found, logprobs) in score.token_sharpness[1..].iter().zip(log_softmax(&golden.logits)) {
+            let expected = Sharpness::of_logprobs(&logprobs);
+            for ((kind, found), (_, expected)) in found.unwrap().named().into_iter().zip(expected.named()) {
+                let close = (found - expected).abs() < 2e-4 + 2e-4 * expected.abs();
+                assert!(close, "{}, {kind}: {found} against {expected}", golden.name);
+            }
         }
     }
 }

@@ -4,8 +4,8 @@ use super::{Tolerances, check};
 use crate::generate::RequestCompletions;
 use crate::scripted::{KnownAnswers, RandomScript, Scripted, Vocabulary};
 use crate::{
-    Branch, BranchScore, ChatMessage, Decoded, Error, Generate, GenerateRequest, LayerScores, ModelInfo,
-    Prompt, ReadLayers, Sampling, ScoreTree, Text, TreeSession,
+    Branch, BranchScore, ChatMessage, Decoded, Error, Generate, GenerateRequest, LayerRequest, LayerScores,
+    ModelInfo, Prompt, ReadLayers, Sampling, ScoreTree, Text, TreeSession,
 };
 use entrace_measure::{StopReason, TokenId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -66,9 +66,11 @@ enum Fault {
     EndsOfCharacters,
     LensInBits,
     MarginsToTheThird,
+    ReadsTheTokenBefore,
+    AttentionInBits,
 }
 
-const FAULTS: [Fault; 22] = [
+const FAULTS: [Fault; 24] = [
     Fault::ForksLate,
     Fault::IgnoresParents,
     Fault::BitsNotNats,
@@ -91,6 +93,8 @@ const FAULTS: [Fault; 22] = [
     Fault::EndsOfCharacters,
     Fault::LensInBits,
     Fault::MarginsToTheThird,
+    Fault::ReadsTheTokenBefore,
+    Fault::AttentionInBits,
 ];
 
 #[test]
@@ -211,8 +215,17 @@ impl Generate for Wrong {
 }
 
 impl ReadLayers for Wrong {
-    fn read_layers(&self, token_ids: &[TokenId]) -> Result<LayerScores, Error> {
-        let mut scores = self.inner.read_layers(token_ids)?;
+    fn read_layers(&self, token_ids: &[TokenId], request: &LayerRequest) -> Result<LayerScores, Error> {
+        let mut scores = self.inner.read_layers(token_ids, request)?;
+        if self.fault == Fault::ReadsTheTokenBefore && request.tokens.start > 0 {
+            let tokens = request.tokens.start - 1..request.tokens.end - 1;
+            let before = self.inner.read_layers(token_ids, &LayerRequest { tokens, ..request.clone() })?;
+            scores.drift = before.drift;
+        }
+        if self.fault == Fault::AttentionInBits {
+            let entropies = scores.attention_entropy.iter_mut().flatten();
+            entropies.for_each(|h| *h /= std::f64::consts::LN_2);
+        }
         if self.fault == Fault::LensInBits {
             let entropies = scores.lens_entropy.iter_mut().flatten().flatten();
             entropies.for_each(|h| *h /= std::f64::consts::LN_2);

@@ -7,6 +7,9 @@
 //! q `[T, H·D]`, keys `[S, K·D]`, values `[S, K·Dv]` (S cache slots) to `[T, H·Dv]`. The kernel works on tiles of rows and one key-value
 //! head at a time, so that all query heads that share it, and all rows of the tile, read each key once: scores by a small matrix product
 //! for each range, softmax in float32, another product with the values. A single row (decoding) takes plain vector loops.
+//!
+//! If asked to, the weights are read as well: for each row and head ln a_ii and −Σ_j a_ij ln a_ij, in nats. Weights count as at least
+//! the smallest normal number, so that both are finite. In the kernel they are columns of the output behind the H·Dv of the heads.
 
 use super::exp::{exp, tanh};
 use super::rows::{Rows, on_cpu};
@@ -54,22 +57,59 @@ impl Block {
 pub(crate) struct Attention<'a> {
     pub(crate) spec: &'a AttentionSpec,
     pub(crate) blocks: Arc<[Block]>,
+    /// Whether weights are read.
+    pub(crate) read: bool,
+}
+
+/// What was read of the weights, float32, `[T, H]` each.
+#[derive(Debug, Clone)]
+pub(crate) struct Readings {
+    /// ln a_ii.
+    pub(crate) own: Tensor,
+    /// −Σ_j a_ij ln a_ij.
+    pub(crate) entropy: Tensor,
 }
 
 const TILE_ROWS: usize = 32;
 
 impl Attention<'_> {
     /// q, keys and values to outputs.
-    pub(crate) fn apply(&self, q: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
-        if on_cpu(q) { q.apply_op3_no_bwd(keys, values, self) } else { self.composed(q, keys, values) }
+    pub(crate) fn apply(
+        &self,
+        q: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<(Tensor, Option<Readings>)> {
+        if !on_cpu(q) {
+            return self.composed(q, keys, values);
+        }
+        let out = q.apply_op3_no_bwd(keys, values, self)?;
+        if !self.read {
+            return Ok((out, None));
+        }
+        let (heads, width) = (self.spec.n_heads, self.spec.n_heads * self.spec.v_head_dim);
+        let readings =
+            Readings { own: out.narrow(1, width, heads)?, entropy: out.narrow(1, width + heads, heads)? };
+        Ok((out.narrow(1, 0, width)?, Some(readings)))
     }
 
-    fn composed(&self, q: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
-        let outs = self.blocks.iter().map(|block| self.composed_block(block, q, keys, values));
-        Tensor::cat(&outs.collect::<Result<Vec<_>>>()?, 0)
+    fn composed(&self, q: &Tensor, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Option<Readings>)> {
+        let blocks = self.blocks.iter().map(|block| self.composed_block(block, q, keys, values));
+        let (outs, readings): (Vec<Tensor>, Vec<Option<Readings>>) =
+            blocks.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let out = Tensor::cat(&outs, 0)?;
+        let Some(readings) = readings.into_iter().collect::<Option<Vec<_>>>() else { return Ok((out, None)) };
+        let cat = |of: fn(&Readings) -> &Tensor| Tensor::cat(&readings.iter().map(of).collect::<Vec<_>>(), 0);
+        Ok((out, Some(Readings { own: cat(|r| &r.own)?, entropy: cat(|r| &r.entropy)? })))
     }
 
-    fn composed_block(&self, block: &Block, q: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
+    fn composed_block(
+        &self,
+        block: &Block,
+        q: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<(Tensor, Option<Readings>)> {
         let spec = self.spec;
         let (rows, before) = (block.rows.len(), block.n_ancestors());
         let slots: Vec<u32> =
@@ -97,10 +137,22 @@ impl Attention<'_> {
             .collect();
         let scores = scores.broadcast_add(&Tensor::from_vec(mask, (rows, n_keys), scores.device())?)?;
         let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
-        let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?.to_dtype(q.dtype())?;
-        let out = weights.matmul(&heads(values, spec.v_head_dim)?)?;
-        out.transpose(0, 1)?.reshape((rows, spec.n_heads * spec.v_head_dim))
+        let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
+        let readings = if self.read { Some(composed_readings(&weights, before)?) } else { None };
+        let out = weights.to_dtype(q.dtype())?.matmul(&heads(values, spec.v_head_dim)?)?;
+        Ok((out.transpose(0, 1)?.reshape((rows, spec.n_heads * spec.v_head_dim))?, readings))
     }
+}
+
+/// Readings of weights `[H, rows, keys]` of rows that have `before` keys before them.
+fn composed_readings(weights: &Tensor, before: usize) -> Result<Readings> {
+    let (_, rows, n_keys) = weights.dims3()?;
+    let logs = weights.maximum(f64::from(f32::MIN_POSITIVE))?.log()?;
+    let own: Vec<f32> =
+        (0..rows * n_keys).map(|i| if i % n_keys == before + i / n_keys { 1.0 } else { 0.0 }).collect();
+    let own = Tensor::from_vec(own, (rows, n_keys), weights.device())?;
+    let by_row = |numbers: Tensor| numbers.sum(D::Minus1)?.t()?.contiguous();
+    Ok(Readings { own: by_row(logs.broadcast_mul(&own)?)?, entropy: by_row((weights * &logs)?.neg()?)? })
 }
 
 /// One unit of parallel work.
@@ -170,25 +222,42 @@ impl Attention<'_> {
         } else {
             matrix_scores(&scratch.queries, keys, &ranges, &mut scratch.scores, n_keys, spec.head_dim);
         }
+        let width = self.width();
         for (query, scores) in scratch.scores.chunks_exact_mut(n_keys).enumerate() {
             let seen_to = first_position + query / group + 1;
             let seen_from = seen_to.saturating_sub(window).max(lo);
             softmax(scores, seen_from - lo..seen_to - lo, spec.softcap);
+            if self.read {
+                let row = block.rows.start + tile.first + query / group;
+                let head = tile.kv_head * group + query % group;
+                let (own, entropy) = reading(&scores[seen_from - lo..seen_to - lo]);
+                // SAFETY: see `Out`; the columns behind those of the heads are two for each head.
+                unsafe {
+                    let column = spec.n_heads * spec.v_head_dim + head;
+                    *out.0.add(row * width + column) = own;
+                    *out.0.add(row * width + column + spec.n_heads) = entropy;
+                }
+            }
         }
         if one_row {
             vector_outputs(&scratch.scores, values, &ranges, &mut scratch.out, n_keys, spec.v_head_dim);
         } else {
             matrix_outputs(&scratch.scores, values, &ranges, &mut scratch.out, n_keys, spec.v_head_dim);
         }
-        let width = spec.n_heads * spec.v_head_dim;
         for (query, result) in scratch.out.chunks_exact(spec.v_head_dim).enumerate() {
             let row = block.rows.start + tile.first + query / group;
             let column = (tile.kv_head * group + query % group) * spec.v_head_dim;
-            // SAFETY: see `Out`; row and column lie within the output `[T, H·Dv]`.
+            // SAFETY: see `Out`; row and column lie within the first H·Dv columns of the output.
             unsafe {
                 std::ptr::copy_nonoverlapping(result.as_ptr(), out.0.add(row * width + column), result.len());
             }
         }
+    }
+
+    /// Columns of the kernel's output.
+    fn width(&self) -> usize {
+        let readings = if self.read { 2 } else { 0 };
+        self.spec.n_heads * (self.spec.v_head_dim + readings)
     }
 
     /// Queries of the tile's heads, `[rows × group, D]`, scaled.
@@ -385,6 +454,13 @@ fn softmax(scores: &mut [f32], seen: Range<usize>, softcap: Option<f64>) {
     });
 }
 
+/// ln of the last weight, which is that of the row itself, and the entropy of all.
+fn reading(weights: &[f32]) -> (f32, f32) {
+    let ln = |weight: f32| weight.max(f32::MIN_POSITIVE).ln();
+    let entropy = -weights.iter().map(|&w| w * ln(w)).sum::<f32>();
+    (weights.last().map_or(0.0, |&own| ln(own)), entropy)
+}
+
 impl CustomOp3 for Attention<'_> {
     fn name(&self) -> &'static str {
         "tree_attention"
@@ -404,7 +480,7 @@ impl CustomOp3 for Attention<'_> {
             keys: Rows::new(keys, keys_layout)?,
             values: Rows::new(values, values_layout)?,
         };
-        let width = self.spec.n_heads * self.spec.v_head_dim;
+        let width = self.width();
         let mut out = vec![0f32; views.q.n_rows * width];
         let target = Out(out.as_mut_ptr());
         self.tiles()
@@ -450,9 +526,16 @@ mod tests {
         for window in [None, Some(1), Some(9)] {
             for softcap in [None, Some(1.5)] {
                 let spec = spec(window, softcap);
-                let attention = Attention { spec: &spec, blocks: blocks.clone() };
-                let fused = attention.apply(&q, &keys, &values).unwrap();
-                assert_close(&fused, &attention.composed(&q, &keys, &values).unwrap(), 2e-6);
+                for read in [false, true] {
+                    let attention = Attention { spec: &spec, blocks: blocks.clone(), read };
+                    let (fused, readings) = attention.apply(&q, &keys, &values).unwrap();
+                    let (composed, expected) = attention.composed(&q, &keys, &values).unwrap();
+                    assert_close(&fused, &composed, 2e-6);
+                    assert_eq!(readings.is_some(), read);
+                    let (Some(readings), Some(expected)) = (readings, expected) else { continue };
+                    assert_close(&readings.own, &expected.own, 1e-5);
+                    assert_close(&readings.entropy, &expected.entropy, 1e-5);
+                }
             }
         }
     }
