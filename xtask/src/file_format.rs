@@ -16,8 +16,7 @@ const HEAD: &str = "\
 
 <!-- Written by `cargo xtask file-format` from crates/record/src/rows.rs. -->
 
-Four Parquet files, compressed with zstd, format 1: `traces`, `prefixes`, `answers` and `tokens`. While a run is unfinished its tables are
-in `parts/00000/`, `parts/00001/` and so on. Each file's key-value metadata hold `entrace.format_version`, `entrace.table` and
+Parquet files, compressed with zstd, format 1. While a run is unfinished its tables are in `parts/00000/`, `parts/00001/` and so on. Each file's key-value metadata hold `entrace.format_version`, `entrace.table` and
 `entrace.unit`; how versions are read and written is in the doc of `crates/record/src/manifest.rs`.
 
 A trace is known by (`task`, `question_id`, `sample`), a prefix by these with `control` and `step`. `control` is `none` for the trace
