@@ -139,7 +139,7 @@ def store(model, out, settings, dtype):
     if settings.get("layout", "new") == "old":
         config = old_layout(config, settings)
     path.write_text(json.dumps(config, indent=1) + "\n")
-    return AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager").eval()
+    return AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager").eval()
 
 
 def write_golden(spec, out, seed):
@@ -147,7 +147,7 @@ def write_golden(spec, out, seed):
     overrides, settings = split_settings(spec)
     config = build_config(overrides)
     dtype = getattr(torch, settings.get("dtype", "bfloat16"))
-    fresh = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32).eval()
+    fresh = AutoModelForCausalLM.from_config(config, attn_implementation="eager", experts_implementation="eager", dtype=torch.float32).eval()
     fill_weights(fresh, seed)
     rng = torch.Generator().manual_seed(seed + 1)
     n_tokens = settings.get("tokens", PROMPT_TOKENS)
@@ -166,7 +166,7 @@ def write_golden(spec, out, seed):
         input_ids=torch.tensor(ids), logits=logits, hidden_states=hidden, greedy_ids=torch.tensor(greedy)
     )
     if settings.get("bf16"):
-        reference = AutoModelForCausalLM.from_pretrained(out, dtype=torch.bfloat16, attn_implementation="eager")
+        reference = AutoModelForCausalLM.from_pretrained(out, dtype=torch.bfloat16, attn_implementation="eager", experts_implementation="eager")
         golden["logits_bf16"] = forward(reference.eval(), ids)[0]
     save_file({k: v.contiguous() for k, v in golden.items()}, out / "golden.safetensors")
     return margin
