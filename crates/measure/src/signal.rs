@@ -33,9 +33,11 @@
 //! entropy over canonical answers is the answer entropy of `sample` or `rollout`.
 
 mod answer;
+mod eigen;
 mod group;
 mod token;
 
+pub use eigen::eigen_score;
 pub use group::{Group, Measured};
 
 use crate::profile::Profile;

@@ -4,8 +4,8 @@
 //! and hands rows to the record. It knows engines only by the traits of `entrace_backend`.
 //!
 //! In reading order: `plan` (what to measure and how), `walk` (tasks, batches, resuming), `trace` (prompts and traces of a batch),
-//! `sites` (where beliefs are asked for), `estimate` (one file per estimator), `control` (swapped and shuffled traces), `rows` (what is
-//! written), `event` (what an onlooker is told).
+//! `sites` (where beliefs are asked for), `estimate` (one file per estimator), `control` (swapped and shuffled traces), `signals` (what is measured because
+//! it was asked for), `rows` (what is written), `event` (what an onlooker is told).
 
 mod control;
 mod error;
@@ -13,6 +13,7 @@ mod estimate;
 pub mod event;
 pub mod plan;
 mod rows;
+mod signals;
 mod sites;
 mod trace;
 mod walk;

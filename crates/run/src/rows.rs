@@ -4,10 +4,11 @@
 //! could not be made is left out.
 
 use crate::control::Variant;
+use crate::signals::SignalValue;
 use crate::sites::Findings;
 use crate::trace::{Traced, Unmeasured};
 use entrace_measure::{Choices, EntropyCurve, Prefix, Signature};
-use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, TokenRow, TraceRow};
+use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use std::sync::Arc;
 
 /// Identity of a trace, as its rows carry it.
@@ -45,6 +46,19 @@ pub(crate) fn add_traced(rows: &mut Rows, traced: &Traced, variants: &[Variant],
         }
     }
     add_tokens(rows, traced, &identity, findings);
+}
+
+/// Adds what was measured of a trace because it was asked for.
+pub(crate) fn add_signals(rows: &mut Rows, traced: &Traced, signals: &[SignalValue]) {
+    let identity = Identity::of(traced);
+    rows.signals.extend(signals.iter().map(|signal| SignalRow {
+        task: Arc::clone(&identity.task),
+        question_id: Arc::clone(&identity.question_id),
+        sample: identity.sample,
+        signal: signal.signal.into(),
+        value: signal.value.as_ref().ok().copied(),
+        reason: signal.value.as_ref().err().cloned(),
+    }));
 }
 
 /// Adds the rows of one control of a trace that was written before.

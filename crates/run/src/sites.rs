@@ -13,7 +13,7 @@ use crate::event::{Event, Observer};
 use crate::plan::{Engine, Measurement, TaskPlan};
 use crate::trace::{TokenScored, Traced};
 use entrace_backend::{Branch, BranchId, Parent, TokenScores, TreeSession};
-use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator};
+use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator, TokenId};
 
 /// Tokens of prompts and traces in one tree.
 const TREE_TOKENS: usize = 4096;
@@ -31,6 +31,8 @@ pub(crate) struct Findings {
     pub(crate) curves: Vec<Result<EntropyCurve, String>>,
     /// Of each token of an imported trace.
     pub(crate) token_scores: Option<TokenScored>,
+    /// Prompt, cue and draw of each answer that a sampling estimator drew before any reasoning.
+    pub(crate) draws: Vec<Vec<TokenId>>,
 }
 
 impl Subject<'_> {
@@ -88,7 +90,7 @@ fn measure_alone(
         Ok(mut found) => Ok(found.remove(0)),
         Err(error) if !error.is_about_one_item() => Err(error),
         Err(error) if subject.variants.len() < 2 => {
-            Ok(Findings { curves: vec![Err(error.to_string())], token_scores: None })
+            Ok(Findings { curves: vec![Err(error.to_string())], token_scores: None, draws: Vec::new() })
         }
         Err(_) => {
             let part = |variants: &[&Variant]| Subject {
@@ -140,6 +142,7 @@ fn measure_tree(
     observer.event(Event::Tokens(subjects.iter().map(Subject::n_tokens).sum()));
     let mut results: Vec<Vec<Option<SiteResult>>> =
         subjects.iter().map(|s| s.sites().map(|_| None).collect()).collect();
+    let mut draws: Vec<Vec<Vec<TokenId>>> = vec![Vec::new(); subjects.len()];
     for estimator in Estimator::ALL {
         let chosen: Vec<usize> = (0..subjects.len())
             .filter(|&i| how.estimator.for_question(&subjects[i].traced.question) == estimator)
@@ -151,7 +154,15 @@ fn measure_tree(
             let contexts = flat_sites(task, subjects, &chosen);
             let by_context =
                 sampled::estimate(engine, task.format.as_ref(), estimator, &contexts, how, observer)?;
-            by_context.into_iter().flatten().collect()
+            let owners = chosen.iter().flat_map(|&i| (0..subjects[i].variants.len()).map(move |v| (i, v)));
+            let mut found = Vec::new();
+            for ((subject, variant), context) in owners.zip(by_context) {
+                if variant == 0 {
+                    draws[subject] = context.first_draws;
+                }
+                found.extend(context.results);
+            }
+            found
         } else {
             let sites = tree.sites(subjects, &chosen);
             match estimator {
@@ -169,7 +180,12 @@ fn measure_tree(
         .iter()
         .zip(results)
         .zip(tree.token_scores)
-        .map(|((subject, results), token_scores)| Findings { curves: curves(subject, results), token_scores })
+        .zip(draws)
+        .map(|(((subject, results), token_scores), draws)| Findings {
+            curves: curves(subject, results),
+            token_scores,
+            draws,
+        })
         .collect())
 }
 

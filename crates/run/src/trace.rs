@@ -16,6 +16,7 @@ use std::sync::Arc;
 pub(crate) struct Traced {
     pub(crate) question: Arc<Question>,
     pub(crate) sample: u32,
+    pub(crate) prompting: Prompting,
     pub(crate) prompt: Prompt,
     pub(crate) completion: String,
     pub(crate) trace: Trace,
@@ -114,10 +115,10 @@ pub(crate) fn prompt(engine: Engine<'_>, prompting: &Prompting) -> Result<Prompt
 
 /// Why the model wrote no trace.
 #[derive(Clone)]
-struct NoTrace {
+pub(crate) struct NoTrace {
     /// Whether something failed; otherwise there was no room for one.
-    failed: bool,
-    reason: String,
+    pub(crate) failed: bool,
+    pub(crate) reason: String,
 }
 
 /// Completions of all traces that the model writes, in order, or why there is none.
@@ -171,7 +172,7 @@ fn generate(
 }
 
 /// One completion for each stream of each request. Where the batch fails for the sake of one request, each is run by itself.
-fn sample_each(
+pub(crate) fn sample_each(
     engine: Engine<'_>,
     requests: &[GenerateRequest],
     sampling: &entrace_backend::Sampling,
@@ -308,6 +309,7 @@ impl Maker<'_> {
         Ok(Box::new(Traced {
             question: Arc::clone(&self.item.question),
             sample: self.sample,
+            prompting: self.item.prompting.clone(),
             prompt: self.prompt.clone(),
             completion,
             trace,

@@ -10,8 +10,10 @@ use crate::estimate::enumerate::Enumerator;
 use crate::event::{Event, Observer};
 use crate::plan::{Control, Engine, EstimatorChoice, Measurement, TaskPlan, WorkItem};
 use crate::rows;
+use crate::signals;
 use crate::sites::{self, Subject};
 use crate::trace::{self, TokenScored, Traced};
+use entrace_measure::signal::Group;
 use entrace_measure::{Answer, Estimator, Prefix, StopReason, Trace};
 use entrace_record::rows::Rows;
 use entrace_record::{RunReader, RunWriter};
@@ -27,7 +29,7 @@ pub fn run(
     finished_parts: &BTreeSet<usize>,
     observer: &mut dyn Observer,
 ) -> Result<usize, Error> {
-    check(how)?;
+    check(engine, how)?;
     let recorded = if finished_parts.is_empty() { Recorded::default() } else { Recorded::read(writer)? };
     let mut n_parts = 0;
     for task in tasks {
@@ -67,10 +69,14 @@ pub fn run(
     Ok(n_parts)
 }
 
-fn check(how: &Measurement) -> Result<(), Error> {
+fn check(engine: Engine<'_>, how: &Measurement) -> Result<(), Error> {
     let settings = |problem: &str| Err(Error::Settings(problem.to_string()));
     if how.batch_size == 0 {
         return settings("the batch size must be at least 1");
+    }
+    let reads_layers = [Group::Layers, Group::Hidden, Group::Attention];
+    if engine.layers.is_none() && reads_layers.iter().any(|group| how.signals.contains(group)) {
+        return settings("the engine cannot read layers, hidden states and attention (--signals)");
     }
     let sampled = matches!(how.estimator, EstimatorChoice::Always(e) if e.is_sampled());
     if sampled && how.samples == 0 {
@@ -180,14 +186,16 @@ impl Walk<'_> {
         }
         let findings =
             sites::measure(self.engine, self.task, &mut self.enumerator, &subjects, self.how, observer)?;
+        let signals = signals::measure(self.engine, self.task, &subjects, &findings, self.how, observer)?;
         let mut rows = Rows::default();
-        let mut measured = subjects.iter().zip(&findings);
+        let mut measured = subjects.iter().zip(&findings).zip(&signals);
         for outcome in &outcomes {
             match outcome {
                 Err(unmeasured) => rows::add_unmeasured(&mut rows, unmeasured),
                 Ok(_) => {
-                    if let Some((subject, findings)) = measured.next() {
+                    if let Some(((subject, findings), signals)) = measured.next() {
                         rows::add_traced(&mut rows, subject.traced, &subject.variants, findings);
+                        rows::add_signals(&mut rows, subject.traced, signals);
                     }
                 }
             }
@@ -233,6 +241,7 @@ impl Walk<'_> {
             .map(|&sample| Traced {
                 question: Arc::clone(&item.question),
                 sample,
+                prompting: item.prompting.clone(),
                 prompt: prompt.clone(),
                 completion: String::new(),
                 trace: Trace::default(),

@@ -29,7 +29,15 @@ pub(crate) struct FlatSites<'a> {
     pub(crate) sites: Vec<(usize, usize)>,
 }
 
-/// Distributions at all sites of all contexts, `[context][site]`.
+/// What was found in one context.
+pub(crate) struct Sampled {
+    /// Distributions at its sites.
+    pub(crate) results: Vec<SiteResult>,
+    /// Everything up to the end of each draw at its first site: prompt, prefix, cue and draw.
+    pub(crate) first_draws: Vec<Vec<TokenId>>,
+}
+
+/// Distributions at all sites of all contexts.
 pub(crate) fn estimate(
     engine: Engine<'_>,
     format: &dyn AnswerFormat,
@@ -37,7 +45,7 @@ pub(crate) fn estimate(
     contexts: &[FlatSites<'_>],
     how: &Measurement,
     observer: &mut dyn Observer,
-) -> Result<Vec<Vec<SiteResult>>, Error> {
+) -> Result<Vec<Sampled>, Error> {
     let forced = estimator == Estimator::Sample;
     let suffix = if forced { engine.text.encode_plain(&how.cue)? } else { Vec::new() };
     let sampling = if forced {
@@ -55,8 +63,9 @@ pub(crate) fn estimate(
         contexts.iter().map(|c| request(c, &suffix, estimator, how)).collect();
     let completions = generate(engine, &requests, &sampling, observer)?;
     let results = contexts.iter().zip(completions).map(|(context, forks)| {
+        let first_draws = first_draws(context, &suffix, &forks);
         let sites = context.sites.iter().zip(forks);
-        sites
+        let results = sites
             .map(|(&(_, n_tokens), draws)| {
                 let choices = context.question.choices.as_ref();
                 let before = if forced {
@@ -73,9 +82,18 @@ pub(crate) fn estimate(
                 distribution.cue_entropy = if forced { first_entropy(&draws) } else { None };
                 Ok(distribution)
             })
-            .collect()
+            .collect();
+        Sampled { results, first_draws }
     });
     Ok(results.collect())
+}
+
+fn first_draws(context: &FlatSites<'_>, suffix: &[TokenId], forks: &[Vec<Completion>]) -> Vec<Vec<TokenId>> {
+    let (Some(&(_, n_tokens)), Some(draws)) = (context.sites.first(), forks.first()) else {
+        return Vec::new();
+    };
+    let before = [&context.context[..context.n_prompt + n_tokens], suffix].concat();
+    draws.iter().map(|draw| [before.as_slice(), &draw.token_ids].concat()).collect()
 }
 
 /// Entropy of the distribution from which the first token of every draw comes; none where all draws are empty.

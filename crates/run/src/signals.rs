@@ -1,0 +1,83 @@
+//! Signals that a run measures because it was asked for them (`--signals`): one value for each trace, or the reason why there is none.
+//!
+//! After the curves of a batch are known, each trace that has one is looked at again: `layers` reads the model's layers over prompt, trace
+//! and cue in one pass; `follow_up` goes on with the conversation and asks about the answer. Everything is of the question's own trace,
+//! never of a control. Where a pass fails for the sake of one trace, its reason stands in the place of its values.
+
+mod follow_up;
+mod layers;
+
+use crate::error::Error;
+use crate::event::Observer;
+use crate::plan::{Engine, Measurement, TaskPlan};
+use crate::sites::{Findings, Subject};
+use entrace_measure::EntropyCurve;
+use entrace_measure::signal::{Group, SIGNALS};
+
+/// One signal of a trace.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SignalValue {
+    /// Its name in the registry.
+    pub(crate) signal: &'static str,
+    /// The quantity, or why there is none.
+    pub(crate) value: Result<f64, String>,
+}
+
+/// A trace whose curve is known.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    subject: &'a Subject<'a>,
+    curve: &'a EntropyCurve,
+    /// Prompt, cue and draw of each answer that was sampled before any reasoning.
+    draws: &'a [Vec<entrace_measure::TokenId>],
+}
+
+/// Values of all subjects, in their order; none for a trace without a curve.
+pub(crate) fn measure(
+    engine: Engine<'_>,
+    task: &TaskPlan,
+    subjects: &[Subject<'_>],
+    findings: &[Findings],
+    how: &Measurement,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Vec<SignalValue>>, Error> {
+    let mut values: Vec<Vec<SignalValue>> = subjects.iter().map(|_| Vec::new()).collect();
+    let mut places = Vec::new();
+    let mut asked = Vec::new();
+    for (place, (subject, findings)) in subjects.iter().zip(findings).enumerate() {
+        if let Some(Ok(curve)) = findings.curves.first() {
+            places.push(place);
+            asked.push(Asked { subject, curve, draws: &findings.draws });
+        }
+    }
+    for &group in &how.signals {
+        let found = match group {
+            Group::Layers | Group::Hidden | Group::Attention => continue,
+            Group::Verbalised => follow_up::verbalised(engine, task, &asked, observer)?,
+            Group::PTrue => follow_up::p_true(engine, &asked, observer)?,
+        };
+        let [signal] = names(group)[..] else { continue };
+        for (&place, value) in places.iter().zip(found) {
+            values[place].push(SignalValue { signal, value });
+        }
+    }
+    let read = layers::measure(engine, task, &asked, how, observer)?;
+    for (&place, found) in places.iter().zip(read) {
+        values[place].extend(found);
+    }
+    Ok(values)
+}
+
+/// Signals of a group.
+fn names(group: Group) -> Vec<&'static str> {
+    SIGNALS.iter().filter(|signal| signal.group() == Some(group)).map(|signal| signal.name).collect()
+}
+
+/// A result that is only its item's own failure becomes a reason.
+fn own_failure<T>(result: Result<T, Error>) -> Result<Result<T, String>, Error> {
+    match result {
+        Ok(found) => Ok(Ok(found)),
+        Err(error) if error.is_about_one_item() => Ok(Err(error.to_string())),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,180 @@
+//! What the model says of its own answer when the conversation goes on.
+//!
+//! The completion is the assistant's turn and a question about it the next one of the user, through the chat template; where the trace was
+//! asked for with verbatim text, the question follows the completion as plain text. The reply begins with a cue, so that the next tokens
+//! are what was asked for:
+//!
+//! - `verbalised_confidence`: the number that the model writes greedily after `Confidence:`, read as per cent (a number with a decimal
+//!   point that is at most 1 is read as a share); arXiv:2305.14975
+//! - `p_true`: of the raw probabilities of ` A` (true) and ` B` (false) after `The letter is`, the share of ` A`; arXiv:2207.05221
+//!
+//! The completion is rendered anew by the template, which may leave a reasoning part out, as it would in use.
+
+use super::{Asked, own_failure};
+use crate::error::Error;
+use crate::event::{Event, Observer};
+use crate::plan::{Engine, Prompting, TaskPlan};
+use crate::trace::{NoTrace, Traced, sample_each};
+use entrace_backend::{
+    Branch, BranchId, ChatMessage, Fork, GenerateRequest, Parent, Role, Sampling, TokenScores,
+};
+use entrace_measure::TokenId;
+
+/// A question about the answer, and how the reply begins.
+struct Question {
+    text: &'static str,
+    cue: &'static str,
+}
+
+const VERBALISED: Question = Question {
+    text: "How likely is it, in per cent, that your final answer is correct? Reply with one number from 0 to 100.",
+    cue: "Confidence:",
+};
+
+const P_TRUE: Question = Question {
+    text: "Is your final answer correct?\n(A) True\n(B) False\nReply with the letter alone.",
+    cue: "The letter is",
+};
+
+const OPTIONS: [&str; 2] = [" A", " B"];
+
+/// Most tokens of a number.
+const NUMBER_TOKENS: usize = 8;
+
+/// The confidence that each model states, in [0, 1].
+pub(super) fn verbalised(
+    engine: Engine<'_>,
+    task: &TaskPlan,
+    asked: &[Asked<'_>],
+    observer: &mut dyn Observer,
+) -> Result<Vec<Result<f64, String>>, Error> {
+    let sampling = Sampling {
+        temperature: 0.0,
+        top_p: 1.0,
+        top_k: 0,
+        max_new_tokens: NUMBER_TOKENS,
+        stop: vec!["\n".to_string()],
+    };
+    let limit = engine.text.info().context_length;
+    let mut requests = Vec::new();
+    let mut contexts = Vec::with_capacity(asked.len());
+    for one in asked {
+        let context = own_failure(context(engine, one.subject.traced, &VERBALISED))?;
+        let context = context.and_then(|context| match context.len() + NUMBER_TOKENS {
+            n if n > limit => Err(format!("the question about the answer needs {n} of {limit} tokens")),
+            _ => Ok(context),
+        });
+        if let Ok(context) = &context {
+            let forks = vec![Fork { n_tokens: context.len(), suffix: Vec::new(), streams: vec![0] }];
+            requests.push(GenerateRequest { context: context.clone(), forks });
+        }
+        contexts.push(context.map(|_| ()));
+    }
+    let mut replies = sample_each(engine, &requests, &sampling, observer)?.into_iter().flatten();
+    let read = contexts.into_iter().map(|context| match context {
+        Err(reason) => Err(reason),
+        Ok(()) => match replies.next() {
+            Some(Ok(reply)) => confidence(&reply.text)
+                .ok_or_else(|| format!("no number from 0 to 100 in the reply {:?}", reply.text)),
+            Some(Err(NoTrace { reason, .. })) => Err(reason),
+            None => Err(format!("the engine returned too few replies for {}", task.name)),
+        },
+    });
+    Ok(read.collect())
+}
+
+/// The share of "true".
+pub(super) fn p_true(
+    engine: Engine<'_>,
+    asked: &[Asked<'_>],
+    observer: &mut dyn Observer,
+) -> Result<Vec<Result<f64, String>>, Error> {
+    let mut shares = Vec::with_capacity(asked.len());
+    for one in asked {
+        if observer.should_stop() {
+            return Err(Error::Interrupted);
+        }
+        shares.push(own_failure(share_of_true(engine, one.subject.traced, observer))?);
+    }
+    Ok(shares)
+}
+
+fn share_of_true(engine: Engine<'_>, traced: &Traced, observer: &mut dyn Observer) -> Result<f64, Error> {
+    let context = context(engine, traced, &P_TRUE)?;
+    let parent = Parent { branch: BranchId(0), n_tokens: context.len() };
+    observer.event(Event::Tokens(context.len()));
+    let mut branches = vec![Branch { tokens: context, keep: true, ..Branch::default() }];
+    for option in OPTIONS {
+        branches.push(Branch {
+            parent: Some(parent),
+            tokens: engine.text.encode_plain(option)?,
+            token_scores: TokenScores::Logprobs,
+            ..Branch::default()
+        });
+    }
+    let scores = engine.scorer.session()?.extend(&branches)?;
+    let logprob = |branch: usize| scores[branch].token_logprobs.iter().flatten().sum::<f64>();
+    // 1/(1 + e^(ln p_B − ln p_A)) does not underflow where both are small.
+    Ok(1.0 / (1.0 + (logprob(2) - logprob(1)).exp()))
+}
+
+/// Tokens up to where the reply goes on after its cue.
+fn context(engine: Engine<'_>, traced: &Traced, question: &Question) -> Result<Vec<TokenId>, Error> {
+    let text = engine.text;
+    match &traced.prompting {
+        Prompting::Chat(messages) => {
+            let message = |role, content: &str| ChatMessage { role, content: content.to_string() };
+            let mut messages = messages.clone();
+            messages.push(message(Role::Assistant, &traced.completion));
+            messages.push(message(Role::User, question.text));
+            let mut tokens = text.render_chat(&messages)?.token_ids;
+            tokens.extend(text.encode_plain(question.cue)?);
+            Ok(tokens)
+        }
+        Prompting::Verbatim(_) => {
+            let mut tokens = [traced.prompt.token_ids.as_slice(), traced.trace.token_ids()].concat();
+            let rest = traced.completion.strip_prefix(traced.trace.text()).unwrap_or_default();
+            tokens.extend(text.encode_plain(rest)?);
+            tokens.extend(text.encode_plain(&format!("\n\n{}\n{}", question.text, question.cue))?);
+            Ok(tokens)
+        }
+    }
+}
+
+/// The first number of a reply as a share; `None` where there is none, or it is not one of 0 to 100.
+fn confidence(reply: &str) -> Option<f64> {
+    let start = reply.find(|c: char| c.is_ascii_digit())?;
+    let number = &reply[start..];
+    let end = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
+    let number = number[..end].trim_end_matches('.');
+    let negative = reply[..start].ends_with('-');
+    let value: f64 = number.parse().ok().filter(|_| !negative)?;
+    let share = if number.contains('.') && value <= 1.0 { value } else { value / 100.0 };
+    (0.0..=1.0).contains(&share).then_some(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_from_replies() {
+        let cases = [
+            (" 85", Some(0.85)),
+            (" 100%.", Some(1.0)),
+            (" about 62.5 %", Some(0.625)),
+            (" 0.9", Some(0.9)),
+            (" 1.0", Some(1.0)),
+            (" 1", Some(0.01)),
+            (" 0", Some(0.0)),
+            (" 90/100", Some(0.9)),
+            (" 120", None),
+            (" -5", None),
+            (" high", None),
+            ("", None),
+        ];
+        for (reply, expected) in cases {
+            assert_eq!(confidence(reply), expected, "{reply:?}");
+        }
+    }
+}
