@@ -1,33 +1,37 @@
-//! `entrace ls`: what is built in.
+//! `entrace ls`: what is built in, as columns.
+//!
+//! Signals have a head line: name, level, sign of the score (`+` the quantity as measured, `−` its negative, so that larger is always
+//! more confident), range of the score, what `--signals` must name for it (nothing for what every run records), what it is computed
+//! from, source.
 
 use crate::args::{Listing, LsArgs};
 use crate::exit::Exit;
 use anyhow::Result;
-use entrace_measure::signal::{SIGNALS, Signal};
+use entrace_measure::signal::{Direction, SIGNALS, Signal};
 use std::io::Write;
 
 pub(crate) fn ls(args: &LsArgs) -> Result<Exit> {
-    let rows: Vec<[String; 2]> = match args.what {
+    let rows: Vec<Vec<String>> = match args.what {
         Listing::Tasks => {
             let tasks = entrace_datasets::task::registry().iter();
             tasks
-                .map(|t| [t.name.to_string(), format!("{} ({}; {})", t.description, t.hub_repo, t.citation)])
+                .map(|t| vec![t.name.into(), format!("{} ({}; {})", t.description, t.hub_repo, t.citation)])
                 .collect()
         }
         Listing::Architectures => {
             let gguf = |f: &entrace_decoder::arch::Family| if f.gguf.is_some() { "; also GGUF" } else { "" };
             let families = entrace_decoder::arch::FAMILIES.iter();
-            families.map(|f| [f.model_type.to_string(), format!("{}{}", f.models, gguf(f))]).collect()
+            families.map(|f| vec![f.model_type.into(), format!("{}{}", f.models, gguf(f))]).collect()
         }
-        Listing::Estimators => {
-            ESTIMATORS.iter().map(|[name, what]| [name.to_string(), what.to_string()]).collect()
+        Listing::Estimators => ESTIMATORS.iter().map(|row| row.map(String::from).into()).collect(),
+        Listing::Signals => {
+            let head = ["name", "level", "sign", "range", "--signals", "from", "source"].map(String::from);
+            std::iter::once(head.into()).chain(SIGNALS.iter().map(signal)).collect()
         }
-        Listing::Signals => signals(),
     };
-    let width = rows.iter().map(|row| row[0].chars().count()).max().unwrap_or(0);
     let mut out = std::io::stdout().lock();
-    for [name, what] in rows {
-        writeln!(out, "{name:<width$}  {what}")?;
+    for line in aligned(&rows) {
+        writeln!(out, "{line}")?;
     }
     Ok(Exit::success())
 }
@@ -43,12 +47,64 @@ const ESTIMATORS: [[&str; 2]; 5] = [
     ["rollout", "m sampled continuations to the end of the trace, each read for its final answer"],
 ];
 
-fn signals() -> Vec<[String; 2]> {
-    let needs =
-        |signal: &Signal| signal.needs.iter().map(|input| input.name()).collect::<Vec<_>>().join(", ");
-    let row = |signal: &Signal| {
-        let what = format!("{} level; from {}; {}", signal.level.name(), needs(signal), signal.source);
-        [signal.name.to_string(), what]
+fn signal(signal: &Signal) -> Vec<String> {
+    let sign = match signal.direction {
+        Direction::AsMeasured => "+",
+        Direction::Negated => "−",
     };
-    SIGNALS.iter().map(row).collect()
+    let end = |bound: f64| {
+        if bound.is_finite() {
+            bound.to_string()
+        } else if bound > 0.0 {
+            "∞".into()
+        } else {
+            "−∞".into()
+        }
+    };
+    let needs: Vec<&str> = signal.needs.iter().map(|input| input.name()).collect();
+    vec![
+        signal.name.into(),
+        signal.level.name().into(),
+        sign.into(),
+        format!("{} to {}", end(signal.range.0), end(signal.range.1)),
+        signal.group().map_or("", |group| group.name()).into(),
+        needs.join(", "),
+        signal.source.into(),
+    ]
+}
+
+/// Rows with all columns but the last as wide as their widest cell.
+fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..n_columns)
+        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max())
+        .map(Option::unwrap_or_default)
+        .collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().enumerate().map(|(column, cell)| match column + 1 == row.len() {
+            true => cell.clone(),
+            false => format!("{cell:<width$}", width = widths[column]),
+        });
+        cells.collect::<Vec<_>>().join("  ")
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_by_characters() {
+        let rows = [["−∞", "b"], ["longer", "c"]].map(|row| row.map(String::from).to_vec());
+        assert_eq!(aligned(&rows), ["−∞      b", "longer  c"]);
+    }
+
+    #[test]
+    fn a_signal_says_what_must_be_asked_for() {
+        let row = |name| signal(Signal::from_name(name).unwrap());
+        assert_eq!(row("lens_entropy")[1..5], ["layer", "−", "−∞ to 0", "layers"]);
+        assert_eq!(row("p_true")[1..5], ["sequence", "+", "0 to 1", "p_true"]);
+        assert_eq!(row("mean_logprob")[4], "");
+    }
 }

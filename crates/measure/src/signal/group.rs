@@ -41,7 +41,7 @@ impl Group {
     /// What it measures, for people.
     pub(super) fn describe(self) -> &'static str {
         match self {
-            Self::Layers => "readings of the layers (--signals layers)",
+            Self::Layers => "readings of layers (--signals layers)",
             Self::Hidden => "readings of hidden states (--signals hidden)",
             Self::Attention => "readings of the attention (--signals attention)",
             Self::Verbalised => "a verbalised confidence (--signals verbalised)",
