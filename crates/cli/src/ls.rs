@@ -53,13 +53,8 @@ fn signal(signal: &Signal) -> Vec<String> {
         Direction::Negated => "−",
     };
     let end = |bound: f64| {
-        if bound.is_finite() {
-            bound.to_string()
-        } else if bound > 0.0 {
-            "∞".into()
-        } else {
-            "−∞".into()
-        }
+        let size = if bound.is_finite() { bound.abs().to_string() } else { "∞".to_string() };
+        if bound < 0.0 { format!("−{size}") } else { size }
     };
     let needs: Vec<&str> = signal.needs.iter().map(|input| input.name()).collect();
     vec![
