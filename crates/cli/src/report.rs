@@ -4,10 +4,13 @@ use crate::args::ReportArgs;
 use crate::exit::Exit;
 use crate::outputs::{exit_of, terminal_width};
 use anyhow::Result;
+use entrace_record::RunReader;
 use entrace_report::{ReportOptions, markdown, terminal, write_report};
 use std::io::Write;
 
 pub(crate) fn report(args: &ReportArgs) -> Result<Exit> {
+    // Opened here first, so that a folder without a run counts as wrong usage.
+    RunReader::open(&args.run)?;
     let report = write_report(&args.run, &ReportOptions::default())?;
     let mut out = std::io::stdout().lock();
     if args.markdown {

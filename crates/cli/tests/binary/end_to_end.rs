@@ -1,0 +1,166 @@
+//! Whole runs: every file is there, reports can be made again, equal settings give equal numbers.
+
+use crate::support::{QUESTIONS, Scratch, TRACES, command, entrace, expect, rows, said};
+use std::path::Path;
+
+const TABLES: [&str; 4] = ["traces.parquet", "prefixes.parquet", "answers.parquet", "tokens.parquet"];
+
+fn names(dir: &str) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_run_writes_everything() {
+    let scratch = Scratch::new();
+    let (model, tasks, out) = (scratch.model(), scratch.file("sums.jsonl", QUESTIONS), scratch.arg("out"));
+    let args = ["run", "--model", &model, "--tasks", &tasks, "--max_new_tokens=40", "--max-nodes", "8"];
+    expect(0, &[&args[..], &["--output_path", &out]].concat());
+    let names = names(&out);
+    for name in TABLES.iter().chain(&["manifest.json", "metrics.json", "report.html", "figures"]) {
+        assert!(names.contains(&name.to_string()), "{name} is missing: {names:?}");
+    }
+    for start in ["results_", "samples_sums_"] {
+        assert!(names.iter().any(|name| name.starts_with(start)), "{start}* is missing: {names:?}");
+    }
+    assert!(!names.contains(&"parts".to_string()));
+    let html = std::fs::read_to_string(Path::new(&out).join("report.html")).unwrap();
+    assert!(!html.contains("<script") && !html.contains("src=\"http") && !html.contains("href=\"http"));
+    let rows = rows(&out);
+    assert_eq!(rows.traces.len(), 4);
+    assert!(rows.prefixes.iter().any(|p| &*p.control == "swapped"));
+
+    let before = std::fs::read(Path::new(&out).join("report.html")).unwrap();
+    expect(0, &["report", &out]);
+    assert_eq!(std::fs::read(Path::new(&out).join("report.html")).unwrap(), before);
+    assert!(expect(0, &["report", &out, "--markdown"]).contains("sums"));
+    let again = expect(0, &[&args[..], &["--output-path", &out]].concat());
+    assert!(again.contains("is complete already"), "{again}");
+}
+
+#[test]
+fn traces_from_a_file_are_measured() {
+    let scratch = Scratch::new();
+    let (model, traces, out) = (scratch.model(), scratch.file("t.jsonl", TRACES), scratch.arg("out"));
+    expect(
+        0,
+        &[
+            "score",
+            "--model",
+            &model,
+            "--traces",
+            &traces,
+            "--controls",
+            "swapped,shuffled",
+            "--output-path",
+            &out,
+        ],
+    );
+    let rows = rows(&out);
+    assert_eq!(rows.traces.iter().filter(|t| t.correct == Some(true)).count(), 2);
+    assert!(rows.prefixes.iter().all(|p| &*p.estimator == "choices"));
+    for control in ["none", "swapped", "shuffled"] {
+        assert!(rows.prefixes.iter().any(|p| &*p.control == control), "{control}");
+    }
+    assert!(rows.tokens.iter().all(|t| t.logprob.is_some() && t.token_entropy.is_some()));
+    let steps = rows.traces.iter().find(|t| &*t.question_id == "a").unwrap().n_steps;
+    assert_eq!(steps, 3);
+    expect(0, &["compare", &out, &out]);
+}
+
+#[test]
+fn numbers_do_not_depend_on_batches_or_threads() {
+    let scratch = Scratch::new();
+    let (model, tasks) = (scratch.model(), scratch.file("sums.jsonl", QUESTIONS));
+    let run = |name: &str, batch: &str, threads: &str| {
+        let out = scratch.arg(name);
+        let args =
+            ["run", "--model", &model, "--tasks", &tasks, "--max-new-tokens", "40", "--max-nodes", "8"];
+        let more =
+            ["--temperature", "0.8", "--batch-size", batch, "--threads", threads, "--output-path", &out];
+        expect(0, &[&args[..], &more].concat());
+        rows(&out)
+    };
+    let reference = run("a", "16", "2");
+    for (name, batch, threads) in [("b", "1", "2"), ("c", "3", "1")] {
+        let other = run(name, batch, threads);
+        assert_eq!(other.traces.len(), reference.traces.len());
+        for (a, b) in reference.traces.iter().zip(&other.traces) {
+            assert_eq!((&a.question_id, &a.completion), (&b.question_id, &b.completion));
+        }
+        let key =
+            |p: &entrace_record::rows::PrefixRow| (p.question_id.to_string(), p.control.to_string(), p.step);
+        let sorted = |rows: &entrace_record::rows::Rows| {
+            let mut prefixes = rows.prefixes.clone();
+            prefixes.sort_by_key(key);
+            prefixes
+        };
+        for (a, b) in sorted(&reference).iter().zip(&sorted(&other)) {
+            assert_eq!(key(a), key(b));
+            assert!((a.answer_entropy - b.answer_entropy).abs() < 1e-4, "{a:?} {b:?}");
+            assert!((a.target_logprob.unwrap() - b.target_logprob.unwrap()).abs() < 1e-4, "{a:?} {b:?}");
+        }
+    }
+}
+
+#[test]
+fn tokens_work_with_and_without_a_tokenizer() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    assert!(expect(0, &["tokens", "--model", &model, "--text", "two and two"]).contains("logprob"));
+    let bare =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/models/out/gemma2").display().to_string();
+    let output = entrace(&["tokens", "--model", &bare, "--token-ids", "3,4,5,6", "--layers", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tokens = json["tokens"].as_array().unwrap();
+    assert_eq!(tokens.len(), 4);
+    assert!(tokens[0]["logprob"].is_null() && tokens[0]["text"].is_null());
+    assert_eq!(tokens[1]["layers"].as_array().unwrap().len(), 4);
+    assert_eq!(tokens[1]["layers"][3], tokens[1]["token_entropy"]);
+    assert!(expect(2, &["tokens", "--model", &bare, "--text", "hi"]).contains("no tokenizer"));
+}
+
+#[test]
+fn models_are_examined_and_lists_printed() {
+    let scratch = Scratch::new();
+    let said = expect(0, &["doctor", "--model", &scratch.model()]);
+    assert!(said.contains("token tree      ok") && said.contains("llama"), "{said}");
+    for (what, item) in
+        [("tasks", "gsm8k"), ("estimators", "rollout"), ("signals", "edis"), ("architectures", "olmo2")]
+    {
+        assert!(expect(0, &["ls", what]).contains(item));
+    }
+}
+
+#[test]
+fn a_configuration_file_is_overridden_by_flags() {
+    let scratch = Scratch::new();
+    let (model, tasks, out) = (scratch.model(), scratch.file("sums.jsonl", QUESTIONS), scratch.arg("out"));
+    let config = format!(
+        "model = {model:?}\ntasks = [{tasks:?}]\nlimit = 1\nmax_new_tokens = 8\nquiet = true\noutput_path = {out:?}\n"
+    );
+    let config = scratch.file("c.toml", &config);
+    expect(0, &["run", "--config", &config, "--limit", "2"]);
+    assert_eq!(rows(&out).traces.len(), 2);
+    let bad = scratch.file("bad.toml", "limt = 3\n");
+    assert!(expect(2, &["run", "--config", &bad]).contains("limt: no such flag"));
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    let ids: Vec<String> = (0..300).map(|i| (i % 50 + 3).to_string()).collect();
+    let mut child = command(&["tokens", "--model", &model, "--token-ids", &ids.join(","), "--json"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}

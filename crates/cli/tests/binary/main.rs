@@ -1,0 +1,10 @@
+//! The program as a person runs it: what it writes, what it says, how it exits.
+//!
+//! The model is a tiny random checkpoint with a small tokenizer, put together from the goldens.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod end_to_end;
+mod resume;
+mod support;
