@@ -259,7 +259,7 @@ impl Scripted {
         token_ids: &[TokenId],
         tokens: Range<usize>,
     ) -> Result<Vec<Vec<Option<f64>>>, Error> {
-        let mut found = vec![Vec::with_capacity(tokens.len()); N_LAYERS + 1];
+        let mut found = vec![Vec::new(); N_LAYERS + 1];
         for at in tokens {
             let states = if at == 0 { None } else { Some(self.states(&token_ids[..at])?) };
             for (layer, found) in found.iter_mut().enumerate() {
