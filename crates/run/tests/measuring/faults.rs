@@ -1,0 +1,179 @@
+//! What goes wrong stays where it is: with its question, or with what comes after it.
+
+use crate::support::{
+    CONTROLS, asked, imported, measure, measurement, numbers, patient, question, rows, sit,
+};
+use entrace_backend::scripted::{Fault, Faulty, KnownAnswers, Scripted, Vocabulary};
+use entrace_record::rows::{Outcome, Rows};
+use entrace_run::{Control, Error, Measurement, TaskPlan, TraceInput};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const STEPS: &str = "Step 1: up.\n\nStep 2: down.";
+
+fn vocabulary() -> Vocabulary {
+    Vocabulary::chat([
+        "0",
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        ".",
+        "\n",
+        " ",
+        "Q",
+        "The answer is",
+        "Step",
+        ":",
+        "up",
+        "down",
+    ])
+}
+
+fn known() -> KnownAnswers {
+    KnownAnswers::following_the_steps(2, " 1", " 2")
+}
+
+fn task(traces: &[TraceInput]) -> TaskPlan {
+    let item = |(i, trace): (usize, &TraceInput)| {
+        asked(question(i, Some("1")), &format!("Q{i}\nA:"), std::slice::from_ref(trace))
+    };
+    numbers(traces.iter().enumerate().map(item).collect())
+}
+
+fn how() -> Measurement {
+    Measurement { controls: CONTROLS.to_vec(), batch_size: 3, ..measurement() }
+}
+
+fn outcomes(rows: &Rows) -> Vec<Outcome> {
+    rows.traces.iter().map(|row| row.outcome).collect()
+}
+
+fn n_prefixes(rows: &Rows, id: &str, control: &str) -> usize {
+    rows.prefixes.iter().filter(|row| &*row.question_id == id && &*row.control == control).count()
+}
+
+#[test]
+fn the_first_question_is_skipped() {
+    let rows = measure(
+        &Scripted::new(vocabulary(), known()),
+        &[task(&[imported(""), imported(STEPS), imported(STEPS)])],
+        &how(),
+    );
+    assert_eq!(outcomes(&rows), [Outcome::Skipped, Outcome::Measured, Outcome::Measured]);
+    assert_eq!(rows.traces[0].reason.as_deref(), Some("the trace is empty"));
+    assert_eq!((n_prefixes(&rows, "q1", "swapped"), n_prefixes(&rows, "q2", "swapped")), (3, 3));
+}
+
+#[test]
+fn a_single_question_has_nobody_to_swap_with() {
+    let rows = measure(&Scripted::new(vocabulary(), known()), &[task(&[imported(STEPS)])], &how());
+    assert_eq!(outcomes(&rows), [Outcome::Measured]);
+    assert_eq!((n_prefixes(&rows, "q0", "none"), n_prefixes(&rows, "q0", "shuffled")), (3, 3));
+    assert_eq!(n_prefixes(&rows, "q0", "swapped"), 0);
+}
+
+#[test]
+fn a_run_may_skip_everything_or_have_no_questions() {
+    let model = Scripted::new(vocabulary(), known());
+    let rows = measure(&model, &[task(&[imported(""), imported("")])], &how());
+    assert_eq!(outcomes(&rows), [Outcome::Skipped; 2]);
+    assert!(rows.prefixes.is_empty() && rows.tokens.is_empty());
+    assert_eq!(measure(&model, &[task(&[])], &how()), Rows::default());
+}
+
+#[test]
+fn what_was_measured_before_an_engine_fault_stays_and_the_run_goes_on() {
+    let broken = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&broken);
+    let at_question_4 = move |_: usize, text: &str| switch.load(Ordering::Relaxed) && text.contains("Q4");
+    let model = Scripted::new(vocabulary(), Faulty::when(known(), Fault::Engine, at_question_4));
+    let traces = vec![TraceInput::Generate; 7];
+    let dir = tempfile::tempdir().unwrap();
+    let error = sit(dir.path(), &model, &[task(&traces)], &how(), &mut patient()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Engine(_)) && error.to_string().contains("the script fails here"),
+        "{error}"
+    );
+    assert_eq!(outcomes(&rows(dir.path())), [Outcome::Measured; 3]);
+    broken.store(false, Ordering::Relaxed);
+    sit(dir.path(), &model, &[task(&traces)], &how(), &mut patient()).unwrap();
+    let whole = measure(&Scripted::new(vocabulary(), known()), &[task(&traces)], &how());
+    assert_eq!(rows(dir.path()), whole);
+}
+
+/// A model whose numbers are not finite wherever the text has this part.
+fn damaged_at(part: &str) -> Scripted {
+    Scripted::new(vocabulary(), Faulty::where_text_has(known(), Fault::NotANumber, part))
+}
+
+#[test]
+fn a_question_whose_trace_cannot_be_sampled_fails_alone() {
+    let rows = measure(&damaged_at("Q1"), &[task(&vec![TraceInput::Generate; 4])], &how());
+    assert_eq!(outcomes(&rows), [Outcome::Measured, Outcome::Failed, Outcome::Measured, Outcome::Measured]);
+    assert!(rows.traces[1].reason.as_ref().unwrap().contains("not finite"), "{:?}", rows.traces[1]);
+    assert!(
+        ["q0", "q2", "q3"].iter().all(|id| n_prefixes(&rows, id, "swapped") == n_prefixes(&rows, id, "none"))
+    );
+}
+
+#[test]
+fn a_question_whose_trace_cannot_be_scored_fails_alone() {
+    let bad = "Step 1: up.\n\nStep 6: down.";
+    let rows =
+        measure(&damaged_at("Step 6"), &[task(&[imported(STEPS), imported(bad), imported(STEPS)])], &how());
+    assert_eq!(outcomes(&rows), [Outcome::Measured, Outcome::Failed, Outcome::Measured]);
+    assert_eq!(n_prefixes(&rows, "q1", "none"), 0);
+    assert_eq!(
+        rows.tokens.iter().filter(|row| &*row.question_id == "q1").count(),
+        rows.traces[1].n_trace_tokens as usize
+    );
+    // The damaged trace is the donor of the third question: that control is lost, and nothing else.
+    assert_eq!(["none", "swapped", "shuffled"].map(|control| n_prefixes(&rows, "q2", control)), [3, 0, 3]);
+    assert_eq!(["none", "swapped", "shuffled"].map(|control| n_prefixes(&rows, "q0", control)), [3, 3, 3]);
+    assert!(rows.tokens.iter().filter(|row| &*row.question_id == "q2").all(|row| row.logprob.is_some()));
+}
+
+#[test]
+fn prompt_trace_cue_and_answer_have_to_fit_the_context() {
+    let model = || Scripted::new(vocabulary(), known());
+    // Begin, Q, digit, line end, and two tokens for `A:` that no piece covers; the cue has two tokens and the answer eight.
+    let n_prompt = 6;
+    let n_trace = 16;
+    let task = || task(&[imported(STEPS), imported("Step 1: up.")]);
+    let fits = measure(&model().with_context_length(n_prompt + n_trace + 10), &[task()], &how());
+    assert_eq!(fits.traces[0].n_prompt_tokens as usize, n_prompt);
+    assert_eq!(fits.traces[0].n_trace_tokens as usize, n_trace);
+    assert_eq!(outcomes(&fits), [Outcome::Measured; 2]);
+    let tight = measure(&model().with_context_length(n_prompt + n_trace + 9), &[task()], &how());
+    assert_eq!(outcomes(&tight), [Outcome::Skipped, Outcome::Measured]);
+    let reason = tight.traces[0].reason.as_ref().unwrap();
+    assert_eq!(reason, "prompt (6), trace (16), cue and answer (10) do not fit the context of 31 tokens");
+}
+
+#[test]
+fn a_longer_trace_is_lent_as_far_as_it_fits() {
+    let long_prompt = "Q0 0 0 0 0\nA:";
+    let mut task = task(&[imported(STEPS), imported("Step 1: up.\n\nStep 2: up.")]);
+    task.items[0] = asked(question(0, Some("1")), long_prompt, &[imported("Step 1: up.\n")]);
+    let how = Measurement { controls: vec![Control::Swapped], ..how() };
+    let rows = measure(&Scripted::new(vocabulary(), known()).with_context_length(33), &[task], &how);
+    assert_eq!(outcomes(&rows), [Outcome::Measured; 2]);
+    assert_eq!((n_prefixes(&rows, "q0", "swapped"), n_prefixes(&rows, "q1", "swapped")), (2, 2));
+}
+
+#[test]
+fn a_prompt_longer_than_the_context_is_skipped() {
+    let model = Scripted::new(vocabulary(), known()).with_context_length(40);
+    let mut task = task(&[TraceInput::Generate, TraceInput::Generate]);
+    task.items[0] = asked(question(0, Some("1")), &"Q ".repeat(30), &[TraceInput::Generate]);
+    let rows = measure(&model, &[task], &how());
+    assert_eq!(rows.traces[0].outcome, Outcome::Skipped);
+    assert!(
+        rows.traces[0].reason.as_ref().unwrap().contains("does not fit the context of 40"),
+        "{:?}",
+        rows.traces[0]
+    );
+}

@@ -1,0 +1,218 @@
+//! What the tests share: a small setting of everything, runs into a folder, what was recorded.
+
+use entrace_backend::Sampling;
+use entrace_backend::scripted::Scripted;
+use entrace_datasets::FormatKind;
+use entrace_measure::{Answer, AnswerFormat, Choices, Question, Segmentation};
+use entrace_record::manifest::{FORMAT_VERSION, Manifest, ModelRecord, Settings, TaskRecord, TraceSource};
+use entrace_record::rows::{AnswerRow, PrefixRow, Rows};
+use entrace_record::{Found, RunReader, RunWriter};
+use entrace_run::{
+    ChoiceForm, Control, Engine, Error, EstimatorChoice, Event, Measurement, Observer, Prompting, TaskPlan,
+    TraceInput, TraceMaking, WorkItem,
+};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) const TASK: &str = "task";
+
+pub(crate) fn engine(model: &Scripted) -> Engine<'_> {
+    Engine { text: model, generator: model, scorer: model, layers: Some(model) }
+}
+
+/// Settings that a test changes where it needs others.
+pub(crate) fn measurement() -> Measurement {
+    Measurement {
+        estimator: EstimatorChoice::Auto,
+        cue: "\nThe answer is".into(),
+        choice_form: ChoiceForm::Label,
+        samples: 8,
+        epsilon: 0.0,
+        max_nodes: 10_000,
+        max_answer_tokens: 8,
+        segmentation: Segmentation::Auto,
+        max_steps: None,
+        controls: Vec::new(),
+        signals: BTreeSet::new(),
+        traces: TraceMaking {
+            sampling: Sampling {
+                temperature: 1.0,
+                top_p: 1.0,
+                top_k: 0,
+                max_new_tokens: 200,
+                stop: Vec::new(),
+            },
+        },
+        seed: 0,
+        batch_size: 16,
+    }
+}
+
+/// Both controls.
+pub(crate) const CONTROLS: [Control; 2] = [Control::Swapped, Control::Shuffled];
+
+pub(crate) fn question(id: usize, target: Option<&str>) -> Question {
+    Question {
+        task: TASK.into(),
+        id: format!("q{id}"),
+        text: format!("Q{id}"),
+        choices: None,
+        target: target.map(|target| Answer::Value(target.into())),
+        rationale: None,
+    }
+}
+
+pub(crate) fn choices(labels: &[&str], texts: &[&str]) -> Choices {
+    let owned = |items: &[&str]| items.iter().map(ToString::to_string).collect();
+    Choices::new(owned(labels), owned(texts)).unwrap()
+}
+
+/// A question that is asked with this prompt.
+pub(crate) fn asked(question: Question, prompt: &str, traces: &[TraceInput]) -> WorkItem {
+    WorkItem {
+        question: Arc::new(question),
+        prompting: Prompting::Verbatim(prompt.into()),
+        traces: (0..).zip(traces.iter().cloned()).collect(),
+    }
+}
+
+pub(crate) fn imported(text: &str) -> TraceInput {
+    TraceInput::Imported { text: text.into(), step_ends: None, correct: None }
+}
+
+pub(crate) fn plan(format: Arc<dyn AnswerFormat>, items: Vec<WorkItem>) -> TaskPlan {
+    TaskPlan { name: TASK.into(), format, items }
+}
+
+pub(crate) fn numbers(items: Vec<WorkItem>) -> TaskPlan {
+    plan(FormatKind::Number.format(), items)
+}
+
+/// An observer that asks to stop once so many traces are done.
+pub(crate) struct StopAfter {
+    pub(crate) n_traces: usize,
+}
+
+/// An observer that never stops a run.
+pub(crate) fn patient() -> StopAfter {
+    StopAfter { n_traces: usize::MAX }
+}
+
+impl Observer for StopAfter {
+    fn event(&mut self, event: Event<'_>) {
+        if let Event::TracesDone(n) = event {
+            self.n_traces = self.n_traces.saturating_sub(n);
+        }
+    }
+
+    fn should_stop(&self) -> bool {
+        self.n_traces == 0
+    }
+}
+
+pub(crate) fn manifest(tasks: &[TaskPlan], how: &Measurement) -> Manifest {
+    let record = |task: &TaskPlan| TaskRecord {
+        name: task.name.clone(),
+        source: "here".into(),
+        hash: String::new(),
+        n_questions: task.items.len(),
+        n_bad_lines: 0,
+        answer_format: task.format.name().into(),
+        estimator: how.estimator.name().into(),
+    };
+    Manifest {
+        format_version: FORMAT_VERSION.into(),
+        entrace_version: "0".into(),
+        started_at: "2026-04-07T09:30:00Z".into(),
+        finished_at: None,
+        elapsed_secs: 0.0,
+        command: Vec::new(),
+        unit: "nats".into(),
+        settings: Settings {
+            model: ModelRecord {
+                name: "scripted".into(),
+                revision: None,
+                architecture: "scripted".into(),
+                n_parameters: 0,
+                dtype: "f64".into(),
+                device: "cpu".into(),
+                context_length: 4096,
+                model_hash: String::new(),
+                tokenizer_hash: None,
+                template_hash: None,
+            },
+            tasks: tasks.iter().map(record).collect(),
+            traces: TraceSource::Imported { path: "here".into(), hash: String::new() },
+            segment: how.segmentation.name(),
+            max_steps: how.max_steps,
+            cue: how.cue.clone(),
+            choice_form: how.choice_form.name().into(),
+            samples: how.samples,
+            enumerate_epsilon: how.epsilon,
+            enumerate_nodes: how.max_nodes,
+            max_answer_tokens: Some(how.max_answer_tokens),
+            controls: how.controls.iter().map(|c| c.name().into()).collect(),
+            signals: how.signals.iter().map(|group| group.name().into()).collect(),
+            seed: how.seed,
+            batch_size: how.batch_size,
+        },
+    }
+}
+
+/// One sitting: begins a run in the folder or goes on with it, and finishes it if it gets so far.
+pub(crate) fn sit(
+    dir: &Path,
+    model: &Scripted,
+    tasks: &[TaskPlan],
+    how: &Measurement,
+    observer: &mut StopAfter,
+) -> Result<(), Error> {
+    let (mut writer, found) = RunWriter::open(dir, &manifest(tasks, how))?;
+    let finished_parts = match found {
+        Found::Resumed { finished_parts } => finished_parts,
+        Found::Nothing | Found::Complete => BTreeSet::new(),
+    };
+    let n_parts = entrace_run::run(engine(model), tasks, how, &writer, &finished_parts, observer)?;
+    let finished_at = "2026-04-07T10:00:00Z".parse().unwrap();
+    Ok(writer.finish(n_parts, finished_at, 0.0)?)
+}
+
+/// Everything that is recorded in a folder.
+pub(crate) fn rows(dir: &Path) -> Rows {
+    let reader = RunReader::open(dir).unwrap();
+    Rows {
+        traces: reader.traces().unwrap(),
+        prefixes: reader.prefixes().unwrap(),
+        answers: reader.answers().unwrap(),
+        tokens: reader.tokens().unwrap(),
+        signals: reader.signals().unwrap(),
+    }
+}
+
+/// Everything that a whole run records.
+pub(crate) fn measure(model: &Scripted, tasks: &[TaskPlan], how: &Measurement) -> Rows {
+    let dir = tempfile::tempdir().unwrap();
+    sit(dir.path(), model, tasks, how, &mut patient()).unwrap_or_else(|e| panic!("{e}"));
+    rows(dir.path())
+}
+
+/// The answers that were found at a prefix.
+pub(crate) fn answers_at<'a>(rows: &'a Rows, at: &PrefixRow) -> Vec<&'a AnswerRow> {
+    let same = |row: &&AnswerRow| {
+        (&row.question_id, row.sample, &row.control, row.step)
+            == (&at.question_id, at.sample, &at.control, at.step)
+    };
+    rows.answers.iter().filter(same).collect()
+}
+
+pub(crate) fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() < 1e-9
+}
+
+/// H in nats of masses that are brought to one.
+pub(crate) fn entropy(masses: impl Iterator<Item = f64>) -> f64 {
+    let masses: Vec<f64> = masses.filter(|&p| p > 0.0).collect();
+    let sum: f64 = masses.iter().sum();
+    masses.iter().map(|p| -p / sum * (p / sum).ln()).sum()
+}
