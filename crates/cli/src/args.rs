@@ -112,7 +112,7 @@ pub(crate) struct MeasureArgs {
         help_heading = "Measurement"
     )]
     pub(crate) controls: Vec<String>,
-    /// Signals that cost passes of their own: layers, hidden, attention, verbalised, p_true, all, or none
+    /// Signals that cost passes of their own: layers, hidden, attention, verbalised, p_true, semantic, all, or none
     #[arg(
         long,
         value_delimiter = ',',

@@ -5,7 +5,7 @@
 //!
 //! `question` -> `trace` -> `prefix` -> `answer` -> `distribution` -> `entropy` -> `curve` -> `signature` -> `profile` -> `signal`
 //!
-//! Beside it stand `fano` and `information`, the inequalities that bind these quantities.
+//! Beside it stand `fano` and `information`, the inequalities that bind these quantities, and `semantic`, answers that mean the same.
 //!
 //! No input or output, no clock, no random generator, no tensors: the same input gives the same bits. All logarithms are natural;
 //! entropies are in nats.
@@ -20,6 +20,7 @@ pub mod information;
 pub mod prefix;
 pub mod profile;
 pub mod question;
+pub mod semantic;
 mod sentence;
 pub mod signal;
 pub mod signature;

@@ -29,8 +29,9 @@
 //! * The signs of the last layer's drop, the depth drift and the attention readings are conventions: nothing says that they point one
 //!   way for every model. An AUROC below one half says that they point the other way.
 //!
-//! Not here: measuring what needs the model (layers, hidden states, attention, further questions), which `entrace_run` does. Semantic
-//! entropy over canonical answers is the answer entropy of `sample` or `rollout`.
+//! * Semantic entropy is of the answers at the last prefix, whatever estimator found them; the source samples answers to the question.
+//!
+//! Not here: measuring what needs the model (layers, hidden states, attention, further questions), which `entrace_run` does.
 
 mod answer;
 mod eigen;
@@ -152,6 +153,8 @@ pub enum Level {
     Step,
     /// The answer distributions along the trace.
     Answer,
+    /// Meanings of answers.
+    Semantic,
     /// What single layers of the model say of the tokens.
     Layer,
     /// Hidden states of the model.
@@ -169,6 +172,7 @@ impl Level {
             Self::Token => "token",
             Self::Step => "step",
             Self::Answer => "answer",
+            Self::Semantic => "semantic",
             Self::Layer => "layer",
             Self::Hidden => "hidden",
             Self::Attention => "attention",
@@ -273,12 +277,13 @@ const fn asked(
         Group::Attention => &[Input::Asked(Group::Attention)],
         Group::Verbalised => &[Input::Asked(Group::Verbalised)],
         Group::PTrue => &[Input::Asked(Group::PTrue)],
+        Group::Semantic => &[Input::Asked(Group::Semantic)],
     };
     Signal { name, level, source, needs, direction, range, score: Score::Asked(group) }
 }
 
 use Direction::{AsMeasured, Negated};
-use Level::{Answer, Attention, Hidden, Layer, Sequence, Step, Token};
+use Level::{Answer, Attention, Hidden, Layer, Semantic, Sequence, Step, Token};
 
 const ENTROPIES: &[Input] = &[Input::TokenEntropies];
 const CONFIDENCES: &[Input] = &[Input::TokenConfidences];
@@ -326,6 +331,7 @@ pub static SIGNALS: &[Signal] = &[
     signal("directness", Answer, AsMeasured, UNIT, PROFILE, TRAJECTORIES, answer::directness),
     signal("top_answer_prob", Answer, AsMeasured, UNIT, CURVE, COMMON, answer::top_prob),
     signal("cue_entropy", Answer, Negated, NEVER_ABOVE_0, &[Input::CueEntropy], "EAT, arXiv:2509.26522", answer::cue_entropy),
+    asked("semantic_entropy", Semantic, Negated, NEVER_ABOVE_0, Group::Semantic, "Farquhar et al. 2024, Nature 630"),
     asked("lens_entropy", Layer, Negated, NEVER_ABOVE_0, Group::Layers, LENS),
     asked("lens_last_drop", Layer, AsMeasured, ANY, Group::Layers, LENS),
     asked("lens_answer_depth", Layer, Negated, (-1.0, 0.0), Group::Layers, LENS),

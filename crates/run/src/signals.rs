@@ -1,11 +1,13 @@
 //! Signals that a run measures because it was asked for them (`--signals`): one value for each trace, or the reason why there is none.
 //!
 //! After the curves of a batch are known, each trace that has one is looked at again: `layers` reads the model's layers over prompt, trace
-//! and cue in one pass; `follow_up` goes on with the conversation and asks about the answer. Everything is of the question's own trace,
+//! and cue in one pass; `follow_up` goes on with the conversation and asks about the answer; `semantic` asks which
+//! answers mean the same. Everything is of the question's own trace,
 //! never of a control. Where a pass fails for the sake of one trace, its reason stands in the place of its values.
 
 mod follow_up;
 mod layers;
+mod semantic;
 
 use crate::error::Error;
 use crate::event::Observer;
@@ -55,6 +57,7 @@ pub(crate) fn measure(
             Group::Layers | Group::Hidden | Group::Attention => continue,
             Group::Verbalised => follow_up::verbalised(engine, task, &asked, observer)?,
             Group::PTrue => follow_up::p_true(engine, &asked, observer)?,
+            Group::Semantic => semantic::measure(engine, task, &asked, observer)?,
         };
         let [signal] = names(group)[..] else { continue };
         for (&place, value) in places.iter().zip(found) {

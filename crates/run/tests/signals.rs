@@ -22,12 +22,12 @@ use entrace_run::{
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// One letter, with a space before it.
-struct Letter;
+/// One letter, with a space before it; a format of this name.
+struct Letter(&'static str);
 
 impl AnswerFormat for Letter {
     fn name(&self) -> &'static str {
-        "letter"
+        self.0
     }
 
     fn extract(&self, completion: &str, choices: Option<&Choices>) -> Answer {
@@ -48,7 +48,7 @@ impl AnswerFormat for Letter {
     }
 
     fn grammar(&self, _: Option<&Choices>) -> Box<dyn AnswerGrammar> {
-        Box::new(Letter)
+        Box::new(Letter(self.0))
     }
 }
 
@@ -146,7 +146,7 @@ fn question(id: &str) -> Arc<Question> {
 }
 
 /// The same question by chat and as plain text.
-fn plan() -> TaskPlan {
+fn plan(format: &'static str) -> TaskPlan {
     let chat = Prompting::Chat(vec![ChatMessage { role: Role::User, content: "A or B?".into() }]);
     let plain = Prompting::Verbatim("<|begin|>A or B?<|assistant|>".into());
     let item = |id: &str, prompting| WorkItem {
@@ -156,7 +156,7 @@ fn plan() -> TaskPlan {
     };
     TaskPlan {
         name: "letters".into(),
-        format: Arc::new(Letter),
+        format: Arc::new(Letter(format)),
         items: vec![item("chat", chat), item("plain", plain)],
     }
 }
@@ -218,11 +218,20 @@ struct Recorded {
 }
 
 fn run(model: &Scripted, how: &Measurement, reads_layers: bool) -> Result<Recorded, Error> {
+    run_as("letter", model, how, reads_layers)
+}
+
+fn run_as(
+    format: &'static str,
+    model: &Scripted,
+    how: &Measurement,
+    reads_layers: bool,
+) -> Result<Recorded, Error> {
     let folder = tempfile::tempdir().unwrap();
     let (writer, _) = RunWriter::open(folder.path(), &manifest()).unwrap();
     let layers = if reads_layers { Some(model as &dyn entrace_backend::ReadLayers) } else { None };
     let engine = Engine { text: model, generator: model, scorer: model, layers };
-    entrace_run::run(engine, &[plan()], how, &writer, &BTreeSet::new(), &mut Nobody)?;
+    entrace_run::run(engine, &[plan(format)], how, &writer, &BTreeSet::new(), &mut Nobody)?;
     let reader = RunReader::open(folder.path()).unwrap();
     let signals = reader.signals().unwrap();
     Ok(Recorded { reader, signals, _folder: folder })
@@ -254,6 +263,7 @@ fn every_reading_is_what_the_script_gives() {
         let id = &trace.question_id;
         found.check(id, "p_true", 0.75);
         found.check(id, "verbalised_confidence", 0.85);
+        found.check(id, "semantic_entropy", -0.7 * 0.7f64.ln() - 0.3 * 0.3f64.ln());
         // Half of the first layer's distribution is even, half on one token; the second layer is certain.
         let (one, other) = (0.5 + 0.5 / v, 0.5 / v);
         let entropy = -one * one.ln() - (v - 1.0) * other * other.ln();
@@ -281,6 +291,15 @@ fn drawn_answers_give_an_eigen_score() {
     assert!((value - expected).abs() < 1e-3, "{value} against {expected}");
     let prefixes = found.reader.prefixes().unwrap();
     assert!(prefixes.iter().all(|row| row.cue_entropy.is_none()), "rollouts ask nothing after a cue");
+}
+
+#[test]
+fn free_text_is_judged_by_the_model() {
+    // The script says yes to whatever is asked with two letters, so all answers mean the same.
+    let found =
+        run_as("text", &model(), &measurement(Estimator::Choices, &[Group::Semantic]), false).unwrap();
+    found.check("chat", "semantic_entropy", 0.0);
+    found.check("plain", "semantic_entropy", 0.0);
 }
 
 #[test]

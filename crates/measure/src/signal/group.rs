@@ -16,11 +16,14 @@ pub enum Group {
     Verbalised,
     /// The probability of "true" when the model is asked about its answer.
     PTrue,
+    /// Classes of answers that mean the same.
+    Semantic,
 }
 
 impl Group {
     /// All of them, in the order in which they are listed to people.
-    pub const ALL: [Self; 5] = [Self::Layers, Self::Hidden, Self::Attention, Self::Verbalised, Self::PTrue];
+    pub const ALL: [Self; 6] =
+        [Self::Layers, Self::Hidden, Self::Attention, Self::Verbalised, Self::PTrue, Self::Semantic];
 
     /// The name used in flags and files.
     pub fn name(self) -> &'static str {
@@ -30,6 +33,7 @@ impl Group {
             Self::Attention => "attention",
             Self::Verbalised => "verbalised",
             Self::PTrue => "p_true",
+            Self::Semantic => "semantic",
         }
     }
 
@@ -46,6 +50,7 @@ impl Group {
             Self::Attention => "readings of the attention (--signals attention)",
             Self::Verbalised => "a verbalised confidence (--signals verbalised)",
             Self::PTrue => "the probability of \"true\" (--signals p_true)",
+            Self::Semantic => "classes of answers that mean the same (--signals semantic)",
         }
     }
 }

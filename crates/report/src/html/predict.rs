@@ -9,10 +9,11 @@ use crate::metrics::{PredictMetrics, TaskMetrics};
 use crate::sentence::{best_signals, p_number, p_value};
 
 /// Levels in the order in which they are shown.
-const LEVELS: [(&str, &str); 7] = [
+const LEVELS: [(&str, &str); 8] = [
     ("token", "Tokens of the trace"),
     ("step", "Steps of the trace"),
     ("answer", "Answer distributions along the trace"),
+    ("semantic", "Meanings of answers"),
     ("layer", "Layers of the model"),
     ("hidden", "Hidden states of the model"),
     ("attention", "Attention of the model"),

@@ -101,8 +101,13 @@ pub(super) fn p_true(
 
 fn share_of_true(engine: Engine<'_>, traced: &Traced, observer: &mut dyn Observer) -> Result<f64, Error> {
     let context = context(engine, traced, &P_TRUE)?;
-    let parent = Parent { branch: BranchId(0), n_tokens: context.len() };
     observer.event(Event::Tokens(context.len()));
+    first_option_share(engine, context)
+}
+
+/// p(` A`) / (p(` A`) + p(` B`)) after a context.
+pub(super) fn first_option_share(engine: Engine<'_>, context: Vec<TokenId>) -> Result<f64, Error> {
+    let parent = Parent { branch: BranchId(0), n_tokens: context.len() };
     let mut branches = vec![Branch { tokens: context, keep: true, ..Branch::default() }];
     for option in OPTIONS {
         branches.push(Branch {
@@ -116,6 +121,23 @@ fn share_of_true(engine: Engine<'_>, traced: &Traced, observer: &mut dyn Observe
     let logprob = |branch: usize| scores[branch].token_logprobs.iter().flatten().sum::<f64>();
     // 1/(1 + e^(ln p_B − ln p_A)) does not underflow where both are small.
     Ok(1.0 / (1.0 + (logprob(2) - logprob(1)).exp()))
+}
+
+/// Tokens of a question with options that has nothing to do with a conversation, up to where the reply's letter is due.
+pub(super) fn rendered(engine: Engine<'_>, prompting: &Prompting, text: &str) -> Result<Vec<TokenId>, Error> {
+    let mut tokens = match prompting {
+        Prompting::Chat(_) => {
+            let message = ChatMessage { role: Role::User, content: text.to_string() };
+            engine.text.render_chat(&[message])?.token_ids
+        }
+        Prompting::Verbatim(_) => {
+            let mut tokens = engine.text.encode_prompt("")?.token_ids;
+            tokens.extend(engine.text.encode_plain(&format!("{text}\n"))?);
+            tokens
+        }
+    };
+    tokens.extend(engine.text.encode_plain(P_TRUE.cue)?);
+    Ok(tokens)
 }
 
 /// Tokens up to where the reply goes on after its cue.
