@@ -1,7 +1,7 @@
 //! Which crate may depend on which.
 //!
 //! The crate map is a table in ARCHITECTURE.md, `| crate | may depend on | ... |`; the rule is what that table says. A manifest may name
-//! fewer of our crates than the map allows, never more, and tests are no exception. What a crate reaches through others is read from
+//! fewer of our crates than the map allows, never more. Tests may use any crate: the null models of `run` are judged by `report`. What a crate reaches through others is read from
 //! Cargo.lock, where dependencies of tests count as well.
 
 use super::{entries, table_rows};
@@ -20,7 +20,7 @@ pub(crate) struct Crate {
     pub(crate) name: String,
     /// Its package name.
     package: String,
-    /// Names of its direct dependencies among packages, those of tests and builds included.
+    /// Names of its direct dependencies among packages, those of builds included, those of tests not.
     dependencies: BTreeSet<String>,
     /// Whether it takes the workspace's lints.
     has_lints: bool,
@@ -43,7 +43,7 @@ impl Crate {
         let manifest: toml::Table = manifest.parse()?;
         let package = manifest.get("package").and_then(|package| package.get("name"));
         let package = package.and_then(toml::Value::as_str).context("no package.name")?.to_string();
-        let sections = ["dependencies", "dev-dependencies", "build-dependencies"];
+        let sections = ["dependencies", "build-dependencies"];
         let tables = sections.iter().filter_map(|section| manifest.get(*section)?.as_table());
         let dependencies = tables.flat_map(toml::Table::keys).cloned().collect();
         let workspace = manifest.get("lints").and_then(|lints| lints.get("workspace"));
@@ -129,13 +129,13 @@ mod tests {
 
     fn crate_of(name: &str, dependencies: &str) -> Crate {
         let manifest = format!(
-            "package.name = \"entrace-{name}\"\nlints.workspace = true\n[dev-dependencies]\n{dependencies}"
+            "package.name = \"entrace-{name}\"\nlints.workspace = true\n[dependencies]\n{dependencies}"
         );
         Crate::parse(name.to_string(), &manifest).unwrap()
     }
 
     #[test]
-    fn an_arrow_that_the_map_lacks_is_found_in_tests_too() {
+    fn an_arrow_that_the_map_lacks_is_found() {
         let crates = [
             crate_of("low", "entrace-high.workspace = true"),
             crate_of("high", "entrace-low.workspace = true"),
