@@ -3,6 +3,8 @@
 //! Words are those of lm-eval where it has one for the thing. Each flag may be written with hyphens or underscores, and in a configuration
 //! file under the same name.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "doc comments are the help that people read, not links")]
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
