@@ -1,7 +1,8 @@
 //! Flags from a TOML file.
 //!
 //! `--config FILE` names a table of flags: `tasks = ["gsm8k", "svamp"]`, `limit = 20`, `quiet = true`. They are put before the flags of the
-//! command line, which therefore override them. A table named like the command (`[run]`) counts for that command only. Unknown flags are
+//! command line, which therefore override them. A table named like the command (`[run]`) counts for that
+//! command only, and before the lines outside of tables. Unknown flags are
 //! an error, so a misspelled line does not go unnoticed.
 
 use crate::exit::SetUp;
@@ -38,18 +39,23 @@ pub(crate) fn expand(argv: Vec<String>, command: &clap::Command) -> Result<Vec<S
         std::fs::read_to_string(&path).with_context(|| format!("cannot read the configuration {path}"))?;
     let table: toml::Table = text.parse().with_context(|| format!("{path} is not valid TOML"))?;
     let given: Vec<&str> = argv[at + 1..].iter().filter_map(|arg| flag_name(arg)).collect();
-    let mut flags = Vec::new();
+    let mut lines: Vec<(&String, &toml::Value)> = Vec::new();
+    let mut own: Option<&toml::Table> = None;
     for (key, value) in &table {
         match value {
-            toml::Value::Table(part) if names.contains(&key.as_str()) => {
-                if key == &argv[at] {
-                    for (key, value) in part {
-                        flags.extend(flag(Path::new(&path), subcommand, key, value, &given)?);
-                    }
-                }
-            }
-            _ => flags.extend(flag(Path::new(&path), subcommand, key, value, &given)?),
+            toml::Value::Table(part) if key == &argv[at] => own = Some(part),
+            toml::Value::Table(_) if names.contains(&key.as_str()) => {}
+            _ => lines.push((key, value)),
         }
+    }
+    // The command's own table replaces lines that count for all commands, lists included.
+    lines.retain(|(key, _)| {
+        !own.is_some_and(|own| own.keys().any(|k| k.replace('_', "-") == key.replace('_', "-")))
+    });
+    lines.extend(own.into_iter().flatten());
+    let mut flags = Vec::new();
+    for (key, value) in lines {
+        flags.extend(flag(Path::new(&path), subcommand, key, value, &given)?);
     }
     let mut expanded = argv[..=at].to_vec();
     expanded.extend(flags);
@@ -146,6 +152,14 @@ mod tests {
         let mut found = expanded(file, &["--limit", "7"]).unwrap();
         found[2..6].sort();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_table_of_the_command_comes_before_lines_for_all() {
+        let file = "tasks = ['gsm8k']\nseed = 1\n[run]\nseed = 2\ntasks = ['svamp']\n[score]\nlimit = 9";
+        let mut found = expanded(file, &[]).unwrap();
+        found.sort();
+        assert_eq!(found, strings(&["--seed=2", "--tasks=svamp", "entrace", "run"]));
     }
 
     #[test]

@@ -180,7 +180,8 @@ pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
     match walked {
         Ok(n_parts) => writer.finish(n_parts, jiff::Timestamp::now(), elapsed)?,
         Err(error) => {
-            writer.add_elapsed(elapsed)?;
+            // The first error is the one to tell: a disk that is full for a part is full for the manifest too.
+            let _ = writer.add_elapsed(elapsed);
             return Err(error.into());
         }
     }

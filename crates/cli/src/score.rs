@@ -11,6 +11,7 @@ use entrace_datasets::imported::{self, ImportedTrace};
 use entrace_datasets::{BadLines, jsonl};
 use entrace_record::manifest::{TaskRecord, TraceSource};
 use entrace_run::{Prompting, TaskPlan, TraceInput, WorkItem};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
@@ -34,19 +35,20 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     }
     let asking = Asking::of(args.system.as_deref(), args.prompt_template.as_deref(), false, &model)?;
     let n = measure::limited(read.traces.len(), args.limit)?;
-    let record = TaskRecord {
-        name: name.clone(),
-        source: read.source.clone(),
-        hash: read.hash.clone(),
-        n_questions: n,
-        n_bad_lines: read.bad_lines.len(),
-        answer_format: read.answer_format.name().to_string(),
-        estimator: how.estimator.name().to_string(),
-    };
     let mut items: Vec<WorkItem> = Vec::new();
     for trace in read.traces.into_iter().take(n) {
         add(&mut items, trace, &asking, read.answer_format);
     }
+    let questions: BTreeSet<&str> = items.iter().map(|item| item.question.id.as_str()).collect();
+    let record = TaskRecord {
+        name: name.clone(),
+        source: read.source.clone(),
+        hash: read.hash.clone(),
+        n_questions: questions.len(),
+        n_bad_lines: read.bad_lines.len(),
+        answer_format: read.answer_format.name().to_string(),
+        estimator: how.estimator.name().to_string(),
+    };
     let mut plan = TaskPlan { name: name.clone(), format: read.answer_format.format(), items };
     measure::shuffle(&mut plan, how.seed);
     let out = args.measure.output_path.clone();

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod disk;
 mod end_to_end;
+mod real;
 mod resume;
 mod support;

@@ -82,4 +82,7 @@ fn an_interrupted_run_says_so_and_resumes() {
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
     assert!(said(&output).contains("interrupted"), "{}", said(&output));
     expect(0, &args);
+    let whole = scratch.arg("whole");
+    expect(0, &[&args[..args.len() - 1], &[&whole]].concat());
+    assert_equal_tables(&whole, &out);
 }
