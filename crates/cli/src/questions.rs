@@ -45,6 +45,11 @@ pub(crate) fn plans(
     let mut plans = Vec::new();
     for name in &args.tasks {
         let source = source(name, args)?;
+        if plans.iter().any(|(plan, _): &(TaskPlan, TaskRecord)| plan.name == source.name) {
+            let problem =
+                format!("--tasks: two tasks are named {:?}; rename a file, or run them apart", source.name);
+            return Err(SetUp(problem).into());
+        }
         notes.extend(source.note.clone());
         notes.extend(bad_lines_note(&source.loaded.bad_lines));
         plans.push(plan(source, args, how, &asking)?);

@@ -88,6 +88,9 @@ fn usage_that_is_wrong() {
         let args = ["run", "--model", &model, "--tasks", &tasks, "--output-path", &out, flag, value];
         fails(2, &args, &[fragment]);
     }
+    std::fs::create_dir(scratch.path("other")).unwrap();
+    let twice = format!("{tasks},{}", scratch.file("other/q.jsonl", QUESTIONS));
+    fails(2, &["run", "--model", &model, "--tasks", &twice, "--output-path", &out], &["two tasks", "\"q\""]);
     let rollout =
         ["run", "--model", &model, "--tasks", &tasks, "--output-path", &out, "--estimator", "rollout"];
     fails(2, &rollout, &["temperature"]);

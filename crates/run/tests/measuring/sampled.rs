@@ -86,7 +86,7 @@ fn check(estimator: Estimator, truth: [f64; 2], samples: usize) {
 
 #[test]
 fn forced_answers_have_the_known_distribution() {
-    check(Estimator::Sample, [0.5, 0.75], 24);
+    check(Estimator::Sample, [0.5, 0.75], 12);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn rollouts_average_over_the_steps_to_come() {
     // After one step up: half the time 9 to 1, half the time even.
     let truth = [after(&[]), after(&["Step 1: up."])];
     assert!((truth[0] - 0.5).abs() < 1e-12 && (truth[1] - 0.7).abs() < 1e-12, "{truth:?}");
-    check(Estimator::Rollout, truth, 24);
+    check(Estimator::Rollout, truth, 12);
 }
 
 #[test]
