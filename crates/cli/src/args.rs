@@ -3,8 +3,6 @@
 //! Words are those of lm-eval where it has one for the thing. Each flag may be written with hyphens or underscores, and in a configuration
 //! file under the same name.
 
-#![allow(rustdoc::broken_intra_doc_links, reason = "doc comments are the help that people read, not links")]
-
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -44,7 +42,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// Model: a folder in Hugging Face layout, a .gguf file, or org/name[@revision] on the Hub
+    /// Model: a folder in Hugging Face layout, a .gguf file, org/name or org/name@revision on the Hub
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Type in which weights are kept; sums are float32 on the CPU in every case
