@@ -7,6 +7,7 @@
 use crate::args::{Listing, LsArgs};
 use crate::exit::Exit;
 use anyhow::Result;
+use entrace_datasets::Source;
 use entrace_measure::signal::{Direction, SIGNALS, Signal};
 use std::io::Write;
 
@@ -14,8 +15,14 @@ pub(crate) fn ls(args: &LsArgs) -> Result<Exit> {
     let rows: Vec<Vec<String>> = match args.what {
         Listing::Tasks => {
             let tasks = entrace_datasets::task::registry().iter();
+            let from = |source: &Source| match source {
+                Source::Published(files) => files.hub_repo,
+                Source::Made(_) => "made, needs no files",
+            };
             tasks
-                .map(|t| vec![t.name.into(), format!("{} ({}; {})", t.description, t.hub_repo, t.citation)])
+                .map(|t| {
+                    vec![t.name.into(), format!("{} ({}; {})", t.description, from(&t.source), t.citation)]
+                })
                 .collect()
         }
         Listing::Architectures => {

@@ -5,6 +5,7 @@ use crate::exit::{InSetUp, SetUp};
 use anyhow::Result;
 use entrace_backend::{ChatMessage, Role, Text};
 use entrace_datasets::fewshot::{self, Order};
+use entrace_datasets::task::Published;
 use entrace_datasets::{
     BadLine, BadLines, ColumnMap, FormatKind, Loaded, Split, TaskSpec, Template, jsonl, prompt, task,
 };
@@ -87,9 +88,10 @@ fn source(name: &str, args: &RunArgs) -> Result<Source> {
         Some(name) => Split::from_name(name)
             .ok_or_else(|| SetUp(format!("--split: {name:?} is none of train, validation, test")))?,
     };
-    let folder = match &args.data_dir {
-        Some(folder) => folder.clone(),
-        None => from_hub(spec, split, args.num_fewshot > 0)?,
+    let folder = match (&args.data_dir, &spec.source) {
+        (Some(folder), _) => folder.clone(),
+        (None, task::Source::Published(published)) => from_hub(spec, published, split, args.num_fewshot > 0)?,
+        (None, task::Source::Made(_)) => PathBuf::new(),
     };
     let loaded = task::load(spec, &folder, split, bad_lines(args))?;
     let (pool, note) = if args.num_fewshot > 0 {
@@ -101,13 +103,14 @@ fn source(name: &str, args: &RunArgs) -> Result<Source> {
     Ok(Source { name: spec.name.to_string(), loaded, kind: spec.answer_format, pool, note })
 }
 
-fn from_hub(spec: &TaskSpec, split: Split, with_examples: bool) -> Result<PathBuf> {
-    let mut splits = vec![spec.files(split)?];
+fn from_hub(spec: &TaskSpec, published: &Published, split: Split, with_examples: bool) -> Result<PathBuf> {
+    let mut splits = vec![published.files(spec.name, split)?];
     if with_examples {
-        splits.extend(spec.fewshot_splits.iter().filter_map(|&split| spec.files(split).ok()));
+        let pool = spec.fewshot_splits.iter().filter_map(|&split| published.files(spec.name, split).ok());
+        splits.extend(pool);
     }
     let wanted = |path: &str| splits.iter().any(|files| files.is_hub_file(path));
-    let name = Name::parse(spec.hub_repo)?;
+    let name = Name::parse(published.hub_repo)?;
     Ok(entrace_hub::fetch(Kind::Dataset, &name, wanted, "Parquet files of the split")?)
 }
 

@@ -6,7 +6,7 @@
 //! - `format`: the three kinds of answers, each an `AnswerFormat`: `number`, `choice`, `text`. Shared by them are `lead` (what
 //!   may stand before an answer) and `markers` (where a completion states its answer).
 //! - `rows`: JSON Lines, JSON arrays and Parquet as rows of named values; `loaded`: what became of them.
-//! - `task`: the built-in benchmarks, one file each, and where their files are looked for.
+//! - `task`: the built-in benchmarks, one file each, and where their files are looked for; one of them is computed.
 //! - `jsonl`: questions from a user's own file; `imported`: traces made elsewhere; `columns`: how their columns are named.
 //! - `prompt`, `fewshot`: the text that a model is shown.
 //!
@@ -35,4 +35,4 @@ pub use format::FormatKind;
 pub use imported::{Imported, ImportedTrace};
 pub use loaded::{BadLine, BadLines, Loaded};
 pub use prompt::Template;
-pub use task::{Split, TaskSpec};
+pub use task::{Source, Split, TaskSpec};

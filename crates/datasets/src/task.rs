@@ -1,10 +1,11 @@
-//! The built-in benchmarks: what they are, which files hold them, how a row becomes a question.
+//! The built-in benchmarks: what they are, where their questions come from, how a row becomes a question.
 //!
-//! A folder of data is searched for the publisher's own files and for the Hub's Parquet files, in the task's own folder first
+//! Published benchmarks are read from files, made ones (`arith`) are computed and need none. For the former, a folder of data is searched for the publisher's own files and for the Hub's Parquet files, in the task's own folder first
 //! (`gsm8k/test.jsonl`), then under the publisher's folder name, then in the folder itself. Fetching from the Hub is the
 //! caller's part: a task names its repository and tells which of the repository's files belong to a split.
 
 mod arc;
+mod arith;
 mod gsm8k;
 mod svamp;
 
@@ -13,6 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use entrace_measure::Question;
+use sha2::{Digest, Sha256};
 
 pub use self::gsm8k::strip_annotations;
 use crate::error::Error;
@@ -85,22 +87,49 @@ pub struct TaskSpec {
     pub name: &'static str,
     /// One line about it.
     pub description: &'static str,
-    /// The paper that published it.
+    /// The paper that published it, or what makes it.
     pub citation: &'static str,
-    /// Repository on the Hub, of the kind dataset.
-    pub hub_repo: &'static str,
     /// Kind of its answers.
     pub answer_format: FormatKind,
     /// The split that is measured unless another is asked for.
     pub evaluation_split: Split,
     /// Where few-shot examples come from; the first split that is there.
     pub fewshot_splits: &'static [Split],
+    /// Where its questions come from.
+    pub source: Source,
+}
+
+/// Where the questions of a benchmark come from.
+#[derive(Debug, Clone, Copy)]
+pub enum Source {
+    /// Its publisher's files.
+    Published(Published),
+    /// They are computed.
+    Made(Made),
+}
+
+/// The files of a published benchmark.
+#[derive(Debug, Clone, Copy)]
+pub struct Published {
+    /// Repository on the Hub, of the kind dataset.
+    pub hub_repo: &'static str,
     /// The files.
     pub splits: &'static [SplitFiles],
     /// Folder names besides the task's own.
     folders: &'static [&'static str],
     /// A row as a question, or why it is none.
     question: fn(&Row, Place<'_>) -> Result<Question, String>,
+}
+
+/// A benchmark that is computed; it has every split.
+#[derive(Debug, Clone, Copy)]
+pub struct Made {
+    /// Questions in each split.
+    pub n_questions: usize,
+    /// What the questions are a function of, as records state it.
+    recipe: &'static str,
+    /// The question of that index.
+    question: fn(Split, usize) -> Question,
 }
 
 /// Where a row stands.
@@ -112,7 +141,7 @@ struct Place<'a> {
     name: &'a str,
 }
 
-static TASKS: [TaskSpec; 4] = [gsm8k::TASK, svamp::TASK, arc::CHALLENGE, arc::EASY];
+static TASKS: [TaskSpec; 5] = [gsm8k::TASK, svamp::TASK, arc::CHALLENGE, arc::EASY, arith::TASK];
 
 /// The built-in benchmarks.
 pub fn registry() -> &'static [TaskSpec] {
@@ -127,10 +156,23 @@ pub fn find(name: &str) -> Result<&'static TaskSpec, Error> {
     })
 }
 
-/// Reads a split from the files under `data_dir`.
+/// The questions of a split, from the files under `data_dir`; a benchmark that is computed does not look there.
 pub fn load(task: &TaskSpec, data_dir: &Path, split: Split, bad_lines: BadLines) -> Result<Loaded, Error> {
-    let files = task.files(split)?;
-    let paths = locate(task, files, data_dir)?;
+    match &task.source {
+        Source::Published(published) => load_published(task, published, data_dir, split, bad_lines),
+        Source::Made(made) => Ok(made.load(task.name, split)),
+    }
+}
+
+fn load_published(
+    task: &TaskSpec,
+    published: &Published,
+    data_dir: &Path,
+    split: Split,
+    bad_lines: BadLines,
+) -> Result<Loaded, Error> {
+    let files = published.files(task.name, split)?;
+    let paths = locate(task.name, published, files, data_dir)?;
     let read = rows::load(&paths)?;
     let mut loaded =
         Loaded { questions: Vec::new(), bad_lines: Vec::new(), source: read.source, hash: read.hash };
@@ -140,7 +182,8 @@ pub fn load(task: &TaskSpec, data_dir: &Path, split: Split, bad_lines: BadLines)
         let number = if paths.len() == 1 { line.number } else { i + 1 };
         let name = format!("{}-{number}", split.name());
         let place = Place { task: task.name, name: &name };
-        let question = line.row.as_ref().map_err(Clone::clone).and_then(|row| (task.question)(row, place));
+        let question =
+            line.row.as_ref().map_err(Clone::clone).and_then(|row| (published.question)(row, place));
         match question {
             Ok(question) if !seen.insert(question.id.clone()) => {
                 let reason = format!("the id {:?} appeared before", question.id);
@@ -153,20 +196,41 @@ pub fn load(task: &TaskSpec, data_dir: &Path, split: Split, bad_lines: BadLines)
     loaded.checked(&paths[0])
 }
 
-impl TaskSpec {
-    /// The files of a split.
-    pub fn files(&self, split: Split) -> Result<&SplitFiles, Error> {
+impl Published {
+    /// The files of a split; `task` is the benchmark's name.
+    pub fn files(&self, task: &'static str, split: Split) -> Result<&SplitFiles, Error> {
         self.splits.iter().find(|files| files.split == split).ok_or_else(|| Error::NoSplit {
-            task: self.name,
+            task,
             split: split.name(),
             available: self.splits.iter().map(|files| files.split.name()).collect(),
         })
     }
 }
 
+impl Made {
+    /// All questions of a split. What other benchmarks hash of a file is here the text of questions and targets, a line each.
+    fn load(&self, task: &str, split: Split) -> Loaded {
+        let questions: Vec<Question> = (0..self.n_questions).map(|i| (self.question)(split, i)).collect();
+        let mut hasher = Sha256::new();
+        for question in &questions {
+            let target = question.target.as_ref().map_or("", |target| target.name());
+            hasher.update(format!("{}\t{target}\n", question.text));
+        }
+        let hash = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let source =
+            format!("made: {task}, {}, {}, {} questions", self.recipe, split.name(), self.n_questions);
+        Loaded { questions, bad_lines: Vec::new(), source, hash }
+    }
+}
+
 /// The files of a split under `data_dir`; at least one.
-fn locate(task: &TaskSpec, files: &SplitFiles, data_dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let folders = std::iter::once(task.name).chain(task.folders.iter().copied()).chain([""]);
+fn locate(
+    task: &'static str,
+    published: &Published,
+    files: &SplitFiles,
+    data_dir: &Path,
+) -> Result<Vec<PathBuf>, Error> {
+    let folders = std::iter::once(task).chain(published.folders.iter().copied()).chain([""]);
     let mut names = Vec::new();
     for folder in folders {
         for name in files.names {
@@ -183,7 +247,7 @@ fn locate(task: &TaskSpec, files: &SplitFiles, data_dir: &Path) -> Result<Vec<Pa
         }
         names.push(hub.join(format!("{}-*.parquet", files.split.name())).display().to_string());
     }
-    let (task, split, folder) = (task.name, files.split.name(), data_dir.to_path_buf());
+    let (split, folder) = (files.split.name(), data_dir.to_path_buf());
     Err(Error::Missing { task, split, folder, names })
 }
 
@@ -207,16 +271,21 @@ mod tests {
     fn tasks_are_found_by_name() {
         for task in registry() {
             assert_eq!(find(task.name).unwrap().name, task.name);
-            assert!(task.files(task.evaluation_split).is_ok());
-            assert!(task.fewshot_splits.iter().all(|&split| task.files(split).is_ok()));
+            let Source::Published(published) = task.source else { continue };
+            assert!(published.files(task.name, task.evaluation_split).is_ok());
+            assert!(task.fewshot_splits.iter().all(|&split| published.files(task.name, split).is_ok()));
         }
         let error = find("gsm9k").unwrap_err().to_string();
-        assert_eq!(error, "find the task \"gsm9k\"; known tasks: gsm8k, svamp, arc_challenge, arc_easy");
+        assert_eq!(
+            error,
+            "find the task \"gsm9k\"; known tasks: gsm8k, svamp, arc_challenge, arc_easy, arith"
+        );
     }
 
     #[test]
     fn hub_files_are_told_by_their_path() {
-        let files = find("gsm8k").unwrap().files(Split::Test).unwrap();
+        let Source::Published(published) = find("gsm8k").unwrap().source else { panic!("it is published") };
+        let files = published.files("gsm8k", Split::Test).unwrap();
         assert!(files.is_hub_file("main/test-00000-of-00001.parquet"));
         assert!(files.is_hub_file("main/test-00000-of-00001-0a1b.parquet"));
         assert!(!files.is_hub_file("main/train-00000-of-00001.parquet"));

@@ -8,7 +8,7 @@
 use entrace_measure::{Answer, Question};
 use serde_json::Value;
 
-use super::{Place, Split, SplitFiles, TaskSpec};
+use super::{Place, Published, Source, Split, SplitFiles, TaskSpec};
 use crate::format::FormatKind;
 use crate::rows::{self, Row};
 
@@ -16,52 +16,58 @@ pub(super) const CHALLENGE: TaskSpec = TaskSpec {
     name: "arc_challenge",
     description: "school science questions with options, the hard part",
     citation: "Clark et al. 2018, arXiv:1803.05457",
-    hub_repo: "allenai/ai2_arc",
     answer_format: FormatKind::Choice,
     evaluation_split: Split::Test,
     fewshot_splits: &[Split::Train, Split::Validation],
-    splits: &[
-        SplitFiles {
-            split: Split::Train,
-            names: &["train.jsonl", "ARC-Challenge-Train.jsonl"],
-            hub_folder: "ARC-Challenge",
-        },
-        SplitFiles {
-            split: Split::Validation,
-            names: &["dev.jsonl", "ARC-Challenge-Dev.jsonl"],
-            hub_folder: "ARC-Challenge",
-        },
-        SplitFiles {
-            split: Split::Test,
-            names: &["test.jsonl", "ARC-Challenge-Test.jsonl"],
-            hub_folder: "ARC-Challenge",
-        },
-    ],
-    folders: &["ARC-Challenge", "ARC-V1-Feb2018-2/ARC-Challenge"],
-    question,
+    source: Source::Published(Published {
+        hub_repo: "allenai/ai2_arc",
+        splits: &[
+            SplitFiles {
+                split: Split::Train,
+                names: &["train.jsonl", "ARC-Challenge-Train.jsonl"],
+                hub_folder: "ARC-Challenge",
+            },
+            SplitFiles {
+                split: Split::Validation,
+                names: &["dev.jsonl", "ARC-Challenge-Dev.jsonl"],
+                hub_folder: "ARC-Challenge",
+            },
+            SplitFiles {
+                split: Split::Test,
+                names: &["test.jsonl", "ARC-Challenge-Test.jsonl"],
+                hub_folder: "ARC-Challenge",
+            },
+        ],
+        folders: &["ARC-Challenge", "ARC-V1-Feb2018-2/ARC-Challenge"],
+        question,
+    }),
 };
 
 pub(super) const EASY: TaskSpec = TaskSpec {
     name: "arc_easy",
     description: "school science questions with options, the easy part",
-    splits: &[
-        SplitFiles {
-            split: Split::Train,
-            names: &["train.jsonl", "ARC-Easy-Train.jsonl"],
-            hub_folder: "ARC-Easy",
-        },
-        SplitFiles {
-            split: Split::Validation,
-            names: &["dev.jsonl", "ARC-Easy-Dev.jsonl"],
-            hub_folder: "ARC-Easy",
-        },
-        SplitFiles {
-            split: Split::Test,
-            names: &["test.jsonl", "ARC-Easy-Test.jsonl"],
-            hub_folder: "ARC-Easy",
-        },
-    ],
-    folders: &["ARC-Easy", "ARC-V1-Feb2018-2/ARC-Easy"],
+    source: Source::Published(Published {
+        hub_repo: "allenai/ai2_arc",
+        splits: &[
+            SplitFiles {
+                split: Split::Train,
+                names: &["train.jsonl", "ARC-Easy-Train.jsonl"],
+                hub_folder: "ARC-Easy",
+            },
+            SplitFiles {
+                split: Split::Validation,
+                names: &["dev.jsonl", "ARC-Easy-Dev.jsonl"],
+                hub_folder: "ARC-Easy",
+            },
+            SplitFiles {
+                split: Split::Test,
+                names: &["test.jsonl", "ARC-Easy-Test.jsonl"],
+                hub_folder: "ARC-Easy",
+            },
+        ],
+        folders: &["ARC-Easy", "ARC-V1-Feb2018-2/ARC-Easy"],
+        question,
+    }),
     ..CHALLENGE
 };
 

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use entrace_measure::{AnswerFormat, Question};
 use regex::Regex;
 
-use super::{Place, Split, SplitFiles, TaskSpec};
+use super::{Place, Published, Source, Split, SplitFiles, TaskSpec};
 use crate::format::FormatKind;
 use crate::number::{NumberFormat, is_number};
 use crate::rows::{self, Row};
@@ -18,16 +18,18 @@ pub(super) const TASK: TaskSpec = TaskSpec {
     name: "gsm8k",
     description: "grade-school math word problems with a numeric answer",
     citation: "Cobbe et al. 2021, arXiv:2110.14168",
-    hub_repo: "openai/gsm8k",
     answer_format: FormatKind::Number,
     evaluation_split: Split::Test,
     fewshot_splits: &[Split::Train],
-    splits: &[
-        SplitFiles { split: Split::Train, names: &["train.jsonl"], hub_folder: "main" },
-        SplitFiles { split: Split::Test, names: &["test.jsonl"], hub_folder: "main" },
-    ],
-    folders: &[],
-    question,
+    source: Source::Published(Published {
+        hub_repo: "openai/gsm8k",
+        splits: &[
+            SplitFiles { split: Split::Train, names: &["train.jsonl"], hub_folder: "main" },
+            SplitFiles { split: Split::Test, names: &["test.jsonl"], hub_folder: "main" },
+        ],
+        folders: &[],
+        question,
+    }),
 };
 
 fn question(row: &Row, place: Place<'_>) -> Result<Question, String> {

@@ -6,7 +6,7 @@
 
 use entrace_measure::{AnswerFormat, Question};
 
-use super::{Place, Split, SplitFiles, TaskSpec};
+use super::{Place, Published, Source, Split, SplitFiles, TaskSpec};
 use crate::format::FormatKind;
 use crate::number::{NumberFormat, is_number};
 use crate::rows::{self, Row};
@@ -15,16 +15,18 @@ pub(super) const TASK: TaskSpec = TaskSpec {
     name: "svamp",
     description: "one-step arithmetic word problems with a numeric answer",
     citation: "Patel et al. 2021, arXiv:2103.07191",
-    hub_repo: "ChilleD/SVAMP",
     answer_format: FormatKind::Number,
     evaluation_split: Split::Test,
     fewshot_splits: &[Split::Train, Split::Test],
-    splits: &[
-        SplitFiles { split: Split::Train, names: &["train.json"], hub_folder: "data" },
-        SplitFiles { split: Split::Test, names: &["SVAMP.json", "test.json"], hub_folder: "data" },
-    ],
-    folders: &["SVAMP"],
-    question,
+    source: Source::Published(Published {
+        hub_repo: "ChilleD/SVAMP",
+        splits: &[
+            SplitFiles { split: Split::Train, names: &["train.json"], hub_folder: "data" },
+            SplitFiles { split: Split::Test, names: &["SVAMP.json", "test.json"], hub_folder: "data" },
+        ],
+        folders: &["SVAMP"],
+        question,
+    }),
 };
 
 fn question(row: &Row, place: Place<'_>) -> Result<Question, String> {
