@@ -1,0 +1,223 @@
+//! Maximum likelihood: the mean negative log-probability of learnt tokens falls, from scratch or from a checkpoint.
+//!
+//! One step: draw sequences in the epoch's order up to the token budget -> divide them into packs -> loss of each pack
+//! −Σ ln p(token) / N with N the learnt tokens of the whole batch -> sum of gradients -> one update. Dividing by N makes the result that of
+//! one pass over the whole batch, however it is divided.
+
+use crate::error::Error;
+use crate::gradients::gradients;
+use crate::journal::{EvalRow, Event, FitRow, Flow};
+use crate::model::Model;
+use crate::optimizer::AdamW;
+use crate::order::Order;
+use crate::schedule::Schedule;
+use crate::sequence::{Pack, Sequence, divide};
+use crate::trainer::{Outcome, Output, Plan, Trainer, Update, fingerprint};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::Instant;
+
+/// How a model is fitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FitOptions {
+    /// Updates.
+    pub steps: u64,
+    /// Most tokens in the batch of one update.
+    pub batch_tokens: usize,
+    /// Packs that run side by side; the sums depend on it, the number of threads does not matter.
+    pub shards: usize,
+    /// Rounds of `shards` packs in one update: more of them need less memory.
+    pub accumulation: usize,
+    /// Order of the data.
+    pub seed: u64,
+    /// The optimizer.
+    pub optimizer: AdamW,
+    /// The learning rate.
+    pub schedule: Schedule,
+    /// The held-out loss is measured after every so many updates, and at start and end.
+    pub evaluate_every: Option<u64>,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self {
+            steps: 1000,
+            batch_tokens: 8192,
+            shards: 4,
+            accumulation: 1,
+            seed: 0,
+            optimizer: AdamW::default(),
+            schedule: Schedule::default(),
+            evaluate_every: Some(100),
+        }
+    }
+}
+
+/// What is learnt from, and what is only measured.
+#[derive(Debug, Clone, Copy)]
+pub struct FitData<'a> {
+    /// Learnt.
+    pub train: &'a [Sequence],
+    /// Measured; may be empty.
+    pub held_out: &'a [Sequence],
+}
+
+/// Fits a model. `resume` is a checkpoint of the same training. `observe` is told what happens and may stop it.
+pub fn fit(
+    model: &Model,
+    data: FitData<'_>,
+    options: &FitOptions,
+    output: &Output,
+    resume: Option<&Path>,
+    observe: &mut dyn FnMut(&Event<'_>) -> Flow,
+) -> Result<Outcome, Error> {
+    options.check()?;
+    if data.train.is_empty() {
+        return Err(Error::NoExamples(" to learn from"));
+    }
+    let sequences = data.train.iter().map(|s| (s.token_ids(), s.n_learnt()));
+    let plan = Plan {
+        optimizer: options.optimizer.clone(),
+        schedule: options.schedule.clone(),
+        n_steps: options.steps,
+        settings: serde_json::to_value(options).unwrap_or_default(),
+        data_sha256: fingerprint(sequences),
+    };
+    let trainer = Trainer::new(model, plan, output, resume)?;
+    let order = Order::new(data.train.len(), options.seed, trainer.progress.position);
+    Fit { trainer, data, options, order, observe, flow: Flow::Continue }.run(resume.is_some())
+}
+
+impl FitOptions {
+    fn check(&self) -> Result<(), Error> {
+        for (option, value) in [
+            ("batch_tokens", self.batch_tokens),
+            ("shards", self.shards),
+            ("accumulation", self.accumulation),
+        ] {
+            if value == 0 {
+                return Err(Error::option(option, "must be positive"));
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Fit<'a, 'o> {
+    trainer: Trainer<'a>,
+    data: FitData<'a>,
+    options: &'a FitOptions,
+    order: Order,
+    observe: &'o mut dyn FnMut(&Event<'_>) -> Flow,
+    flow: Flow,
+}
+
+impl Fit<'_, '_> {
+    fn run(mut self, resumed: bool) -> Result<Outcome, Error> {
+        if !resumed {
+            self.evaluate()?;
+            if self.trainer.is_checkpoint() {
+                self.save()?;
+            }
+        }
+        let mut last = None;
+        while !self.trainer.is_done() && self.flow == Flow::Continue {
+            self.step()?;
+            let step = self.trainer.progress.step;
+            let due = self.options.evaluate_every.is_some_and(|n| n > 0 && step.is_multiple_of(n));
+            if due || self.trainer.is_done() {
+                self.evaluate()?;
+            }
+            last = if self.trainer.is_checkpoint() { Some(self.save()?) } else { None };
+        }
+        let checkpoint = match last {
+            Some(folder) => folder,
+            None => self.save()?,
+        };
+        let ending = self.trainer.ending(checkpoint);
+        Ok(if self.trainer.is_done() { Outcome::Finished(ending) } else { Outcome::Stopped(ending) })
+    }
+
+    fn step(&mut self) -> Result<(), Error> {
+        let begun = Instant::now();
+        let epoch = self.order.position().epoch;
+        let train = self.data.train;
+        let drawn = self.order.draw(self.options.batch_tokens, |i| train[i].n_run());
+        let batch: Vec<&Sequence> = drawn.into_iter().map(|i| &train[i]).collect();
+        let packs = packs(&batch, self.options.shards * self.options.accumulation);
+        let n_learnt: usize = batch.iter().map(|s| s.n_learnt()).sum();
+        let model = self.trainer.model;
+        let batch_gradients = gradients(model, packs.len(), self.options.shards, |i| {
+            Ok(((model.scores(&packs[i])?.get(0)?.sum_all()? * (-1.0 / n_learnt as f64))?, ()))
+        })?;
+        let loss = batch_gradients.loss;
+        let Update { learning_rate, grad_norm, skipped } =
+            self.trainer.update(loss, &batch_gradients.gradients)?;
+        let n_run: usize = batch.iter().map(|s| s.n_run()).sum();
+        self.trainer.progress.n_tokens += n_run as u64;
+        let row = FitRow {
+            step: self.trainer.progress.step,
+            loss,
+            learning_rate,
+            grad_norm,
+            epoch,
+            n_tokens: self.trainer.progress.n_tokens,
+            tokens_per_sec: n_run as f64 / begun.elapsed().as_secs_f64(),
+            elapsed_secs: self.trainer.elapsed_secs(),
+            skipped,
+        };
+        self.trainer.journal.write(&row)?;
+        self.tell(&Event::Fitted(&row));
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<(), Error> {
+        if self.data.held_out.is_empty() {
+            return Ok(());
+        }
+        let eval_loss = mean_loss(self.trainer.model, self.data.held_out)?;
+        let n_tokens = self.data.held_out.iter().map(Sequence::n_learnt).sum();
+        let row = EvalRow { step: self.trainer.progress.step, eval_loss, n_tokens };
+        self.trainer.journal.write(&row)?;
+        self.tell(&Event::Evaluated(&row));
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<std::path::PathBuf, Error> {
+        let folder = self.trainer.save(self.order.position())?;
+        self.tell(&Event::Saved { step: self.trainer.progress.step, folder: &folder });
+        Ok(folder)
+    }
+
+    fn tell(&mut self, event: &Event<'_>) {
+        if (self.observe)(event) == Flow::Stop {
+            self.flow = Flow::Stop;
+        }
+    }
+}
+
+fn packs(batch: &[&Sequence], n_packs: usize) -> Vec<Pack> {
+    let lengths: Vec<usize> = batch.iter().map(|s| s.n_run()).collect();
+    let members = divide(&lengths, n_packs);
+    members.iter().map(|pack| Pack::new(&pack.iter().map(|&i| batch[i]).collect::<Vec<_>>())).collect()
+}
+
+/// Tokens in one pack where nothing is trained.
+const PACK_TOKENS: usize = 2048;
+
+/// Mean negative log-probability of the learnt tokens of at least one sequence, in nats.
+pub fn mean_loss(model: &Model, sequences: &[Sequence]) -> Result<f64, Error> {
+    let n_learnt: usize = sequences.iter().map(Sequence::n_learnt).sum();
+    let n_run: usize = sequences.iter().map(Sequence::n_run).sum();
+    let all: Vec<&Sequence> = sequences.iter().collect();
+    let sums: Vec<f64> = packs(&all, n_run.div_ceil(PACK_TOKENS))
+        .par_iter()
+        .map(|pack| {
+            let logprobs = model.scores(pack)?.get(0)?.to_vec1::<f32>()?;
+            Ok(logprobs.into_iter().map(f64::from).sum::<f64>())
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok(-sums.iter().sum::<f64>() / n_learnt as f64)
+}

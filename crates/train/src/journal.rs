@@ -1,0 +1,110 @@
+//! What training tells while it runs: events for whoever watches, and the same rows as JSON Lines in `metrics.jsonl`.
+
+use crate::error::Error;
+use serde::Serialize;
+use serde_json::Value;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// What has just happened.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// An update of maximum likelihood.
+    Fitted(&'a FitRow),
+    /// A step of reinforcement learning.
+    Reinforced(&'a crate::rl::RlRow),
+    /// The loss on held-out sequences was measured.
+    Evaluated(&'a EvalRow),
+    /// A checkpoint was written.
+    Saved {
+        /// Updates so far.
+        step: u64,
+        /// Its folder.
+        folder: &'a Path,
+    },
+}
+
+/// What the watcher wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// To go on.
+    Continue,
+    /// To write a checkpoint and end.
+    Stop,
+}
+
+/// A row about one update of maximum likelihood.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FitRow {
+    /// Updates so far.
+    pub step: u64,
+    /// Mean loss of the batch's learnt tokens, in nats.
+    pub loss: f64,
+    /// Learning rate of the update.
+    pub learning_rate: f64,
+    /// Norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Passes over the data that have been begun.
+    pub epoch: u64,
+    /// Tokens run so far.
+    pub n_tokens: u64,
+    /// Tokens run per second in this update.
+    pub tokens_per_sec: f64,
+    /// Training time so far.
+    pub elapsed_secs: f64,
+    /// Whether the update was left out because a number was not finite.
+    pub skipped: bool,
+}
+
+/// A row about one evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EvalRow {
+    /// Updates so far.
+    pub step: u64,
+    /// Mean loss of the held-out sequences' learnt tokens, in nats.
+    pub eval_loss: f64,
+    /// Number of these tokens.
+    pub n_tokens: usize,
+}
+
+/// The file of rows.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Opens `metrics.jsonl`; rows of steps after `step`, which will be made again, are dropped.
+    pub(crate) fn open(output: &Path, step: Option<u64>) -> Result<Self, Error> {
+        std::fs::create_dir_all(output).map_err(Error::io("create", output))?;
+        let path = output.join("metrics.jsonl");
+        let kept = match step {
+            Some(step) => rows_until(&path, step)?,
+            None => String::new(),
+        };
+        let temporary = output.join(".metrics.jsonl.entrace-tmp");
+        std::fs::write(&temporary, kept).map_err(Error::io("write", &temporary))?;
+        std::fs::rename(&temporary, &path).map_err(Error::io("create", &path))?;
+        let file = File::options().append(true).open(&path).map_err(Error::io("open", &path))?;
+        Ok(Self { path, file })
+    }
+
+    /// Adds a row.
+    pub(crate) fn write(&mut self, row: &impl Serialize) -> Result<(), Error> {
+        let mut line = serde_json::to_vec(row).map_err(|e| Error::io("write", &self.path)(e.into()))?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(Error::io("write", &self.path))
+    }
+}
+
+fn rows_until(path: &Path, step: u64) -> Result<String, Error> {
+    let text = match std::fs::read_to_string(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
+        text => text.map_err(Error::io("read", path))?,
+    };
+    let of_row = |line: &str| serde_json::from_str::<Value>(line).ok()?.get("step")?.as_u64();
+    let kept = text.lines().filter(|line| of_row(line).is_some_and(|of_row| of_row <= step));
+    Ok(kept.flat_map(|line| [line, "\n"]).collect())
+}
