@@ -7,4 +7,5 @@
 //! input or output, no clock, no tensors.
 
 pub mod arith;
+pub mod channel;
 mod stream;

@@ -15,6 +15,8 @@ pub(crate) enum Purpose {
     ValidationProblem = 2,
     TestProblem = 3,
     Noise = 4,
+    ChannelLaw = 5,
+    ChannelEpisode = 6,
 }
 
 /// One reproducible sequence of draws.
