@@ -11,9 +11,9 @@ use crate::model::Model;
 use crate::optimizer::AdamW;
 use crate::order::Order;
 use crate::schedule::Schedule;
-use crate::sequence::{Pack, Sequence, divide};
+use crate::scoring::{mean_loss, packs};
+use crate::sequence::Sequence;
 use crate::trainer::{Outcome, Output, Plan, Trainer, Update, fingerprint};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
@@ -123,8 +123,10 @@ impl Fit<'_, '_> {
             }
         }
         let mut last = None;
-        while !self.trainer.is_done() && self.flow == Flow::Continue {
+        let mut diverged = None;
+        while !self.trainer.is_done() && self.flow == Flow::Continue && diverged.is_none() {
             self.step()?;
+            diverged = self.trainer.is_stuck();
             let step = self.trainer.progress.step;
             let due = self.options.evaluate_every.is_some_and(|n| n > 0 && step.is_multiple_of(n));
             if due || self.trainer.is_done() {
@@ -137,11 +139,16 @@ impl Fit<'_, '_> {
             None => self.save()?,
         };
         let ending = self.trainer.ending(checkpoint);
-        Ok(if self.trainer.is_done() { Outcome::Finished(ending) } else { Outcome::Stopped(ending) })
+        Ok(match diverged {
+            Some(reason) => Outcome::Diverged { ending, reason },
+            None if self.trainer.is_done() => Outcome::Finished(ending),
+            None => Outcome::Stopped(ending),
+        })
     }
 
     fn step(&mut self) -> Result<(), Error> {
         let begun = Instant::now();
+        self.trainer.begin_step();
         let epoch = self.order.position().epoch;
         let train = self.data.train;
         let drawn = self.order.draw(self.options.batch_tokens, |i| train[i].n_run());
@@ -150,7 +157,7 @@ impl Fit<'_, '_> {
         let n_learnt: usize = batch.iter().map(|s| s.n_learnt()).sum();
         let model = self.trainer.model;
         let batch_gradients = gradients(model, packs.len(), self.options.shards, |i| {
-            Ok(((model.scores(&packs[i])?.get(0)?.sum_all()? * (-1.0 / n_learnt as f64))?, ()))
+            Ok(((model.scores(&packs[i].1)?.get(0)?.sum_all()? * (-1.0 / n_learnt as f64))?, ()))
         })?;
         let loss = batch_gradients.loss;
         let Update { learning_rate, grad_norm, skipped } =
@@ -174,10 +181,7 @@ impl Fit<'_, '_> {
     }
 
     fn evaluate(&mut self) -> Result<(), Error> {
-        if self.data.held_out.is_empty() {
-            return Ok(());
-        }
-        let eval_loss = mean_loss(self.trainer.model, self.data.held_out)?;
+        let Some(eval_loss) = mean_loss(self.trainer.model, self.data.held_out)? else { return Ok(()) };
         let n_tokens = self.data.held_out.iter().map(Sequence::n_learnt).sum();
         let row = EvalRow { step: self.trainer.progress.step, eval_loss, n_tokens };
         self.trainer.journal.write(&row)?;
@@ -196,28 +200,4 @@ impl Fit<'_, '_> {
             self.flow = Flow::Stop;
         }
     }
-}
-
-fn packs(batch: &[&Sequence], n_packs: usize) -> Vec<Pack> {
-    let lengths: Vec<usize> = batch.iter().map(|s| s.n_run()).collect();
-    let members = divide(&lengths, n_packs);
-    members.iter().map(|pack| Pack::new(&pack.iter().map(|&i| batch[i]).collect::<Vec<_>>())).collect()
-}
-
-/// Tokens in one pack where nothing is trained.
-const PACK_TOKENS: usize = 2048;
-
-/// Mean negative log-probability of the learnt tokens of at least one sequence, in nats.
-pub fn mean_loss(model: &Model, sequences: &[Sequence]) -> Result<f64, Error> {
-    let n_learnt: usize = sequences.iter().map(Sequence::n_learnt).sum();
-    let n_run: usize = sequences.iter().map(Sequence::n_run).sum();
-    let all: Vec<&Sequence> = sequences.iter().collect();
-    let sums: Vec<f64> = packs(&all, n_run.div_ceil(PACK_TOKENS))
-        .par_iter()
-        .map(|pack| {
-            let logprobs = model.scores(pack)?.get(0)?.to_vec1::<f32>()?;
-            Ok(logprobs.into_iter().map(f64::from).sum::<f64>())
-        })
-        .collect::<Result<_, Error>>()?;
-    Ok(-sums.iter().sum::<f64>() / n_learnt as f64)
 }

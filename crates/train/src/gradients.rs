@@ -13,6 +13,9 @@ use rayon::prelude::*;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Gradients(pub(crate) Vec<Vec<f32>>);
 
+/// One pack's gradient of every trained weight; `None` where the loss does not depend on it.
+type Share = Vec<Option<Tensor>>;
+
 /// What a batch gave.
 pub(crate) struct BatchGradients<A> {
     pub(crate) loss: f64,
@@ -51,7 +54,7 @@ pub(crate) fn gradients<A: Send>(
             let gradients = backward(&loss, trained)?;
             Ok(((f64::from(loss.to_scalar::<f32>()?), note), gradients))
         });
-        let (said, shares): (Vec<(f64, A)>, Vec<Vec<Option<Tensor>>>) =
+        let (said, shares): (Vec<(f64, A)>, Vec<Share>) =
             done.collect::<Result<Vec<_>, Error>>()?.into_iter().unzip();
         sums.par_iter_mut().enumerate().try_for_each(|(index, sum)| {
             shares.iter().filter_map(|share| share[index].as_ref()).try_for_each(|g| add(sum, g))
@@ -64,7 +67,7 @@ pub(crate) fn gradients<A: Send>(
     Ok(BatchGradients { loss: total, gradients: Gradients(sums), notes })
 }
 
-fn backward(loss: &Tensor, trained: &[Trained]) -> Result<Vec<Option<Tensor>>, Error> {
+fn backward(loss: &Tensor, trained: &[Trained]) -> Result<Share, Error> {
     let mut store = loss.backward()?;
     trained
         .iter()

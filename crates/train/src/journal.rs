@@ -14,6 +14,8 @@ pub enum Event<'a> {
     Fitted(&'a FitRow),
     /// A step of reinforcement learning.
     Reinforced(&'a crate::rl::RlRow),
+    /// Rewards of held-out questions were measured.
+    Rewarded(&'a crate::rl::RewardRow),
     /// The loss on held-out sequences was measured.
     Evaluated(&'a EvalRow),
     /// A checkpoint was written.

@@ -86,7 +86,11 @@ pub(crate) struct Trainer<'a> {
     output: &'a Output,
     started: Instant,
     elapsed_before: f64,
+    n_skipped_in_a_row: u32,
 }
+
+/// Updates left out in a row after which training ends.
+const MOST_SKIPPED: u32 = 10;
 
 /// What one update did.
 pub(crate) struct Update {
@@ -135,6 +139,7 @@ impl<'a> Trainer<'a> {
             output,
             started,
             elapsed_before,
+            n_skipped_in_a_row: 0,
         })
     }
 
@@ -142,15 +147,26 @@ impl<'a> Trainer<'a> {
         self.progress.step >= self.n_steps
     }
 
+    pub(crate) fn begin_step(&mut self) {
+        self.progress.step += 1;
+    }
+
+    /// Why training should end, if no update has been finite for a while.
+    pub(crate) fn is_stuck(&self) -> Option<String> {
+        (self.n_skipped_in_a_row >= MOST_SKIPPED)
+            .then(|| format!("loss or gradient was not finite in {MOST_SKIPPED} updates in a row"))
+    }
+
     /// One update of all weights; left out if loss or gradient is not finite.
     pub(crate) fn update(&mut self, loss: f64, gradients: &Gradients) -> Result<Update, Error> {
-        self.progress.step += 1;
         let learning_rate = self.schedule.rate(self.progress.step, self.n_steps);
         let grad_norm = gradients.norm();
         let skipped = !loss.is_finite() || !grad_norm.is_finite();
         if skipped {
             self.progress.n_skipped += 1;
+            self.n_skipped_in_a_row += 1;
         } else {
+            self.n_skipped_in_a_row = 0;
             let trained = self.model.trained();
             self.optimizer.update(trained, &mut self.moments, gradients, grad_norm, learning_rate)?;
             self.progress.n_updates = self.moments.n_updates;

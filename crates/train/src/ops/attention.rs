@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn equals_the_composed_attention_and_its_gradients() {
         for (n_heads, n_kv_heads, documents) in
-            [(2, 2, vec![0..7]), (4, 2, vec![0..1, 1..6, 6..9]), (1, 1, vec![0..70, 70..140])]
+            [(2, 2, vec![0..3, 3..7]), (4, 2, vec![0..1, 1..6, 6..9]), (1, 1, vec![0..70, 70..140])]
         {
             let t = documents.last().map_or(0, |d| d.end);
             let op = Attention { n_heads, n_kv_heads, head_dim: 4, scale: 0.7, documents: documents.into() };

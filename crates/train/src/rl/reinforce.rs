@@ -1,0 +1,517 @@
+//! The loop of reinforcement learning.
+//!
+//! One step: draw questions in the epoch's order -> sample a group of completions of each -> rewards -> advantages, groups without spread
+//! left out -> log-probabilities under the policy that sampled and under the reference -> one or more updates. The reference is the model
+//! that training started from.
+//!
+//! Guards: an update whose loss or gradient is not finite is left out and counted; many of them in a row, or a divergence from the
+//! reference beyond a limit, end the training with [`Outcome::Diverged`].
+
+use super::advantage::{Baseline, advantages};
+use super::objective::Objective;
+use super::rollout::{Draw, Sampler};
+use crate::error::Error;
+use crate::gradients::gradients;
+use crate::journal::{Event, Flow};
+use crate::model::Model;
+use crate::ops::numbers;
+use crate::optimizer::AdamW;
+use crate::order::Order;
+use crate::schedule::Schedule;
+use crate::scoring::{logprobs, packs};
+use crate::sequence::{Pack, Sequence};
+use crate::trainer::{Outcome, Output, Plan, Trainer, Update, fingerprint};
+use candle_core::Tensor;
+use entrace_backend::Completion;
+use entrace_measure::StopReason;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// How a model is reinforced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RlOptions {
+    /// Steps.
+    pub steps: u64,
+    /// Questions in one step.
+    pub questions: usize,
+    /// Completions of each question.
+    pub samples: usize,
+    /// Most tokens of a completion.
+    pub max_new_tokens: usize,
+    /// Updates with the completions of one step.
+    pub updates: usize,
+    /// Packs that run side by side.
+    pub shards: usize,
+    /// Rounds of `shards` packs in one update.
+    pub accumulation: usize,
+    /// Order of questions, and completions.
+    pub seed: u64,
+    /// What rewards are compared with.
+    pub baseline: Baseline,
+    /// The objective of a token.
+    pub objective: Objective,
+    /// The optimizer.
+    pub optimizer: AdamW,
+    /// The learning rate.
+    pub schedule: Schedule,
+    /// Largest mean divergence from the reference per token, in nats; beyond it training ends.
+    pub max_kl: Option<f64>,
+    /// Rewards of greedy answers to held-out questions are measured after every so many steps, and at start and end.
+    pub evaluate_every: Option<u64>,
+}
+
+impl Default for RlOptions {
+    fn default() -> Self {
+        Self {
+            steps: 100,
+            questions: 16,
+            samples: 8,
+            max_new_tokens: 192,
+            updates: 1,
+            shards: 4,
+            accumulation: 1,
+            seed: 0,
+            baseline: Baseline::Standardised,
+            objective: Objective::default(),
+            optimizer: AdamW { weight_decay: 0.0, ..AdamW::default() },
+            schedule: Schedule { peak: 1e-4, warmup_steps: 5, ..Schedule::default() },
+            max_kl: Some(1.0),
+            evaluate_every: Some(10),
+        }
+    }
+}
+
+/// Questions with a way to judge completions.
+#[derive(Clone, Copy)]
+pub struct RlQuestions<'a> {
+    /// Tokens of each prompt.
+    pub prompts: &'a [Vec<u32>],
+    /// Reward of a completion of the question with this index.
+    pub reward: &'a (dyn Fn(usize, &Completion) -> f64 + Sync),
+}
+
+/// Questions that are learnt from, and questions that are only asked.
+#[derive(Clone, Copy)]
+pub struct RlData<'a> {
+    /// Learnt from.
+    pub train: RlQuestions<'a>,
+    /// Only asked.
+    pub held_out: Option<RlQuestions<'a>>,
+}
+
+/// A row about one step of reinforcement learning.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RlRow {
+    /// Steps so far.
+    pub step: u64,
+    /// Mean reward of the completions.
+    pub reward: f64,
+    /// Share of completions whose reward is at least 1.
+    pub accuracy: f64,
+    /// Groups whose rewards differ, out of all questions.
+    pub n_groups_used: usize,
+    /// Mean number of tokens of a completion.
+    pub length: f64,
+    /// Share of completions cut off at the largest length.
+    pub truncated: f64,
+    /// What the updates did; absent if no group had spread.
+    pub update: Option<RlUpdate>,
+    /// Tokens run by updates and sampled so far.
+    pub n_tokens: u64,
+    /// Training time so far.
+    pub elapsed_secs: f64,
+}
+
+/// What the updates of one step did: numbers of the last one, per token.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RlUpdate {
+    /// Loss.
+    pub loss: f64,
+    /// Mean divergence from the reference in nats; absent without a reference.
+    pub kl: Option<f64>,
+    /// Mean entropy in nats.
+    pub entropy: f64,
+    /// Share of tokens whose ratio was clipped.
+    pub clip_share: f64,
+    /// Norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Whether the update was left out because a number was not finite.
+    pub skipped: bool,
+}
+
+/// A row about held-out questions.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RewardRow {
+    /// Steps so far.
+    pub step: u64,
+    /// Mean reward of greedy completions.
+    pub eval_reward: f64,
+    /// Share whose reward is at least 1.
+    pub eval_accuracy: f64,
+    /// Number of questions.
+    pub n_questions: usize,
+}
+
+/// Reinforces a model. `resume` is a checkpoint of the same training, and `model` the one it started from. `observe` is told what
+/// happens and may stop it.
+pub fn reinforce(
+    model: &Model,
+    data: RlData<'_>,
+    options: &RlOptions,
+    output: &Output,
+    resume: Option<&Path>,
+    observe: &mut dyn FnMut(&Event<'_>) -> Flow,
+) -> Result<Outcome, Error> {
+    options.check()?;
+    if data.train.prompts.is_empty() {
+        return Err(Error::NoExamples(" to ask"));
+    }
+    let needs_reference = options.objective.kl_weight > 0.0 || options.max_kl.is_some();
+    let reference = if needs_reference { Some(model.frozen_copy()?) } else { None };
+    let plan = Plan {
+        optimizer: options.optimizer.clone(),
+        schedule: options.schedule.clone(),
+        n_steps: options.steps,
+        settings: serde_json::to_value(options).unwrap_or_default(),
+        data_sha256: fingerprint(data.train.prompts.iter().map(|p| (p.as_slice(), p.len()))),
+    };
+    let trainer = Trainer::new(model, plan, output, resume)?;
+    let order = Order::new(data.train.prompts.len(), options.seed, trainer.progress.position);
+    let learner =
+        Reinforce { trainer, reference, data, options, output, order, observe, flow: Flow::Continue };
+    learner.run(resume.is_some())
+}
+
+impl RlOptions {
+    fn check(&self) -> Result<(), Error> {
+        let positive = [
+            ("questions", self.questions),
+            ("max_new_tokens", self.max_new_tokens),
+            ("updates", self.updates),
+            ("shards", self.shards),
+            ("accumulation", self.accumulation),
+        ];
+        if let Some((option, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::option(option, "must be positive"));
+        }
+        if self.samples < 2 {
+            return Err(Error::option("samples", "a group needs at least 2"));
+        }
+        Ok(())
+    }
+}
+
+struct Reinforce<'a, 'o> {
+    trainer: Trainer<'a>,
+    reference: Option<Model>,
+    data: RlData<'a>,
+    options: &'a RlOptions,
+    output: &'a Output,
+    order: Order,
+    observe: &'o mut dyn FnMut(&Event<'_>) -> Flow,
+    flow: Flow,
+}
+
+/// Completions that are learnt from, with what does not change while they are.
+struct Batch {
+    sequences: Vec<Sequence>,
+    advantages: Vec<f64>,
+    weights: Vec<f64>,
+    /// Log-probabilities under the policy that sampled them; `None` if that is the policy of the only update.
+    sampled: Option<Vec<Vec<f64>>>,
+    reference: Option<Vec<Vec<f64>>>,
+}
+
+/// Sums over the tokens of a pack.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    loss: f64,
+    kl: f64,
+    entropy: f64,
+    n_clipped: usize,
+    n_tokens: usize,
+}
+
+impl Reinforce<'_, '_> {
+    fn run(mut self, resumed: bool) -> Result<Outcome, Error> {
+        if !resumed {
+            self.evaluate()?;
+            if self.trainer.is_checkpoint() {
+                self.save()?;
+            }
+        }
+        let mut saved = None;
+        let mut diverged = None;
+        while !self.trainer.is_done() && self.flow == Flow::Continue && diverged.is_none() {
+            diverged = self.step()?;
+            let step = self.trainer.progress.step;
+            let due = self.options.evaluate_every.is_some_and(|n| n > 0 && step.is_multiple_of(n));
+            if due || self.trainer.is_done() {
+                self.evaluate()?;
+            }
+            saved = if self.trainer.is_checkpoint() { Some(self.save()?) } else { None };
+        }
+        let checkpoint = match saved {
+            Some(folder) => folder,
+            None => self.save()?,
+        };
+        let ending = self.trainer.ending(checkpoint);
+        Ok(match diverged {
+            Some(reason) => Outcome::Diverged { ending, reason },
+            None if self.trainer.is_done() => Outcome::Finished(ending),
+            None => Outcome::Stopped(ending),
+        })
+    }
+
+    /// One step; says why if training has to end.
+    fn step(&mut self) -> Result<Option<String>, Error> {
+        self.trainer.begin_step();
+        let questions = self.order.draw(self.options.questions, |_| 1);
+        let sampler = Sampler::of(self.trainer.model, &self.output.texts)?;
+        let draw = Draw {
+            seed: self.options.seed,
+            step: self.trainer.progress.step,
+            questions: &questions,
+            n_samples: self.options.samples,
+            temperature: 1.0,
+            max_new_tokens: self.options.max_new_tokens,
+        };
+        let groups = sampler.draw(self.data.train.prompts, &draw)?;
+        let rewards: Vec<Vec<f64>> = questions
+            .iter()
+            .zip(&groups)
+            .map(|(&question, group)| group.iter().map(|c| (self.data.train.reward)(question, c)).collect())
+            .collect();
+        let (batch, n_groups_used) = self.batch(&sampler, &questions, &groups, &rewards)?;
+        let update = match &batch {
+            Some(batch) => Some(self.updates(batch)?),
+            None => None,
+        };
+        let row = self.row(&groups, &rewards, n_groups_used, update);
+        self.trainer.journal.write(&row)?;
+        self.tell(&Event::Reinforced(&row));
+        Ok(self.trainer.is_stuck().or_else(|| self.too_far(&row)))
+    }
+
+    fn too_far(&self, row: &RlRow) -> Option<String> {
+        let (limit, kl) = (self.options.max_kl?, row.update.as_ref()?.kl?);
+        (kl > limit)
+            .then(|| format!("the mean divergence from the reference is {kl:.3} nats, more than {limit}"))
+    }
+
+    /// What can be learnt from, and the number of groups it comes from.
+    fn batch(
+        &self,
+        sampler: &Sampler,
+        questions: &[usize],
+        groups: &[Vec<Completion>],
+        rewards: &[Vec<f64>],
+    ) -> Result<(Option<Batch>, usize), Error> {
+        let (mut sequences, mut all, mut n_groups) = (Vec::new(), Vec::new(), 0);
+        for ((&question, group), rewards) in questions.iter().zip(groups).zip(rewards) {
+            let Some(found) = advantages(rewards, self.options.baseline) else { continue };
+            n_groups += 1;
+            for (completion, advantage) in group.iter().zip(found) {
+                if let Some(sequence) = sampler.sequence(&self.data.train.prompts[question], completion) {
+                    sequences.push(sequence);
+                    all.push(advantage);
+                }
+            }
+        }
+        if sequences.is_empty() {
+            return Ok((None, n_groups));
+        }
+        let lengths: Vec<usize> = sequences.iter().map(Sequence::n_learnt).collect();
+        let weights = self.options.objective.averaging.weights(&lengths);
+        let again = self.options.updates > 1;
+        let sampled = if again { Some(logprobs(self.trainer.model, &sequences)?) } else { None };
+        let reference = self.reference.as_ref().map(|model| logprobs(model, &sequences)).transpose()?;
+        Ok((Some(Batch { sequences, advantages: all, weights, sampled, reference }), n_groups))
+    }
+
+    fn updates(&mut self, batch: &Batch) -> Result<RlUpdate, Error> {
+        let mut last = self.update(batch)?;
+        for _ in 1..self.options.updates {
+            last = self.update(batch)?;
+        }
+        Ok(last)
+    }
+
+    fn update(&mut self, batch: &Batch) -> Result<RlUpdate, Error> {
+        let model = self.trainer.model;
+        let all: Vec<&Sequence> = batch.sequences.iter().collect();
+        let packs = packs(&all, self.options.shards * self.options.accumulation);
+        let done = gradients(model, packs.len(), self.options.shards, |i| {
+            let (members, pack) = &packs[i];
+            batch.loss(&self.options.objective, &model.scores(pack)?, members, pack)
+        })?;
+        let mut sums = Sums::default();
+        for note in done.notes {
+            sums.loss += note.loss;
+            sums.kl += note.kl;
+            sums.entropy += note.entropy;
+            sums.n_clipped += note.n_clipped;
+            sums.n_tokens += note.n_tokens;
+        }
+        let Update { learning_rate, grad_norm, skipped } = self.trainer.update(sums.loss, &done.gradients)?;
+        self.trainer.progress.n_tokens += all.iter().map(|s| s.n_run() as u64).sum::<u64>();
+        let n = sums.n_tokens as f64;
+        Ok(RlUpdate {
+            loss: sums.loss,
+            kl: batch.reference.is_some().then_some(sums.kl / n),
+            entropy: sums.entropy / n,
+            clip_share: sums.n_clipped as f64 / n,
+            grad_norm,
+            learning_rate,
+            skipped,
+        })
+    }
+
+    fn row(
+        &mut self,
+        groups: &[Vec<Completion>],
+        rewards: &[Vec<f64>],
+        n_groups_used: usize,
+        update: Option<RlUpdate>,
+    ) -> RlRow {
+        let (all, rewards): (Vec<&Completion>, Vec<f64>) =
+            (groups.iter().flatten().collect(), rewards.iter().flatten().copied().collect());
+        let n = all.len() as f64;
+        let n_sampled: usize = all.iter().map(|c| c.token_ids.len()).sum();
+        self.trainer.progress.n_tokens += n_sampled as u64;
+        RlRow {
+            step: self.trainer.progress.step,
+            reward: rewards.iter().sum::<f64>() / n,
+            accuracy: rewards.iter().filter(|&&r| r >= 1.0).count() as f64 / n,
+            n_groups_used,
+            length: n_sampled as f64 / n,
+            truncated: all.iter().filter(|c| c.stop_reason == StopReason::Length).count() as f64 / n,
+            update,
+            n_tokens: self.trainer.progress.n_tokens,
+            elapsed_secs: self.trainer.elapsed_secs(),
+        }
+    }
+
+    fn evaluate(&mut self) -> Result<(), Error> {
+        let Some(held_out) = self.data.held_out.filter(|q| !q.prompts.is_empty()) else { return Ok(()) };
+        let sampler = Sampler::of(self.trainer.model, &self.output.texts)?;
+        let questions: Vec<usize> = (0..held_out.prompts.len()).collect();
+        let draw = Draw {
+            seed: self.options.seed,
+            step: self.trainer.progress.step,
+            questions: &questions,
+            n_samples: 1,
+            temperature: 0.0,
+            max_new_tokens: self.options.max_new_tokens,
+        };
+        let groups = sampler.draw(held_out.prompts, &draw)?;
+        let judged = questions.iter().zip(groups.iter().flatten());
+        let rewards: Vec<f64> = judged.map(|(&question, c)| (held_out.reward)(question, c)).collect();
+        let n = rewards.len() as f64;
+        let row = RewardRow {
+            step: self.trainer.progress.step,
+            eval_reward: rewards.iter().sum::<f64>() / n,
+            eval_accuracy: rewards.iter().filter(|&&r| r >= 1.0).count() as f64 / n,
+            n_questions: rewards.len(),
+        };
+        self.trainer.journal.write(&row)?;
+        self.tell(&Event::Rewarded(&row));
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<PathBuf, Error> {
+        let folder = self.trainer.save(self.order.position())?;
+        self.tell(&Event::Saved { step: self.trainer.progress.step, folder: &folder });
+        Ok(folder)
+    }
+
+    fn tell(&mut self, event: &Event<'_>) {
+        if (self.observe)(event) == Flow::Stop {
+            self.flow = Flow::Stop;
+        }
+    }
+}
+
+impl Batch {
+    /// Loss of a pack from its scores `[2, R]`. Its slope in every log-probability and entropy is known in closed form, so the tensor that
+    /// is differentiated is linear in them; its value is in the sums.
+    fn loss(
+        &self,
+        objective: &Objective,
+        scores: &Tensor,
+        members: &[usize],
+        pack: &Pack,
+    ) -> Result<(Tensor, Sums), Error> {
+        let rows = scores.to_vec2::<f32>()?;
+        let n = pack.rows.len();
+        let mut slopes = vec![0f32; 2 * n];
+        let mut sums = Sums::default();
+        for (&member, range) in members.iter().zip(&pack.scored) {
+            let weight = self.weights[member];
+            for (at, row) in range.clone().enumerate() {
+                let (logprob, entropy) = (f64::from(rows[0][row]), f64::from(rows[1][row]));
+                let sampled = self.sampled.as_ref().map_or(logprob, |sampled| sampled[member][at]);
+                let reference = self.reference.as_ref().map(|reference| reference[member][at]);
+                let terms = objective.token(logprob, sampled, reference, self.advantages[member], entropy);
+                slopes[row] = (-weight * terms.slope) as f32;
+                slopes[n + row] = (-weight * objective.entropy_weight) as f32;
+                sums.loss -= weight * terms.objective;
+                sums.kl += terms.kl;
+                sums.entropy += entropy;
+                sums.n_clipped += usize::from(terms.clipped);
+                sums.n_tokens += 1;
+            }
+        }
+        Ok(((scores * numbers::tensor(slopes, (2, n))?)?.sum_all()?, sums))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::goldens::Golden;
+    use crate::rl::Averaging;
+
+    #[test]
+    fn loss_and_gradients_equal_pytorch() {
+        let objective = Objective {
+            clip_low: 0.2,
+            clip_high: 0.28,
+            kl_weight: 0.05,
+            entropy_weight: 0.01,
+            averaging: Averaging::Completions,
+        };
+        for golden in Golden::all() {
+            let lengths: Vec<usize> = golden.sequences.iter().map(Sequence::n_learnt).collect();
+            let split = |name: &str| {
+                let mut all = golden.numbers(name).into_iter();
+                lengths.iter().map(|&n| all.by_ref().take(n).collect()).collect::<Vec<Vec<f64>>>()
+            };
+            let found = advantages(&golden.numbers("grpo.rewards"), Baseline::Standardised).unwrap();
+            for (found, expected) in found.iter().zip(golden.numbers("grpo.advantages")) {
+                assert!((found - expected).abs() < 1e-9);
+            }
+            let batch = Batch {
+                sequences: golden.sequences.clone(),
+                advantages: found,
+                weights: objective.averaging.weights(&lengths),
+                sampled: Some(split("grpo.sampled")),
+                reference: Some(split("grpo.reference")),
+            };
+            let all: Vec<&Sequence> = batch.sequences.iter().collect();
+            let packs = packs(&all, 3);
+            let done = gradients(&golden.model, packs.len(), 2, |i| {
+                batch.loss(&objective, &golden.model.scores(&packs[i].1)?, &packs[i].0, &packs[i].1)
+            })
+            .unwrap();
+            let loss: f64 = done.notes.iter().map(|note| note.loss).sum();
+            assert!((loss - golden.numbers("grpo.loss")[0]).abs() < 2e-6);
+            let n_clipped: usize = done.notes.iter().map(|note| note.n_clipped).sum();
+            assert!((n_clipped as f64 - golden.numbers("grpo.n_clipped")[0]).abs() < 0.5);
+            golden.compare_gradients(&done.gradients.0, "grpo.grad.", 2e-5);
+        }
+    }
+}
