@@ -1,26 +1,29 @@
 //! Training speed as a share of this machine's rate of matrix products.
 //!
-//! `cargo run --release -p entrace-train --example throughput -- [steps] [batch tokens] [shards]` fits the default model to random
-//! sequences of 96 to 160 tokens and prints tokens per second. One token costs 6 operations for each weight that takes part in products; the share is
+//! `cargo run --release -p entrace-train --example throughput -- [steps] [batch tokens] [shards] [folder]` fits the default model, or adapters
+//! of the model in the folder, to random sequences of 96 to 160 tokens and prints tokens per second. One token costs 6 operations for each weight that takes part in products; the share is
 //! that over the rate of single-threaded products of 1024 × 1024 matrices on all threads at once, measured before and after.
 
 #![expect(clippy::print_stdout, reason = "an example that prints its result")]
 
 use candle_core::{Device, Tensor};
 use entrace_train::{
-    Checkpoints, Event, ExportType, FitData, FitOptions, Flow, Model, ModelSize, Output, Sequence, TextFiles,
-    VocabularyIds, fit,
+    Adaptation, Checkpoints, Event, ExportType, FitData, FitOptions, Flow, Lora, Model, ModelSize, Output,
+    Sequence, TextFiles, VocabularyIds, fit,
 };
 use rayon::prelude::*;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<usize> = std::env::args().skip(1).map(|a| a.parse()).collect::<Result<_, _>>()?;
-    let argument = |index: usize, default: usize| arguments.get(index).copied().unwrap_or(default);
-    let (steps, batch_tokens, shards) = (argument(0, 20), argument(1, 8192), argument(2, 4));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |index: usize, default: usize| arguments.get(index).map_or(Ok(default), |a| a.parse());
+    let (steps, batch_tokens, shards) = (number(0, 20)?, number(1, 8192)?, number(2, 4)?);
 
     let vocabulary = VocabularyIds { size: 400, bos: 1, eos: 2 };
-    let model = Model::from_scratch(ModelSize::default().config(&vocabulary), 0)?;
+    let model = match arguments.get(3) {
+        Some(folder) => Model::load(folder.as_ref(), &Adaptation::Lora(Lora::default()), 0)?,
+        None => Model::from_scratch(ModelSize::default().config(&vocabulary), 0)?,
+    };
     let sequences: Vec<Sequence> = (0..2000u32)
         .filter_map(|i| {
             let n = 97 + i * 31 % 64;
@@ -56,7 +59,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rate = rates[rates.len() / 2];
     let sgemm = before.max(after);
     let n = model.n_parameters();
-    println!("{n} weights, {} threads, {shards} shards", rayon::current_num_threads());
+    println!(
+        "{n} weights, {} trained, {} threads, {shards} shards",
+        model.n_trained(),
+        rayon::current_num_threads()
+    );
     println!("median {rate:.0} tokens/s, best {:.0}", rates[rates.len() - 1]);
     println!("products: {:.1} and {:.1} Gflop/s", before / 1e9, after / 1e9);
     println!("share: {:.1} %", 100.0 * 6.0 * n as f64 * rate / sgemm);

@@ -1,4 +1,60 @@
-//! Small-scale training on the CPU.
+//! Small-scale training on the CPU: maximum likelihood, fine-tuning, reinforcement learning.
+//!
+//! Checkpoints are folders in Hugging Face layout, which `entrace_decoder` and transformers read. The same seed and options give the same
+//! weights, bit for bit, whatever the number of threads and however often training was interrupted. Nothing is printed: whoever
+//! calls is told through events, and may stop training through them.
+//!
+//! - `vocabulary`, `examples`, `sequence`, `order`: text to token sequences, in which order they are drawn, how they are packed
+//! - `shape`, `init`, `weights`, `model`, `lora`, `ops`: the trainable forward pass on candle's autograd
+//! - `gradients`, `optimizer`, `schedule`: data-parallel gradients, AdamW, the learning rate
+//! - [`fit`]: maximum likelihood, from scratch or from a checkpoint; [`rl`]: group-relative policy optimisation
+//! - `trainer`, `checkpoint`, `journal`: what both share
+//!
+//! ```
+//! use entrace_decoder::tokenizer::Tokenizer;
+//! use entrace_train::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! // A tokenizer from pieces, and a model that fits it.
+//! let vocabulary = Vocabulary::new([" apples", " has", "Ann"].map(String::from))?;
+//! let texts = vocabulary.files(64);
+//! texts.write(&folder.join("tokenizer"))?;
+//! let tokenizer = Tokenizer::from_dir(&folder.join("tokenizer"))?;
+//! let size = ModelSize { hidden_size: 32, num_hidden_layers: 2, intermediate_size: 64, ..ModelSize::default() };
+//! let model = Model::from_scratch(size.config(&vocabulary.ids()), 0)?;
+//!
+//! // Examples as tokens.
+//! let example = Example { prompt: "Ann has".into(), completion: " 7 apples".into() };
+//! let data = encode(&tokenizer, &[example], LossOn::Completion, model.context_length())?;
+//!
+//! // Three updates, and a checkpoint at the end. From a checkpoint it is the same: `Model::load`, `TextFiles::read`, `fit`.
+//! let options = FitOptions { steps: 3, ..FitOptions::default() };
+//! let output = Output {
+//!     folder: folder.join("out"),
+//!     texts,
+//!     checkpoints: Checkpoints::default(),
+//!     export: ExportType::Bf16,
+//!     resumable: true,
+//! };
+//! let train = FitData { train: &data.sequences, held_out: &[] };
+//! let mut losses = Vec::new();
+//! let outcome = fit(&model, train, &options, &output, None, &mut |event| {
+//!     if let Event::Fitted(row) = event {
+//!         losses.push(row.loss);
+//!     }
+//!     Flow::Continue
+//! })?;
+//! assert!(losses[2] < losses[0]);
+//!
+//! // Any checkpoint can be continued, and is a model.
+//! let Outcome::Finished(ending) = outcome else { panic!("nobody stopped it") };
+//! let again = Model::load(&ending.checkpoint, &Adaptation::Full, 0)?;
+//! assert_eq!(again.n_parameters(), model.n_parameters());
+//! # Ok(())
+//! # }
+//! ```
 
 mod checkpoint;
 mod error;
