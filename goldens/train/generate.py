@@ -14,16 +14,22 @@ Each of `llama` (grouped-query attention, tied embeddings) and `qwen2` (biases, 
         grpo.advantages               [S], within one group of all sequences
         grpo.loss, grpo.grad.<name>   loss of the objective (settings below) and its gradient
 
+`trained` is a checkpoint of the example `tiny_checkpoint` of crates/train; this script adds what transformers makes of it:
+
+    golden.safetensors                tokens.<i>, float32 logits.<i> [T, V] of the texts below
+    golden.json                       these texts, and what the tokens decode to
+
 Gradients are computed in float64, so that they are exact for a comparison in float32; the updates are made in float32 with torch.optim.AdamW from
 float32 gradients, the arithmetic that is being compared.
 """
 
 import argparse
+import json
 import pathlib
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 ADAMW = dict(lr=3e-3, betas=(0.9, 0.95), eps=1e-8)
 WEIGHT_DECAY = 0.1
@@ -38,6 +44,7 @@ MODELS = {
     "llama": dict(num_key_value_heads=2, tie_word_embeddings=True),
     "qwen2": dict(num_key_value_heads=4, tie_word_embeddings=False),
 }
+TEXTS = ["What is 3+9?", "  two\n\nlines, 12.50 of them: What What", "What is 7+0? 7<eos>"]
 LENGTHS_AND_GIVEN = [(17, 5), (9, 1), (23, 20), (12, 6)]
 
 
@@ -147,6 +154,19 @@ def write(name, seed, folder):
     print(f"{name}: loss {loss.item():.4f}, norm {norm.item():.4f}, clipped {golden['grpo.n_clipped'].item()}")
 
 
+def read_trained(folder):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    golden, decoded = {}, []
+    for i, text in enumerate(TEXTS):
+        tokens = torch.tensor(tokenizer(text).input_ids)
+        with torch.no_grad():
+            golden |= {f"tokens.{i}": tokens, f"logits.{i}": model(tokens[None]).logits[0].contiguous()}
+        decoded.append(tokenizer.decode(tokens, skip_special_tokens=True))
+    save_file(golden, folder / "golden.safetensors")
+    (folder / "golden.json").write_text(json.dumps({"texts": TEXTS, "decoded": decoded}, indent=2) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out"))
@@ -154,6 +174,7 @@ def main():
     torch.set_num_threads(1)
     for seed, name in enumerate(MODELS):
         write(name, 100 * seed, arguments.out / name)
+    read_trained(arguments.out / "trained")
 
 
 if __name__ == "__main__":

@@ -198,7 +198,8 @@ fn write_safetensors(path: &Path, dtype: Dtype, all: &[(String, Vec<usize>, Vec<
         .collect::<Result<_, _>>()
         .map_err(broken)?;
     let format = std::collections::HashMap::from([("format".to_string(), "pt".to_string())]);
-    safetensors::serialize_to_file(views, Some(format), path).map_err(broken)
+    let bytes = safetensors::serialize(views, Some(format)).map_err(broken)?;
+    write_file(path, &bytes)
 }
 
 /// Reads where training stood and sets the model's trained weights to what they were.

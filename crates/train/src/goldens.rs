@@ -1,12 +1,16 @@
 //! Tests against what PyTorch computes on the tiny checkpoints of `goldens/train/out`, and against differences.
 
+use crate::checkpoint::ExportType;
 use crate::gradients::{BatchGradients, gradients};
 use crate::model::{Adaptation, Model};
 use crate::ops::numbers::{change, of_tensor};
 use crate::optimizer::{AdamW, Moments};
 use crate::scoring::{logprobs, mean_loss, packs};
 use crate::sequence::Sequence;
+use crate::vocabulary::Vocabulary;
 use candle_core::{DType, Device, Tensor};
+use entrace_backend::Text;
+use entrace_decoder::LanguageModel;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -166,5 +170,50 @@ fn log_probabilities_are_those_of_the_decoder() {
                 assert!((found - expected).abs() < 1e-5, "{found} against {expected}");
             }
         }
+    }
+}
+
+/// `goldens/train/out/trained` was made by the example `tiny_checkpoint` and read by transformers.
+#[test]
+fn transformers_reads_our_checkpoints_as_we_do() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../goldens/train/out/trained");
+    let tensors = candle_core::safetensors::load(folder.join("golden.safetensors"), &Device::Cpu).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("golden.json")).unwrap()).unwrap();
+    let now = jiff::civil::DateTime::default();
+    let read = LanguageModel::open("trained", &folder, entrace_decoder::Options::default(), now).unwrap();
+    let model = Model::load(&folder, &Adaptation::Full, 0).unwrap();
+    let texts = json["texts"].as_array().unwrap();
+    for (i, text) in texts.iter().enumerate() {
+        let token_ids = read.encode_prompt(text.as_str().unwrap()).unwrap().token_ids;
+        let expected = tensors[&format!("tokens.{i}")].to_vec1::<i64>().unwrap();
+        assert_eq!(token_ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>(), expected);
+        assert_eq!(read.decode(&token_ids).text, json["decoded"][i].as_str().unwrap());
+        let (_, found) = read.decoder().hidden_states(&token_ids).unwrap();
+        let logits = &tensors[&format!("logits.{i}")];
+        crate::ops::tests_support::assert_close(&found, logits, 1e-4);
+        let logs = candle_core::Tensor::log_sum_exp(logits, 1).unwrap().to_vec1::<f32>().unwrap();
+        let rows = logits.to_vec2::<f32>().unwrap();
+        let sequence = Sequence::new(token_ids.clone(), 1).unwrap();
+        for (at, found) in logprobs(&model, &[sequence]).unwrap()[0].iter().enumerate() {
+            let expected = rows[at][token_ids[at + 1] as usize] - logs[at];
+            assert!((found - f64::from(expected)).abs() < 1e-4, "{found} against {expected}");
+        }
+    }
+}
+
+/// What is written today is what the committed checkpoint has, numbers apart.
+#[test]
+fn the_files_of_a_checkpoint_stay_as_they_are() {
+    let committed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../goldens/train/out/trained");
+    let model = Model::load(&committed, &Adaptation::Full, 0).unwrap();
+    let texts = Vocabulary::new([" is", "What"].map(String::from)).unwrap().files(64);
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("again");
+    crate::checkpoint::write(&written, &model, &texts, ExportType::Bf16, None).unwrap();
+    for entry in std::fs::read_dir(&written).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap();
+        assert!(std::fs::read(&path).unwrap() == std::fs::read(committed.join(name)).unwrap(), "{name:?}");
     }
 }
