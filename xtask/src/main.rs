@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask tidy`, `cargo xtask file-format`.
+//! Development tasks: `cargo xtask tidy`, `cargo xtask file-format`, `cargo xtask bench`.
 
 mod file_format;
 mod tidy;
@@ -12,7 +12,8 @@ fn main() -> Result<ExitCode> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["tidy"] => tidy(root()),
         ["file-format"] => write_file_format(root()),
-        _ => bail!("usage: cargo xtask tidy | file-format"),
+        ["bench", ..] => bench(root(), &arguments[1..]),
+        _ => bail!("usage: cargo xtask tidy | file-format | bench [--help]"),
     }
 }
 
@@ -35,6 +36,15 @@ fn write_file_format(root: &Path) -> Result<ExitCode> {
     std::fs::write(root.join(file_format::PAGE), page)
         .with_context(|| format!("cannot write {}", file_format::PAGE))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the benchmark program as users build entrace and runs it. It is a package of its own, so that `tidy` is quick to compile.
+fn bench(root: &Path, arguments: &[String]) -> Result<ExitCode> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(cargo);
+    command.args(["run", "--quiet", "--release", "--package", "entrace-bench", "--manifest-path"]);
+    let status = command.arg(root.join("Cargo.toml")).arg("--").args(arguments).status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Reads a text file.

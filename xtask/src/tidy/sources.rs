@@ -30,10 +30,10 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Every Rust file of the crates and of this one.
+    /// Every Rust file of the crates, of the benchmarks and of this one.
     pub(crate) fn load_all(root: &Path) -> Result<Vec<Self>> {
         let mut sources = Vec::new();
-        for folder in ["crates", "xtask"] {
+        for folder in ["crates", "benches", "xtask"] {
             collect(root, &root.join(folder), &mut sources)?;
         }
         Ok(sources)

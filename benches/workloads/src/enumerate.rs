@@ -1,0 +1,138 @@
+//! W4: the distribution over answer strings at every prefix, as `entrace score --estimator enumerate` measures it.
+//!
+//! The walk of `run` itself, with its record on disk: traces are imported, so their own tokens are scored as well.
+
+use crate::outcome::Once;
+use crate::workload::Enumerate;
+use anyhow::{Result, ensure};
+use entrace_backend::{Sampling, Text};
+use entrace_datasets::FormatKind;
+use entrace_decoder::LanguageModel;
+use entrace_measure::{Estimator, Question, Segmentation};
+use entrace_record::manifest::{FORMAT_VERSION, ModelRecord, Settings, TraceSource};
+use entrace_record::{Manifest, RunReader, RunWriter};
+use entrace_run::{
+    ChoiceForm, Engine, EstimatorChoice, Event, Measurement, Observer, Prompting, TaskPlan, TraceInput,
+    TraceMaking, WorkItem,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Unexplored mass at which a prefix is done.
+const EPSILON: f64 = 0.01;
+
+pub(crate) fn measure(model: &LanguageModel, questions: &[Enumerate], max_nodes: usize) -> Result<Once> {
+    let folder = tempfile::tempdir()?;
+    let how = measurement(max_nodes);
+    let (writer, _) = RunWriter::open(folder.path(), &manifest(model, &how))?;
+    let engine = Engine { text: model, generator: model, scorer: model, layers: None };
+    let plan = plan(questions);
+    let begin = Instant::now();
+    entrace_run::run(engine, &[plan], &how, &writer, &BTreeSet::new(), &mut Silence)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let prefixes = RunReader::open(folder.path())?.prefixes()?;
+    ensure!(!prefixes.is_empty(), "no prefix was measured");
+    let n_prefixes = prefixes.len() as f64;
+    let done = prefixes.iter().filter(|prefix| prefix.residual_mass <= EPSILON);
+    let notes = BTreeMap::from([
+        ("prefixes", n_prefixes),
+        ("share of prefixes with residual mass <= 0.01", done.count() as f64 / n_prefixes),
+    ]);
+    Ok(Once { seconds, amount: n_prefixes, unit: "prefix", flop: None, notes })
+}
+
+fn plan(questions: &[Enumerate]) -> TaskPlan {
+    let format = FormatKind::Number.format();
+    let item = |(number, line): (usize, &Enumerate)| {
+        let question = Question {
+            task: "bench".into(),
+            id: number.to_string(),
+            text: line.prompt.clone(),
+            choices: None,
+            target: Some(format.canonical(&line.target, None)),
+            rationale: None,
+        };
+        let trace = TraceInput::Imported { text: line.trace.clone(), step_ends: None, correct: None };
+        WorkItem {
+            question: Arc::new(question),
+            prompting: Prompting::Verbatim(line.prompt.clone()),
+            traces: vec![(0, trace)],
+        }
+    };
+    let items = questions.iter().enumerate().map(item).collect();
+    TaskPlan { name: "bench".into(), format: FormatKind::Number.format(), items }
+}
+
+/// What the command line measures unless told otherwise, without controls.
+fn measurement(max_nodes: usize) -> Measurement {
+    let sampling = Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 1, stop: Vec::new() };
+    Measurement {
+        estimator: EstimatorChoice::Always(Estimator::Enumerate),
+        cue: "\nThe answer is".into(),
+        choice_form: ChoiceForm::Label,
+        samples: 16,
+        epsilon: EPSILON,
+        max_nodes,
+        max_answer_tokens: 16,
+        segmentation: Segmentation::Auto,
+        max_steps: None,
+        controls: Vec::new(),
+        signals: BTreeSet::new(),
+        traces: TraceMaking { sampling },
+        seed: 0,
+        batch_size: 16,
+    }
+}
+
+fn manifest(model: &LanguageModel, how: &Measurement) -> Manifest {
+    let info = model.info();
+    Manifest {
+        format_version: FORMAT_VERSION.into(),
+        entrace_version: env!("CARGO_PKG_VERSION").into(),
+        started_at: "1970-01-01T00:00:00Z".into(),
+        finished_at: None,
+        elapsed_secs: 0.0,
+        command: vec!["bench".into()],
+        unit: "nats".into(),
+        settings: Settings {
+            model: ModelRecord {
+                name: info.name.clone(),
+                revision: None,
+                architecture: info.architecture.clone(),
+                n_parameters: info.n_parameters,
+                dtype: info.dtype.clone(),
+                device: info.device.clone(),
+                context_length: info.context_length,
+                model_hash: info.model_hash.clone(),
+                tokenizer_hash: None,
+                template_hash: None,
+            },
+            tasks: Vec::new(),
+            traces: TraceSource::Imported { path: String::new(), hash: String::new() },
+            segment: how.segmentation.name(),
+            max_steps: how.max_steps,
+            cue: how.cue.clone(),
+            choice_form: how.choice_form.name().into(),
+            samples: how.samples,
+            enumerate_epsilon: how.epsilon,
+            enumerate_nodes: how.max_nodes,
+            max_answer_tokens: Some(how.max_answer_tokens),
+            controls: Vec::new(),
+            signals: Vec::new(),
+            seed: how.seed,
+            batch_size: how.batch_size,
+        },
+    }
+}
+
+/// Nobody watches.
+struct Silence;
+
+impl Observer for Silence {
+    fn event(&mut self, _: Event<'_>) {}
+
+    fn should_stop(&self) -> bool {
+        false
+    }
+}
