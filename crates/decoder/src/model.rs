@@ -13,6 +13,7 @@ use crate::ops::attention::{Block, Readings};
 use crate::ops::linear::{Linear, Weight};
 use crate::ops::norm::Norm;
 use crate::ops::reduce::Head;
+use crate::ops::residual;
 use crate::ops::rope::Angles;
 use crate::spec::{NormKind, NormPlacement, Spec};
 use crate::weights::Weights;
@@ -242,18 +243,17 @@ impl Layer {
         context: &PassContext,
         arena: &mut KvArena,
     ) -> Result<(Tensor, Option<Readings>), Error> {
-        let x = normed(&self.before_attention, hidden)?;
+        let x = normed(&self.before_attention, hidden.clone())?;
         let (x, readings) = self.attention.forward(&x, index, context, arena)?;
-        let hidden = (hidden + normed(&self.after_attention, &x)?)?;
-        let x = normed(&self.before_mlp, &hidden)?;
-        let x = self.mlp.forward(&x)?;
-        Ok(((hidden + normed(&self.after_mlp, &x)?)?, readings))
+        let hidden = residual::add(hidden, normed(&self.after_attention, x)?)?;
+        let x = self.mlp.forward(&normed(&self.before_mlp, hidden.clone())?)?;
+        Ok((residual::add(&hidden, normed(&self.after_mlp, x)?)?, readings))
     }
 }
 
-fn normed(norm: &Option<Norm>, x: &Tensor) -> TensorResult<Tensor> {
+fn normed(norm: &Option<Norm>, x: Tensor) -> TensorResult<Tensor> {
     match norm {
-        Some(norm) => norm.forward(x),
-        None => Ok(x.clone()),
+        Some(norm) => norm.forward(&x),
+        None => Ok(x),
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod linear;
 pub(crate) mod norm;
 pub(crate) mod packed;
 pub(crate) mod reduce;
+pub(crate) mod residual;
 pub(crate) mod rope;
 pub(crate) mod rows;
 

@@ -157,11 +157,39 @@ fn block_sums(block: &[f32], max: f32) -> (f32, f32, f32) {
 
 /// Logarithm of the mass of each class; −∞ for an empty class.
 pub(crate) fn class_logmass(logits: &[f32], classes: &TokenClasses, sums: &RowSums) -> Vec<f64> {
+    let arch = pulp::Arch::new();
+    let log_sum_exp = sums.log_sum_exp as f32;
     let mut masses = vec![0f64; classes.n_classes];
-    for (&logit, &class) in logits.iter().zip(&classes.class_of) {
-        masses[usize::from(class)] += f64::from(exp((f64::from(logit) - sums.log_sum_exp) as f32));
+    let mut terms = [0f32; CLASS_BLOCK];
+    for (logits, class_of) in logits.chunks(CLASS_BLOCK).zip(classes.class_of.chunks(CLASS_BLOCK)) {
+        let terms = &mut terms[..logits.len()];
+        arch.dispatch(|| {
+            for (term, &logit) in terms.iter_mut().zip(logits) {
+                *term = exp(logit - log_sum_exp);
+            }
+        });
+        for (class, mass) in masses.iter_mut().enumerate() {
+            *mass += f64::from(arch.dispatch(|| sum_of_class(terms, class_of, class)));
+        }
     }
     masses.into_iter().map(|mass| mass.ln().min(0.0)).collect()
+}
+
+/// Numbers of a row that are summed in float32.
+const CLASS_BLOCK: usize = 1024;
+
+#[inline(always)]
+fn sum_of_class(terms: &[f32], class_of: &[u8], class: usize) -> f32 {
+    let mut lanes = [0f32; 16];
+    let (term_chunks, terms) = terms.as_chunks::<16>();
+    let (class_chunks, classes) = class_of.as_chunks::<16>();
+    for (terms, classes) in term_chunks.iter().zip(class_chunks) {
+        for i in 0..16 {
+            lanes[i] += if usize::from(classes[i]) == class { terms[i] } else { 0.0 };
+        }
+    }
+    let rest = terms.iter().zip(classes).filter(|(_, c)| usize::from(**c) == class);
+    lanes.iter().sum::<f32>() + rest.map(|(term, _)| term).sum::<f32>()
 }
 
 /// The k most likely tokens with their log-probabilities, falling, ties by token number.

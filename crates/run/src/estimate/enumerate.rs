@@ -4,7 +4,8 @@
 //! declines to answer). The mass of all closing tokens goes to the canonical answer read so far, that of declining tokens to `invalid`,
 //! and every extending token becomes a node of its own, so masses always sum to one. Nodes of all sites are expanded together, the
 //! likeliest first, until at each site the unexplored mass is at most ε of what was elicited, or its node budget is spent. Tokens on the
-//! way of the target's own surface forms are expanded whatever their mass, so that its log-probability is always known.
+//! way of the target's own surface forms are expanded too, the likeliest form first, until none that is left could raise what is known of
+//! the target's probability by a ten-thousandth: its log-probability is always known.
 //!
 //! Surface forms of one canonical answer (`18`, `18.0`, `$18`) are added up. The number of answers that were not found, for the upper end
 //! of the certified interval, is the number of labels for options; for others it is bounded by the number of token strings that the
@@ -26,8 +27,14 @@ const CLOSING: u8 = 0;
 const DECLINING: u8 = 1;
 const EXTENDING: u8 = 2;
 
-/// Nodes of one site that are expanded in one pass.
+/// Most nodes of one site that are expanded in one pass.
 const NODES_AT_ONCE: usize = 16;
+
+/// A node below this share of the pass's likeliest waits for the next pass, unless it alone is more than may stay unexplored.
+const WORTH_NOW: f64 = 0.25;
+
+/// A form of the target with less mass than this share of what was found of it is not looked for.
+const NEGLIGIBLE_FORM: f64 = 1e-4;
 
 /// Mass below which a node is counted as unexplored without being kept.
 const NEGLIGIBLE_LOGMASS: f64 = -27.6;
@@ -178,7 +185,6 @@ struct Node {
     state: GrammarState,
     /// What its last token forks from.
     parent: Parent,
-    forced: bool,
 }
 
 impl PartialEq for Node {
@@ -194,10 +200,7 @@ impl PartialOrd for Node {
 }
 impl Ord for Node {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.forced
-            .cmp(&other.forced)
-            .then(self.logmass.total_cmp(&other.logmass))
-            .then_with(|| other.path.cmp(&self.path))
+        self.logmass.total_cmp(&other.logmass).then_with(|| other.path.cmp(&self.path))
     }
 }
 
@@ -207,7 +210,9 @@ struct Search<'a> {
     key: Vec<String>,
     target_paths: Vec<Vec<TokenId>>,
     open: BinaryHeap<Node>,
-    /// Mass of open nodes, by kind: still in the heap, and given up for good.
+    /// Open nodes on the way of a form of the target.
+    on_target: BinaryHeap<Node>,
+    /// Mass of open nodes, by kind: still in a heap, and given up for good.
     open_mass: f64,
     given_up: f64,
     found: BTreeMap<Answer, f64>,
@@ -218,7 +223,7 @@ struct Search<'a> {
 }
 
 /// Sites that are searched at the same time; what their searches hold in the cache is freed before the next ones begin.
-const SITES_AT_ONCE: usize = 32;
+const SITES_AT_ONCE: usize = 64;
 
 /// Distributions at all sites.
 pub(crate) fn estimate(
@@ -257,14 +262,7 @@ fn search_wave(
     for ((search, site), score) in searches.iter_mut().zip(sites).zip(&scores) {
         let fork = if cue.is_empty() { site.at } else { Parent { branch: score.id, n_tokens: cue.len() } };
         let (_, start) = enumerator.start(site.question.choices.as_ref());
-        let root = Node {
-            logmass: 0.0,
-            path: Vec::new(),
-            text: String::new(),
-            state: start,
-            parent: fork,
-            forced: false,
-        };
+        let root = Node { logmass: 0.0, path: Vec::new(), text: String::new(), state: start, parent: fork };
         if let Some(next) = &score.next {
             search.cue_entropy = Some(next.entropy);
             search.expand(enumerator, &root, fork, next);
@@ -309,6 +307,7 @@ fn begin<'a>(
         key,
         target_paths,
         open: BinaryHeap::new(),
+        on_target: BinaryHeap::new(),
         open_mass: 0.0,
         given_up: 0.0,
         found: BTreeMap::new(),
@@ -346,24 +345,49 @@ impl Search<'_> {
     fn take(&mut self, how: &Measurement) -> Vec<Node> {
         let mut taken = Vec::new();
         let mut left = self.open_mass;
+        self.give_up_negligible_forms();
+        if let Some(node) = self.on_target.pop() {
+            left -= node.logmass.exp();
+            self.spend(node, how, &mut taken);
+        }
+        let elicited = (1.0 - self.declined).max(f64::MIN_POSITIVE);
+        let best = self.open.peek().map_or(0.0, |node| node.logmass.exp());
         while let Some(node) = self.open.peek() {
-            let elicited = (1.0 - self.declined).max(f64::MIN_POSITIVE);
+            let mass = node.logmass.exp();
             let content = (left + self.given_up) / elicited <= how.epsilon;
             let spent = self.n_expanded >= how.max_nodes;
-            if !node.forced && (content || spent) || taken.len() == NODES_AT_ONCE {
+            let can_wait = mass < WORTH_NOW * best && mass < how.epsilon * elicited;
+            if content || spent || can_wait || taken.len() == NODES_AT_ONCE {
                 break;
             }
-            let Some(node) = self.open.pop() else { break };
-            left -= node.logmass.exp();
-            if node.path.len() >= how.max_answer_tokens {
-                self.open_mass -= node.logmass.exp();
-                self.given_up += node.logmass.exp();
-                continue;
+            left -= mass;
+            if let Some(node) = self.open.pop() {
+                self.spend(node, how, &mut taken);
             }
-            self.n_expanded += 1;
-            taken.push(node);
         }
         taken
+    }
+
+    /// Takes a node for expansion, or gives it up if it is as long as answers may be.
+    fn spend(&mut self, node: Node, how: &Measurement, taken: &mut Vec<Node>) {
+        if node.path.len() >= how.max_answer_tokens {
+            self.open_mass -= node.logmass.exp();
+            self.given_up += node.logmass.exp();
+            return;
+        }
+        self.n_expanded += 1;
+        taken.push(node);
+    }
+
+    /// Treats what is left of the target's forms as any other node once the target's mass is known well enough.
+    fn give_up_negligible_forms(&mut self) {
+        let Some(found) = self.question.target.as_ref().and_then(|target| self.found.get(target)) else {
+            return;
+        };
+        let negligible = found + NEGLIGIBLE_FORM.ln();
+        if self.on_target.peek().is_some_and(|node| node.logmass < negligible) {
+            self.open.append(&mut self.on_target);
+        }
     }
 
     /// Puts the continuations of a node in their places.
@@ -390,19 +414,19 @@ impl Search<'_> {
             let on_target = |path: &Vec<TokenId>| {
                 path.starts_with(&node.path) && path.get(node.path.len()) == Some(&token)
             };
-            let forced = self.target_paths.iter().any(on_target);
-            if logmass < NEGLIGIBLE_LOGMASS && !forced {
+            let wanted = self.target_paths.iter().any(on_target);
+            if logmass < NEGLIGIBLE_LOGMASS && !wanted {
                 self.given_up += logmass.exp();
                 continue;
             }
             self.open_mass += logmass.exp();
-            self.open.push(Node {
+            let open = if wanted { &mut self.on_target } else { &mut self.open };
+            open.push(Node {
                 logmass,
                 path: node.path.iter().copied().chain([token]).collect(),
                 text: format!("{}{}", node.text, enumerator.token_texts[token as usize]),
                 state: extension.state,
                 parent: here,
-                forced,
             });
         }
     }
@@ -418,8 +442,9 @@ impl Search<'_> {
     }
 
     fn finish(self, enumerator: &mut Enumerator, how: &Measurement) -> SiteResult {
-        let residual =
-            (self.open.iter().map(|node| node.logmass.exp()).sum::<f64>() + self.given_up).max(0.0);
+        let residual = (self.open.iter().chain(&self.on_target).map(|node| node.logmass.exp()).sum::<f64>()
+            + self.given_up)
+            .max(0.0);
         let found: Vec<(Answer, f64)> = self.found.into_iter().collect();
         if found.is_empty() && residual > 0.0 {
             return Err(format!(
