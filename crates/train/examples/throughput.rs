@@ -1,7 +1,7 @@
 //! Training speed as a share of this machine's rate of matrix products.
 //!
 //! `cargo run --release -p entrace-train --example throughput -- [steps] [batch tokens] [shards] [folder]` fits the default model, or adapters
-//! of the model in the folder, to random sequences of 96 to 160 tokens and prints tokens per second. One token costs 6 operations for each weight that takes part in products; the share is
+//! of the model in the folder, to random sequences of 96 to 160 tokens and prints tokens per second. One token costs 4 operations for each weight and 2 more for each trained one; the share is
 //! that over the rate of single-threaded products of 1024 × 1024 matrices on all threads at once, measured before and after.
 
 #![expect(clippy::print_stdout, reason = "an example that prints its result")]
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     println!("median {rate:.0} tokens/s, best {:.0}", rates[rates.len() - 1]);
     println!("products: {:.1} and {:.1} Gflop/s", before / 1e9, after / 1e9);
-    println!("share: {:.1} %", 100.0 * 6.0 * n as f64 * rate / sgemm);
+    println!("share: {:.1} %", 100.0 * (4 * n + 2 * model.n_trained()) as f64 * rate / sgemm);
     Ok(())
 }
 

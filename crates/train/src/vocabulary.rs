@@ -1,8 +1,8 @@
-//! A small tokenizer from a list of pieces: words with the space before them, digits, punctuation.
+//! A small tokenizer from a list of pieces: words, single digits, punctuation, each with the space or line feed before it.
 //!
-//! Text is split at words as GPT-2 splits it, and each part is cut into the fewest pieces (a unigram model in which every piece costs the
-//! same). Single printable ASCII characters and the line feed are always pieces, so every ASCII text goes to tokens and back unchanged;
-//! other characters become `<unk>`. A prompt begins with `<bos>`; `<eos>` ends a text.
+//! Text is split into such parts (see `PARTS`), and a part that is no piece is cut into the fewest pieces there are (a unigram model in
+//! which every piece costs the same). Single printable ASCII characters and the line feed are always pieces, so every ASCII text goes to
+//! tokens and back unchanged; other characters become `<unk>`. A prompt begins with `<bos>`; `<eos>` ends a text.
 
 use crate::checkpoint::TextFiles;
 use crate::error::Error;
@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const SPECIAL: [&str; 3] = ["<unk>", "<bos>", "<eos>"];
+/// Parts of a text: a run of letters, a digit or another character, with the space or line feed before it.
+const PARTS: &str = r"[ \n]?(?:[A-Za-z]+|[0-9]|[^A-Za-z0-9 \n])|[ \n]";
 const BOS: u32 = 1;
 const EOS: u32 = 2;
 
@@ -90,7 +92,10 @@ impl Vocabulary {
         let begin = json!({ "SpecialToken": { "id": "<bos>", "type_id": 0 } });
         let text = |id: &str, type_id: usize| json!({ "Sequence": { "id": id, "type_id": type_id } });
         let byte_level = json!({
-            "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": true,
+            "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false,
+        });
+        let parts = json!({
+            "type": "Split", "pattern": { "Regex": PARTS }, "behavior": "Isolated", "invert": false,
         });
         json!({
             "version": "1.0",
@@ -98,7 +103,7 @@ impl Vocabulary {
             "padding": null,
             "added_tokens": added,
             "normalizer": null,
-            "pre_tokenizer": byte_level,
+            "pre_tokenizer": { "type": "Sequence", "pretokenizers": [parts, byte_level] },
             "post_processor": {
                 "type": "TemplateProcessing",
                 "single": [begin, text("A", 0)],
@@ -139,7 +144,7 @@ mod tests {
     use entrace_decoder::tokenizer::{SpecialTokens, TextStart, Tokenizer};
 
     fn tokenizer() -> Tokenizer {
-        let pieces = ["Ann", " has", " 4", " apples", " apple", "."].map(String::from);
+        let pieces = ["Ann", " has", " 4", " apples", "\nAnn", "."].map(String::from);
         let folder = tempfile::tempdir().unwrap();
         Vocabulary::new(pieces).unwrap().files(512).write(folder.path()).unwrap();
         Tokenizer::from_dir(folder.path()).unwrap()
@@ -152,6 +157,7 @@ mod tests {
         assert_eq!(ids[..4], [1, 3, 4, 5]);
         assert_eq!(ids.len(), 7);
         assert_eq!(tokenizer.encode_plain(" apples").unwrap(), [6]);
+        assert_eq!(tokenizer.encode_plain("\nAnn").unwrap().len(), 1);
         assert_eq!(tokenizer.stop_tokens(), [2]);
         assert_eq!(tokenizer.vocab_size(), 3 + 6 + 95);
     }
@@ -164,6 +170,22 @@ mod tests {
             let ids = tokenizer.encode_plain(text).unwrap();
             assert_eq!(tokenizer.decode(&ids, SpecialTokens::Skip, TextStart::Continuation).text, text);
             assert!(!ids.contains(&0) && !ids.contains(&2));
+        }
+    }
+
+    #[test]
+    fn the_pieces_of_arith_are_tokens() {
+        use entrace_worlds::arith::{Difficulty, Split, generate, pieces, prompt, split_pieces};
+        let folder = tempfile::tempdir().unwrap();
+        Vocabulary::new(pieces()).unwrap().files(512).write(folder.path()).unwrap();
+        let tokenizer = Tokenizer::from_dir(folder.path()).unwrap();
+        for index in 0..50 {
+            let problem = generate(0, Split::Train, index, &Difficulty::default());
+            for text in [prompt(&problem.question), problem.solution.completion()] {
+                let ids = tokenizer.encode_plain(&text).unwrap();
+                let expected: Vec<&str> = split_pieces(&text);
+                assert_eq!(ids.iter().map(|&id| tokenizer.token_text(id)).collect::<Vec<_>>(), expected);
+            }
         }
     }
 
