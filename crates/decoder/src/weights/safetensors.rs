@@ -131,6 +131,19 @@ impl Shard {
         }
         Ok(Self { path, map, metadata, data_start })
     }
+
+    /// Tells the system that these bytes of the data will not be read again, so that memory never holds file and weights at once.
+    fn let_go(&self, start: usize, end: usize) {
+        #[cfg(unix)]
+        {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: the map is of a file and only read: pages that are needed after all come from the file again. It is a hint: a
+            // system that refuses it keeps the pages.
+            let _ = unsafe { self.map.unchecked_advise_range(advice, self.data_start + start, end - start) };
+        }
+        #[cfg(not(unix))]
+        let _ = (start, end);
+    }
 }
 
 impl WeightFile for SafetensorsFolder {
@@ -149,17 +162,21 @@ impl WeightFile for SafetensorsFolder {
         let info = shard.metadata.info(name).ok_or_else(missing)?;
         let (start, end) = info.data_offsets;
         let bytes = &shard.map[shard.data_start + start..shard.data_start + end];
-        match info.dtype {
-            Dtype::F32 => Ok(Numbers::F32(numbers(bytes, f32::from_le_bytes))),
-            Dtype::BF16 => Ok(Numbers::BF16(numbers(bytes, half::bf16::from_le_bytes))),
-            Dtype::F16 => Ok(Numbers::F16(numbers(bytes, half::f16::from_le_bytes))),
-            Dtype::F64 => Ok(Numbers::F32(numbers(bytes, |b| f64::from_le_bytes(b) as f32))),
-            other => Err(Error::UnsupportedType {
-                path: shard.path.clone(),
-                name: name.to_string(),
-                found: format!("{other:?}"),
-            }),
-        }
+        let numbers = match info.dtype {
+            Dtype::F32 => Numbers::F32(numbers(bytes, f32::from_le_bytes)),
+            Dtype::BF16 => Numbers::BF16(numbers(bytes, half::bf16::from_le_bytes)),
+            Dtype::F16 => Numbers::F16(numbers(bytes, half::f16::from_le_bytes)),
+            Dtype::F64 => Numbers::F32(numbers(bytes, |b| f64::from_le_bytes(b) as f32)),
+            other => {
+                return Err(Error::UnsupportedType {
+                    path: shard.path.clone(),
+                    name: name.to_string(),
+                    found: format!("{other:?}"),
+                });
+            }
+        };
+        shard.let_go(start, end);
+        Ok(numbers)
     }
 }
 
