@@ -246,3 +246,58 @@ fn rewards_rise_and_resume_with_the_same_bits() {
     let Outcome::Diverged { reason, ending } = outcome.unwrap() else { panic!("no divergence") };
     assert!(reason.contains("divergence") && ending.step < 12);
 }
+
+#[test]
+fn numbers_that_are_not_finite_end_training_and_spare_the_weights() {
+    let sums = Sums::new();
+    let all = sums.sequences();
+    let data = FitData { train: &all, held_out: &[] };
+    let schedule = Schedule { peak: 1e30, warmup_steps: 0, decay: Decay::Constant };
+    let output = sums.output("diverged");
+    let mut skipped = Vec::new();
+    let outcome =
+        fit(&sums.model(), data, &FitOptions { schedule, ..options(40) }, &output, None, &mut |event| {
+            if let Event::Fitted(row) = event {
+                skipped.push(row.skipped);
+            }
+            Flow::Continue
+        });
+    let Outcome::Diverged { ending, reason } = outcome.unwrap() else { panic!("no divergence") };
+    assert!(reason.contains("not finite") && ending.n_skipped == 10, "{reason}");
+    assert_eq!(ending.step as usize, skipped.len());
+    assert!(!skipped[0] && skipped[skipped.len() - 10..].iter().all(|&s| s));
+    let line = std::fs::read_to_string(output.folder.join("metrics.jsonl")).unwrap();
+    assert!(line.contains("\"grad_norm\":null"));
+}
+
+#[test]
+fn what_cannot_be_continued_is_refused() {
+    let sums = Sums::new();
+    let all = sums.sequences();
+    let data = FitData { train: &all, held_out: &[] };
+    let output = sums.output("refused");
+    fit(&sums.model(), data, &options(5), &output, None, &mut |_| Flow::Continue).unwrap();
+    let from = step_folder(&output.folder, 5);
+    let resume = || {
+        let again = sums.output("refused-again");
+        fit(&sums.model(), data, &options(5), &again, Some(&from), &mut |_| Flow::Continue)
+            .map_err(|e| e.to_string())
+    };
+    assert!(resume().is_ok());
+    let state = from.join("trainer_state.safetensors");
+    let whole = bytes(&state);
+    std::fs::write(&state, &whole[..whole.len() / 2]).unwrap();
+    assert!(resume().unwrap_err().contains("cannot be resumed"));
+    std::fs::write(&state, &whole).unwrap();
+    let json = from.join("trainer_state.json");
+    let text = String::from_utf8(bytes(&json)).unwrap();
+    std::fs::write(&json, text.replace("\"format_version\": 1", "\"format_version\": 2")).unwrap();
+    assert!(resume().unwrap_err().contains("another version"));
+    std::fs::remove_file(&json).unwrap();
+    assert!(resume().unwrap_err().contains("no trainer state"));
+
+    let none = FitData { train: &[], held_out: &[] };
+    assert!(fit(&sums.model(), none, &options(5), &output, None, &mut |_| Flow::Continue).is_err());
+    let zero = FitOptions { shards: 0, ..options(5) };
+    assert!(fit(&sums.model(), data, &zero, &output, None, &mut |_| Flow::Continue).is_err());
+}

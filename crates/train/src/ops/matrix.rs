@@ -71,6 +71,7 @@ pub(crate) enum Target {
 /// out (+)= scale · a · b.
 pub(crate) fn multiply(out: MatrixMut<'_>, target: Target, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
     assert!(a.rows == out.rows && b.columns == out.columns && a.columns == b.rows, "shapes of a product");
+    assert!(a.columns > 0 || target == Target::Add, "an empty sum");
     // SAFETY: the constructors checked that all three lie within their slices.
     unsafe { product_at(out.data.as_mut_ptr(), out.stride, target, scale, a, b) };
 }
@@ -91,23 +92,89 @@ pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     out
 }
 
+/// A factor of a product, in memory.
+#[derive(Clone, Copy)]
+pub(super) struct Factor {
+    data: *const f32,
+    pub(super) row_stride: usize,
+    pub(super) column_stride: usize,
+}
+
+impl Factor {
+    fn of(matrix: Matrix<'_>) -> Self {
+        let Matrix { data, row_stride, column_stride, .. } = matrix;
+        Self { data: data.as_ptr(), row_stride, column_stride }
+    }
+
+    /// Address of a number.
+    ///
+    /// # Safety
+    /// It lies within the factor.
+    pub(super) unsafe fn at(&self, row: usize, column: usize) -> *const f32 {
+        // SAFETY: by the caller's promise.
+        unsafe { self.data.add(row * self.row_stride + column * self.column_stride) }
+    }
+}
+
+/// C `[m, n]` (+)= scale · A `[m, k]` · B `[k, n]`.
+pub(super) struct Product {
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    pub(super) a: Factor,
+    pub(super) b: Factor,
+    pub(super) c: *mut f32,
+    /// Between rows of C.
+    pub(super) c_stride: usize,
+    pub(super) scale: f32,
+    /// Whether to add to what is there.
+    pub(super) add: bool,
+}
+
 /// # Safety
 /// `out` has room for a.rows rows of b.columns numbers, `stride` apart; the shapes fit.
 unsafe fn product_at(out: *mut f32, stride: usize, target: Target, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
+    let product = Product {
+        m: a.rows,
+        n: b.columns,
+        k: a.columns,
+        a: Factor::of(a),
+        b: Factor::of(b),
+        c: out,
+        c_stride: stride,
+        scale,
+        add: target == Target::Add,
+    };
     // SAFETY: by the caller's promise and the checks of the constructors.
     unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if super::kernel::available() && product.k > 0 {
+            return super::kernel::run(&product);
+        }
+        general(&product);
+    }
+}
+
+/// Any processor.
+///
+/// # Safety
+/// The pointers hold what the product says.
+unsafe fn general(product: &Product) {
+    let Product { m, n, k, a, b, c, c_stride, scale, add } = *product;
+    // SAFETY: by the caller's promise.
+    unsafe {
         gemm::gemm(
-            a.rows,
-            b.columns,
-            a.columns,
-            out,
+            m,
+            n,
+            k,
+            c,
             1,
-            stride as isize,
-            target == Target::Add,
-            a.data.as_ptr(),
+            c_stride as isize,
+            add,
+            a.data,
             a.column_stride as isize,
             a.row_stride as isize,
-            b.data.as_ptr(),
+            b.data,
             b.column_stride as isize,
             b.row_stride as isize,
             1.0,
@@ -123,6 +190,46 @@ unsafe fn product_at(out: *mut f32, stride: usize, target: Target, scale: f32, a
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::{RngExt, SeedableRng};
+
+    fn random(n: usize, seed: u64) -> Vec<f32> {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        (0..n).map(|_| rng.random_range(-1.0..1.0)).collect()
+    }
+
+    #[test]
+    fn the_kernel_equals_the_general_product() {
+        for (m, n, k) in [(1, 1, 1), (12, 32, 7), (13, 33, 400), (25, 70, 1000), (5, 16, 384), (30, 47, 385)]
+        {
+            let (a, b) = (random(m * k, 1), random(k * n, 2));
+            let a_forms = [Matrix::new(&a, m, k), Matrix::new(&a, k, m).t()];
+            let b_forms = [Matrix::new(&b, k, n), Matrix::new(&b, n, k).t()];
+            for (a, b, target) in a_forms.into_iter().flat_map(|a| {
+                b_forms.into_iter().flat_map(move |b| [(a, b, Target::Set), (a, b, Target::Add)])
+            }) {
+                let stride = n + 3;
+                let mut found = random(m * stride, 3);
+                let mut expected = found.clone();
+                multiply(MatrixMut::strided(&mut found, m, n, stride), target, 0.5, a, b);
+                let product = Product {
+                    m,
+                    n,
+                    k,
+                    a: Factor::of(a),
+                    b: Factor::of(b),
+                    c: expected.as_mut_ptr(),
+                    c_stride: stride,
+                    scale: 0.5,
+                    add: target == Target::Add,
+                };
+                // SAFETY: the same memory as above.
+                unsafe { general(&product) };
+                for (f, e) in found.iter().zip(&expected) {
+                    assert!((f - e).abs() < 1e-4, "{m} {n} {k}: {f} against {e}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn products_with_transposes_strides_and_sums() {
