@@ -17,7 +17,7 @@ use std::time::Instant;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |index: usize, default: usize| arguments.get(index).map_or(Ok(default), |a| a.parse());
-    let (steps, batch_tokens, shards) = (number(0, 20)?, number(1, 8192)?, number(2, 4)?);
+    let (steps, batch_tokens, shards) = (number(0, 20)?, number(1, 8192)?, number(2, 8)?);
 
     let vocabulary = VocabularyIds { size: 400, bos: 1, eos: 2 };
     let model = match arguments.get(3) {

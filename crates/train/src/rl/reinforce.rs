@@ -69,7 +69,7 @@ impl Default for RlOptions {
             samples: 8,
             max_new_tokens: 192,
             updates: 1,
-            shards: 4,
+            shards: 8,
             accumulation: 1,
             seed: 0,
             baseline: Baseline::Standardised,
