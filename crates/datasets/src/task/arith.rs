@@ -15,7 +15,7 @@ const N_QUESTIONS: usize = 200;
 
 pub(super) const TASK: TaskSpec = TaskSpec {
     name: "arith",
-    description: "made word problems of 2 to 4 operations with a numeric answer",
+    description: "made word problems of 2 or 3 operations with a numeric answer",
     citation: "entrace-worlds",
     answer_format: FormatKind::Number,
     evaluation_split: Split::Test,

@@ -18,10 +18,10 @@ pub struct Difficulty {
 }
 
 impl Default for Difficulty {
-    /// What a model of a million weights can learn from some ten million tokens: 2 to 4 operations on numbers up to 50, results up
-    /// to 120.
+    /// What a model of a million weights can learn from some ten million tokens: 2 or 3 operations on numbers up to 40, results up
+    /// to 99.
     fn default() -> Self {
-        Self { min_ops: 2, max_ops: 4, max_number: 50, max_result: 120, max_factor: 5, max_distractors: 1 }
+        Self { min_ops: 2, max_ops: 3, max_number: 40, max_result: 99, max_factor: 5, max_distractors: 1 }
     }
 }
 
