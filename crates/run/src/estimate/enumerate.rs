@@ -222,8 +222,14 @@ struct Search<'a> {
     cue_entropy: Option<f64>,
 }
 
-/// Sites that are searched at the same time; what their searches hold in the cache is freed before the next ones begin.
-const SITES_AT_ONCE: usize = 64;
+/// Nodes that the searches of a wave may hold in the cache; they are freed before the next wave begins.
+const NODES_HELD: usize = 4096;
+
+/// Most sites that are searched at the same time.
+const MOST_SITES_AT_ONCE: usize = 64;
+
+/// Fewest, so that passes stay wide.
+const FEWEST_SITES_AT_ONCE: usize = 8;
 
 /// Distributions at all sites.
 pub(crate) fn estimate(
@@ -236,7 +242,8 @@ pub(crate) fn estimate(
     let cue = text.encode_plain(&how.cue)?;
     let n_branches = session.n_branches();
     let mut results = Vec::with_capacity(sites.len());
-    for wave in sites.chunks(SITES_AT_ONCE) {
+    let at_once = (NODES_HELD / how.max_nodes.max(1)).clamp(FEWEST_SITES_AT_ONCE, MOST_SITES_AT_ONCE);
+    for wave in sites.chunks(at_once) {
         results.extend(search_wave(session, text, enumerator, wave, &cue, how)?);
         session.truncate(n_branches);
     }
