@@ -3,6 +3,7 @@
 //! Words are those of lm-eval where it has one for the thing. Each flag may be written with hyphens or underscores, and in a configuration
 //! file under the same name.
 
+use crate::train::flags::TrainArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Compare runs side by side
     Compare(CompareArgs),
+    /// Train a small model on reasoning traces
+    Train(TrainArgs),
     /// Log-probability and entropy of every token of a text
     Tokens(TokensArgs),
     /// Load a model, say what it is, and check its numbers against themselves
@@ -42,7 +45,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// Model: a folder in Hugging Face layout, a .gguf file, org/name or org/name@revision on the Hub
+    /// Model: a folder in Hugging Face layout, a .gguf file, org/name or org/name@revision on the Hub, or the model that comes with
+    /// entrace: sprout, or sprout@STAGE with one of init, mle, sft, rl (default of `run`: sprout)
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Type in which weights are kept; sums are float32 on the CPU in every case
@@ -182,7 +186,7 @@ pub(crate) enum ChoiceFormArg {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Tasks: names of `entrace ls tasks`, or JSONL files of your own
+    /// Tasks: names of `entrace ls tasks`, or JSONL files of your own (default with sprout: arith)
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(crate) tasks: Vec<String>,
     /// Folder of benchmark files (default: fetched from the Hub)
@@ -256,8 +260,8 @@ pub(crate) struct ReportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// Run folders, in the order of training
-    #[arg(required = true, num_args = 2..)]
+    /// Run folders, in the order of training; sprout@STAGE stands for that stage on arith, which is measured first if need be
+    #[arg(required = true, num_args = 2.., value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
     /// Folder for compare.html, compare.json and the figure
     #[arg(long, value_name = "DIR")]

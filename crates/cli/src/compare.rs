@@ -1,30 +1,54 @@
 //! `entrace compare`: runs side by side, and what changed on the questions that they share.
 
-use crate::args::CompareArgs;
+use crate::args::{Cli, Command, CompareArgs};
 use crate::exit::{Exit, InSetUp};
+use crate::{measure, sprout};
 use anyhow::Result;
+use clap::Parser;
 use entrace_record::RunReader;
+use entrace_report::compare::{self as paired, Stage};
 use entrace_report::metrics::MetricOptions;
-use entrace_report::{Report, ReportOptions, compare as paired, terminal};
+use entrace_report::{Report, ReportOptions, terminal};
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn compare(args: &CompareArgs) -> Result<Exit> {
-    let mut runs = Vec::new();
-    for dir in &args.runs {
+    let dirs = args.runs.iter().map(|run| folder(run)).collect::<Result<Vec<PathBuf>>>()?;
+    let names = paired::names(&dirs);
+    let (mut runs, mut stages) = (Vec::new(), Vec::new());
+    for ((dir, argument), name) in dirs.iter().zip(&args.runs).zip(names) {
+        // A stage of sprout goes by the name that was given for it.
+        let name = if dir == argument { name } else { argument.display().to_string() };
         let reader = RunReader::open(dir)?;
-        let name =
-            dir.file_name().map_or_else(|| dir.display().to_string(), |n| n.to_string_lossy().into_owned());
-        runs.push((name, Report::of_run(&reader, &ReportOptions::default())?.metrics));
+        runs.push((name.clone(), Report::of_run(&reader, &ReportOptions::default())?.metrics));
+        stages.push(Stage::of_run(&name, &reader)?);
     }
-    let options = MetricOptions::default();
-    let comparison = match &args.output_path {
-        Some(out) => paired::write(&args.runs, out, &options).in_set_up()?,
-        None => paired::of_dirs(&args.runs, &options).in_set_up()?,
-    };
+    let comparison = paired::of(&stages, &MetricOptions::default()).in_set_up()?;
+    if let Some(out) = &args.output_path {
+        paired::write(&comparison, out).in_set_up()?;
+    }
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}\n{}", terminal::compare(&runs), terminal::comparison(&comparison))?;
     if let Some(dir) = &args.output_path {
         writeln!(out, "{}", dir.join("compare.html").display())?;
     }
     Ok(Exit::success())
+}
+
+/// The run folder that an argument names. A stage of sprout is measured as `entrace run --model sprout@STAGE` would; if that was done
+/// before, nothing is measured again.
+fn folder(run: &Path) -> Result<PathBuf> {
+    let name = run.to_string_lossy();
+    let Some(stage) = (if run.exists() { None } else { sprout::Stage::named(&name)? }) else {
+        return Ok(run.to_path_buf());
+    };
+    let stage = stage.full_name();
+    let folder = measure::default_folder(&stage, &[sprout::TASK.to_string()]);
+    if !RunReader::open(&folder).is_ok_and(|reader| reader.manifest().finished_at.is_some()) {
+        let argv = ["entrace", "run", "--model", &stage, "--tasks", sprout::TASK];
+        if let Command::Run(args) = Cli::try_parse_from(argv)?.command {
+            crate::run::run(args)?;
+        }
+    }
+    Ok(folder)
 }

@@ -1,7 +1,7 @@
 //! Flags from a TOML file.
 //!
 //! `--config FILE` names a table of flags: `tasks = ["gsm8k", "svamp"]`, `limit = 20`, `quiet = true`. They are put before the flags of the
-//! command line, which therefore override them. A table named like the command (`[run]`) counts for that
+//! command line, which therefore override them. A table named like the command (`[run]`, for `entrace train mle` it is `[mle]`) counts for that
 //! command only, and before the lines outside of tables. Unknown flags are
 //! an error, so a misspelled line does not go unnoticed.
 
@@ -34,17 +34,27 @@ pub(crate) fn expand(argv: Vec<String>, command: &clap::Command) -> Result<Vec<S
     let Some(path) = config_path(&argv) else { return Ok(argv) };
     let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     let Some(at) = argv.iter().position(|arg| names.contains(&arg.as_str())) else { return Ok(argv) };
-    let Some(subcommand) = command.find_subcommand(&argv[at]) else { return Ok(argv) };
+    let Some(mut subcommand) = command.find_subcommand(&argv[at]) else { return Ok(argv) };
+    // `entrace train mle`: the flags are those of the method, and follow it.
+    let mut last = at;
+    if let Some(method) = argv.get(at + 1).and_then(|name| subcommand.find_subcommand(name)) {
+        (subcommand, last) = (method, at + 1);
+    }
+    let methods: Vec<&str> = command
+        .get_subcommands()
+        .flat_map(clap::Command::get_subcommands)
+        .map(clap::Command::get_name)
+        .collect();
     let text =
         std::fs::read_to_string(&path).with_context(|| format!("cannot read the configuration {path}"))?;
     let table: toml::Table = text.parse().with_context(|| format!("{path} is not valid TOML"))?;
-    let given: Vec<&str> = argv[at + 1..].iter().filter_map(|arg| flag_name(arg)).collect();
+    let given: Vec<&str> = argv[last + 1..].iter().filter_map(|arg| flag_name(arg)).collect();
     let mut lines: Vec<(&String, &toml::Value)> = Vec::new();
     let mut own: Option<&toml::Table> = None;
     for (key, value) in &table {
         match value {
-            toml::Value::Table(part) if key == &argv[at] => own = Some(part),
-            toml::Value::Table(_) if names.contains(&key.as_str()) => {}
+            toml::Value::Table(part) if key == &argv[last] => own = Some(part),
+            toml::Value::Table(_) if names.contains(&key.as_str()) || methods.contains(&key.as_str()) => {}
             _ => lines.push((key, value)),
         }
     }
@@ -57,9 +67,9 @@ pub(crate) fn expand(argv: Vec<String>, command: &clap::Command) -> Result<Vec<S
     for (key, value) in lines {
         flags.extend(flag(Path::new(&path), subcommand, key, value, &given)?);
     }
-    let mut expanded = argv[..=at].to_vec();
+    let mut expanded = argv[..=last].to_vec();
     expanded.extend(flags);
-    expanded.extend_from_slice(&argv[at + 1..]);
+    expanded.extend_from_slice(&argv[last + 1..]);
     Ok(expanded)
 }
 
@@ -77,7 +87,7 @@ fn flag_name(arg: &str) -> Option<&str> {
 }
 
 /// The arguments that one line of the file stands for; none if the command line gives the flag.
-fn flag(
+pub(crate) fn flag(
     path: &Path,
     command: &clap::Command,
     key: &str,
@@ -160,6 +170,27 @@ mod tests {
         let mut found = expanded(file, &[]).unwrap();
         found.sort();
         assert_eq!(found, strings(&["--seed=2", "--tasks=svamp", "entrace", "run"]));
+    }
+
+    #[test]
+    fn a_method_of_a_command_has_flags_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, "steps = 5\n[mle]\nlayers = 2\n[run]\nlimit = 9\n").unwrap();
+        let path = path.display().to_string();
+        let argv = strings(&["entrace", "train", "mle", "--config", &path, "--seed", "1"]);
+        let expected = strings(&[
+            "entrace",
+            "train",
+            "mle",
+            "--steps=5",
+            "--layers=2",
+            "--config",
+            &path,
+            "--seed",
+            "1",
+        ]);
+        assert_eq!(expand(argv, &Cli::command()).unwrap(), expected);
     }
 
     #[test]

@@ -28,6 +28,16 @@ impl Exit {
         Self { code: 1, message: None }
     }
 
+    /// Stopped by the user before the end.
+    pub(crate) fn interrupted() -> Self {
+        Self { code: 130, message: None }
+    }
+
+    /// Whether nothing went wrong.
+    pub(crate) fn is_success(&self) -> bool {
+        self.code == 0
+    }
+
     /// Wrong usage.
     pub(crate) fn usage(error: anyhow::Error) -> Self {
         Self { code: 2, message: Some(described(&error)) }

@@ -17,7 +17,9 @@ mod questions;
 mod report;
 mod run;
 mod score;
+mod sprout;
 mod tokens;
+mod train;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
@@ -49,6 +51,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Score(args) => score::score(args),
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(&args),
+        Command::Train(args) => train::train(args),
         Command::Tokens(args) => tokens::tokens(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Ls(args) => ls::ls(&args),

@@ -2,36 +2,59 @@
 
 use crate::args::{DeviceArg, Dtype, ModelArgs};
 use crate::exit::{InSetUp, SetUp};
+use crate::sprout;
 use anyhow::Result;
 use entrace_backend::ModelInfo;
 use entrace_decoder::{Decoder, DeviceKind, LanguageModel, Options, StorageType};
 use entrace_hub::{Kind, Name, fetch, is_model_file};
 use entrace_record::manifest::ModelRecord;
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// A name, where its files are, and the Hub's revision if they came from there.
 pub(crate) struct Located {
-    name: String,
-    path: PathBuf,
-    revision: Option<String>,
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) revision: Option<String>,
+    /// Keeps the files of an embedded model until they have been read.
+    _unpacked: Option<TempDir>,
 }
 
-/// Finds the files of a model, downloading them if need be.
-pub(crate) fn locate(args: &ModelArgs) -> Result<Located> {
-    let name = args.model.clone().ok_or_else(|| {
+/// Finds the files of a model, downloading them if need be. The folder of a training stands for its last checkpoint.
+pub(crate) fn locate(name: Option<&str>) -> Result<Located> {
+    let name = name.map(str::to_string).ok_or_else(|| {
         SetUp(
-            "--model is missing: a folder in Hugging Face layout, a .gguf file, or org/name on the Hub"
+            "--model is missing: a folder in Hugging Face layout, a .gguf file, org/name on the Hub, or sprout"
                 .into(),
         )
     })?;
     let path = Path::new(&name);
     if path.exists() {
-        return Ok(Located { path: path.to_path_buf(), name, revision: None });
+        let trained = !path.join("config.json").exists() && path.join("metrics.jsonl").exists();
+        let last = if trained { checkpoints(path).pop() } else { None };
+        let path = last.unwrap_or_else(|| path.to_path_buf());
+        return Ok(Located { path, name, revision: None, _unpacked: None });
+    }
+    if let Some(stage) = sprout::Stage::named(&name)? {
+        let folder = stage.unpack()?;
+        let path = folder.path().to_path_buf();
+        return Ok(Located { name: stage.full_name(), path, revision: None, _unpacked: Some(folder) });
     }
     let hub_name = Name::parse(&name)?;
     let folder = fetch(Kind::Model, &hub_name, is_model_file, "config.json, tokenizer.json, *.safetensors")?;
     let commit = folder.file_name().map(|commit| commit.to_string_lossy().into_owned());
-    Ok(Located { name, path: folder, revision: commit })
+    Ok(Located { name, path: folder, revision: commit, _unpacked: None })
+}
+
+/// The checkpoints in the folder of a training, in order.
+pub(crate) fn checkpoints(training: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(training).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_checkpoint = |path: &PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("step-")).is_some()
+    };
+    let mut found: Vec<PathBuf> = entries.filter(is_checkpoint).collect();
+    found.sort();
+    found
 }
 
 fn options(args: &ModelArgs) -> Options {
@@ -50,7 +73,7 @@ fn options(args: &ModelArgs) -> Options {
 
 /// Opens a model with its tokenizer.
 pub(crate) fn open(args: &ModelArgs) -> Result<(LanguageModel, Option<String>)> {
-    let located = locate(args)?;
+    let located = locate(args.model.as_deref())?;
     let now = jiff::Zoned::now().datetime();
     let model = LanguageModel::open(&located.name, &located.path, options(args), now).in_set_up()?;
     Ok((model, located.revision))
@@ -58,7 +81,7 @@ pub(crate) fn open(args: &ModelArgs) -> Result<(LanguageModel, Option<String>)> 
 
 /// Opens a model without its text side.
 pub(crate) fn open_decoder(args: &ModelArgs) -> Result<Decoder> {
-    let located = locate(args)?;
+    let located = locate(args.model.as_deref())?;
     Decoder::open(&located.name, &located.path, options(args)).in_set_up()
 }
 

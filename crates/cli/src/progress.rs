@@ -50,6 +50,11 @@ impl Progress {
     }
 }
 
+/// Whether Ctrl-C was pressed.
+pub(crate) fn stop_is_asked_for() -> bool {
+    STOP.load(Ordering::SeqCst)
+}
+
 fn line(text: &str) {
     // Nobody may be listening on standard error; the work goes on.
     let _ = writeln!(std::io::stderr(), "note: {text}");
@@ -101,6 +106,6 @@ impl Observer for Progress {
     }
 
     fn should_stop(&self) -> bool {
-        STOP.load(Ordering::SeqCst)
+        stop_is_asked_for()
     }
 }

@@ -103,7 +103,12 @@ fn source(name: &str, args: &RunArgs) -> Result<Source> {
     Ok(Source { name: spec.name.to_string(), loaded, kind: spec.answer_format, pool, note })
 }
 
-fn from_hub(spec: &TaskSpec, published: &Published, split: Split, with_examples: bool) -> Result<PathBuf> {
+pub(crate) fn from_hub(
+    spec: &TaskSpec,
+    published: &Published,
+    split: Split,
+    with_examples: bool,
+) -> Result<PathBuf> {
     let mut splits = vec![published.files(spec.name, split)?];
     if with_examples {
         let pool = spec.fewshot_splits.iter().filter_map(|&split| published.files(spec.name, split).ok());

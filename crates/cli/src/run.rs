@@ -5,18 +5,19 @@ use crate::exit::{Exit, SetUp};
 use crate::measure::{self, Job};
 use crate::progress::Progress;
 use crate::questions::{self, Asking};
+use crate::sprout;
 use anyhow::Result;
 use entrace_backend::Text;
 use entrace_record::manifest::TraceSource;
 
-pub(crate) fn run(args: RunArgs) -> Result<Exit> {
+pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
+    let mut notes = fill_in_sprout(&mut args)?;
     if args.tasks.is_empty() {
         return Err(SetUp("--tasks is missing; `entrace ls tasks` lists what is built in".into()).into());
     }
     let stop: &[&str] = if args.num_fewshot > 0 { &[questions::FEWSHOT_STOP] } else { &[] };
     let how = measure::measurement(&args.measure, stop)?;
     let (model, revision) = crate::model::open(&args.model)?;
-    let mut notes = Vec::new();
     let tasks = questions::plans(&args, &model, &how, &mut notes)?;
     let progress = Progress::new(args.measure.quiet)?;
     notes.iter().for_each(|note| progress.note(note));
@@ -37,4 +38,19 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit> {
     let out = out.unwrap_or_else(|| measure::default_folder(&model.info().name, &args.tasks));
     let job = Job { model, revision, tasks, traces, measurement: how, out, limit: args.limit };
     measure::carry_out(job, &args.measure)
+}
+
+/// Without a model, or with sprout and without tasks, what comes with entrace is measured. Returns what the user should know.
+fn fill_in_sprout(args: &mut RunArgs) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    if args.model.model.is_none() && args.tasks.iter().all(|task| task == sprout::TASK) {
+        notes.push(format!("no --model: {}, the small model that comes with entrace", sprout::NAME));
+        args.model.model = Some(sprout::NAME.to_string());
+    }
+    let model = args.model.model.as_deref().unwrap_or_default();
+    if args.tasks.is_empty() && sprout::Stage::named(model)?.is_some() {
+        notes.push(format!("no --tasks: {}, word problems that it has not seen", sprout::TASK));
+        args.tasks.push(sprout::TASK.to_string());
+    }
+    Ok(notes)
 }

@@ -212,15 +212,9 @@ pub fn of_dirs<P: AsRef<Path>>(dirs: &[P], options: &MetricOptions) -> Result<Co
     of(&stages, options)
 }
 
-/// Compares run folders and writes `compare.json`, `compare.html` and `figures/<task>_stages.svg` below `out_dir`.
-pub fn write<P: AsRef<Path>>(
-    dirs: &[P],
-    out_dir: &Path,
-    options: &MetricOptions,
-) -> Result<Comparison, Error> {
-    let comparison = of_dirs(dirs, options)?;
-    write_files(out_dir, &files(&comparison)?)?;
-    Ok(comparison)
+/// Writes `compare.json`, `compare.html` and `figures/<task>_stages.svg` below `out_dir`.
+pub fn write(comparison: &Comparison, out_dir: &Path) -> Result<(), Error> {
+    write_files(out_dir, &files(comparison)?)
 }
 
 /// The files of a comparison by their paths.
@@ -268,8 +262,8 @@ fn task(name: &str, stages: &[Stage], options: &MetricOptions) -> TaskComparison
     }
 }
 
-/// The last part of each path; whole paths where two would be equal.
-fn names(dirs: &[PathBuf]) -> Vec<String> {
+/// Names for run folders: the last part of each path; whole paths where two would be equal.
+pub fn names(dirs: &[PathBuf]) -> Vec<String> {
     let short = |dir: &PathBuf| {
         dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned())
     };

@@ -9,4 +9,6 @@ mod disk;
 mod end_to_end;
 mod real;
 mod resume;
+mod sprout;
 mod support;
+mod train;

@@ -1,0 +1,103 @@
+//! The model that comes with entrace: sprout, at four stages of its training.
+//!
+//! A LLaMA of about a million weights that solves the word problems of the task `arith`. `init` is random, `mle` has learnt solutions of
+//! annotators who make mistakes, `sft` went on with right ones, `rl` was then rewarded for exact answers; `recipes/sprout.toml` made
+//! all of them. The files of `models/sprout` are part of the program and are unpacked into a temporary folder when a stage is opened.
+
+use crate::exit::SetUp;
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+/// The name under which the last stage is known.
+pub(crate) const NAME: &str = "sprout";
+
+/// The task that it can do.
+pub(crate) const TASK: &str = "arith";
+
+/// Weights of each stage, in the order of training.
+const STAGES: [(&str, &[u8]); 4] = [
+    ("init", include_bytes!("../../../models/sprout/init.safetensors")),
+    ("mle", include_bytes!("../../../models/sprout/mle.safetensors")),
+    ("sft", include_bytes!("../../../models/sprout/sft.safetensors")),
+    ("rl", include_bytes!("../../../models/sprout/rl.safetensors")),
+];
+
+/// Files that all stages share.
+const SHARED: [(&str, &[u8]); 5] = [
+    ("config.json", include_bytes!("../../../models/sprout/config.json")),
+    ("generation_config.json", include_bytes!("../../../models/sprout/generation_config.json")),
+    ("special_tokens_map.json", include_bytes!("../../../models/sprout/special_tokens_map.json")),
+    ("tokenizer.json", include_bytes!("../../../models/sprout/tokenizer.json")),
+    ("tokenizer_config.json", include_bytes!("../../../models/sprout/tokenizer_config.json")),
+];
+
+/// A stage of sprout.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stage {
+    name: &'static str,
+    weights: &'static [u8],
+}
+
+impl Stage {
+    /// The stage that `sprout` or `sprout@STAGE` names; `None` for names of other models.
+    pub(crate) fn named(model: &str) -> Result<Option<Self>> {
+        let (name, weights) = match model.strip_prefix(NAME) {
+            Some("") => STAGES[STAGES.len() - 1],
+            Some(rest) if rest.starts_with('@') => {
+                let known = STAGES.iter().find(|(name, _)| rest.strip_prefix('@') == Some(name));
+                *known.ok_or_else(|| {
+                    let names = STAGES.map(|(name, _)| name).join(", ");
+                    SetUp(format!("{model}: the stages of {NAME} are {names}"))
+                })?
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Self { name, weights }))
+    }
+
+    /// `sprout@rl`.
+    pub(crate) fn full_name(self) -> String {
+        format!("{NAME}@{}", self.name)
+    }
+
+    /// A folder in Hugging Face layout, for as long as the guard lives.
+    pub(crate) fn unpack(self) -> Result<TempDir> {
+        let folder = tempfile::Builder::new().prefix("entrace-sprout-").tempdir();
+        let folder = folder.context("cannot create a temporary folder for the model sprout")?;
+        let files = SHARED.into_iter().chain([("model.safetensors", self.weights)]);
+        for (name, bytes) in files {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use entrace_decoder::{Decoder, Options};
+
+    #[test]
+    fn every_stage_can_be_opened_and_they_differ() {
+        let mut hashes = Vec::new();
+        for (name, _) in STAGES {
+            let stage = Stage::named(&format!("{NAME}@{name}")).unwrap().unwrap();
+            let folder = stage.unpack().unwrap();
+            let model = Decoder::open(&stage.full_name(), folder.path(), Options::default()).unwrap();
+            hashes.push(model.info().model_hash.clone());
+        }
+        hashes.sort();
+        hashes.dedup();
+        assert_eq!(hashes.len(), STAGES.len());
+    }
+
+    #[test]
+    fn names_are_exact() {
+        assert_eq!(Stage::named("sprout").unwrap().unwrap().full_name(), "sprout@rl");
+        assert!(Stage::named("sprouts").unwrap().is_none());
+        assert!(Stage::named("org/sprout").unwrap().is_none());
+        assert!(Stage::named("sprout@").is_err());
+        assert!(Stage::named("sprout@base").unwrap_err().to_string().contains("init, mle, sft, rl"));
+    }
+}

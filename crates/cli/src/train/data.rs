@@ -1,0 +1,249 @@
+//! What models learn from: traces and questions, of the world `arith`, of built-in tasks, or from files.
+//!
+//! A prompt is what `entrace run` would put before the trace of the same question: the model's chat template where it has one, else plain
+//! text. Completions end with the answer in the words of the default cue.
+
+use crate::exit::{InSetUp, SetUp};
+use crate::questions::{self, Asking};
+use crate::train::flags::{DataArgs, LossOnArg, QuestionArgs};
+use anyhow::Result;
+use entrace_backend::{Text, stream_seed};
+use entrace_datasets::{BadLines, FormatKind, Split, TaskSpec, task};
+use entrace_decoder::LanguageModel;
+use entrace_decoder::tokenizer::Tokenizer;
+use entrace_measure::{Answer, Question};
+use entrace_run::Prompting;
+use entrace_train::{Encoded, Example, Sequence, encode, read_jsonl, strip_annotations};
+use entrace_worlds::arith::{self, Difficulty, Problem, Solution, noisy};
+use rayon::prelude::*;
+use std::path::{Path, PathBuf};
+
+/// The task whose problems are made in any number.
+const ARITH: &str = "arith";
+const ARITH_EXAMPLES: usize = 100_000;
+const ARITH_QUESTIONS: usize = 20_000;
+
+/// Traces to learn, and others on which the loss is measured.
+pub(crate) struct Traces {
+    pub(crate) learnt: Vec<Pair>,
+    pub(crate) held_out: Vec<Pair>,
+}
+
+/// A trace with what stands before it.
+pub(crate) struct Pair {
+    pub(crate) asked: Asked,
+    pub(crate) completion: String,
+}
+
+/// How a trace was asked for.
+pub(crate) enum Asked {
+    /// In this text.
+    Text(String),
+    /// With this question, in the model's own form.
+    Question(Box<Question>, FormatKind),
+}
+
+/// Collects traces.
+pub(crate) fn traces(args: &DataArgs) -> Result<Traces> {
+    for (name, share) in [("wrong-share", args.wrong_share), ("interrupted-share", args.interrupted_share)] {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(SetUp(format!("--{name} is a share from 0 to 1")).into());
+        }
+    }
+    let (learnt, mut held_out) = if is_file(&args.data) {
+        (from_file(Path::new(&args.data), args)?, Vec::new())
+    } else if args.data == ARITH {
+        let n = args.examples.unwrap_or(ARITH_EXAMPLES);
+        (
+            arith_pairs(arith::Split::Train, n, args),
+            arith_pairs(arith::Split::Validation, args.eval_examples, args),
+        )
+    } else {
+        (from_task(&args.data, args)?, Vec::new())
+    };
+    if let Some(path) = &args.eval_data {
+        held_out = from_file(path, args)?;
+    }
+    let mut traces = Traces { learnt, held_out };
+    traces.learnt.truncate(args.examples.unwrap_or(usize::MAX));
+    traces.held_out.truncate(args.eval_examples);
+    Ok(traces)
+}
+
+fn is_file(data: &str) -> bool {
+    data.ends_with(".jsonl") || data.ends_with(".json")
+}
+
+fn from_file(path: &Path, args: &DataArgs) -> Result<Vec<Pair>> {
+    let clean = |text: String| if args.strip_annotations { strip_annotations(&text) } else { text };
+    let rows = read_jsonl(path).in_set_up()?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Pair { asked: Asked::Text(row.prompt), completion: clean(row.completion) })
+        .collect())
+}
+
+/// Problems of `arith` with the traces of their annotators.
+fn arith_pairs(split: arith::Split, n: usize, args: &DataArgs) -> Vec<Pair> {
+    let pair = |index: u64| {
+        let problem = arith::generate(args.data_seed, split, index, &Difficulty::default());
+        let trace = noisy(&problem, args.wrong_share, args.data_seed).solution;
+        let stream = |what: &str| stream_seed(args.data_seed, &[&problem.id, what]);
+        let completion = if stream("interrupted") as f64 / (u64::MAX as f64) < args.interrupted_share {
+            let n_lines = stream("interrupted after") % (trace.steps.len() as u64 + 2);
+            interrupted(&trace, n_lines as usize, &problem)
+        } else {
+            trace.completion()
+        };
+        Pair { asked: Asked::Text(arith::prompt(&problem.question)), completion }
+    };
+    (0..n as u64).into_par_iter().map(pair).collect()
+}
+
+/// The first lines of a trace, then the true answer: what is learnt from these is p(answer | prefix) of annotators who make mistakes.
+fn interrupted(trace: &Solution, n_lines: usize, problem: &Problem) -> String {
+    let told = if n_lines > trace.steps.len() { trace.completion() } else { trace.prefix(n_lines) };
+    format!("{told}\n{}", problem.solution.answer_line())
+}
+
+/// The training split of a built-in task, with its rationales and answers.
+fn from_task(name: &str, args: &DataArgs) -> Result<Vec<Pair>> {
+    let (spec, questions) = training_questions(name, args.data_dir.as_deref())?;
+    let pairs: Vec<Pair> = questions
+        .into_iter()
+        .filter_map(|question| {
+            let answer = match question.target.as_ref()? {
+                Answer::Value(answer) => answer.clone(),
+                Answer::Invalid => return None,
+            };
+            let completion = format!("{}\nThe answer is {answer}.", question.rationale.as_ref()?);
+            Some(Pair { asked: Asked::Question(Box::new(question), spec.answer_format), completion })
+        })
+        .collect();
+    if pairs.is_empty() {
+        return Err(SetUp(format!("--data: {name} has no rationales to learn from")).into());
+    }
+    Ok(pairs)
+}
+
+fn training_questions(name: &str, data_dir: Option<&Path>) -> Result<(&'static TaskSpec, Vec<Question>)> {
+    let spec = task::find(name)?;
+    let folder = match (data_dir, &spec.source) {
+        (Some(folder), _) => folder.to_path_buf(),
+        (None, task::Source::Published(published)) => {
+            questions::from_hub(spec, published, Split::Train, false)?
+        }
+        (None, task::Source::Made(_)) => PathBuf::new(),
+    };
+    let loaded = task::load(spec, &folder, Split::Train, BadLines::Skip)?;
+    Ok((spec, loaded.questions))
+}
+
+/// Traces as tokens for a model that has no text side but a tokenizer. Questions are asked as plain text.
+pub(crate) fn encode_plain(
+    tokenizer: &Tokenizer,
+    pairs: &[Pair],
+    args: &DataArgs,
+    max_tokens: usize,
+) -> Result<Encoded> {
+    let examples: Vec<Example> = pairs.iter().map(Pair::as_plain).collect();
+    Ok(encode(tokenizer, &examples, args.loss_on.loss_on(), max_tokens)?)
+}
+
+/// Traces as tokens for a model that is there already, asked as `entrace run` asks it.
+pub(crate) fn encode_for(
+    model: &LanguageModel,
+    pairs: &[Pair],
+    args: &DataArgs,
+    max_tokens: usize,
+) -> Result<Encoded> {
+    if !model.has_chat_template() {
+        return encode_plain(model.tokenizer(), pairs, args, max_tokens);
+    }
+    let asking = Asking::of(None, None, false, model)?;
+    let end = model.stop_tokens().first().copied();
+    let mut sequences = Vec::new();
+    for pair in pairs {
+        let mut token_ids = match &pair.asked {
+            Asked::Text(prompt) => model.encode_prompt(prompt)?.token_ids,
+            Asked::Question(question, kind) => prompt_tokens(model, &asking, question, *kind)?,
+        };
+        let n_given = if args.loss_on == LossOnArg::All { 1 } else { token_ids.len() };
+        token_ids.extend(model.encode_plain(&pair.completion)?);
+        token_ids.extend(end);
+        if token_ids.len() <= max_tokens {
+            sequences.extend(Sequence::new(token_ids, n_given));
+        }
+    }
+    Ok(Encoded { n_too_long: pairs.len() - sequences.len(), sequences })
+}
+
+fn prompt_tokens(
+    model: &LanguageModel,
+    asking: &Asking,
+    question: &Question,
+    kind: FormatKind,
+) -> Result<Vec<u32>> {
+    let prompt = match asking.prompting(question, kind, &[], 0) {
+        Prompting::Verbatim(text) => model.encode_prompt(&text)?,
+        Prompting::Chat(messages) => model.render_chat(&messages)?,
+    };
+    Ok(prompt.token_ids)
+}
+
+impl Pair {
+    fn as_plain(&self) -> Example {
+        match &self.asked {
+            Asked::Text(prompt) => Example { prompt: prompt.clone(), completion: self.completion.clone() },
+            Asked::Question(question, _) => {
+                Example { prompt: arith::prompt(&question.text), completion: format!(" {}", self.completion) }
+            }
+        }
+    }
+}
+
+/// Questions with exact answers, as prompts.
+pub(crate) struct Questions {
+    pub(crate) prompts: Vec<Vec<u32>>,
+    pub(crate) targets: Vec<Answer>,
+    pub(crate) kind: FormatKind,
+}
+
+/// Questions to learn from, and questions that are only answered: the last ones of the training split, or of `arith` others.
+pub(crate) fn questions(args: &QuestionArgs, model: &LanguageModel) -> Result<(Questions, Questions)> {
+    let (kind, learnt, held_out) = if args.data == ARITH {
+        let made = |split, n| (0..n as u64).map(|i| arith_question(split, i, args.data_seed)).collect();
+        let n = args.examples.unwrap_or(ARITH_QUESTIONS);
+        let (learnt, held_out): (Vec<_>, Vec<_>) =
+            (made(arith::Split::Train, n), made(arith::Split::Validation, args.eval_examples));
+        (FormatKind::Number, learnt, held_out)
+    } else {
+        let (spec, mut learnt) = training_questions(&args.data, args.data_dir.as_deref())?;
+        learnt.retain(|question| question.target.is_some());
+        let n = learnt.len().saturating_sub(args.eval_examples);
+        let held_out = learnt.split_off(n);
+        learnt.truncate(args.examples.unwrap_or(n));
+        (spec.answer_format, learnt, held_out)
+    };
+    let asking = Asking::of(None, None, false, model)?;
+    let asked = |all: Vec<Question>| -> Result<Questions> {
+        let prompts = all
+            .iter()
+            .map(|question| prompt_tokens(model, &asking, question, kind))
+            .collect::<Result<_>>()?;
+        Ok(Questions { prompts, targets: all.into_iter().filter_map(|q| q.target).collect(), kind })
+    };
+    Ok((asked(learnt)?, asked(held_out)?))
+}
+
+fn arith_question(split: arith::Split, index: u64, seed: u64) -> Question {
+    let problem = arith::generate(seed, split, index, &Difficulty::default());
+    Question {
+        task: ARITH.to_string(),
+        id: problem.id,
+        text: problem.question,
+        choices: None,
+        target: Some(Answer::Value(problem.solution.answer.to_string())),
+        rationale: None,
+    }
+}

@@ -1,0 +1,420 @@
+//! Every flag of `entrace train`.
+
+use crate::exit::SetUp;
+use anyhow::Result;
+use clap::{Args, Subcommand, ValueEnum};
+use entrace_train::rl::RlOptions;
+use entrace_train::{
+    AdamW, Adaptation, Checkpoints, Decay, ExportType, FitOptions, Lora, LossOn, ModelSize, Schedule,
+};
+use std::path::PathBuf;
+
+/// Trains small models on reasoning traces.
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    #[command(subcommand)]
+    pub(crate) method: Method,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Method {
+    /// Maximum likelihood from scratch: a new model learns traces
+    Mle(MleArgs),
+    /// Fine-tuning: a model goes on with other traces
+    Sft(SftArgs),
+    /// Reinforcement learning: a model answers and is rewarded where its answer is exact
+    Rl(RlArgs),
+    /// Every stage of a recipe, one after another
+    Recipe(RecipeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MleArgs {
+    #[command(flatten)]
+    pub(crate) size: SizeArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) fit: FitArgs,
+    #[command(flatten)]
+    pub(crate) update: UpdateArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SftArgs {
+    /// Model to start from (LLaMA or Qwen 2): a folder in Hugging Face layout, a folder of a training, sprout@STAGE, org/name on the Hub
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) lora: LoraArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) fit: FitArgs,
+    #[command(flatten)]
+    pub(crate) update: UpdateArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RlArgs {
+    /// Model to start from, which is also the reference (as for `train sft`)
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) lora: LoraArgs,
+    #[command(flatten)]
+    pub(crate) questions: QuestionArgs,
+    #[command(flatten)]
+    pub(crate) group: GroupArgs,
+    #[command(flatten)]
+    pub(crate) update: UpdateArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecipeArgs {
+    /// TOML file with a list [[stage]]: `train` is mle, sft or rl, the other lines are flags of that command
+    pub(crate) recipe: PathBuf,
+    /// Only these stages, by their place from 1
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(crate) stages: Vec<usize>,
+    /// Replace what earlier trainings left in the output folders
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Say nothing but results and errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// How large a new model is.
+#[derive(Debug, Args)]
+pub(crate) struct SizeArgs {
+    /// Width of the residual stream
+    #[arg(long, default_value_t = 128, value_name = "N", help_heading = "Model")]
+    pub(crate) hidden_size: usize,
+    /// Layers
+    #[arg(long, default_value_t = 6, value_name = "N", help_heading = "Model")]
+    pub(crate) layers: usize,
+    /// Attention heads
+    #[arg(long, default_value_t = 4, value_name = "N", help_heading = "Model")]
+    pub(crate) heads: usize,
+    /// Heads of keys and values (default: as many)
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub(crate) kv_heads: Option<usize>,
+    /// Width of the feed-forward part
+    #[arg(long, default_value_t = 384, value_name = "N", help_heading = "Model")]
+    pub(crate) intermediate_size: usize,
+    /// Most tokens of a text
+    #[arg(long, default_value_t = 512, value_name = "N", help_heading = "Model")]
+    pub(crate) context_length: usize,
+}
+
+impl SizeArgs {
+    pub(crate) fn size(&self) -> Result<ModelSize> {
+        let kv_heads = self.kv_heads.unwrap_or(self.heads);
+        let multiple = |of: usize, n: usize| n > 0 && of.is_multiple_of(n);
+        if !multiple(self.hidden_size, self.heads) || !multiple(self.heads, kv_heads) {
+            let problem = "--hidden-size is a multiple of --heads, and that one of --kv-heads";
+            return Err(SetUp(problem.to_string()).into());
+        }
+        Ok(ModelSize {
+            hidden_size: self.hidden_size,
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.heads,
+            num_key_value_heads: kv_heads,
+            intermediate_size: self.intermediate_size,
+            max_position_embeddings: self.context_length,
+            ..ModelSize::default()
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoraArgs {
+    /// Train adapters of this rank instead of all weights; they are merged in checkpoints
+    #[arg(long, value_name = "R", help_heading = "Adapters")]
+    pub(crate) lora_rank: Option<usize>,
+    /// Scale of adapters, α (default: twice the rank)
+    #[arg(long, value_name = "A", requires = "lora_rank", help_heading = "Adapters")]
+    pub(crate) lora_alpha: Option<f64>,
+}
+
+impl LoraArgs {
+    pub(crate) fn adaptation(&self) -> Adaptation {
+        match self.lora_rank {
+            None => Adaptation::Full,
+            Some(rank) => Adaptation::Lora(Lora {
+                rank,
+                alpha: self.lora_alpha.unwrap_or(2.0 * rank as f64),
+                ..Lora::default()
+            }),
+        }
+    }
+}
+
+/// Which traces are learnt.
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// Traces: a task of `entrace ls tasks` with rationales, or JSON Lines of prompt or question, and completion, trace or answer
+    #[arg(long, default_value = "arith", value_name = "TASK_OR_FILE", help_heading = "Data")]
+    pub(crate) data: String,
+    /// Traces on which the loss is only measured (JSON Lines; default: the task's validation split, if it is made or there is one)
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
+    pub(crate) eval_data: Option<PathBuf>,
+    /// Folder of benchmark files (default: fetched from the Hub)
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Traces to learn from (default: all there are; 100000 problems of arith)
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub(crate) examples: Option<usize>,
+    /// Traces on which the loss is measured
+    #[arg(long, default_value_t = 300, value_name = "N", help_heading = "Data")]
+    pub(crate) eval_examples: usize,
+    /// Share of arith's traces with a wrong step
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", help_heading = "Data")]
+    pub(crate) wrong_share: f64,
+    /// Share of arith's traces that end, after any of their lines, with the true answer: what the estimators ask for
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE", help_heading = "Data")]
+    pub(crate) interrupted_share: f64,
+    /// Seed of arith's problems
+    #[arg(long, default_value_t = 1, value_name = "SEED", help_heading = "Data")]
+    pub(crate) data_seed: u64,
+    /// Remove calculator annotations, <<48/2=24>>, from the completions of a file
+    #[arg(long, help_heading = "Data")]
+    pub(crate) strip_annotations: bool,
+    /// Which tokens are learnt
+    #[arg(long, value_enum, default_value = "completion", help_heading = "Data")]
+    pub(crate) loss_on: LossOnArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LossOnArg {
+    Completion,
+    All,
+}
+
+impl LossOnArg {
+    pub(crate) fn loss_on(self) -> LossOn {
+        match self {
+            Self::Completion => LossOn::Completion,
+            Self::All => LossOn::All,
+        }
+    }
+}
+
+/// Which questions are asked in reinforcement learning.
+#[derive(Debug, Args)]
+pub(crate) struct QuestionArgs {
+    /// Questions: a task of `entrace ls tasks`
+    #[arg(long, default_value = "arith", value_name = "TASK", help_heading = "Data")]
+    pub(crate) data: String,
+    /// Folder of benchmark files (default: fetched from the Hub)
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Questions to learn from (default: all there are; 20000 problems of arith)
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub(crate) examples: Option<usize>,
+    /// Questions that are only answered
+    #[arg(long, default_value_t = 200, value_name = "N", help_heading = "Data")]
+    pub(crate) eval_examples: usize,
+    /// Seed of arith's problems
+    #[arg(long, default_value_t = 1, value_name = "SEED", help_heading = "Data")]
+    pub(crate) data_seed: u64,
+}
+
+/// How a batch of maximum likelihood is made.
+#[derive(Debug, Args)]
+pub(crate) struct FitArgs {
+    /// Most tokens in the batch of an update
+    #[arg(long, default_value_t = 8192, value_name = "N", help_heading = "Training")]
+    pub(crate) batch_tokens: usize,
+}
+
+/// How reinforcement learning samples, and what it rewards.
+#[derive(Debug, Args)]
+pub(crate) struct GroupArgs {
+    /// Questions of a step
+    #[arg(long, default_value_t = 16, value_name = "N", help_heading = "Training")]
+    pub(crate) questions: usize,
+    /// Completions of a question
+    #[arg(long, default_value_t = 8, value_name = "N", help_heading = "Training")]
+    pub(crate) samples: usize,
+    /// Most tokens of a completion
+    #[arg(long, default_value_t = 192, value_name = "N", help_heading = "Training")]
+    pub(crate) max_new_tokens: usize,
+    /// Updates with the completions of a step
+    #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Training")]
+    pub(crate) updates: usize,
+    /// Weight of the divergence from the reference
+    #[arg(long, default_value_t = 0.02, value_name = "BETA", help_heading = "Training")]
+    pub(crate) kl_weight: f64,
+    /// Weight of the entropy bonus
+    #[arg(long, default_value_t = 0.0, value_name = "C", help_heading = "Training")]
+    pub(crate) entropy_weight: f64,
+    /// Divergence from the reference, in nats a token, beyond which training ends
+    #[arg(long, default_value_t = 1.0, value_name = "NATS", help_heading = "Training")]
+    pub(crate) max_kl: f64,
+}
+
+/// How weights change.
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// Updates (of maximum likelihood) or steps (of reinforcement learning)
+    #[arg(long, default_value_t = 1000, value_name = "N", help_heading = "Training")]
+    pub(crate) steps: u64,
+    /// Largest learning rate (default: 1e-3, for rl 1e-4)
+    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    pub(crate) learning_rate: Option<f64>,
+    /// Updates until it is reached (default: 100, for rl 5)
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub(crate) warmup_steps: Option<u64>,
+    /// Share of the learning rate at which the cosine ends; 1 keeps it constant
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE", help_heading = "Training")]
+    pub(crate) final_rate: f64,
+    /// Decay of matrices (default: 0.1, for rl 0)
+    #[arg(long, value_name = "LAMBDA", help_heading = "Training")]
+    pub(crate) weight_decay: Option<f64>,
+    /// Largest norm of the gradient
+    #[arg(long, default_value_t = 1.0, value_name = "NORM", help_heading = "Training")]
+    pub(crate) clip_norm: f64,
+    /// Parts of a batch that run side by side; results depend on it in the last digits
+    #[arg(long, default_value_t = 8, value_name = "N", help_heading = "Training")]
+    pub(crate) shards: usize,
+    /// Rounds of such parts: more of them need less memory
+    #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Training")]
+    pub(crate) accumulation: usize,
+    /// Seed of weights, order and samples
+    #[arg(long, default_value_t = 0, value_name = "SEED", help_heading = "Training")]
+    pub(crate) seed: u64,
+    /// Updates between evaluations on held-out data (default: a twentieth of all)
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub(crate) evaluate_every: Option<u64>,
+}
+
+impl UpdateArgs {
+    pub(crate) fn fit_options(&self, fit: &FitArgs) -> FitOptions {
+        let default = FitOptions::default();
+        FitOptions {
+            steps: self.steps,
+            batch_tokens: fit.batch_tokens,
+            shards: self.shards,
+            accumulation: self.accumulation,
+            seed: self.seed,
+            optimizer: self.optimizer(default.optimizer),
+            schedule: self.schedule(&default.schedule),
+            evaluate_every: Some(self.evaluation_interval()),
+        }
+    }
+
+    pub(crate) fn rl_options(&self, group: &GroupArgs) -> RlOptions {
+        let default = RlOptions::default();
+        let mut objective = default.objective.clone();
+        (objective.kl_weight, objective.entropy_weight) = (group.kl_weight, group.entropy_weight);
+        RlOptions {
+            steps: self.steps,
+            questions: group.questions,
+            samples: group.samples,
+            max_new_tokens: group.max_new_tokens,
+            updates: group.updates,
+            shards: self.shards,
+            accumulation: self.accumulation,
+            seed: self.seed,
+            objective,
+            optimizer: self.optimizer(default.optimizer.clone()),
+            schedule: self.schedule(&default.schedule),
+            max_kl: Some(group.max_kl),
+            evaluate_every: Some(self.evaluation_interval()),
+            ..default
+        }
+    }
+
+    fn evaluation_interval(&self) -> u64 {
+        self.evaluate_every.unwrap_or_else(|| self.steps.div_ceil(20).max(1))
+    }
+
+    fn optimizer(&self, default: AdamW) -> AdamW {
+        let weight_decay = self.weight_decay.unwrap_or(default.weight_decay);
+        AdamW { weight_decay, clip_norm: Some(self.clip_norm), ..default }
+    }
+
+    fn schedule(&self, default: &Schedule) -> Schedule {
+        Schedule {
+            peak: self.learning_rate.unwrap_or(default.peak),
+            warmup_steps: self.warmup_steps.unwrap_or(default.warmup_steps),
+            decay: if self.final_rate < 1.0 { Decay::Cosine(self.final_rate) } else { Decay::Constant },
+        }
+    }
+}
+
+/// Where checkpoints go, and what is done with them.
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Folder of metrics.jsonl and the checkpoints step-NNNNNN (default: entrace-train/METHOD)
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) output_path: Option<PathBuf>,
+    /// Updates between checkpoints (default: one at the end)
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub(crate) checkpoint_every: Option<u64>,
+    /// Checkpoints after these numbers of updates; 0 is the start
+    #[arg(long, value_delimiter = ',', value_name = "LIST", help_heading = "Output")]
+    pub(crate) checkpoint_at: Vec<u64>,
+    /// Type of the weights in checkpoints
+    #[arg(long, value_enum, default_value = "f32", help_heading = "Output")]
+    pub(crate) export: ExportArg,
+    /// Write checkpoints without what resuming needs
+    #[arg(long, help_heading = "Output")]
+    pub(crate) no_resume: bool,
+    /// Checkpoint to go on from, of a training with the same flags
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) resume: Option<PathBuf>,
+    /// Replace what an earlier training left in the folder
+    #[arg(long, help_heading = "Output")]
+    pub(crate) overwrite: bool,
+    /// Measure what the model knows at each step of its traces after every N updates, at start and end: run folders beside the
+    /// checkpoints, for `entrace compare`
+    #[arg(long, value_name = "N", help_heading = "Measurement")]
+    pub(crate) measure: Option<u64>,
+    /// Tasks that are measured, as in `entrace run`
+    #[arg(long, default_value = "arith", value_name = "LIST", help_heading = "Measurement")]
+    pub(crate) measure_tasks: String,
+    /// Questions of each task that are measured
+    #[arg(long, default_value_t = 100, value_name = "N", help_heading = "Measurement")]
+    pub(crate) measure_limit: usize,
+    /// Say nothing but results and errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// TOML file of flags by name; the command line overrides it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportArg {
+    F32,
+    Bf16,
+    F16,
+}
+
+impl OutputArgs {
+    /// Measured checkpoints are checkpoints too.
+    pub(crate) fn checkpoints(&self, steps: u64) -> Checkpoints {
+        let mut at = self.checkpoint_at.clone();
+        if let Some(every) = self.measure.filter(|&n| n > 0) {
+            at.extend((0..=steps / every).map(|i| i * every));
+        }
+        Checkpoints { every: self.checkpoint_every, at }
+    }
+
+    pub(crate) fn export(&self) -> ExportType {
+        match self.export {
+            ExportArg::F32 => ExportType::F32,
+            ExportArg::Bf16 => ExportType::Bf16,
+            ExportArg::F16 => ExportType::F16,
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The tokenizer of a new model, from what it will read.
+
+use crate::train::data::{Asked, Pair, Traces};
+use crate::train::flags::DataArgs;
+use anyhow::Result;
+use entrace_train::Vocabulary;
+use entrace_worlds::arith;
+use std::collections::BTreeMap;
+
+/// Most pieces of a tokenizer that is made from files.
+const MOST_PIECES: usize = 4000;
+
+/// The pieces of `arith`; for other data the words, digits and signs that occur at least twice, the most frequent first.
+pub(crate) fn of(args: &DataArgs, traces: &Traces) -> Result<Vocabulary> {
+    let pieces = if args.data == "arith" { arith::pieces() } else { frequent(&traces.learnt) };
+    Ok(Vocabulary::new(pieces)?)
+}
+
+fn frequent(pairs: &[Pair]) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for pair in pairs {
+        let asked = match &pair.asked {
+            Asked::Text(prompt) => prompt.clone(),
+            Asked::Question(question, _) => arith::prompt(&question.text),
+        };
+        for piece in [asked.as_str(), &pair.completion].into_iter().flat_map(arith::split_pieces) {
+            if piece.chars().all(|c| c == '\n' || (' '..='~').contains(&c)) {
+                *counts.entry(piece.to_string()).or_default() += 1;
+            }
+        }
+    }
+    let mut all: Vec<(String, usize)> = counts.into_iter().filter(|(_, n)| *n > 1).collect();
+    all.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    all.into_iter().take(MOST_PIECES).map(|(piece, _)| piece).collect()
+}

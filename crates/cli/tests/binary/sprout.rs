@@ -1,0 +1,29 @@
+//! The model that comes with entrace.
+
+use crate::support::{Scratch, command, expect, said};
+
+#[test]
+fn a_run_without_arguments_measures_sprout() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("here");
+    std::fs::create_dir(&folder).unwrap();
+    let output = command(&["run", "--limit", "12"]).current_dir(&folder).output().unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("no --model: sprout") && said.contains("no --tasks: arith"), "{said}");
+    assert!(said.contains("Stepwise informativeness is"), "{said}");
+    let run = folder.join("entrace-runs/sprout@rl_arith");
+    let manifest = std::fs::read_to_string(run.join("manifest.json")).unwrap();
+    assert!(manifest.contains("\"sprout@rl\"") && run.join("report.html").exists(), "{manifest}");
+
+    let tokens = expect(0, &["tokens", "--model", "sprout@init", "--text", "Tom has 5 shells."]);
+    assert!(tokens.contains("shells"), "{tokens}");
+}
+
+#[test]
+fn stages_are_named_exactly() {
+    let said = expect(2, &["run", "--model", "sprout@base", "--tasks", "arith"]);
+    assert!(said.contains("the stages of sprout are init, mle, sft, rl"), "{said}");
+    let said = expect(2, &["compare", "sprout@init", "sprout@base"]);
+    assert!(said.contains("init, mle, sft, rl"), "{said}");
+}

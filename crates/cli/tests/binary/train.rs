@@ -1,0 +1,114 @@
+//! Training from the command line: methods one after another, resuming, measuring, recipes, and what is refused.
+
+use crate::support::{Scratch, expect};
+use std::path::Path;
+
+/// A training of a tiny model that takes a second.
+const TINY: [&str; 16] = [
+    "--layers=1",
+    "--hidden-size=16",
+    "--heads=2",
+    "--intermediate-size=16",
+    "--examples=60",
+    "--eval-examples=8",
+    "--steps=6",
+    "--batch-tokens=512",
+    "--warmup-steps=2",
+    "--shards=2",
+    "--checkpoint-every=3",
+    "--evaluate-every=3",
+    "--wrong-share=0.5",
+    "--interrupted-share=0.5",
+    "--learning-rate=1e-2",
+    "--quiet",
+];
+
+fn mle(output: &str, more: &[&str]) -> String {
+    expect(0, &[&["train", "mle", "--output-path", output][..], &TINY, more].concat())
+}
+
+fn weights(checkpoint: &str) -> Vec<u8> {
+    std::fs::read(Path::new(checkpoint).join("model.safetensors")).unwrap()
+}
+
+#[test]
+fn a_resumed_training_ends_with_the_same_weights() {
+    let scratch = Scratch::new();
+    let (whole, parts) = (scratch.arg("whole"), scratch.arg("parts"));
+    let said = mle(&whole, &[]);
+    assert!(said.contains("6 updates") && said.contains("step-000006"), "{said}");
+    let checkpoint = format!("{whole}/step-000003");
+    mle(&parts, &["--resume", &checkpoint]);
+    assert_eq!(weights(&format!("{whole}/step-000006")), weights(&format!("{parts}/step-000006")));
+    assert_ne!(weights(&format!("{whole}/step-000006")), weights(&checkpoint));
+    let rows = std::fs::read_to_string(format!("{whole}/metrics.jsonl")).unwrap();
+    assert_eq!(rows.lines().filter(|line| line.contains("\"loss\"")).count(), 6);
+    assert_eq!(rows.lines().filter(|line| line.contains("\"eval_loss\"")).count(), 3);
+    let args = [&["train", "mle", "--output-path", &parts][..], &TINY].concat();
+    assert!(expect(2, &args).contains("--overwrite"));
+    let changed = [&args[..], &["--resume", &checkpoint, "--batch-tokens=256"]].concat();
+    assert!(expect(2, &changed).contains("batch_tokens"));
+}
+
+#[test]
+fn a_training_goes_on_as_fine_tuning_and_as_reinforcement() {
+    let scratch = Scratch::new();
+    let (first, tuned, rewarded) = (scratch.arg("mle"), scratch.arg("sft"), scratch.arg("rl"));
+    mle(&first, &["--measure=6", "--measure-limit=3"]);
+    let runs = ["step-000000", "step-000006"].map(|step| format!("{first}/measured/{step}"));
+    assert!(expect(0, &["compare", &runs[0], &runs[1]]).contains("step-000006"));
+
+    let rows = "{\"prompt\": \"Q: How many?\\nA:\", \"completion\": \" 5 <<2+3=5>>and 7.\"}\n".repeat(4);
+    let data = scratch.file("rows.jsonl", &rows);
+    let args = ["train", "sft", "--model", &first, "--data", &data, "--output-path", &tuned, "--steps=2"];
+    let lora = ["--lora-rank=2", "--strip-annotations", "--quiet", "--shards=1"];
+    expect(0, &[&args[..], &lora].concat());
+    assert_ne!(weights(&format!("{tuned}/step-000002")), weights(&format!("{first}/step-000006")));
+
+    let args = ["train", "rl", "--model", &tuned, "--output-path", &rewarded, "--steps=1", "--quiet"];
+    let group = ["--questions=2", "--samples=2", "--max-new-tokens=8", "--examples=4", "--eval-examples=2"];
+    expect(0, &[&args[..], &group].concat());
+    let rows = std::fs::read_to_string(format!("{rewarded}/metrics.jsonl")).unwrap();
+    assert!(rows.contains("\"eval_accuracy\""), "{rows}");
+}
+
+#[test]
+fn a_recipe_is_a_list_of_command_lines() {
+    let scratch = Scratch::new();
+    let out = scratch.arg("mle");
+    let lines: Vec<String> = TINY
+        .iter()
+        .filter_map(|flag| flag.strip_prefix("--")?.split_once('='))
+        .map(|(key, value)| format!("{} = {value}\n", key.replace('-', "_")))
+        .collect();
+    let stage = format!("[[stage]]\ntrain = 'mle'\noutput_path = '{out}'\n{}", lines.concat());
+    let recipe = scratch.file("recipe.toml", &stage);
+    assert!(expect(0, &["train", "recipe", &recipe, "--quiet"]).contains("6 updates"));
+    expect(0, &["train", "recipe", &recipe, "--quiet", "--overwrite", "--stages", "1"]);
+    for (text, message) in [
+        (format!("{stage}wrongshare = 0.1\n"), "wrongshare: no such flag of `entrace mle`"),
+        (format!("{stage}seed = 'x'\n"), "stage 1"),
+        ("[[stage]]\ntrain = 'ppo'\n".to_string(), "none of mle, sft, rl"),
+        ("steps = 3\n".to_string(), "[[stage]] tables only"),
+        (String::new(), "there is no [[stage]]"),
+    ] {
+        let said = expect(2, &["train", "recipe", &scratch.file("bad.toml", &text)]);
+        assert!(said.contains(message), "{said}");
+    }
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused() {
+    let scratch = Scratch::new();
+    let out = scratch.arg("out");
+    let refused = |args: &[&str], message: &str| {
+        let said = expect(2, &[&["train"], args, &["--output-path", &out]].concat());
+        assert!(said.contains(message), "{said}");
+    };
+    refused(&["mle", "--wrong-share=2"], "--wrong-share");
+    refused(&["mle", "--data=no-such-task"], "no-such-task");
+    refused(&["mle", "--heads=3"], "--hidden-size");
+    refused(&["sft"], "--model");
+    refused(&["rl", "--model=sprout@base"], "init, mle, sft, rl");
+    assert!(!Path::new(&out).exists());
+}
