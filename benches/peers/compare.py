@@ -50,7 +50,11 @@ class Engine:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
         )
-        self.answer()
+        try:
+            self.answer()
+        except BaseException:
+            self.close()
+            raise
         self.signal(signal.SIGSTOP)
 
     def signal(self, number):
@@ -70,9 +74,10 @@ class Engine:
         return answer
 
     def close(self):
-        self.signal(signal.SIGCONT)
-        self.process.stdin.close()
-        self.process.wait()
+        """An engine in the middle of something is not waited for."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+            self.process.wait()
 
 
 def commands(args, pythons):
@@ -90,8 +95,7 @@ def commands(args, pythons):
             yield name, before + [python, script, model, args.workload, str(args.threads), *rest]
 
 
-def start(args, pythons, folder):
-    engines, absent = {}, {}
+def start(args, pythons, folder, engines, absent):
     for name, command in commands(args, pythons):
         log = open(folder / f"{name}.log", "w")
         try:
@@ -102,7 +106,6 @@ def start(args, pythons, folder):
             print(f"without {name}: {error}", file=sys.stderr)
     if "entrace" not in engines:
         sys.exit("entrace did not start")
-    return engines, absent
 
 
 def workloads_of(name):
@@ -194,6 +197,8 @@ def main():
     parser.add_argument("--realtime", action="store_true", help="real-time priority, against other work on the machine")
     parser.add_argument("--json", help="where to write everything that was found")
     args = parser.parse_args()
+    # A driver that is told to end takes its engines with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before all was measured"))
     pythons = dict(pair.split("=", 1) for pair in args.python)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -201,8 +206,9 @@ def main():
             args.gguf = str(folder / "model.gguf")
             python = pythons.get("llama.cpp", sys.executable)
             subprocess.run([python, str(HERE / "gguf_from_hf.py"), args.model, args.gguf], check=False)
-        engines, absent = start(args, pythons, folder)
+        engines, absent = {}, {}
         try:
+            start(args, pythons, folder, engines, absent)
             found = differences(engines, args)
             rates, sgemm = measure(engines, args)
         finally:
