@@ -47,8 +47,14 @@ fn fill_in_sprout(args: &mut RunArgs) -> Result<Vec<String>> {
         notes.push(format!("no --model: {}, the small model that comes with entrace", sprout::NAME));
         args.model.model = Some(sprout::NAME.to_string());
     }
-    let model = args.model.model.as_deref().unwrap_or_default();
-    if args.tasks.is_empty() && sprout::Stage::named(model)?.is_some() {
+    if sprout::Stage::named(args.model.model.as_deref().unwrap_or_default())?.is_none() {
+        return Ok(notes);
+    }
+    // Its solutions have some forty tokens; without training it would fill its context, which leaves no room to ask for an answer.
+    if args.measure.gen_kwargs.is_none() {
+        args.measure.max_new_tokens.get_or_insert(sprout::TRACE_TOKENS);
+    }
+    if args.tasks.is_empty() {
         notes.push(format!("no --tasks: {}, word problems that it has not seen", sprout::TASK));
         args.tasks.push(sprout::TASK.to_string());
     }

@@ -14,6 +14,9 @@ pub(crate) const NAME: &str = "sprout";
 /// The task that it can do.
 pub(crate) const TASK: &str = "arith";
 
+/// Most tokens of a trace unless a flag says otherwise.
+pub(crate) const TRACE_TOKENS: usize = 96;
+
 /// Weights of each stage, in the order of training.
 const STAGES: [(&str, &[u8]); 4] = [
     ("init", include_bytes!("../../../models/sprout/init.safetensors")),
