@@ -13,6 +13,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn compare(args: &CompareArgs) -> Result<Exit> {
+    // A name that is wrong is told before anything is measured.
+    for run in args.runs.iter().filter(|run| !run.exists()) {
+        sprout::Stage::named(&run.to_string_lossy())?;
+    }
     let dirs = args.runs.iter().map(|run| folder(run)).collect::<Result<Vec<PathBuf>>>()?;
     let names = paired::names(&dirs);
     let (mut runs, mut stages) = (Vec::new(), Vec::new());
