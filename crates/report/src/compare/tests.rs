@@ -186,7 +186,8 @@ fn folders_are_compared_and_written() {
         runs.push(run);
     }
     let out = dir.path().join("out");
-    let comparison = write(&runs, &out, &options()).unwrap();
+    let comparison = of_dirs(&runs, &options()).unwrap();
+    write(&comparison, &out).unwrap();
     let json = std::fs::read_to_string(out.join("compare.json")).unwrap();
     assert_eq!(serde_json::from_str::<Comparison>(&json).unwrap(), comparison);
     let page = std::fs::read_to_string(out.join("compare.html")).unwrap();
