@@ -4,6 +4,7 @@
 //! largest, then to the fewest whose mass reaches `top_p` (at least one), and one is drawn by inverting the cumulative distribution with
 //! one uniform number. Uncut distributions are walked in the order of tokens, cut ones from the most likely down.
 
+use crate::ops::exp::exp;
 use crate::ops::reduce::largest;
 use entrace_backend::Sampling;
 use entrace_measure::TokenId;
@@ -32,21 +33,56 @@ pub(crate) fn draw(logits: &[f32], sampling: &Sampling, u: f64) -> TokenId {
 
 fn draw_uncut(logits: &[f32], scale: f64, u: f64) -> TokenId {
     let max = logits.iter().fold(f32::NEG_INFINITY, |m, &x| m.max(x));
-    let weight = |logit: f32| (f64::from(logit - max) * scale).exp();
-    let total: f64 = logits.iter().map(|&x| weight(x)).sum();
-    let mut left = u * total;
+    let scale = scale as f32;
+    let masses: Vec<f64> =
+        logits.chunks(BLOCK).map(|block| f64::from(block_mass(block, max, scale))).collect();
+    let mut left = u * masses.iter().sum::<f64>();
     let mut last = 0;
-    for (token, &logit) in logits.iter().enumerate() {
-        let weight = weight(logit);
-        left -= weight;
+    for (block, mass) in masses.into_iter().enumerate().filter(|&(_, mass)| mass > 0.0) {
+        if left >= mass {
+            left -= mass;
+            last = block;
+            continue;
+        }
+        last = block;
+        break;
+    }
+    let first = last * BLOCK;
+    let mut token = first;
+    for (at, &logit) in logits[first..].iter().take(BLOCK).enumerate() {
+        let weight = weight(logit, max, scale);
         if weight > 0.0 {
-            last = token;
+            token = first + at;
+            left -= f64::from(weight);
             if left < 0.0 {
                 break;
             }
         }
     }
-    last as TokenId
+    token as TokenId
+}
+
+/// Logits whose weights are summed in float32, on vectors.
+const BLOCK: usize = 512;
+
+fn block_mass(block: &[f32], max: f32, scale: f32) -> f32 {
+    pulp::Arch::new().dispatch(|| {
+        let mut lanes = [0f32; 16];
+        let (chunks, rest) = block.as_chunks::<16>();
+        for chunk in chunks {
+            for (lane, &logit) in lanes.iter_mut().zip(chunk) {
+                *lane += weight(logit, max, scale);
+            }
+        }
+        lanes.iter().sum::<f32>() + rest.iter().map(|&logit| weight(logit, max, scale)).sum::<f32>()
+    })
+}
+
+/// e^((logit − max) · scale); what is below e^−80 counts as nothing.
+#[inline(always)]
+fn weight(logit: f32, max: f32, scale: f32) -> f32 {
+    let x = (logit - max) * scale;
+    if x > -80.0 { exp(x) } else { 0.0 }
 }
 
 /// The most likely tokens, falling, with unnormalised weights: at most `limit`, and of those the fewest whose share of their mass reaches
@@ -116,6 +152,22 @@ mod tests {
         let squares: f64 = p.iter().map(|p| f64::from(p * p)).sum();
         let cooled: Vec<f64> = p.iter().map(|p| f64::from(p * p) / squares).collect();
         assert_shares(&shares(&logits, &sampling(0.5, 1.0, 0)), &cooled);
+    }
+
+    #[test]
+    fn many_tokens_are_drawn_by_their_share_and_impossible_ones_never() {
+        let logits: Vec<f32> =
+            (0..3000).map(|i| if i % 2 == 0 { f32::NEG_INFINITY } else { (i % 7) as f32 }).collect();
+        let found = shares(&logits, &sampling(1.0, 1.0, 0));
+        let total: f64 = logits.iter().map(|&x| f64::from(x).exp()).sum();
+        let (mut of_sevens, mut expected) = ([0.0; 7], [0.0; 7]);
+        for (i, (share, &logit)) in found.iter().zip(&logits).enumerate() {
+            of_sevens[i % 7] += share;
+            expected[i % 7] += f64::from(logit).exp() / total;
+        }
+        assert_shares(&of_sevens, &expected);
+        assert!(found.iter().step_by(2).all(|&share| share <= 0.0));
+        assert_eq!(draw(&logits, &sampling(1.0, 1.0, 0), 1.0 - f64::EPSILON) % 2, 1);
     }
 
     #[test]
