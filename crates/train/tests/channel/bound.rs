@@ -91,8 +91,8 @@ const SHORT: [u64; 12] = [0, 20, 60, 100, 140, 180, 220, 260, 300, 360, 420, 480
 
 /// Channels and lessons of every kind: few episodes, which are learnt by heart; steps that say little; another number of everything.
 fn short_lessons() -> [(Options, Lesson); 4] {
-    let lesson = |seed, hidden_size, n_episodes| Lesson {
-        hidden_size,
+    let lesson = |seed, n_episodes| Lesson {
+        hidden_size: 32,
         n_episodes,
         batch_tokens: 256,
         seed,
@@ -100,10 +100,10 @@ fn short_lessons() -> [(Options, Lesson); 4] {
     };
     let two = Options { n_questions: 2, ..Options::default() };
     [
-        (Options { seed: 1, n_steps: 2, ..two }, lesson(1, 32, 200)),
-        (Options { seed: 2, flip: 0.3, ..two }, lesson(2, 32, 8000)),
-        (Options { seed: 3, n_answers: 2, n_steps: 3, flip: 0.02, ..two }, lesson(3, 32, 8000)),
-        (Options { seed: 4, n_answers: 5, asked: Asked::AtEnd, ..two }, lesson(4, 32, 8000)),
+        (Options { seed: 1, n_steps: 2, ..two }, lesson(1, 200)),
+        (Options { seed: 2, flip: 0.3, ..two }, lesson(2, 8000)),
+        (Options { seed: 3, n_answers: 2, n_steps: 3, flip: 0.02, ..two }, lesson(3, 8000)),
+        (Options { seed: 4, n_answers: 5, asked: Asked::AtEnd, ..two }, lesson(4, 8000)),
     ]
 }
 

@@ -17,6 +17,7 @@ use entrace_datasets::FormatKind;
 use entrace_decoder::{LanguageModel, Options as DecoderOptions};
 use entrace_measure::{Answer, Choices, Question, Segmentation};
 use entrace_record::manifest::{FORMAT_VERSION, Manifest, ModelRecord, Settings, TaskRecord, TraceSource};
+use entrace_record::rows::PrefixRow;
 use entrace_record::{RunReader, RunWriter};
 use entrace_run::{
     ChoiceForm, Engine, EstimatorChoice, Event, Measurement, Observer, Prompting, TaskPlan, TraceInput,
@@ -177,8 +178,8 @@ impl Observer for Patient {
 
 /// What a run recorded.
 struct Measured {
-    /// ℓ_k − ℓ_0, `[n, K + 1]`.
-    gains: Vec<Vec<f64>>,
+    /// ℓ_k − ℓ_0 by question and step.
+    gains: BTreeMap<(usize, usize), f64>,
     /// p_k by question, step and answer.
     beliefs: BTreeMap<(usize, usize, String), f64>,
 }
@@ -192,11 +193,11 @@ fn measure(model: &LanguageModel, channel: &Channel, episodes: &[Episode]) -> Me
     writer.finish(n_parts, "2026-04-07T10:00:00Z".parse().unwrap(), 0.0).unwrap();
 
     let reader = RunReader::open(dir.path()).unwrap();
-    let mut gains = vec![vec![f64::NAN; channel.options().n_steps + 1]; episodes.len()];
-    for row in reader.prefixes().unwrap() {
+    let gain = |row: &PrefixRow| {
         assert_eq!((&*row.estimator, row.step), ("choices", row.n_tokens));
-        gains[row.question_id.parse::<usize>().unwrap()][row.step as usize] = row.information_gain.unwrap();
-    }
+        ((row.question_id.parse().unwrap(), row.step as usize), row.information_gain.unwrap())
+    };
+    let gains = reader.prefixes().unwrap().iter().map(gain).collect();
     let key = |id: &str, step: u32, answer: &str| (id.parse().unwrap(), step as usize, answer.to_string());
     let answers = reader.answers().unwrap();
     let beliefs =
@@ -222,7 +223,7 @@ fn check_means(measured: &Measured, truth: &Law, model: &Law) {
         let (exact, deviation) = exact_gain(truth, model, k);
         assert!((exact - compare(truth, model, k).gain_nats).abs() < 1e-9);
         for n in N_DRAWS {
-            let mean = measured.gains[..n].iter().map(|gains| gains[k]).sum::<f64>() / n as f64;
+            let mean = (0..n).map(|index| measured.gains[&(index, k)]).sum::<f64>() / n as f64;
             let (error, of_mean) = (mean - exact, deviation / (n as f64).sqrt());
             println!("| {k} | {exact:.4} | {n} | {mean:.4} | {error:.4} | {of_mean:.4} |");
             assert!(error.abs() < 4.0 * of_mean, "depth {k}, {n} draws: {mean} for {exact} ± {of_mean}");

@@ -92,7 +92,6 @@ impl Lesson {
             max_position_embeddings: CONTEXT,
             rope_theta: 100.0,
             tie_word_embeddings: false,
-            ..ModelSize::default()
         };
         let model = Model::from_scratch(size.config(&world.vocabulary.ids()), self.seed).unwrap();
         let episodes = (0..self.n_episodes).map(|index| world.channel.sample(self.seed, index));
