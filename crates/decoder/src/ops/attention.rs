@@ -393,22 +393,63 @@ fn vector_outputs(
     n_keys: usize,
     dim: usize,
 ) {
+    let rows = ValueRows { values, stride, ranges };
     pulp::Arch::new().dispatch(|| {
-        out.fill(0.0);
-        let mut done = 0;
-        for &(slot, n) in ranges {
-            for key in 0..n {
-                let value_row = &values[(slot + key) * stride..][..dim];
-                for (query, out) in out.chunks_exact_mut(dim).enumerate() {
-                    let weight = weights[query * n_keys + done + key];
-                    for (out, &value) in out.iter_mut().zip(value_row) {
-                        *out += weight * value;
-                    }
-                }
+        for (queries, out) in out.chunks_mut(QUERIES_AT_ONCE * dim).enumerate() {
+            let weights = &weights[queries * QUERIES_AT_ONCE * n_keys..];
+            match out.len() / dim {
+                1 => rows.mix::<1>(weights, n_keys, out, dim),
+                2 => rows.mix::<2>(weights, n_keys, out, dim),
+                3 => rows.mix::<3>(weights, n_keys, out, dim),
+                _ => rows.mix::<QUERIES_AT_ONCE>(weights, n_keys, out, dim),
             }
-            done += n;
         }
     });
+}
+
+/// Queries whose sums are kept in registers together.
+const QUERIES_AT_ONCE: usize = 4;
+
+/// Values of one head at the slots of some ranges.
+struct ValueRows<'a> {
+    values: &'a [f32],
+    stride: usize,
+    ranges: &'a [(usize, usize)],
+}
+
+impl ValueRows<'_> {
+    /// Weighted sums for Q queries: weights `[Q, n_keys]`, out `[Q, dim]`.
+    #[inline(always)]
+    fn mix<const Q: usize>(&self, weights: &[f32], n_keys: usize, out: &mut [f32], dim: usize) {
+        let whole = dim / 16 * 16;
+        for column in (0..whole).step_by(16) {
+            let mut sums = [[0f32; 16]; Q];
+            let mut key = 0;
+            for &(slot, n) in self.ranges {
+                for slot in slot..slot + n {
+                    let value = &self.values[slot * self.stride + column..][..16];
+                    for (query, sums) in sums.iter_mut().enumerate() {
+                        let weight = weights[query * n_keys + key];
+                        for (sum, &value) in sums.iter_mut().zip(value) {
+                            *sum += weight * value;
+                        }
+                    }
+                    key += 1;
+                }
+            }
+            for (query, sums) in sums.iter().enumerate() {
+                out[query * dim + column..][..16].copy_from_slice(sums);
+            }
+        }
+        for column in whole..dim {
+            for query in 0..Q {
+                let slots = self.ranges.iter().flat_map(|&(slot, n)| slot..slot + n);
+                let weights = &weights[query * n_keys..];
+                let terms = slots.zip(weights).map(|(slot, w)| w * self.values[slot * self.stride + column]);
+                out[query * dim + column] = terms.sum();
+            }
+        }
+    }
 }
 
 #[inline(always)]
@@ -421,7 +462,19 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
             lanes[i] += a[i] * b[i];
         }
     }
-    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+    halved_sum(lanes) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
+/// Sum of lanes by halves: four dependent additions instead of sixteen.
+#[inline(always)]
+fn halved_sum(mut lanes: [f32; 16]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        let (low, high) = lanes.split_at_mut(half);
+        for (low, &high) in low.iter_mut().zip(&*high) {
+            *low += high;
+        }
+    }
+    lanes[0]
 }
 
 /// Softmax over the keys that are seen; the others get weight 0.
