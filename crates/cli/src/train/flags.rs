@@ -78,7 +78,7 @@ pub(crate) struct RlArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RecipeArgs {
-    /// TOML file with a list [[stage]]: `train` is mle, sft or rl, the other lines are flags of that command
+    /// TOML file of stages, in their order: `train` is mle, sft or rl, the other lines are flags of that command
     pub(crate) recipe: PathBuf,
     /// Only these stages, by their place from 1
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
