@@ -18,10 +18,10 @@ use entrace_decoder::tokenizer::Tokenizer;
 use entrace_decoder::{LanguageModel, Options};
 use entrace_train::rl::{RlData, RlQuestions, reinforce};
 use entrace_train::{FitData, FitOptions, Model, Outcome, Output, Sequence, TextFiles, fit};
-use flags::{DataArgs, Method, MleArgs, OutputArgs, RlArgs, SftArgs, TrainArgs};
+use flags::{DataArgs, LossOnArg, Method, MleArgs, OutputArgs, RlArgs, SftArgs, TrainArgs};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use watch::Watch;
+use watch::{Measuring, Watch};
 
 /// Most tokens of an example of a model with a long context.
 const CONTEXT_IN_TRAINING: usize = 2048;
@@ -44,13 +44,13 @@ fn mle(args: &MleArgs) -> Result<Exit> {
     let model = Model::from_scratch(size.config(&vocabulary.ids()), args.update.seed).in_set_up()?;
     let tokenizer = tokenizer_of(&texts)?;
     let encode = |pairs: &[data::Pair]| {
-        let encoded = data::encode_plain(&tokenizer, pairs, &args.data, size.max_position_embeddings)?;
+        let encoded = data::encode_plain(&tokenizer, pairs, args.data.loss_on, size.max_position_embeddings)?;
         Ok::<_, anyhow::Error>((encoded.sequences, encoded.n_too_long))
     };
     let ((learnt, n_too_long), (held_out, _)) = (encode(&traces.learnt)?, encode(&traces.held_out)?);
     drop(traces);
     let options = args.update.fit_options(&args.fit);
-    fit_model(&model, texts, (&learnt, &held_out, n_too_long), &options, &args.output, &folder)
+    fit_model(&model, texts, (&learnt, &held_out, n_too_long), &options, (&args.data, &args.output), &folder)
 }
 
 fn tokenizer_of(texts: &TextFiles) -> Result<Tokenizer> {
@@ -65,12 +65,12 @@ fn sft(args: &SftArgs) -> Result<Exit> {
     let traces = data::traces(&args.data)?;
     let model = Model::load(&located.path, &args.lora.adaptation(), args.update.seed).in_set_up()?;
     let most = model.context_length().min(CONTEXT_IN_TRAINING);
-    let encode = |pairs: &[data::Pair], args: &DataArgs| data::encode_for(&text, pairs, args, most);
-    let (learnt, held_out) = (encode(&traces.learnt, &args.data)?, encode(&traces.held_out, &args.data)?);
+    let encode = |pairs: &[data::Pair]| data::encode_for(&text, pairs, args.data.loss_on, most);
+    let (learnt, held_out) = (encode(&traces.learnt)?, encode(&traces.held_out)?);
     drop((traces, text));
     let options = args.update.fit_options(&args.fit);
     let data = (learnt.sequences.as_slice(), held_out.sequences.as_slice(), learnt.n_too_long);
-    fit_model(&model, texts, data, &options, &args.output, &folder)
+    fit_model(&model, texts, data, &options, (&args.data, &args.output), &folder)
 }
 
 /// The model that a training starts from.
@@ -93,11 +93,12 @@ fn fit_model(
     texts: TextFiles,
     (learnt, held_out, n_too_long): (&[Sequence], &[Sequence], usize),
     options: &FitOptions,
-    args: &OutputArgs,
+    (data, args): (&DataArgs, &OutputArgs),
     folder: &Path,
 ) -> Result<Exit> {
     let output = output(args, folder, texts, options.steps);
-    let mut watch = Watch::new(args, folder, options.steps)?;
+    let measuring = Measuring { output: args, data: &data.data, data_dir: data.data_dir.as_deref() };
+    let mut watch = Watch::new(measuring, folder, options.steps)?;
     let n_tokens: usize = learnt.iter().map(Sequence::n_run).sum();
     watch.note(&format!("{} weights, {} traces, {n_tokens} tokens", model.n_parameters(), learnt.len()));
     if n_too_long > 0 {
@@ -112,15 +113,23 @@ fn rl(args: &RlArgs) -> Result<Exit> {
     let folder = output_folder(&args.output, "rl")?;
     let Start { located, text, texts } = start(args.model.as_deref())?;
     let (learnt, held_out) = data::questions(&args.questions, &text)?;
-    drop(text);
     let model = Model::load(&located.path, &args.lora.adaptation(), args.update.seed).in_set_up()?;
-    let options = args.update.rl_options(&args.group);
+    let most = model.context_length().min(CONTEXT_IN_TRAINING);
+    let rehearsed = data::encode_for(&text, &data::rehearsed(args)?, LossOnArg::Completion, most)?;
+    drop(text);
+    let options = args.update.rl_options(&args.group, &args.rehearsal);
     let output = output(&args.output, &folder, texts, options.steps);
-    let mut watch = Watch::new(&args.output, &folder, options.steps)?;
+    let measuring = Measuring {
+        output: &args.output,
+        data: &args.questions.data,
+        data_dir: args.questions.data_dir.as_deref(),
+    };
+    let mut watch = Watch::new(measuring, &folder, options.steps)?;
     let (learnt_reward, held_out_reward) = (exact(&learnt), exact(&held_out));
     let data = RlData {
         train: RlQuestions { prompts: &learnt.prompts, reward: &learnt_reward },
         held_out: Some(RlQuestions { prompts: &held_out.prompts, reward: &held_out_reward }),
+        rehearsed: &rehearsed.sequences,
     };
     let resume = args.output.resume.as_deref();
     let outcome = reinforce(&model, data, &options, &output, resume, &mut |event| watch.event(event));

@@ -4,12 +4,13 @@
 //! −Σ ln p(token) / N with N the learnt tokens of the whole batch -> sum of gradients -> one update. Dividing by N makes the result that of
 //! one pass over the whole batch, however it is divided.
 
+use crate::course::{self, Course, Method};
 use crate::error::Error;
 use crate::gradients::gradients;
 use crate::journal::{EvalRow, Event, FitRow, Flow};
 use crate::model::Model;
 use crate::optimizer::AdamW;
-use crate::order::Order;
+use crate::order::{Order, Position};
 use crate::schedule::Schedule;
 use crate::scoring::{mean_loss, packs};
 use crate::sequence::Sequence;
@@ -88,7 +89,8 @@ pub fn fit(
     };
     let trainer = Trainer::new(model, plan, output, resume)?;
     let order = Order::new(data.train.len(), options.seed, trainer.progress.position);
-    Fit { trainer, data, options, order, observe, flow: Flow::Continue }.run(resume.is_some())
+    let course = Course::new(trainer, options.evaluate_every, observe);
+    course::run(Fit { course, data, options, order }, resume.is_some())
 }
 
 impl FitOptions {
@@ -107,98 +109,63 @@ impl FitOptions {
 }
 
 struct Fit<'a, 'o> {
-    trainer: Trainer<'a>,
+    course: Course<'a, 'o>,
     data: FitData<'a>,
     options: &'a FitOptions,
     order: Order,
-    observe: &'o mut dyn FnMut(&Event<'_>) -> Flow,
-    flow: Flow,
 }
 
-impl Fit<'_, '_> {
-    fn run(mut self, resumed: bool) -> Result<Outcome, Error> {
-        if !resumed {
-            self.evaluate()?;
-            if self.trainer.is_checkpoint() {
-                self.save()?;
-            }
-        }
-        let mut last = None;
-        let mut diverged = None;
-        while !self.trainer.is_done() && self.flow == Flow::Continue && diverged.is_none() {
-            self.step()?;
-            diverged = self.trainer.is_stuck();
-            let step = self.trainer.progress.step;
-            let due = self.options.evaluate_every.is_some_and(|n| n > 0 && step.is_multiple_of(n));
-            if due || self.trainer.is_done() {
-                self.evaluate()?;
-            }
-            last = if self.trainer.is_checkpoint() { Some(self.save()?) } else { None };
-        }
-        let checkpoint = match last {
-            Some(folder) => folder,
-            None => self.save()?,
-        };
-        let ending = self.trainer.ending(checkpoint);
-        Ok(match diverged {
-            Some(reason) => Outcome::Diverged { ending, reason },
-            None if self.trainer.is_done() => Outcome::Finished(ending),
-            None => Outcome::Stopped(ending),
-        })
+impl<'a, 'o> Method<'a, 'o> for Fit<'a, 'o> {
+    fn course(&mut self) -> &mut Course<'a, 'o> {
+        &mut self.course
     }
 
-    fn step(&mut self) -> Result<(), Error> {
+    fn step(&mut self) -> Result<Option<String>, Error> {
         let begun = Instant::now();
-        self.trainer.begin_step();
+        let trainer = &mut self.course.trainer;
+        trainer.begin_step();
         let epoch = self.order.position().epoch;
         let train = self.data.train;
         let drawn = self.order.draw(self.options.batch_tokens, |i| train[i].n_run());
         let batch: Vec<&Sequence> = drawn.into_iter().map(|i| &train[i]).collect();
         let packs = packs(&batch, self.options.shards * self.options.accumulation);
         let n_learnt: usize = batch.iter().map(|s| s.n_learnt()).sum();
-        let model = self.trainer.model;
+        let model = trainer.model;
         let batch_gradients = gradients(model, packs.len(), self.options.shards, |i| {
             Ok(((model.scores(&packs[i].1)?.get(0)?.sum_all()? * (-1.0 / n_learnt as f64))?, ()))
         })?;
         let loss = batch_gradients.loss;
         let Update { learning_rate, grad_norm, skipped } =
-            self.trainer.update(loss, &batch_gradients.gradients)?;
+            trainer.update(loss, &batch_gradients.gradients)?;
         let n_run: usize = batch.iter().map(|s| s.n_run()).sum();
-        self.trainer.progress.n_tokens += n_run as u64;
+        trainer.progress.n_tokens += n_run as u64;
         let row = FitRow {
-            step: self.trainer.progress.step,
+            step: trainer.progress.step,
             loss,
             learning_rate,
             grad_norm,
             epoch,
-            n_tokens: self.trainer.progress.n_tokens,
+            n_tokens: trainer.progress.n_tokens,
             tokens_per_sec: n_run as f64 / begun.elapsed().as_secs_f64(),
-            elapsed_secs: self.trainer.elapsed_secs(),
+            elapsed_secs: trainer.elapsed_secs(),
             skipped,
         };
-        self.trainer.journal.write(&row)?;
-        self.tell(&Event::Fitted(&row));
-        Ok(())
+        trainer.journal.write(&row)?;
+        self.course.tell(&Event::Fitted(&row));
+        Ok(self.course.trainer.is_stuck())
     }
 
     fn evaluate(&mut self) -> Result<(), Error> {
-        let Some(eval_loss) = mean_loss(self.trainer.model, self.data.held_out)? else { return Ok(()) };
+        let trainer = &mut self.course.trainer;
+        let Some(eval_loss) = mean_loss(trainer.model, self.data.held_out)? else { return Ok(()) };
         let n_tokens = self.data.held_out.iter().map(Sequence::n_learnt).sum();
-        let row = EvalRow { step: self.trainer.progress.step, eval_loss, n_tokens };
-        self.trainer.journal.write(&row)?;
-        self.tell(&Event::Evaluated(&row));
+        let row = EvalRow { step: trainer.progress.step, eval_loss, n_tokens };
+        trainer.journal.write(&row)?;
+        self.course.tell(&Event::Evaluated(&row));
         Ok(())
     }
 
-    fn save(&mut self) -> Result<std::path::PathBuf, Error> {
-        let folder = self.trainer.save(self.order.position())?;
-        self.tell(&Event::Saved { step: self.trainer.progress.step, folder: &folder });
-        Ok(folder)
-    }
-
-    fn tell(&mut self, event: &Event<'_>) {
-        if (self.observe)(event) == Flow::Stop {
-            self.flow = Flow::Stop;
-        }
+    fn position(&self) -> Position {
+        self.order.position()
     }
 }

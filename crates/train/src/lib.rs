@@ -57,6 +57,7 @@
 //! ```
 
 mod checkpoint;
+mod course;
 mod error;
 mod examples;
 mod fit;

@@ -204,8 +204,8 @@ fn rewards_rise_and_resume_with_the_same_bits() {
         f64::from(u8::from(completion.text.starts_with(|c: char| c.is_ascii_digit())))
     };
     let questions = RlQuestions { prompts: &prompts, reward: &reward };
-    let data =
-        RlData { train: questions, held_out: Some(RlQuestions { prompts: &prompts[..5], reward: &reward }) };
+    let held_out = Some(RlQuestions { prompts: &prompts[..5], reward: &reward });
+    let data = RlData { train: questions, held_out, rehearsed: &[] };
     let options = RlOptions {
         steps: 12,
         questions: 8,
@@ -245,6 +245,45 @@ fn rewards_rise_and_resume_with_the_same_bits() {
         reinforce(&sums.model(), data, &limited, &sums.output("limited"), None, &mut |_| Flow::Continue);
     let Outcome::Diverged { reason, ending } = outcome.unwrap() else { panic!("no divergence") };
     assert!(reason.contains("divergence") && ending.step < 12);
+}
+
+#[test]
+fn rehearsed_traces_are_learnt_beside_rewards_and_resume_with_the_same_bits() {
+    let sums = Sums::new();
+    let all = sums.sequences();
+    let prompts: Vec<Vec<u32>> =
+        (0..6).map(|i| sums.tokenizer.encode_prompt(&format!("{i}+1=")).unwrap()).collect();
+    let reward = |_: usize, completion: &entrace_backend::Completion| completion.token_ids.len() as f64;
+    let train = RlQuestions { prompts: &prompts, reward: &reward };
+    let data = RlData { train, held_out: None, rehearsed: &all };
+    let options = RlOptions {
+        steps: 30,
+        questions: 3,
+        samples: 4,
+        max_new_tokens: 3,
+        shards: 2,
+        rehearsal_weight: 5.0,
+        rehearsal_tokens: 128,
+        schedule: Schedule { peak: 1e-2, warmup_steps: 0, decay: Decay::Constant },
+        max_kl: None,
+        ..RlOptions::default()
+    };
+    let output = sums.output("rehearsed");
+    let mut losses = Vec::new();
+    reinforce(&sums.model(), data, &options, &output, None, &mut |event| {
+        if let Event::Reinforced(row) = event {
+            losses.extend(row.update.as_ref().and_then(|update| update.rehearsal_loss));
+        }
+        Flow::Continue
+    })
+    .unwrap();
+    assert!(losses.len() > 10 && losses[losses.len() - 1] < 0.6 * losses[0], "{losses:?}");
+
+    let resumed = sums.output("rehearsed-again");
+    let from = step_folder(&output.folder, 25);
+    reinforce(&sums.model(), data, &options, &resumed, Some(&from), &mut |_| Flow::Continue).unwrap();
+    let last = |output: &Output| bytes(step_folder(&output.folder, 30).join("trainer_state.safetensors"));
+    assert_eq!(last(&resumed), last(&output));
 }
 
 #[test]

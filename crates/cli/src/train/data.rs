@@ -5,7 +5,7 @@
 
 use crate::exit::{InSetUp, SetUp};
 use crate::questions::{self, Asking};
-use crate::train::flags::{DataArgs, LossOnArg, QuestionArgs};
+use crate::train::flags::{AnnotatorArgs, DataArgs, LossOnArg, QuestionArgs, RlArgs};
 use anyhow::Result;
 use entrace_backend::{Text, stream_seed};
 use entrace_datasets::{BadLines, FormatKind, Split, TaskSpec, task};
@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 /// The task whose problems are made in any number.
-const ARITH: &str = "arith";
+pub(crate) const ARITH: &str = "arith";
 const ARITH_EXAMPLES: usize = 100_000;
 const ARITH_QUESTIONS: usize = 20_000;
 
@@ -45,24 +45,18 @@ pub(crate) enum Asked {
 
 /// Collects traces.
 pub(crate) fn traces(args: &DataArgs) -> Result<Traces> {
-    for (name, share) in [("wrong-share", args.wrong_share), ("interrupted-share", args.interrupted_share)] {
-        if !(0.0..=1.0).contains(&share) {
-            return Err(SetUp(format!("--{name} is a share from 0 to 1")).into());
-        }
-    }
+    args.annotators.check()?;
     let (learnt, mut held_out) = if is_file(&args.data) {
-        (from_file(Path::new(&args.data), args)?, Vec::new())
+        (from_file(Path::new(&args.data), args.strip_annotations)?, Vec::new())
     } else if args.data == ARITH {
         let n = args.examples.unwrap_or(ARITH_EXAMPLES);
-        (
-            arith_pairs(arith::Split::Train, n, args),
-            arith_pairs(arith::Split::Validation, args.eval_examples, args),
-        )
+        let pairs = |split, n| arith_pairs(split, n, args.data_seed, &args.annotators);
+        (pairs(arith::Split::Train, n), pairs(arith::Split::Validation, args.eval_examples))
     } else {
-        (from_task(&args.data, args)?, Vec::new())
+        (from_task(&args.data, args.data_dir.as_deref())?, Vec::new())
     };
     if let Some(path) = &args.eval_data {
-        held_out = from_file(path, args)?;
+        held_out = from_file(path, args.strip_annotations)?;
     }
     let mut traces = Traces { learnt, held_out };
     traces.learnt.truncate(args.examples.unwrap_or(usize::MAX));
@@ -70,12 +64,41 @@ pub(crate) fn traces(args: &DataArgs) -> Result<Traces> {
     Ok(traces)
 }
 
-fn is_file(data: &str) -> bool {
+/// Traces that reinforcement learning rehearses; none where none are asked for.
+pub(crate) fn rehearsed(args: &RlArgs) -> Result<Vec<Pair>> {
+    args.annotators.check()?;
+    let questions = &args.questions;
+    match args.rehearsal.rehearse.as_deref() {
+        None => Ok(Vec::new()),
+        Some(path) if is_file(path) => from_file(Path::new(path), false),
+        Some(ARITH) => {
+            let n = questions.examples.unwrap_or(ARITH_QUESTIONS);
+            Ok(arith_pairs(arith::Split::Train, n, questions.data_seed, &args.annotators))
+        }
+        Some(task) => from_task(task, questions.data_dir.as_deref()),
+    }
+}
+
+impl AnnotatorArgs {
+    fn check(&self) -> Result<()> {
+        let shares = [
+            ("wrong-share", self.wrong_share),
+            ("interrupted-share", self.interrupted_share),
+            ("interrupted-wrong-share", self.interrupted_wrong_share.unwrap_or_default()),
+        ];
+        match shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
+            Some((name, _)) => Err(SetUp(format!("--{name} is a share from 0 to 1")).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn is_file(data: &str) -> bool {
     data.ends_with(".jsonl") || data.ends_with(".json")
 }
 
-fn from_file(path: &Path, args: &DataArgs) -> Result<Vec<Pair>> {
-    let clean = |text: String| if args.strip_annotations { strip_annotations(&text) } else { text };
+fn from_file(path: &Path, strip: bool) -> Result<Vec<Pair>> {
+    let clean = |text: String| if strip { strip_annotations(&text) } else { text };
     let rows = read_jsonl(path).in_set_up()?;
     Ok(rows
         .into_iter()
@@ -84,12 +107,17 @@ fn from_file(path: &Path, args: &DataArgs) -> Result<Vec<Pair>> {
 }
 
 /// Problems of `arith` with the traces of their annotators.
-fn arith_pairs(split: arith::Split, n: usize, args: &DataArgs) -> Vec<Pair> {
+fn arith_pairs(split: arith::Split, n: usize, seed: u64, annotators: &AnnotatorArgs) -> Vec<Pair> {
     let pair = |index: u64| {
-        let problem = arith::generate(args.data_seed, split, index, &Difficulty::default());
-        let trace = noisy(&problem, args.wrong_share, args.data_seed).solution;
-        let stream = |what: &str| stream_seed(args.data_seed, &[&problem.id, what]);
-        let completion = if stream("interrupted") as f64 / (u64::MAX as f64) < args.interrupted_share {
+        let problem = arith::generate(seed, split, index, &Difficulty::default());
+        let stream = |what: &str| stream_seed(seed, &[&problem.id, what]);
+        let is_interrupted = stream("interrupted") as f64 / (u64::MAX as f64) < annotators.interrupted_share;
+        let wrong_share = match annotators.interrupted_wrong_share {
+            Some(share) if is_interrupted => share,
+            _ => annotators.wrong_share,
+        };
+        let trace = noisy(&problem, wrong_share, seed).solution;
+        let completion = if is_interrupted {
             let n_lines = stream("interrupted after") % (trace.steps.len() as u64 + 2);
             interrupted(&trace, n_lines as usize, &problem)
         } else {
@@ -107,8 +135,8 @@ fn interrupted(trace: &Solution, n_lines: usize, problem: &Problem) -> String {
 }
 
 /// The training split of a built-in task, with its rationales and answers.
-fn from_task(name: &str, args: &DataArgs) -> Result<Vec<Pair>> {
-    let (spec, questions) = training_questions(name, args.data_dir.as_deref())?;
+fn from_task(name: &str, data_dir: Option<&Path>) -> Result<Vec<Pair>> {
+    let (spec, questions) = training_questions(name, data_dir)?;
     let pairs: Vec<Pair> = questions
         .into_iter()
         .filter_map(|question| {
@@ -143,22 +171,22 @@ fn training_questions(name: &str, data_dir: Option<&Path>) -> Result<(&'static T
 pub(crate) fn encode_plain(
     tokenizer: &Tokenizer,
     pairs: &[Pair],
-    args: &DataArgs,
+    loss_on: LossOnArg,
     max_tokens: usize,
 ) -> Result<Encoded> {
     let examples: Vec<Example> = pairs.iter().map(Pair::as_plain).collect();
-    Ok(encode(tokenizer, &examples, args.loss_on.loss_on(), max_tokens)?)
+    Ok(encode(tokenizer, &examples, loss_on.loss_on(), max_tokens)?)
 }
 
 /// Traces as tokens for a model that is there already, asked as `entrace run` asks it.
 pub(crate) fn encode_for(
     model: &LanguageModel,
     pairs: &[Pair],
-    args: &DataArgs,
+    loss_on: LossOnArg,
     max_tokens: usize,
 ) -> Result<Encoded> {
     if !model.has_chat_template() {
-        return encode_plain(model.tokenizer(), pairs, args, max_tokens);
+        return encode_plain(model.tokenizer(), pairs, loss_on, max_tokens);
     }
     let asking = Asking::of(None, None, false, model)?;
     let end = model.stop_tokens().first().copied();
@@ -168,7 +196,7 @@ pub(crate) fn encode_for(
             Asked::Text(prompt) => model.encode_prompt(prompt)?.token_ids,
             Asked::Question(question, kind) => prompt_tokens(model, &asking, question, *kind)?,
         };
-        let n_given = if args.loss_on == LossOnArg::All { 1 } else { token_ids.len() };
+        let n_given = if loss_on == LossOnArg::All { 1 } else { token_ids.len() };
         token_ids.extend(model.encode_plain(&pair.completion)?);
         token_ids.extend(end);
         if token_ids.len() <= max_tokens {

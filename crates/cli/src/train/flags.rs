@@ -71,6 +71,10 @@ pub(crate) struct RlArgs {
     #[command(flatten)]
     pub(crate) group: GroupArgs,
     #[command(flatten)]
+    pub(crate) rehearsal: RehearsalArgs,
+    #[command(flatten)]
+    pub(crate) annotators: AnnotatorArgs,
+    #[command(flatten)]
     pub(crate) update: UpdateArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -175,12 +179,8 @@ pub(crate) struct DataArgs {
     /// Traces on which the loss is measured
     #[arg(long, default_value_t = 300, value_name = "N", help_heading = "Data")]
     pub(crate) eval_examples: usize,
-    /// Share of arith's traces with a wrong step
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE", help_heading = "Data")]
-    pub(crate) wrong_share: f64,
-    /// Share of arith's traces that end, after any of their lines, with the true answer: what the estimators ask for
-    #[arg(long, default_value_t = 0.2, value_name = "SHARE", help_heading = "Data")]
-    pub(crate) interrupted_share: f64,
+    #[command(flatten)]
+    pub(crate) annotators: AnnotatorArgs,
     /// Seed of arith's problems
     #[arg(long, default_value_t = 1, value_name = "SEED", help_heading = "Data")]
     pub(crate) data_seed: u64,
@@ -190,6 +190,20 @@ pub(crate) struct DataArgs {
     /// Which tokens are learnt
     #[arg(long, value_enum, default_value = "completion", help_heading = "Data")]
     pub(crate) loss_on: LossOnArg,
+}
+
+/// Who wrote the solutions of arith's problems.
+#[derive(Debug, Args)]
+pub(crate) struct AnnotatorArgs {
+    /// Share of arith's traces with a wrong step
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", help_heading = "Data")]
+    pub(crate) wrong_share: f64,
+    /// Share of arith's traces that end, after any of their lines, with the true answer: what the estimators ask for
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE", help_heading = "Data")]
+    pub(crate) interrupted_share: f64,
+    /// Share of those that have a wrong step before they are interrupted (default: that of --wrong-share)
+    #[arg(long, value_name = "SHARE", help_heading = "Data")]
+    pub(crate) interrupted_wrong_share: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -261,6 +275,20 @@ pub(crate) struct GroupArgs {
     pub(crate) max_kl: f64,
 }
 
+/// Traces that are learnt by maximum likelihood beside the rewards, so that they are not forgotten.
+#[derive(Debug, Args)]
+pub(crate) struct RehearsalArgs {
+    /// Traces to rehearse: a task with rationales (arith: of the questions that are asked), or a JSONL file as for `train sft`
+    #[arg(long, value_name = "TASK_OR_FILE", help_heading = "Rehearsal")]
+    pub(crate) rehearse: Option<String>,
+    /// Weight of their mean loss beside that of the rewards
+    #[arg(long, default_value_t = 1.0, value_name = "GAMMA", help_heading = "Rehearsal")]
+    pub(crate) rehearsal_weight: f64,
+    /// Most tokens of them in an update
+    #[arg(long, default_value_t = 2048, value_name = "N", help_heading = "Rehearsal")]
+    pub(crate) rehearsal_tokens: usize,
+}
+
 /// How weights change.
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArgs {
@@ -311,7 +339,7 @@ impl UpdateArgs {
         }
     }
 
-    pub(crate) fn rl_options(&self, group: &GroupArgs) -> RlOptions {
+    pub(crate) fn rl_options(&self, group: &GroupArgs, rehearsal: &RehearsalArgs) -> RlOptions {
         let default = RlOptions::default();
         let mut objective = default.objective.clone();
         (objective.kl_weight, objective.entropy_weight) = (group.kl_weight, group.entropy_weight);
@@ -321,6 +349,8 @@ impl UpdateArgs {
             samples: group.samples,
             max_new_tokens: group.max_new_tokens,
             updates: group.updates,
+            rehearsal_weight: rehearsal.rehearsal_weight,
+            rehearsal_tokens: rehearsal.rehearsal_tokens,
             shards: self.shards,
             accumulation: self.accumulation,
             seed: self.seed,
@@ -379,12 +409,15 @@ pub(crate) struct OutputArgs {
     /// checkpoints, for `entrace compare`
     #[arg(long, value_name = "N", help_heading = "Measurement")]
     pub(crate) measure: Option<u64>,
-    /// Tasks that are measured, as in `entrace run`
-    #[arg(long, default_value = "arith", value_name = "LIST", help_heading = "Measurement")]
-    pub(crate) measure_tasks: String,
+    /// Tasks that are measured, as in `entrace run` (default: the task of --data, of a file arith)
+    #[arg(long, value_name = "LIST", help_heading = "Measurement")]
+    pub(crate) measure_tasks: Option<String>,
     /// Questions of each task that are measured
     #[arg(long, default_value_t = 100, value_name = "N", help_heading = "Measurement")]
     pub(crate) measure_limit: usize,
+    /// TOML file of other flags of `entrace run` for measuring
+    #[arg(long, value_name = "FILE", help_heading = "Measurement")]
+    pub(crate) measure_config: Option<PathBuf>,
     /// Say nothing but results and errors
     #[arg(long, short)]
     pub(crate) quiet: bool,

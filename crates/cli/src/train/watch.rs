@@ -3,10 +3,13 @@
 //! A bar on standard error where that is a terminal; evaluations and checkpoints as notes. Ctrl-C writes a checkpoint and stops.
 
 use crate::args::{Cli, Command};
+use crate::config_file;
+use crate::exit::SetUp;
 use crate::progress::{Progress, stop_is_asked_for};
+use crate::train::data;
 use crate::train::flags::OutputArgs;
 use anyhow::Result;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use entrace_train::{Event, Flow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -16,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Watch<'a> {
     progress: Progress,
     bar: ProgressBar,
-    output: &'a OutputArgs,
+    measuring: Measuring<'a>,
     folder: &'a Path,
     steps: u64,
     /// Run folders that were written.
@@ -25,18 +28,31 @@ pub(crate) struct Watch<'a> {
     failure: Option<anyhow::Error>,
 }
 
+/// What is measured at checkpoints.
+pub(crate) struct Measuring<'a> {
+    pub(crate) output: &'a OutputArgs,
+    /// What is learnt: its task is measured if no other one is named.
+    pub(crate) data: &'a str,
+    pub(crate) data_dir: Option<&'a Path>,
+}
+
 impl<'a> Watch<'a> {
-    pub(crate) fn new(output: &'a OutputArgs, folder: &'a Path, steps: u64) -> Result<Self> {
+    pub(crate) fn new(measuring: Measuring<'a>, folder: &'a Path, steps: u64) -> Result<Self> {
+        let output = measuring.output;
         let shown = !output.quiet && std::io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(steps), target);
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}  {elapsed} + {eta}") {
             bar.set_style(style);
         }
+        if output.measure.is_some() {
+            let refuse = |error: anyhow::Error| SetUp(format!("--measure-config: {error:#}"));
+            measuring.command(folder, folder).map_err(refuse)?;
+        }
         Ok(Self {
             progress: Progress::new(output.quiet)?,
             bar,
-            output,
+            measuring,
             folder,
             steps,
             measured: Vec::new(),
@@ -87,28 +103,46 @@ impl<'a> Watch<'a> {
     }
 
     fn saved(&mut self, step: u64, checkpoint: &Path) {
-        let due =
-            self.output.measure.is_some_and(|n| n > 0 && (step.is_multiple_of(n) || step == self.steps));
+        let due = self
+            .measuring
+            .output
+            .measure
+            .is_some_and(|n| n > 0 && (step.is_multiple_of(n) || step == self.steps));
         if !due || self.failure.is_some() {
             return;
         }
         let run = self.folder.join("measured").join(format!("step-{step:06}"));
         self.note(&format!("step {step}: measuring"));
-        match measure(checkpoint, &run, self.output) {
+        match self.measuring.measure(checkpoint, &run) {
             Ok(()) => self.measured.push(run),
             Err(error) => self.failure = Some(error),
         }
     }
 }
 
-/// Measures a checkpoint as the same `entrace run` would.
-fn measure(checkpoint: &Path, run: &Path, output: &OutputArgs) -> Result<()> {
-    let (checkpoint, run) = (checkpoint.display().to_string(), run.display().to_string());
-    let limit = output.measure_limit.to_string();
-    let mut argv = vec!["entrace", "run", "--quiet", "--overwrite", "--model", &checkpoint];
-    argv.extend(["--tasks", &output.measure_tasks, "--limit", &limit, "--output-path", &run]);
-    if let Command::Run(args) = Cli::try_parse_from(argv)?.command {
-        crate::run::run(args)?;
+impl Measuring<'_> {
+    /// Measures a checkpoint as the same `entrace run` would.
+    fn measure(&self, checkpoint: &Path, run: &Path) -> Result<()> {
+        if let Command::Run(args) = self.command(checkpoint, run)? {
+            crate::run::run(args)?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn command(&self, checkpoint: &Path, run: &Path) -> Result<Command> {
+        let (checkpoint, run) = (checkpoint.display().to_string(), run.display().to_string());
+        let limit = self.output.measure_limit.to_string();
+        let mut argv = vec!["entrace", "run", "--quiet", "--overwrite", "--model", &checkpoint];
+        argv.extend(["--tasks", self.tasks(), "--limit", &limit, "--output-path", &run]);
+        let paths = [("--data-dir", self.data_dir), ("--config", self.output.measure_config.as_deref())];
+        let paths = paths.map(|(flag, path)| path.map(|path| [flag.to_string(), path.display().to_string()]));
+        argv.extend(paths.iter().flatten().flatten().map(String::as_str));
+        let argv = argv.into_iter().map(String::from).collect();
+        Ok(Cli::try_parse_from(config_file::expand(argv, &Cli::command())?)?.command)
+    }
+
+    fn tasks(&self) -> &str {
+        let own = if data::is_file(self.data) { data::ARITH } else { self.data };
+        self.output.measure_tasks.as_deref().unwrap_or(own)
+    }
 }

@@ -54,7 +54,8 @@ fn a_resumed_training_ends_with_the_same_weights() {
 fn a_training_goes_on_as_fine_tuning_and_as_reinforcement() {
     let scratch = Scratch::new();
     let (first, tuned, rewarded) = (scratch.arg("mle"), scratch.arg("sft"), scratch.arg("rl"));
-    mle(&first, &["--measure=6", "--measure-limit=3"]);
+    let config = scratch.file("run.toml", "max_new_tokens = 8\nestimator = 'sample'\nsamples = 4\n");
+    mle(&first, &["--measure=6", "--measure-limit=3", "--measure-config", &config]);
     let runs = ["step-000000", "step-000006"].map(|step| format!("{first}/measured/{step}"));
     assert!(expect(0, &["compare", &runs[0], &runs[1]]).contains("step-000006"));
 
@@ -67,9 +68,34 @@ fn a_training_goes_on_as_fine_tuning_and_as_reinforcement() {
 
     let args = ["train", "rl", "--model", &tuned, "--output-path", &rewarded, "--steps=1", "--quiet"];
     let group = ["--questions=2", "--samples=2", "--max-new-tokens=8", "--examples=4", "--eval-examples=2"];
-    expect(0, &[&args[..], &group].concat());
+    let rehearsal = ["--rehearse=arith", "--interrupted-share=1", "--rehearsal-tokens=256"];
+    expect(0, &[&args[..], &group, &rehearsal].concat());
     let rows = std::fs::read_to_string(format!("{rewarded}/metrics.jsonl")).unwrap();
     assert!(rows.contains("\"eval_accuracy\""), "{rows}");
+}
+
+/// A model that has learnt a question by heart answers it when `run` asks, so training asked in the same form.
+#[test]
+fn a_chat_model_learns_a_task_in_the_form_in_which_it_is_asked() {
+    let scratch = Scratch::new();
+    let (model, data, tuned, run) =
+        (scratch.model(), scratch.arg("data"), scratch.arg("sft"), scratch.arg("run"));
+    std::fs::create_dir_all(format!("{data}/gsm8k")).unwrap();
+    let row =
+        r#"{"question": "Ann has 2 pens. Bob has 3. How many?", "answer": "Both: 2+3=<<2+3=5>>5\n#### 5"}"#;
+    std::fs::write(format!("{data}/gsm8k/train.jsonl"), format!("{row}\n")).unwrap();
+    let asked = ["--model", &model, "--data-dir", &data, "--quiet", "--output-path"];
+    let learn = ["--data=gsm8k", "--steps=60", "--learning-rate=2e-2", "--warmup-steps=2", "--shards=1"];
+    expect(0, &[&["train", "sft"][..], &asked, &[&tuned], &learn].concat());
+
+    let model = format!("{tuned}/step-000060");
+    let asked = ["--model", &model, "--data-dir", &data, "--quiet", "--output-path"];
+    let task = ["--tasks=gsm8k", "--split=train", "--max-new-tokens=48"];
+    expect(0, &[&["run"][..], &asked, &[&run], &task].concat());
+    let samples = std::fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().path());
+    let samples = samples.filter(|path| path.to_string_lossy().contains("samples_"));
+    let text: String = samples.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert!(text.contains("Both: 2+3=5\\nThe answer is 5."), "{text}");
 }
 
 #[test]
@@ -106,8 +132,10 @@ fn what_cannot_be_trained_is_refused() {
         assert!(said.contains(message), "{said}");
     };
     refused(&["mle", "--wrong-share=2"], "--wrong-share");
+    refused(&["mle", "--interrupted-wrong-share=-1"], "--interrupted-wrong-share");
     refused(&["mle", "--data=no-such-task"], "no-such-task");
     refused(&["mle", "--heads=3"], "--hidden-size");
+    refused(&["mle", "--examples=9", "--measure=1", "--measure-config=no-such.toml"], "no-such.toml");
     refused(&["sft"], "--model");
     refused(&["rl", "--model=sprout@base"], "init, mle, sft, rl");
     assert!(!Path::new(&out).exists());

@@ -4,28 +4,33 @@
 //! left out -> log-probabilities under the policy that sampled and under the reference -> one or more updates. The reference is the model
 //! that training started from.
 //!
+//! Rehearsal: traces may be learnt by maximum likelihood in the same updates, at a weight (InstructGPT's pretraining mix). Rewards only see
+//! what follows a question; what the model says elsewhere, such as the answer that it gives when it is interrupted, drifts with them
+//! unless it is rehearsed.
+//!
 //! Guards: an update whose loss or gradient is not finite is left out and counted; many of them in a row, or a divergence from the
 //! reference beyond a limit, end the training with [`Outcome::Diverged`].
 
 use super::advantage::{Baseline, advantages};
 use super::objective::Objective;
 use super::rollout::{Draw, Sampler};
+use crate::course::{self, Course, Method};
 use crate::error::Error;
 use crate::gradients::gradients;
 use crate::journal::{Event, Flow};
 use crate::model::Model;
 use crate::ops::numbers;
 use crate::optimizer::AdamW;
-use crate::order::Order;
+use crate::order::{Order, Position};
 use crate::schedule::Schedule;
 use crate::scoring::{logprobs, packs};
 use crate::sequence::{Pack, Sequence};
 use crate::trainer::{Outcome, Output, Plan, Trainer, Update, fingerprint};
 use candle_core::Tensor;
-use entrace_backend::Completion;
+use entrace_backend::{Completion, stream_seed};
 use entrace_measure::StopReason;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How a model is reinforced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +46,10 @@ pub struct RlOptions {
     pub max_new_tokens: usize,
     /// Updates with the completions of one step.
     pub updates: usize,
+    /// Weight of the mean loss of rehearsed tokens.
+    pub rehearsal_weight: f64,
+    /// Most tokens of rehearsed traces in one update.
+    pub rehearsal_tokens: usize,
     /// Packs that run side by side.
     pub shards: usize,
     /// Rounds of `shards` packs in one update.
@@ -69,6 +78,8 @@ impl Default for RlOptions {
             samples: 8,
             max_new_tokens: 192,
             updates: 1,
+            rehearsal_weight: 1.0,
+            rehearsal_tokens: 2048,
             shards: 8,
             accumulation: 1,
             seed: 0,
@@ -98,6 +109,8 @@ pub struct RlData<'a> {
     pub train: RlQuestions<'a>,
     /// Only asked.
     pub held_out: Option<RlQuestions<'a>>,
+    /// Learnt by maximum likelihood in every update; may be empty.
+    pub rehearsed: &'a [Sequence],
 }
 
 /// A row about one step of reinforcement learning.
@@ -132,6 +145,8 @@ pub struct RlUpdate {
     pub kl: Option<f64>,
     /// Mean entropy in nats.
     pub entropy: f64,
+    /// Mean negative log-probability of rehearsed tokens in nats; absent without rehearsal.
+    pub rehearsal_loss: Option<f64>,
     /// Share of tokens whose ratio was clipped.
     pub clip_share: f64,
     /// Norm of the gradient before clipping.
@@ -171,18 +186,19 @@ pub fn reinforce(
     }
     let needs_reference = options.objective.kl_weight > 0.0 || options.max_kl.is_some();
     let reference = if needs_reference { Some(model.frozen_copy()?) } else { None };
+    let asked = data.train.prompts.iter().map(|p| (p.as_slice(), p.len()));
+    let rehearsed = data.rehearsed.iter().map(|s| (s.token_ids(), s.n_learnt()));
     let plan = Plan {
         optimizer: options.optimizer.clone(),
         schedule: options.schedule.clone(),
         n_steps: options.steps,
         settings: serde_json::to_value(options).unwrap_or_default(),
-        data_sha256: fingerprint(data.train.prompts.iter().map(|p| (p.as_slice(), p.len()))),
+        data_sha256: fingerprint(asked.chain(rehearsed)),
     };
     let trainer = Trainer::new(model, plan, output, resume)?;
     let order = Order::new(data.train.prompts.len(), options.seed, trainer.progress.position);
-    let learner =
-        Reinforce { trainer, reference, data, options, output, order, observe, flow: Flow::Continue };
-    learner.run(resume.is_some())
+    let course = Course::new(trainer, options.evaluate_every, observe);
+    course::run(Reinforce { course, reference, data, options, output, order }, resume.is_some())
 }
 
 impl RlOptions {
@@ -191,6 +207,7 @@ impl RlOptions {
             ("questions", self.questions),
             ("max_new_tokens", self.max_new_tokens),
             ("updates", self.updates),
+            ("rehearsal_tokens", self.rehearsal_tokens),
             ("shards", self.shards),
             ("accumulation", self.accumulation),
         ];
@@ -205,14 +222,12 @@ impl RlOptions {
 }
 
 struct Reinforce<'a, 'o> {
-    trainer: Trainer<'a>,
+    course: Course<'a, 'o>,
     reference: Option<Model>,
     data: RlData<'a>,
     options: &'a RlOptions,
     output: &'a Output,
     order: Order,
-    observe: &'o mut dyn FnMut(&Event<'_>) -> Flow,
-    flow: Flow,
 }
 
 /// Completions that are learnt from, with what does not change while they are.
@@ -225,6 +240,14 @@ struct Batch {
     reference: Option<Vec<Vec<f64>>>,
 }
 
+/// Traces that are learnt by maximum likelihood in the updates of a step.
+#[derive(Default)]
+struct Rehearsal {
+    packs: Vec<Pack>,
+    n_run: usize,
+    n_learnt: usize,
+}
+
 /// Sums over the tokens of a pack.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
@@ -233,47 +256,33 @@ struct Sums {
     entropy: f64,
     n_clipped: usize,
     n_tokens: usize,
+    /// This pack's share of the mean loss of rehearsed tokens.
+    rehearsal_loss: f64,
 }
 
-impl Reinforce<'_, '_> {
-    fn run(mut self, resumed: bool) -> Result<Outcome, Error> {
-        if !resumed {
-            self.evaluate()?;
-            if self.trainer.is_checkpoint() {
-                self.save()?;
-            }
-        }
-        let mut saved = None;
-        let mut diverged = None;
-        while !self.trainer.is_done() && self.flow == Flow::Continue && diverged.is_none() {
-            diverged = self.step()?;
-            let step = self.trainer.progress.step;
-            let due = self.options.evaluate_every.is_some_and(|n| n > 0 && step.is_multiple_of(n));
-            if due || self.trainer.is_done() {
-                self.evaluate()?;
-            }
-            saved = if self.trainer.is_checkpoint() { Some(self.save()?) } else { None };
-        }
-        let checkpoint = match saved {
-            Some(folder) => folder,
-            None => self.save()?,
-        };
-        let ending = self.trainer.ending(checkpoint);
-        Ok(match diverged {
-            Some(reason) => Outcome::Diverged { ending, reason },
-            None if self.trainer.is_done() => Outcome::Finished(ending),
-            None => Outcome::Stopped(ending),
-        })
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.kl += other.kl;
+        self.entropy += other.entropy;
+        self.n_clipped += other.n_clipped;
+        self.n_tokens += other.n_tokens;
+        self.rehearsal_loss += other.rehearsal_loss;
+    }
+}
+
+impl<'a, 'o> Method<'a, 'o> for Reinforce<'a, 'o> {
+    fn course(&mut self) -> &mut Course<'a, 'o> {
+        &mut self.course
     }
 
-    /// One step; says why if training has to end.
     fn step(&mut self) -> Result<Option<String>, Error> {
-        self.trainer.begin_step();
+        self.course.trainer.begin_step();
         let questions = self.order.draw(self.options.questions, |_| 1);
-        let sampler = Sampler::of(self.trainer.model, &self.output.texts)?;
+        let sampler = Sampler::of(self.course.trainer.model, &self.output.texts)?;
         let draw = Draw {
             seed: self.options.seed,
-            step: self.trainer.progress.step,
+            step: self.course.trainer.progress.step,
             questions: &questions,
             n_samples: self.options.samples,
             temperature: 1.0,
@@ -291,11 +300,44 @@ impl Reinforce<'_, '_> {
             None => None,
         };
         let row = self.row(&groups, &rewards, n_groups_used, update);
-        self.trainer.journal.write(&row)?;
-        self.tell(&Event::Reinforced(&row));
-        Ok(self.trainer.is_stuck().or_else(|| self.too_far(&row)))
+        self.course.trainer.journal.write(&row)?;
+        self.course.tell(&Event::Reinforced(&row));
+        Ok(self.course.trainer.is_stuck().or_else(|| self.too_far(&row)))
     }
 
+    fn evaluate(&mut self) -> Result<(), Error> {
+        let Some(held_out) = self.data.held_out.filter(|q| !q.prompts.is_empty()) else { return Ok(()) };
+        let sampler = Sampler::of(self.course.trainer.model, &self.output.texts)?;
+        let questions: Vec<usize> = (0..held_out.prompts.len()).collect();
+        let draw = Draw {
+            seed: self.options.seed,
+            step: self.course.trainer.progress.step,
+            questions: &questions,
+            n_samples: 1,
+            temperature: 0.0,
+            max_new_tokens: self.options.max_new_tokens,
+        };
+        let groups = sampler.draw(held_out.prompts, &draw)?;
+        let judged = questions.iter().zip(groups.iter().flatten());
+        let rewards: Vec<f64> = judged.map(|(&question, c)| (held_out.reward)(question, c)).collect();
+        let n = rewards.len() as f64;
+        let row = RewardRow {
+            step: self.course.trainer.progress.step,
+            eval_reward: rewards.iter().sum::<f64>() / n,
+            eval_accuracy: rewards.iter().filter(|&&r| r >= 1.0).count() as f64 / n,
+            n_questions: rewards.len(),
+        };
+        self.course.trainer.journal.write(&row)?;
+        self.course.tell(&Event::Rewarded(&row));
+        Ok(())
+    }
+
+    fn position(&self) -> Position {
+        self.order.position()
+    }
+}
+
+impl Reinforce<'_, '_> {
     fn too_far(&self, row: &RlRow) -> Option<String> {
         let (limit, kl) = (self.options.max_kl?, row.update.as_ref()?.kl?);
         (kl > limit)
@@ -327,42 +369,65 @@ impl Reinforce<'_, '_> {
         let lengths: Vec<usize> = sequences.iter().map(Sequence::n_learnt).collect();
         let weights = self.options.objective.averaging.weights(&lengths);
         let again = self.options.updates > 1;
-        let sampled = if again { Some(logprobs(self.trainer.model, &sequences)?) } else { None };
+        let sampled = if again { Some(logprobs(self.course.trainer.model, &sequences)?) } else { None };
         let reference = self.reference.as_ref().map(|model| logprobs(model, &sequences)).transpose()?;
         Ok((Some(Batch { sequences, advantages: all, weights, sampled, reference }), n_groups))
     }
 
     fn updates(&mut self, batch: &Batch) -> Result<RlUpdate, Error> {
-        let mut last = self.update(batch)?;
+        let rehearsal = self.rehearsal();
+        let mut last = self.update(batch, &rehearsal)?;
         for _ in 1..self.options.updates {
-            last = self.update(batch)?;
+            last = self.update(batch, &rehearsal)?;
         }
         Ok(last)
     }
 
-    fn update(&mut self, batch: &Batch) -> Result<RlUpdate, Error> {
-        let model = self.trainer.model;
+    /// The traces that are rehearsed in this step, a function of seed and step.
+    fn rehearsal(&self) -> Rehearsal {
+        let all = self.data.rehearsed;
+        if all.is_empty() {
+            return Rehearsal::default();
+        }
+        let seed =
+            stream_seed(self.options.seed, &["rehearsal", &self.course.trainer.progress.step.to_string()]);
+        let drawn = Order::new(all.len(), seed, Position::default())
+            .draw(self.options.rehearsal_tokens, |i| all[i].n_run());
+        let batch: Vec<&Sequence> = drawn.into_iter().map(|i| &all[i]).collect();
+        Rehearsal {
+            n_run: batch.iter().map(|s| s.n_run()).sum(),
+            n_learnt: batch.iter().map(|s| s.n_learnt()).sum(),
+            packs: packs(&batch, self.options.shards).into_iter().map(|(_, pack)| pack).collect(),
+        }
+    }
+
+    fn update(&mut self, batch: &Batch, rehearsal: &Rehearsal) -> Result<RlUpdate, Error> {
+        let trainer = &mut self.course.trainer;
+        let (model, options) = (trainer.model, self.options);
         let all: Vec<&Sequence> = batch.sequences.iter().collect();
-        let packs = packs(&all, self.options.shards * self.options.accumulation);
-        let done = gradients(model, packs.len(), self.options.shards, |i| {
-            let (members, pack) = &packs[i];
-            batch.loss(&self.options.objective, &model.scores(pack)?, members, pack)
+        let packs = packs(&all, options.shards * options.accumulation);
+        let n_packs = packs.len() + rehearsal.packs.len();
+        let done = gradients(model, n_packs, options.shards, |i| match packs.get(i) {
+            Some((members, pack)) => batch.loss(&options.objective, &model.scores(pack)?, members, pack),
+            None => {
+                let scores = model.scores(&rehearsal.packs[i - packs.len()])?;
+                rehearsal.loss(&scores, options.rehearsal_weight)
+            }
         })?;
         let mut sums = Sums::default();
-        for note in done.notes {
-            sums.loss += note.loss;
-            sums.kl += note.kl;
-            sums.entropy += note.entropy;
-            sums.n_clipped += note.n_clipped;
-            sums.n_tokens += note.n_tokens;
+        for note in &done.notes {
+            sums.add(note);
         }
-        let Update { learning_rate, grad_norm, skipped } = self.trainer.update(sums.loss, &done.gradients)?;
-        self.trainer.progress.n_tokens += all.iter().map(|s| s.n_run() as u64).sum::<u64>();
+        let loss = sums.loss + options.rehearsal_weight * sums.rehearsal_loss;
+        let Update { learning_rate, grad_norm, skipped } = trainer.update(loss, &done.gradients)?;
+        let n_run = all.iter().map(|s| s.n_run()).sum::<usize>() + rehearsal.n_run;
+        trainer.progress.n_tokens += n_run as u64;
         let n = sums.n_tokens as f64;
         Ok(RlUpdate {
             loss: sums.loss,
             kl: batch.reference.is_some().then_some(sums.kl / n),
             entropy: sums.entropy / n,
+            rehearsal_loss: (rehearsal.n_learnt > 0).then_some(sums.rehearsal_loss),
             clip_share: sums.n_clipped as f64 / n,
             grad_norm,
             learning_rate,
@@ -381,56 +446,17 @@ impl Reinforce<'_, '_> {
             (groups.iter().flatten().collect(), rewards.iter().flatten().copied().collect());
         let n = all.len() as f64;
         let n_sampled: usize = all.iter().map(|c| c.token_ids.len()).sum();
-        self.trainer.progress.n_tokens += n_sampled as u64;
+        self.course.trainer.progress.n_tokens += n_sampled as u64;
         RlRow {
-            step: self.trainer.progress.step,
+            step: self.course.trainer.progress.step,
             reward: rewards.iter().sum::<f64>() / n,
             accuracy: rewards.iter().filter(|&&r| r >= 1.0).count() as f64 / n,
             n_groups_used,
             length: n_sampled as f64 / n,
             truncated: all.iter().filter(|c| c.stop_reason == StopReason::Length).count() as f64 / n,
             update,
-            n_tokens: self.trainer.progress.n_tokens,
-            elapsed_secs: self.trainer.elapsed_secs(),
-        }
-    }
-
-    fn evaluate(&mut self) -> Result<(), Error> {
-        let Some(held_out) = self.data.held_out.filter(|q| !q.prompts.is_empty()) else { return Ok(()) };
-        let sampler = Sampler::of(self.trainer.model, &self.output.texts)?;
-        let questions: Vec<usize> = (0..held_out.prompts.len()).collect();
-        let draw = Draw {
-            seed: self.options.seed,
-            step: self.trainer.progress.step,
-            questions: &questions,
-            n_samples: 1,
-            temperature: 0.0,
-            max_new_tokens: self.options.max_new_tokens,
-        };
-        let groups = sampler.draw(held_out.prompts, &draw)?;
-        let judged = questions.iter().zip(groups.iter().flatten());
-        let rewards: Vec<f64> = judged.map(|(&question, c)| (held_out.reward)(question, c)).collect();
-        let n = rewards.len() as f64;
-        let row = RewardRow {
-            step: self.trainer.progress.step,
-            eval_reward: rewards.iter().sum::<f64>() / n,
-            eval_accuracy: rewards.iter().filter(|&&r| r >= 1.0).count() as f64 / n,
-            n_questions: rewards.len(),
-        };
-        self.trainer.journal.write(&row)?;
-        self.tell(&Event::Rewarded(&row));
-        Ok(())
-    }
-
-    fn save(&mut self) -> Result<PathBuf, Error> {
-        let folder = self.trainer.save(self.order.position())?;
-        self.tell(&Event::Saved { step: self.trainer.progress.step, folder: &folder });
-        Ok(folder)
-    }
-
-    fn tell(&mut self, event: &Event<'_>) {
-        if (self.observe)(event) == Flow::Stop {
-            self.flow = Flow::Stop;
+            n_tokens: self.course.trainer.progress.n_tokens,
+            elapsed_secs: self.course.trainer.elapsed_secs(),
         }
     }
 }
@@ -466,6 +492,15 @@ impl Batch {
             }
         }
         Ok(((scores * numbers::tensor(slopes, (2, n))?)?.sum_all()?, sums))
+    }
+}
+
+impl Rehearsal {
+    /// Weighted loss of a pack from its scores `[2, R]`: a share of the mean over all rehearsed tokens.
+    fn loss(&self, scores: &Tensor, weight: f64) -> Result<(Tensor, Sums), Error> {
+        let share = (scores.get(0)?.sum_all()? * (-1.0 / self.n_learnt as f64))?;
+        let rehearsal_loss = f64::from(share.to_scalar::<f32>()?);
+        Ok(((share * weight)?, Sums { rehearsal_loss, ..Sums::default() }))
     }
 }
 
