@@ -28,7 +28,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Model::from_scratch(size.config(&vocabulary.ids()), 0)?;
     let sums = (0..100).map(|i| (i / 10, i % 10));
     let examples: Vec<Example> = sums
-        .map(|(a, b)| Example { prompt: format!("What is {a}+{b}?"), completion: format!(" {}", a + b) })
+        .map(|(a, b)| Example {
+            prompt: format!("What is {a}+{b}?"),
+            completion: format!(" {}", a + b),
+            ..Example::default()
+        })
         .collect();
     let data = encode(&tokenizer, &examples, LossOn::Completion, 64)?;
     let output = Output {

@@ -1,7 +1,7 @@
 //! Examples as text, and as tokens.
 //!
 //! An example is a prompt and its completion (reasoning and answer). As tokens it is the prompt with whatever the tokenizer puts in front,
-//! then the completion as a text that continues it, then the end token: the division at which measurement cuts as well.
+//! then the draft and the completion as texts that continue it, then the end token: the divisions at which measurement cuts as well.
 
 use crate::error::Error;
 use crate::sequence::Sequence;
@@ -12,10 +12,12 @@ use serde_json::{Map, Value};
 use std::path::Path;
 
 /// A prompt with its completion.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Example {
     /// What is given.
     pub prompt: String,
+    /// What follows and is given as well: the beginning of a solution that is not to be learnt. Often empty.
+    pub draft: String,
     /// What follows, without an end marker.
     pub completion: String,
 }
@@ -54,7 +56,8 @@ pub fn read_jsonl(path: &Path) -> Result<Vec<Example>, Error> {
             let found = keys.iter().find_map(|key| row.get(*key)?.as_str());
             found.map(str::to_string).ok_or_else(|| refuse(format!("no text under {}", keys.join(" or "))))
         };
-        Ok(Example { prompt: field(&PROMPT_KEYS)?, completion: field(&COMPLETION_KEYS)? })
+        let (prompt, completion) = (field(&PROMPT_KEYS)?, field(&COMPLETION_KEYS)?);
+        Ok(Example { prompt, draft: String::new(), completion })
     })
     .collect()
 }
@@ -84,6 +87,7 @@ pub fn encode(
         .par_iter()
         .map(|example| {
             let mut token_ids = tokenizer.encode_prompt(&example.prompt)?;
+            token_ids.extend(tokenizer.encode_plain(&example.draft)?);
             let n_given = if loss_on == LossOn::All { 1 } else { token_ids.len() };
             token_ids.extend(tokenizer.encode_plain(&example.completion)?);
             token_ids.extend(end);

@@ -26,7 +26,7 @@
 //! let model = Model::from_scratch(size.config(&vocabulary.ids()), 0)?;
 //!
 //! // Examples as tokens.
-//! let example = Example { prompt: "Ann has".into(), completion: " 7 apples".into() };
+//! let example = Example { prompt: "Ann has".into(), completion: " 7 apples".into(), ..Example::default() };
 //! let data = encode(&tokenizer, &[example], LossOn::Completion, model.context_length())?;
 //!
 //! // Three updates, and a checkpoint at the end. From a checkpoint it is the same: `Model::load`, `TextFiles::read`, `fit`.

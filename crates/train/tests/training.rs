@@ -48,7 +48,11 @@ impl Sums {
     fn sequences(&self) -> Vec<Sequence> {
         let sums = (0..100).map(|i| (i / 10, i % 10));
         let examples: Vec<Example> = sums
-            .map(|(a, b)| Example { prompt: format!("{a}+{b}="), completion: format!("{}", a + b) })
+            .map(|(a, b)| Example {
+                prompt: format!("{a}+{b}="),
+                completion: format!("{}", a + b),
+                ..Example::default()
+            })
             .collect();
         encode(&self.tokenizer, &examples, LossOn::Completion, 32).unwrap().sequences
     }
@@ -245,6 +249,22 @@ fn rewards_rise_and_resume_with_the_same_bits() {
         reinforce(&sums.model(), data, &limited, &sums.output("limited"), None, &mut |_| Flow::Continue);
     let Outcome::Diverged { reason, ending } = outcome.unwrap() else { panic!("no divergence") };
     assert!(reason.contains("divergence") && ending.step < 12);
+}
+
+#[test]
+fn drafts_are_given_and_not_learnt() {
+    let sums = Sums::new();
+    let example = |draft: &str, completion: &str| Example {
+        prompt: "1+".to_string(),
+        draft: draft.to_string(),
+        completion: completion.to_string(),
+    };
+    let all = [example("", "2=3"), example("2=", "3")];
+    let encoded = encode(&sums.tokenizer, &all, LossOn::Completion, 64).unwrap().sequences;
+    assert_eq!(encoded[0].token_ids(), encoded[1].token_ids());
+    let answer = sums.tokenizer.encode_plain("3").unwrap().len();
+    assert_eq!(encoded[1].n_learnt(), answer + 1);
+    assert!(encoded[0].n_learnt() > answer + 1);
 }
 
 #[test]

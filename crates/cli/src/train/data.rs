@@ -14,7 +14,7 @@ use entrace_decoder::tokenizer::Tokenizer;
 use entrace_measure::{Answer, Question};
 use entrace_run::Prompting;
 use entrace_train::{Encoded, Example, Sequence, encode, read_jsonl, strip_annotations};
-use entrace_worlds::arith::{self, Difficulty, Problem, Solution, noisy};
+use entrace_worlds::arith::{self, Difficulty, Solution, noisy};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,8 @@ pub(crate) struct Traces {
 /// A trace with what stands before it.
 pub(crate) struct Pair {
     pub(crate) asked: Asked,
+    /// The part of the trace that is given, not learnt; often empty.
+    pub(crate) draft: String,
     pub(crate) completion: String,
 }
 
@@ -84,7 +86,7 @@ impl AnnotatorArgs {
         let shares = [
             ("wrong-share", self.wrong_share),
             ("interrupted-share", self.interrupted_share),
-            ("interrupted-wrong-share", self.interrupted_wrong_share.unwrap_or_default()),
+            ("draft-wrong-share", self.draft_wrong_share.unwrap_or_default()),
         ];
         match shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
             Some((name, _)) => Err(SetUp(format!("--{name} is a share from 0 to 1")).into()),
@@ -102,7 +104,11 @@ fn from_file(path: &Path, strip: bool) -> Result<Vec<Pair>> {
     let rows = read_jsonl(path).in_set_up()?;
     Ok(rows
         .into_iter()
-        .map(|row| Pair { asked: Asked::Text(row.prompt), completion: clean(row.completion) })
+        .map(|row| Pair {
+            asked: Asked::Text(row.prompt),
+            draft: String::new(),
+            completion: clean(row.completion),
+        })
         .collect())
 }
 
@@ -110,28 +116,29 @@ fn from_file(path: &Path, strip: bool) -> Result<Vec<Pair>> {
 fn arith_pairs(split: arith::Split, n: usize, seed: u64, annotators: &AnnotatorArgs) -> Vec<Pair> {
     let pair = |index: u64| {
         let problem = arith::generate(seed, split, index, &Difficulty::default());
+        let asked = Asked::Text(arith::prompt(&problem.question));
+        let written_by = |wrong_share: f64| noisy(&problem, wrong_share, seed).solution;
         let stream = |what: &str| stream_seed(seed, &[&problem.id, what]);
-        let is_interrupted = stream("interrupted") as f64 / (u64::MAX as f64) < annotators.interrupted_share;
-        let wrong_share = match annotators.interrupted_wrong_share {
-            Some(share) if is_interrupted => share,
-            _ => annotators.wrong_share,
-        };
-        let trace = noisy(&problem, wrong_share, seed).solution;
-        let completion = if is_interrupted {
-            let n_lines = stream("interrupted after") % (trace.steps.len() as u64 + 2);
-            interrupted(&trace, n_lines as usize, &problem)
-        } else {
-            trace.completion()
-        };
-        Pair { asked: Asked::Text(arith::prompt(&problem.question)), completion }
+        if stream("interrupted") as f64 / (u64::MAX as f64) >= annotators.interrupted_share {
+            let completion = written_by(annotators.wrong_share).completion();
+            return Pair { asked, draft: String::new(), completion };
+        }
+        let trace = written_by(annotators.draft_wrong_share.unwrap_or(annotators.wrong_share));
+        let n_lines = stream("interrupted after") % (trace.steps.len() as u64 + 2);
+        let told = first_lines(&trace, n_lines as usize);
+        let answer = format!("\n{}", problem.solution.answer_line());
+        match annotators.draft_wrong_share {
+            None => Pair { asked, draft: String::new(), completion: told + &answer },
+            Some(_) => Pair { asked, draft: told, completion: answer },
+        }
     };
     (0..n as u64).into_par_iter().map(pair).collect()
 }
 
-/// The first lines of a trace, then the true answer: what is learnt from these is p(answer | prefix) of annotators who make mistakes.
-fn interrupted(trace: &Solution, n_lines: usize, problem: &Problem) -> String {
-    let told = if n_lines > trace.steps.len() { trace.completion() } else { trace.prefix(n_lines) };
-    format!("{told}\n{}", problem.solution.answer_line())
+/// What an interrupted trace says before the true answer is told; what is learnt from the two is p(answer | prefix) of annotators who
+/// make mistakes.
+fn first_lines(trace: &Solution, n_lines: usize) -> String {
+    if n_lines > trace.steps.len() { trace.completion() } else { trace.prefix(n_lines) }
 }
 
 /// The training split of a built-in task, with its rationales and answers.
@@ -145,7 +152,8 @@ fn from_task(name: &str, data_dir: Option<&Path>) -> Result<Vec<Pair>> {
                 Answer::Invalid => return None,
             };
             let completion = format!("{}\nThe answer is {answer}.", question.rationale.as_ref()?);
-            Some(Pair { asked: Asked::Question(Box::new(question), spec.answer_format), completion })
+            let asked = Asked::Question(Box::new(question), spec.answer_format);
+            Some(Pair { asked, draft: String::new(), completion })
         })
         .collect();
     if pairs.is_empty() {
@@ -196,6 +204,7 @@ pub(crate) fn encode_for(
             Asked::Text(prompt) => model.encode_prompt(prompt)?.token_ids,
             Asked::Question(question, kind) => prompt_tokens(model, &asking, question, *kind)?,
         };
+        token_ids.extend(model.encode_plain(&pair.draft)?);
         let n_given = if loss_on == LossOnArg::All { 1 } else { token_ids.len() };
         token_ids.extend(model.encode_plain(&pair.completion)?);
         token_ids.extend(end);
@@ -221,10 +230,11 @@ fn prompt_tokens(
 
 impl Pair {
     fn as_plain(&self) -> Example {
+        let (draft, completion) = (self.draft.clone(), self.completion.clone());
         match &self.asked {
-            Asked::Text(prompt) => Example { prompt: prompt.clone(), completion: self.completion.clone() },
+            Asked::Text(prompt) => Example { prompt: prompt.clone(), draft, completion },
             Asked::Question(question, _) => {
-                Example { prompt: arith::prompt(&question.text), completion: format!(" {}", self.completion) }
+                Example { prompt: arith::prompt(&question.text), draft, completion: format!(" {completion}") }
             }
         }
     }

@@ -201,9 +201,10 @@ pub(crate) struct AnnotatorArgs {
     /// Share of arith's traces that end, after any of their lines, with the true answer: what the estimators ask for
     #[arg(long, default_value_t = 0.2, value_name = "SHARE", help_heading = "Data")]
     pub(crate) interrupted_share: f64,
-    /// Share of those that have a wrong step before they are interrupted (default: that of --wrong-share)
+    /// Interrupt drafts, this share of which have a wrong step: they are given, only the answer after them is learnt (default: interrupt
+    /// what is learnt otherwise, and learn all of it)
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
-    pub(crate) interrupted_wrong_share: Option<f64>,
+    pub(crate) draft_wrong_share: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -68,7 +68,7 @@ fn a_training_goes_on_as_fine_tuning_and_as_reinforcement() {
 
     let args = ["train", "rl", "--model", &tuned, "--output-path", &rewarded, "--steps=1", "--quiet"];
     let group = ["--questions=2", "--samples=2", "--max-new-tokens=8", "--examples=4", "--eval-examples=2"];
-    let rehearsal = ["--rehearse=arith", "--interrupted-share=1", "--rehearsal-tokens=256"];
+    let rehearsal = ["--rehearse=arith", "--interrupted-share=1", "--draft-wrong-share=0.5"];
     expect(0, &[&args[..], &group, &rehearsal].concat());
     let rows = std::fs::read_to_string(format!("{rewarded}/metrics.jsonl")).unwrap();
     assert!(rows.contains("\"eval_accuracy\""), "{rows}");
@@ -132,7 +132,7 @@ fn what_cannot_be_trained_is_refused() {
         assert!(said.contains(message), "{said}");
     };
     refused(&["mle", "--wrong-share=2"], "--wrong-share");
-    refused(&["mle", "--interrupted-wrong-share=-1"], "--interrupted-wrong-share");
+    refused(&["mle", "--draft-wrong-share=-1"], "--draft-wrong-share");
     refused(&["mle", "--data=no-such-task"], "no-such-task");
     refused(&["mle", "--heads=3"], "--hidden-size");
     refused(&["mle", "--examples=9", "--measure=1", "--measure-config=no-such.toml"], "no-such.toml");
