@@ -8,7 +8,7 @@
 //! - `shape`, `init`, `weights`, `model`, `lora`, `ops`: the trainable forward pass on candle's autograd
 //! - `gradients`, `optimizer`, `schedule`: data-parallel gradients, AdamW, the learning rate
 //! - [`fit`]: maximum likelihood, from scratch or from a checkpoint; [`rl`]: group-relative policy optimisation
-//! - `trainer`, `checkpoint`, `journal`: what both share
+//! - `course`, `trainer`, `checkpoint`, `journal`: what both share
 //!
 //! ```
 //! use entrace_decoder::tokenizer::Tokenizer;

@@ -21,6 +21,17 @@ fn a_run_without_arguments_measures_sprout() {
 }
 
 #[test]
+fn training_makes_steps_informative() {
+    let scratch = Scratch::new();
+    for (stage, supported) in [("init", false), ("mle", true), ("sft", true), ("rl", true)] {
+        let (model, folder) = (format!("sprout@{stage}"), scratch.arg(stage));
+        let limits = ["--limit=64", "--max-new-tokens=96", "--output-path", &folder];
+        let said = expect(0, &[&["run", "--model", &model, "--tasks=arith"][..], &limits].concat());
+        assert_eq!(said.contains("Stepwise informativeness is supported"), supported, "{stage}: {said}");
+    }
+}
+
+#[test]
 fn stages_are_named_exactly() {
     let said = expect(2, &["run", "--model", "sprout@base", "--tasks", "arith"]);
     assert!(said.contains("the stages of sprout are init, mle, sft, rl"), "{said}");
