@@ -101,9 +101,7 @@ fn fit_model(
     let mut watch = Watch::new(measuring, folder, options.steps)?;
     let n_tokens: usize = learnt.iter().map(Sequence::n_run).sum();
     watch.note(&format!("{} weights, {} traces, {n_tokens} tokens", model.n_parameters(), learnt.len()));
-    if n_too_long > 0 {
-        watch.note(&format!("{n_too_long} traces are longer than the context and were left out"));
-    }
+    watch.note_too_long(n_too_long);
     let data = FitData { train: learnt, held_out };
     let outcome = fit(model, data, options, &output, args.resume.as_deref(), &mut |event| watch.event(event));
     conclude(outcome.in_set_up()?, watch)
@@ -117,6 +115,9 @@ fn rl(args: &RlArgs) -> Result<Exit> {
     let most = model.context_length().min(CONTEXT_IN_TRAINING);
     let rehearsed = data::encode_for(&text, &data::rehearsed(args)?, LossOnArg::Completion, most)?;
     drop(text);
+    if let (Some(what), true) = (&args.rehearsal.rehearse, rehearsed.sequences.is_empty()) {
+        return Err(SetUp(format!("--rehearse: {what} has no traces that fit into the context")).into());
+    }
     let options = args.update.rl_options(&args.group, &args.rehearsal);
     let output = output(&args.output, &folder, texts, options.steps);
     let measuring = Measuring {
@@ -125,6 +126,7 @@ fn rl(args: &RlArgs) -> Result<Exit> {
         data_dir: args.questions.data_dir.as_deref(),
     };
     let mut watch = Watch::new(measuring, &folder, options.steps)?;
+    watch.note_too_long(rehearsed.n_too_long);
     let (learnt_reward, held_out_reward) = (exact(&learnt), exact(&held_out));
     let data = RlData {
         train: RlQuestions { prompts: &learnt.prompts, reward: &learnt_reward },

@@ -192,18 +192,18 @@ pub(crate) struct DataArgs {
     pub(crate) loss_on: LossOnArg,
 }
 
-/// Who wrote the solutions of arith's problems.
+/// Who wrote the solutions of arith's problems that are learnt or rehearsed.
 #[derive(Debug, Args)]
 pub(crate) struct AnnotatorArgs {
     /// Share of arith's traces with a wrong step
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE", help_heading = "Data")]
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", help_heading = "Annotators")]
     pub(crate) wrong_share: f64,
     /// Share of arith's traces that end, after any of their lines, with the true answer: what the estimators ask for
-    #[arg(long, default_value_t = 0.2, value_name = "SHARE", help_heading = "Data")]
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE", help_heading = "Annotators")]
     pub(crate) interrupted_share: f64,
     /// Interrupt drafts, this share of which have a wrong step: they are given, only the answer after them is learnt (default: interrupt
     /// what is learnt otherwise, and learn all of it)
-    #[arg(long, value_name = "SHARE", help_heading = "Data")]
+    #[arg(long, value_name = "SHARE", help_heading = "Annotators")]
     pub(crate) draft_wrong_share: Option<f64>,
 }
 
@@ -283,10 +283,16 @@ pub(crate) struct RehearsalArgs {
     #[arg(long, value_name = "TASK_OR_FILE", help_heading = "Rehearsal")]
     pub(crate) rehearse: Option<String>,
     /// Weight of their mean loss beside that of the rewards
-    #[arg(long, default_value_t = 1.0, value_name = "GAMMA", help_heading = "Rehearsal")]
+    #[arg(
+        long,
+        requires = "rehearse",
+        default_value_t = 1.0,
+        value_name = "GAMMA",
+        help_heading = "Rehearsal"
+    )]
     pub(crate) rehearsal_weight: f64,
     /// Most tokens of them in an update
-    #[arg(long, default_value_t = 2048, value_name = "N", help_heading = "Rehearsal")]
+    #[arg(long, requires = "rehearse", default_value_t = 2048, value_name = "N", help_heading = "Rehearsal")]
     pub(crate) rehearsal_tokens: usize,
 }
 

@@ -65,6 +65,13 @@ impl<'a> Watch<'a> {
         self.bar.suspend(|| self.progress.note(text));
     }
 
+    /// Says how many traces do not fit into the context.
+    pub(crate) fn note_too_long(&self, n_traces: usize) {
+        if n_traces > 0 {
+            self.note(&format!("{n_traces} traces are longer than the context and were left out"));
+        }
+    }
+
     /// Takes the bar away and passes on what failed.
     pub(crate) fn end(self) -> Result<Vec<PathBuf>> {
         self.bar.finish_and_clear();

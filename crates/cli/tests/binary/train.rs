@@ -138,5 +138,8 @@ fn what_cannot_be_trained_is_refused() {
     refused(&["mle", "--examples=9", "--measure=1", "--measure-config=no-such.toml"], "no-such.toml");
     refused(&["sft"], "--model");
     refused(&["rl", "--model=sprout@base"], "init, mle, sft, rl");
+    refused(&["rl", "--model=sprout", "--rehearsal-weight=1"], "--rehearse");
+    let empty = scratch.file("empty.jsonl", "");
+    refused(&["rl", "--model=sprout", "--examples=4", "--rehearse", &empty], "no traces");
     assert!(!Path::new(&out).exists());
 }

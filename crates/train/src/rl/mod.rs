@@ -7,6 +7,7 @@
 
 mod advantage;
 mod objective;
+mod rehearsal;
 mod reinforce;
 mod rollout;
 

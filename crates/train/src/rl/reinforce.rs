@@ -4,15 +4,12 @@
 //! left out -> log-probabilities under the policy that sampled and under the reference -> one or more updates. The reference is the model
 //! that training started from.
 //!
-//! Rehearsal: traces may be learnt by maximum likelihood in the same updates, at a weight (InstructGPT's pretraining mix). Rewards only see
-//! what follows a question; what the model says elsewhere, such as the answer that it gives when it is interrupted, drifts with them
-//! unless it is rehearsed.
-//!
 //! Guards: an update whose loss or gradient is not finite is left out and counted; many of them in a row, or a divergence from the
 //! reference beyond a limit, end the training with [`Outcome::Diverged`].
 
 use super::advantage::{Baseline, advantages};
 use super::objective::Objective;
+use super::rehearsal::Rehearsal;
 use super::rollout::{Draw, Sampler};
 use crate::course::{self, Course, Method};
 use crate::error::Error;
@@ -240,14 +237,6 @@ struct Batch {
     reference: Option<Vec<Vec<f64>>>,
 }
 
-/// Traces that are learnt by maximum likelihood in the updates of a step.
-#[derive(Default)]
-struct Rehearsal {
-    packs: Vec<Pack>,
-    n_run: usize,
-    n_learnt: usize,
-}
-
 /// Sums over the tokens of a pack.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
@@ -375,30 +364,14 @@ impl Reinforce<'_, '_> {
     }
 
     fn updates(&mut self, batch: &Batch) -> Result<RlUpdate, Error> {
-        let rehearsal = self.rehearsal();
+        let options = self.options;
+        let seed = stream_seed(options.seed, &["rehearsal", &self.course.trainer.progress.step.to_string()]);
+        let rehearsal = Rehearsal::draw(self.data.rehearsed, options.rehearsal_tokens, options.shards, seed);
         let mut last = self.update(batch, &rehearsal)?;
-        for _ in 1..self.options.updates {
+        for _ in 1..options.updates {
             last = self.update(batch, &rehearsal)?;
         }
         Ok(last)
-    }
-
-    /// The traces that are rehearsed in this step, a function of seed and step.
-    fn rehearsal(&self) -> Rehearsal {
-        let all = self.data.rehearsed;
-        if all.is_empty() {
-            return Rehearsal::default();
-        }
-        let seed =
-            stream_seed(self.options.seed, &["rehearsal", &self.course.trainer.progress.step.to_string()]);
-        let drawn = Order::new(all.len(), seed, Position::default())
-            .draw(self.options.rehearsal_tokens, |i| all[i].n_run());
-        let batch: Vec<&Sequence> = drawn.into_iter().map(|i| &all[i]).collect();
-        Rehearsal {
-            n_run: batch.iter().map(|s| s.n_run()).sum(),
-            n_learnt: batch.iter().map(|s| s.n_learnt()).sum(),
-            packs: packs(&batch, self.options.shards).into_iter().map(|(_, pack)| pack).collect(),
-        }
     }
 
     fn update(&mut self, batch: &Batch, rehearsal: &Rehearsal) -> Result<RlUpdate, Error> {
@@ -410,8 +383,9 @@ impl Reinforce<'_, '_> {
         let done = gradients(model, n_packs, options.shards, |i| match packs.get(i) {
             Some((members, pack)) => batch.loss(&options.objective, &model.scores(pack)?, members, pack),
             None => {
-                let scores = model.scores(&rehearsal.packs[i - packs.len()])?;
-                rehearsal.loss(&scores, options.rehearsal_weight)
+                let loss = rehearsal.loss(model, i - packs.len())?;
+                let rehearsal_loss = f64::from(loss.to_scalar::<f32>()?);
+                Ok(((loss * options.rehearsal_weight)?, Sums { rehearsal_loss, ..Sums::default() }))
             }
         })?;
         let mut sums = Sums::default();
@@ -492,15 +466,6 @@ impl Batch {
             }
         }
         Ok(((scores * numbers::tensor(slopes, (2, n))?)?.sum_all()?, sums))
-    }
-}
-
-impl Rehearsal {
-    /// Weighted loss of a pack from its scores `[2, R]`: a share of the mean over all rehearsed tokens.
-    fn loss(&self, scores: &Tensor, weight: f64) -> Result<(Tensor, Sums), Error> {
-        let share = (scores.get(0)?.sum_all()? * (-1.0 / self.n_learnt as f64))?;
-        let rehearsal_loss = f64::from(share.to_scalar::<f32>()?);
-        Ok(((share * weight)?, Sums { rehearsal_loss, ..Sums::default() }))
     }
 }
 
