@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub struct BranchId(pub usize);
 
 /// Where a branch forks: after the first `n_tokens` tokens of `branch` (at least one).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Parent {
     /// The branch forked from. It may be an earlier one of the same call.
     pub branch: BranchId,

@@ -10,6 +10,7 @@ use crate::language::LanguageModel;
 use crate::ops::reduce::RowSums;
 use crate::passes::{self, Hidden, HiddenRow, Run};
 use crate::sampler::draw;
+use crate::shared;
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{Completion, Error, Generate, GenerateRequest, Sampling, Sharpness, Text};
 use entrace_measure::{StopReason, TokenId};
@@ -123,41 +124,28 @@ fn run_contexts(
     hidden: &mut Hidden,
 ) -> Result<VecDeque<Waiting>, Error> {
     let max_rows = model.decoder.options.max_rows;
-    let mut contexts = Vec::with_capacity(requests.len());
-    for request in requests {
-        let n = request.forks.iter().map(|f| f.n_tokens).max().unwrap_or(0);
-        let first_slot = slots.take(n)?;
-        contexts.push(Run {
-            token_ids: &request.context[..n],
-            ancestors: vec![],
-            first_slot,
-            path_length: n,
-        });
-    }
-    let context_rows = passes::run(&model.decoder.model, &mut slots.arena, hidden, &contexts, max_rows)?;
+    let contexts = run_shared(model, requests, slots, hidden)?;
     let mut suffixes = Vec::new();
     for (request, context) in requests.iter().zip(&contexts) {
         for fork in &request.forks {
-            let mut ancestors = Vec::new();
-            if fork.n_tokens > 0 {
-                ancestors.push(context.first_slot..context.first_slot + fork.n_tokens);
-            }
+            let ancestors = shared::first_slots(context.path.iter().cloned(), fork.n_tokens);
             let first_slot = slots.take(fork.suffix.len())?;
             let path_length = fork.n_tokens + fork.suffix.len();
-            suffixes.push(Run { token_ids: &fork.suffix, ancestors, first_slot, path_length });
+            let lone = fork.suffix.len() == 1;
+            suffixes.push(Run { token_ids: &fork.suffix, ancestors, first_slot, path_length, lone });
         }
     }
     let suffix_rows = passes::run(&model.decoder.model, &mut slots.arena, hidden, &suffixes, max_rows)?;
 
     let mut queue = VecDeque::new();
     let mut forks = suffixes.iter().zip(suffix_rows);
-    for (r, (request, rows)) in requests.iter().zip(context_rows).enumerate() {
+    for (r, (request, context)) in requests.iter().zip(contexts).enumerate() {
         for (f, (fork, (run, own_rows))) in request.forks.iter().zip(forks.by_ref()).enumerate() {
             let mut path = run.ancestors.clone();
             if !fork.suffix.is_empty() {
                 path.push(run.first_slot..run.first_slot + fork.suffix.len());
             }
-            let last = own_rows.last().or_else(|| rows.get(fork.n_tokens.wrapping_sub(1)));
+            let last = own_rows.last().or_else(|| context.rows.get(fork.n_tokens.wrapping_sub(1)));
             let last = *last.ok_or(Error::EmptyContext)?;
             for (s, &stream) in fork.streams.iter().enumerate() {
                 queue.push_back(Waiting { place: Place(r, f, s), path: path.clone(), last, stream });
@@ -165,6 +153,46 @@ fn run_contexts(
         }
     }
     Ok(queue)
+}
+
+/// A context that has been run.
+struct Context {
+    path: Vec<Range<usize>>,
+    rows: Vec<HiddenRow>,
+}
+
+/// Runs the contexts of all requests, what they have in common once.
+fn run_shared(
+    model: &LanguageModel,
+    requests: &[GenerateRequest],
+    slots: &mut SlotPool,
+    hidden: &mut Hidden,
+) -> Result<Vec<Context>, Error> {
+    let spec = model.decoder.model.spec();
+    let used = |request: &GenerateRequest| request.forks.iter().map(|f| f.n_tokens).max().unwrap_or(0);
+    let used: Vec<&[TokenId]> = requests.iter().map(|request| &request.context[..used(request)]).collect();
+    let beginnings = shared::beginnings(used.iter().map(|&ids| (spec.turning_lengths(ids.len()), ids)));
+    let mut contexts: Vec<Context> = Vec::with_capacity(requests.len());
+    let mut runs = Vec::with_capacity(requests.len());
+    for (&token_ids, beginning) in used.iter().zip(&beginnings) {
+        let ancestors = beginning
+            .map_or_else(Vec::new, |b| shared::first_slots(contexts[b.of].path.iter().cloned(), b.n_tokens));
+        let new = &token_ids[beginning.map_or(0, |b| b.n_tokens)..];
+        let first_slot = slots.take(new.len())?;
+        let mut path = ancestors.clone();
+        path.push(first_slot..first_slot + new.len());
+        contexts.push(Context { path, rows: Vec::new() });
+        let lone = token_ids.len() == 1;
+        runs.push(Run { token_ids: new, ancestors, first_slot, path_length: token_ids.len(), lone });
+    }
+    let max_rows = model.decoder.options.max_rows;
+    let rows = passes::run(&model.decoder.model, &mut slots.arena, hidden, &runs, max_rows)?;
+    for (index, (own, beginning)) in rows.into_iter().zip(beginnings).enumerate() {
+        let shared = beginning.map(|b| contexts[b.of].rows[..b.n_tokens].to_vec());
+        contexts[index].rows = shared.unwrap_or_default();
+        contexts[index].rows.extend(own);
+    }
+    Ok(contexts)
 }
 
 /// A completion in progress.
@@ -245,6 +273,7 @@ impl Batch<'_> {
                 ancestors: sequence.ancestors(n_run),
                 first_slot,
                 path_length: sequence.n_before + sequence.token_ids.len(),
+                lone: true,
             });
         }
         let max_rows = self.model.decoder.options.max_rows;

@@ -20,6 +20,7 @@ mod ops;
 mod passes;
 pub mod rope;
 mod sampler;
+mod shared;
 pub mod spec;
 pub mod template;
 pub mod tokenizer;

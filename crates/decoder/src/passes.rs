@@ -20,6 +20,8 @@ pub(crate) struct Run<'a> {
     pub(crate) first_slot: usize,
     /// Length of the whole path that it belongs to.
     pub(crate) path_length: usize,
+    /// Whether it is a branch of one token.
+    pub(crate) lone: bool,
 }
 
 /// Where the hidden state of a token is.
@@ -108,6 +110,7 @@ impl PassBuilder {
             rows: first_row..first_row + part.len(),
             ancestors,
             own_start: run.first_slot + part.start,
+            lone: run.lone,
         };
         let position = block.n_ancestors();
         self.positions.extend(position..position + part.len());

@@ -204,7 +204,7 @@ impl RopeSpec {
         let mut sin = Vec::with_capacity(positions.len() * self.dim / 2);
         let mut known: Option<(usize, Vec<f32>)> = None;
         for (&position, &length) in positions.iter().zip(lengths) {
-            let length = if self.depends_on_length() { length } else { 0 };
+            let length = self.turning_length(length);
             if known.as_ref().is_none_or(|(l, _)| *l != length) {
                 known = Some((length, self.frequencies(length)));
             }
@@ -217,8 +217,13 @@ impl RopeSpec {
         (cos, sin)
     }
 
-    fn depends_on_length(&self) -> bool {
-        matches!(self.scaling, Scaling::Dynamic { .. } | Scaling::LongRope { .. })
+    /// Paths of lengths for which this is the same turn by the same angles.
+    pub(crate) fn turning_length(&self, length: usize) -> usize {
+        match self.scaling {
+            Scaling::Dynamic { max_positions, .. } => length.max(max_positions),
+            Scaling::LongRope { original, .. } => original + usize::from(length > original),
+            _ => 0,
+        }
     }
 }
 

@@ -206,4 +206,9 @@ impl Spec {
     pub fn n_layers(&self) -> usize {
         self.layers.len()
     }
+
+    /// What the angles of all rotary embeddings depend on in the length of a path: paths for which it is the same turn alike.
+    pub(crate) fn turning_lengths(&self, length: usize) -> Vec<usize> {
+        self.ropes.iter().map(|rope| rope.turning_length(length)).collect()
+    }
 }

@@ -3,13 +3,15 @@
 //! A session owns an arena of cache slots and the last hidden states of what it keeps. One call takes new branches, gives them slots (kept
 //! ones first, so that the others' slots are free again afterwards), runs their tokens in packed passes, and then runs the output head
 //! on exactly the rows that somebody asked about: the row before a token whose log-probability is wanted, the last row of a branch whose
-//! next token is wanted. Rows of earlier calls can be asked about too, through their kept hidden states.
+//! next token is wanted. Rows of earlier calls can be asked about too, through their kept hidden states. Branches of one call that begin
+//! alike after the same tokens, as the prompts of a task do, run their beginning once.
 
 use crate::cache::KvArena;
 use crate::decoder::Decoder;
 use crate::error::Error as DecoderError;
 use crate::ops::reduce::{RowSums, class_logmass, top};
 use crate::passes::{self, Hidden, HiddenRow, Run};
+use crate::shared::{self, Beginning};
 use entrace_backend::{
     Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, ScoreTree, Sharpness, TokenScores,
     TreeSession,
@@ -43,6 +45,9 @@ struct Session<'a> {
 #[derive(Default)]
 struct Placed {
     ancestors: Vec<Range<usize>>,
+    /// Slots of its first tokens where an earlier branch has run them.
+    shared: Vec<Range<usize>>,
+    /// Slot of the first token after those.
     first_slot: usize,
     rows: Vec<HiddenRow>,
     /// The row before its first token; `None` for a root.
@@ -58,10 +63,20 @@ impl Placed {
         self.ancestors.iter().map(Range::len).sum()
     }
 
+    fn n_shared(&self) -> usize {
+        self.shared.iter().map(Range::len).sum()
+    }
+
+    /// Slots of its first `n` tokens.
+    fn own(&self, n: usize) -> Vec<Range<usize>> {
+        let after = self.first_slot..self.first_slot + n.saturating_sub(self.n_shared());
+        shared::first_slots(self.shared.iter().cloned().chain([after]), n)
+    }
+
     /// Slots of the path that ends after `n` of its tokens.
     fn path(&self, n: usize) -> Vec<Range<usize>> {
         let mut path = self.ancestors.clone();
-        path.push(self.first_slot..self.first_slot + n);
+        path.extend(self.own(n));
         path
     }
 }
@@ -155,18 +170,20 @@ impl Session<'_> {
     /// Gives slots to the tokens and runs them.
     fn run(&mut self, branches: &[Branch], lengths: &[usize]) -> Result<Vec<Placed>, Error> {
         let first_id = self.branches.len();
+        let beginnings = self.beginnings(branches, lengths);
+        let n_shared = |index: usize| beginnings[index].map_or(0, |beginning| beginning.n_tokens);
         let mut next_slot = self.n_slots;
         let mut first_slots = vec![0; branches.len()];
         for kept in [true, false] {
             for (index, _) in branches.iter().enumerate().filter(|(_, b)| b.keep == kept) {
                 first_slots[index] = next_slot;
-                next_slot += lengths[index];
+                next_slot += lengths[index] - n_shared(index);
             }
         }
         self.arena.reserve(next_slot).map_err(DecoderError::from)?;
 
         let mut placed: Vec<Placed> = Vec::with_capacity(branches.len());
-        for (branch, first_slot) in branches.iter().zip(first_slots) {
+        for ((branch, first_slot), beginning) in branches.iter().zip(first_slots).zip(&beginnings) {
             let ancestors = match branch.parent {
                 None => Vec::new(),
                 Some(Parent { branch, n_tokens }) => match branch.0.checked_sub(first_id) {
@@ -174,17 +191,19 @@ impl Session<'_> {
                     Some(sibling) => placed[sibling].path(n_tokens),
                 },
             };
-            placed.push(Placed { ancestors, first_slot, ..Placed::default() });
+            let shared = beginning.map_or_else(Vec::new, |b| placed[b.of].own(b.n_tokens));
+            placed.push(Placed { ancestors, shared, first_slot, ..Placed::default() });
         }
         let runs: Vec<Run<'_>> = branches
             .iter()
             .zip(&placed)
             .zip(lengths)
             .map(|((branch, placed), &n)| Run {
-                token_ids: &branch.tokens[..n],
-                ancestors: placed.ancestors.clone(),
+                token_ids: &branch.tokens[placed.n_shared()..n],
+                ancestors: placed.path(placed.n_shared()),
                 first_slot: placed.first_slot,
                 path_length: placed.n_ancestors() + branch.tokens.len(),
+                lone: branch.tokens.len() == 1,
             })
             .collect();
         let rows = passes::run(
@@ -194,8 +213,10 @@ impl Session<'_> {
             &runs,
             self.decoder.options.max_rows,
         )?;
-        for (placed, rows) in placed.iter_mut().zip(rows) {
-            placed.rows = rows;
+        for (index, own_rows) in rows.into_iter().enumerate() {
+            let shared = beginnings[index].map(|b| placed[b.of].rows[..b.n_tokens].to_vec());
+            placed[index].rows = shared.unwrap_or_default();
+            placed[index].rows.extend(own_rows);
         }
         for (index, branch) in branches.iter().enumerate() {
             placed[index].before =
@@ -205,6 +226,26 @@ impl Session<'_> {
                 });
         }
         Ok(placed)
+    }
+
+    /// What each branch shares with an earlier one that is kept as long as it is.
+    fn beginnings(&self, branches: &[Branch], lengths: &[usize]) -> Vec<Option<Beginning>> {
+        let spec = self.decoder.model.spec();
+        let mut path_lengths: Vec<usize> = Vec::with_capacity(branches.len());
+        for branch in branches {
+            let before = branch.parent.map_or(0, |Parent { branch, n_tokens }| {
+                let before = match branch.0.checked_sub(self.branches.len()) {
+                    None => self.branches[branch.0].n_ancestors(),
+                    Some(sibling) => path_lengths[sibling] - branches[sibling].tokens.len(),
+                };
+                before + n_tokens
+            });
+            path_lengths.push(before + branch.tokens.len());
+        }
+        shared::beginnings(branches.iter().zip(lengths).zip(path_lengths).map(|((branch, &n), length)| {
+            let context = (branch.parent, branch.keep, spec.turning_lengths(length));
+            (context, &branch.tokens[..n])
+        }))
     }
 
     fn score(&self, branches: &[Branch], placed: &[Placed]) -> Result<Vec<BranchScore>, Error> {
@@ -248,8 +289,10 @@ impl Session<'_> {
 
     /// Frees slots and hidden states behind the last branch that still holds some.
     fn forget_unused(&mut self) {
-        let slots =
-            self.branches.iter().map(|b| if b.rows.is_empty() { 0 } else { b.first_slot + b.n_tokens() });
+        let slots = self
+            .branches
+            .iter()
+            .map(|b| if b.rows.is_empty() { 0 } else { b.first_slot + b.n_tokens() - b.n_shared() });
         self.n_slots = slots.max().unwrap_or(0);
         let passes = self.branches.iter().filter_map(|b| b.rows.last()).map(|row| row.pass + 1);
         self.hidden.truncate(passes.max().unwrap_or(0));

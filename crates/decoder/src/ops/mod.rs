@@ -7,6 +7,7 @@
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod exp;
+mod kernel;
 pub(crate) mod linear;
 pub(crate) mod norm;
 pub(crate) mod packed;

@@ -6,16 +6,15 @@
 //!
 //! Every number of the result is one chain of fused multiply-adds in the order of k, whatever M and the number of threads: a token gets the
 //! same bits alone and in any batch. bf16 and f16 panels are widened to float32 as they are used.
-//!
-//! Kernels: AVX-512 (12 × 32 numbers in registers), AVX2 with FMA (3 × 32), and a portable one; chosen when the program runs.
 
+use super::kernel::{self, Kernel, Left};
 use super::rows::Rows;
 use candle_core::{CpuStorage, Result, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 /// Columns of the result that one panel makes.
-const PANEL: usize = 32;
+const PANEL: usize = kernel::MAX_COLUMNS;
 
 /// Steps of k for which a panel stays in the second-level cache.
 const K_BLOCK: usize = 2048;
@@ -81,7 +80,7 @@ impl Packed {
     pub(crate) fn product(&self, x: Rows<'_>) -> Vec<f32> {
         assert_eq!(x.width, self.k, "the matrix takes rows of {} numbers", self.k);
         let kernel = Kernel::best();
-        let tiles = Tiles::new(x, kernel.tile_rows());
+        let tiles = Tiles::new(x, kernel.max_rows());
         let mut y: Vec<f32> = Vec::with_capacity(x.n_rows * self.n);
         let out = Out(y.as_mut_ptr());
         let n_panels = self.n.div_ceil(PANEL);
@@ -97,14 +96,15 @@ impl Packed {
                         // SAFETY: the tile has its rows × (k0..k1) numbers, the panel 32 × (k0..k1); the target is `rows` rows, `n`
                         // apart, of `columns` numbers within y. Tasks write different panels, hence different columns.
                         unsafe {
-                            kernel.run(&Block {
+                            kernel.run(&kernel::Tile {
                                 rows: tile.rows,
-                                k: k1 - k0,
-                                a: tile.data.as_ptr().add(k0 * tile.rows),
-                                b: b.as_ptr().add(k0 * PANEL),
-                                c: out.at(at),
-                                stride: self.n,
                                 columns,
+                                k: k1 - k0,
+                                a: Left::Columns(tile.data.as_ptr().add(k0 * tile.rows), tile.rows),
+                                b: b.as_ptr().add(k0 * PANEL),
+                                b_step: PANEL,
+                                c: out.at(at),
+                                c_row: self.n,
                                 add: k0 > 0,
                             });
                         }
@@ -197,166 +197,6 @@ impl Out {
     }
 }
 
-/// One tile of the result: `rows × columns` numbers at `c`, from `a` `[k, rows]` and `b` `[k, 32]`.
-struct Block {
-    rows: usize,
-    k: usize,
-    a: *const f32,
-    b: *const f32,
-    c: *mut f32,
-    stride: usize,
-    columns: usize,
-    /// Whether to add to what is there.
-    add: bool,
-}
-
-/// A way to compute tiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kernel {
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    Portable,
-}
-
-impl Kernel {
-    fn best() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                return Self::Avx512;
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Self::Avx2;
-            }
-        }
-        Self::Portable
-    }
-
-    fn tile_rows(self) -> usize {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => 12,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => 3,
-            Self::Portable => 4,
-        }
-    }
-
-    /// # Safety
-    /// The block's pointers hold what it says, and its rows are at most `tile_rows`.
-    unsafe fn run(self, block: &Block) {
-        // SAFETY: the kernel was chosen because the processor has its instructions; pointers by the caller's promise.
-        unsafe {
-            match self {
-                #[cfg(target_arch = "x86_64")]
-                Self::Avx512 => avx512::tile(block),
-                #[cfg(target_arch = "x86_64")]
-                Self::Avx2 => avx2_tile(block),
-                Self::Portable => any_tile::<false>(block),
-            }
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod avx512 {
-    use super::{Block, PANEL};
-    use std::arch::x86_64::{
-        __m512, __mmask16, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
-        _mm512_set1_ps, _mm512_setzero_ps,
-    };
-
-    /// # Safety
-    /// AVX-512F is there; the block's pointers hold what it says; at most 12 rows.
-    pub(super) unsafe fn tile(block: &Block) {
-        // SAFETY: by the caller's promise.
-        unsafe {
-            match block.rows {
-                1 => rows::<1>(block),
-                2 => rows::<2>(block),
-                3 => rows::<3>(block),
-                4 => rows::<4>(block),
-                5 => rows::<5>(block),
-                6 => rows::<6>(block),
-                7 => rows::<7>(block),
-                8 => rows::<8>(block),
-                9 => rows::<9>(block),
-                10 => rows::<10>(block),
-                11 => rows::<11>(block),
-                _ => rows::<12>(block),
-            }
-        }
-    }
-
-    #[target_feature(enable = "avx512f")]
-    unsafe fn rows<const R: usize>(block: &Block) {
-        let low: __mmask16 = mask(block.columns);
-        let high: __mmask16 = mask(block.columns.saturating_sub(16));
-        // SAFETY: by the caller's promise; masked loads and stores touch only the block's columns.
-        unsafe {
-            let mut sums: [[__m512; 2]; R] = [[_mm512_setzero_ps(); 2]; R];
-            if block.add {
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let c = block.c.add(r * block.stride);
-                    *sums = [_mm512_maskz_loadu_ps(low, c), _mm512_maskz_loadu_ps(high, c.wrapping_add(16))];
-                }
-            }
-            let (mut a, mut b) = (block.a, block.b);
-            for _ in 0..block.k {
-                let (b0, b1) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let x = _mm512_set1_ps(*a.add(r));
-                    sums[0] = _mm512_fmadd_ps(x, b0, sums[0]);
-                    sums[1] = _mm512_fmadd_ps(x, b1, sums[1]);
-                }
-                a = a.add(R);
-                b = b.add(PANEL);
-            }
-            for (r, sums) in sums.iter().enumerate() {
-                let c = block.c.add(r * block.stride);
-                _mm512_mask_storeu_ps(c, low, sums[0]);
-                _mm512_mask_storeu_ps(c.wrapping_add(16), high, sums[1]);
-            }
-        }
-    }
-
-    fn mask(columns: usize) -> __mmask16 {
-        if columns >= 16 { u16::MAX } else { (1 << columns) - 1 }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2_tile(block: &Block) {
-    // SAFETY: by the caller's promise.
-    unsafe { any_tile::<true>(block) }
-}
-
-/// Plain loops, which the compiler turns into whatever vector instructions it may use here.
-#[inline(always)]
-unsafe fn any_tile<const FUSED: bool>(block: &Block) {
-    for r in 0..block.rows {
-        let mut sums = [0f32; PANEL];
-        // SAFETY: by the caller's promise.
-        let c = unsafe { std::slice::from_raw_parts_mut(block.c.add(r * block.stride), block.columns) };
-        if block.add {
-            sums[..block.columns].copy_from_slice(c);
-        }
-        for i in 0..block.k {
-            // SAFETY: by the caller's promise.
-            let (x, b) = unsafe {
-                (*block.a.add(i * block.rows + r), &*block.b.add(i * PANEL).cast::<[f32; PANEL]>())
-            };
-            for (sum, &b) in sums.iter_mut().zip(b) {
-                *sum = if FUSED { x.mul_add(b, *sum) } else { x * b + *sum };
-            }
-        }
-        c.copy_from_slice(&sums[..block.columns]);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -392,40 +232,6 @@ mod tests {
         for row in 0..29 {
             let alone = product(&packed, &x.narrow(0, row, 1).unwrap());
             assert!(alone.iter().zip(&all[row * 70..]).all(|(a, b)| a.to_bits() == b.to_bits()), "row {row}");
-        }
-    }
-
-    #[test]
-    fn all_kernels_agree() {
-        let (rows, k, columns) = (3, 50, 20);
-        let (a, b) = (random(&[k, rows], 5), random(&[k, PANEL], 6));
-        let (a, b) = (
-            a.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
-            b.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
-        );
-        let mut results = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        let kernels = [Kernel::Portable, Kernel::best()];
-        #[cfg(not(target_arch = "x86_64"))]
-        let kernels = [Kernel::Portable];
-        for kernel in kernels {
-            let mut c = vec![1f32; rows * columns];
-            let block = Block {
-                rows,
-                k,
-                a: a.as_ptr(),
-                b: b.as_ptr(),
-                c: c.as_mut_ptr(),
-                stride: columns,
-                columns,
-                add: true,
-            };
-            // SAFETY: sizes as allocated above.
-            unsafe { kernel.run(&block) };
-            results.push(c);
-        }
-        for result in &results[1..] {
-            assert!(result.iter().zip(&results[0]).all(|(x, y)| (x - y).abs() < 1e-5));
         }
     }
 

@@ -1,0 +1,309 @@
+//! Attention of a packed pass over its token tree.
+//!
+//! The rows of a pass are cut into blocks; a block is a run of tokens of one branch. Its keys are, in order of position: the cache slots
+//! of its ancestors (a few contiguous ranges), then its own tokens up to the row itself. No mask is ever made. With a window w, a
+//! row sees only keys fewer than w positions back.
+//!
+//! q `[T, H·D]`, keys `[S, K·D]`, values `[S, K·Dv]` (S cache slots) to `[T, H·Dv]`. The kernels work on tiles of rows and one key-value
+//! head at a time, so that all query heads that share it, and all rows of the tile, find each key in the processor's cache: one kernel
+//! for runs of tokens (`panel`), one for branches of one token (`row`). In both, everything about a row is computed in the order of its
+//! keys, so that it has the same bits wherever its run or its path is cut, and in any pass.
+//!
+//! If asked to, the weights are read as well: for each row and head ln a_ii and −Σ_j a_ij ln a_ij, in nats. Weights count as at least
+//! the smallest normal number, so that both are finite. In the kernel they are columns of the output behind the H·Dv of the heads.
+
+mod composed;
+mod panel;
+mod row;
+
+use super::rows::{Rows, on_cpu};
+use crate::spec::AttentionSpec;
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A run of tokens of one branch within a pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// Its rows in the pass.
+    pub(crate) rows: Range<usize>,
+    /// Cache slots of everything before it on its path, in order of position.
+    pub(crate) ancestors: Vec<Range<usize>>,
+    /// Cache slot of its first row; the others follow.
+    pub(crate) own_start: usize,
+    /// Whether it is a branch of one token, as in decoding: another kernel is faster then.
+    pub(crate) lone: bool,
+}
+
+impl Block {
+    /// Number of tokens before it.
+    pub(crate) fn n_ancestors(&self) -> usize {
+        self.ancestors.iter().map(Range::len).sum()
+    }
+
+    /// Cache slots of the keys at positions `lo..hi` of the path, as `(first slot, number)`, in order.
+    fn ranges(&self, lo: usize, hi: usize) -> Vec<(usize, usize)> {
+        let own = self.own_start..self.own_start + self.rows.len();
+        let mut out = Vec::with_capacity(self.ancestors.len() + 1);
+        let mut position = 0;
+        for range in self.ancestors.iter().chain(std::iter::once(&own)) {
+            let from = lo.max(position);
+            let to = hi.min(position + range.len());
+            if from < to {
+                out.push((range.start + from - position, to - from));
+            }
+            position += range.len();
+        }
+        out
+    }
+}
+
+/// Attention of one layer over the blocks of a pass.
+pub(crate) struct Attention<'a> {
+    pub(crate) spec: &'a AttentionSpec,
+    pub(crate) blocks: Arc<[Block]>,
+    /// Whether weights are read.
+    pub(crate) read: bool,
+}
+
+/// What was read of the weights, float32, `[T, H]` each.
+#[derive(Debug, Clone)]
+pub(crate) struct Readings {
+    /// ln a_ii.
+    pub(crate) own: Tensor,
+    /// −Σ_j a_ij ln a_ij.
+    pub(crate) entropy: Tensor,
+}
+
+impl Attention<'_> {
+    /// q, keys and values to outputs.
+    pub(crate) fn apply(
+        &self,
+        q: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<(Tensor, Option<Readings>)> {
+        if !on_cpu(q) {
+            return self.composed(q, keys, values);
+        }
+        let out = q.apply_op3_no_bwd(keys, values, self)?;
+        if !self.read {
+            return Ok((out, None));
+        }
+        let (heads, width) = (self.spec.n_heads, self.spec.n_heads * self.spec.v_head_dim);
+        let readings =
+            Readings { own: out.narrow(1, width, heads)?, entropy: out.narrow(1, width + heads, heads)? };
+        Ok((out.narrow(1, 0, width)?, Some(readings)))
+    }
+}
+
+/// One unit of parallel work: rows of a block, for one head of keys and values and the query heads that share it.
+struct Tile<'a> {
+    block: &'a Block,
+    /// Its rows, counted from the block's first.
+    rows: Range<usize>,
+    kv_head: usize,
+}
+
+impl Tile<'_> {
+    /// Number of keys before its first row's own.
+    fn first_position(&self) -> usize {
+        self.block.n_ancestors() + self.rows.start
+    }
+
+    /// The keys that row `row` of the block sees, as positions.
+    fn seen(&self, row: usize, window: Option<usize>) -> Range<usize> {
+        let end = self.block.n_ancestors() + row + 1;
+        end.saturating_sub(window.unwrap_or(usize::MAX))..end
+    }
+}
+
+/// What the kernels read.
+struct Views<'a> {
+    q: Rows<'a>,
+    keys: Rows<'a>,
+    values: Rows<'a>,
+}
+
+/// The columns of one head of keys or values.
+#[derive(Clone, Copy)]
+struct Head<'a> {
+    data: &'a [f32],
+    /// Distance between slots.
+    stride: usize,
+    /// Numbers of the head.
+    dim: usize,
+}
+
+impl<'a> Head<'a> {
+    fn new(arena: Rows<'a>, head: usize, dim: usize) -> Self {
+        let (data, stride) = arena.raw();
+        Self { data: &data[head * dim..], stride, dim }
+    }
+
+    /// The numbers of `n` slots from `slot` on, the last one's with nothing behind it.
+    fn slots(&self, slot: usize, n: usize) -> &'a [f32] {
+        &self.data[slot * self.stride..][..(n - 1) * self.stride + self.dim]
+    }
+}
+
+/// Output memory that tiles write disjoint parts of.
+struct Out {
+    numbers: *mut f32,
+    width: usize,
+}
+// SAFETY: every tile writes only the rows of its block and tile, and of those only the columns of its own heads.
+unsafe impl Sync for Out {}
+
+impl Out {
+    /// Writes numbers to a row from a column on.
+    ///
+    /// # Safety
+    /// They lie within the output, and no other tile writes there.
+    unsafe fn write(&self, row: usize, column: usize, numbers: impl Iterator<Item = f32>) {
+        for (i, number) in numbers.enumerate() {
+            // SAFETY: by the caller's promise.
+            unsafe { *self.numbers.add(row * self.width + column + i) = number };
+        }
+    }
+}
+
+/// Where a tile computes.
+#[derive(Default)]
+struct Scratch {
+    queries: Vec<f32>,
+    scores: Vec<f32>,
+    out: Vec<f32>,
+}
+
+impl Attention<'_> {
+    fn tiles(&self) -> Vec<Tile<'_>> {
+        let mut tiles = Vec::new();
+        for block in self.blocks.iter() {
+            for first in (0..block.rows.len()).step_by(panel::LANES) {
+                let rows = first..block.rows.len().min(first + panel::LANES);
+                tiles.extend((0..self.spec.n_kv_heads).map(|kv_head| Tile {
+                    block,
+                    rows: rows.clone(),
+                    kv_head,
+                }));
+            }
+        }
+        // The dearest first, so that no thread is left with one at the end.
+        tiles.sort_by_key(|t| std::cmp::Reverse(t.rows.len() * (t.first_position() + t.rows.len())));
+        tiles
+    }
+
+    /// Query heads that share a head of keys and values.
+    fn group(&self) -> usize {
+        self.spec.n_heads / self.spec.n_kv_heads
+    }
+
+    /// Columns of the kernel's output.
+    fn width(&self) -> usize {
+        let readings = if self.read { 2 } else { 0 };
+        self.spec.n_heads * (self.spec.v_head_dim + readings)
+    }
+
+    /// Writes what was read of one row and head.
+    ///
+    /// # Safety
+    /// See `Out`.
+    unsafe fn write_reading(&self, out: &Out, row: usize, head: usize, own: f32, entropy: f32) {
+        let column = self.spec.n_heads * self.spec.v_head_dim + head;
+        // SAFETY: by the caller's promise; the columns behind those of the heads are two for each head.
+        unsafe {
+            out.write(row, column, std::iter::once(own.max(f32::MIN_POSITIVE.ln())));
+            out.write(row, column + self.spec.n_heads, std::iter::once(entropy));
+        }
+    }
+}
+
+impl CustomOp3 for Attention<'_> {
+    fn name(&self) -> &'static str {
+        "tree_attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        keys: &CpuStorage,
+        keys_layout: &Layout,
+        values: &CpuStorage,
+        values_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let views = Views {
+            q: Rows::new(q, q_layout)?,
+            keys: Rows::new(keys, keys_layout)?,
+            values: Rows::new(values, values_layout)?,
+        };
+        let width = self.width();
+        let mut out = vec![0f32; views.q.n_rows * width];
+        let target = Out { numbers: out.as_mut_ptr(), width };
+        self.tiles().par_iter().with_max_len(1).for_each_init(Scratch::default, |scratch, tile| {
+            if tile.block.lone {
+                self.row(tile, &views, scratch, &target)
+            } else {
+                self.panels(tile, &views, scratch, &target)
+            }
+        });
+        Ok((CpuStorage::F32(out), Shape::from((views.q.n_rows, width))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::tests_support::{assert_close, random};
+    use crate::spec::Projection;
+
+    fn spec(window: Option<usize>, softcap: Option<f64>) -> AttentionSpec {
+        AttentionSpec {
+            n_heads: 6,
+            n_kv_heads: 2,
+            head_dim: 20,
+            v_head_dim: 12,
+            scale: 0.3,
+            softcap,
+            window,
+            rope: 0,
+            projection: Projection::Plain { bias: false, fused: false, qk_norm: None, clip: None },
+            o_bias: false,
+        }
+    }
+
+    fn block(rows: Range<usize>, ancestors: Vec<Range<usize>>, own_start: usize) -> Block {
+        Block { rows, ancestors, own_start, lone: false }
+    }
+
+    #[test]
+    fn fused_equals_composed() {
+        // A root of 70 rows, a branch of 3 forking after 50 of them, one row after two separate ranges, and a branch of one token.
+        let blocks: Arc<[Block]> = Arc::from([
+            block(0..70, vec![], 5),
+            block(70..73, std::iter::once(5..55).collect(), 75),
+            block(73..74, vec![5..45, 90..100], 80),
+            Block { lone: true, ..block(74..75, vec![5..45, 90..100], 81) },
+        ]);
+        let q = random(&[75, 120], 1);
+        let keys = random(&[100, 40], 2);
+        let values = random(&[100, 24], 3);
+        for window in [None, Some(1), Some(9)] {
+            for softcap in [None, Some(1.5)] {
+                let spec = spec(window, softcap);
+                for read in [false, true] {
+                    let attention = Attention { spec: &spec, blocks: blocks.clone(), read };
+                    let (fused, readings) = attention.apply(&q, &keys, &values).unwrap();
+                    let (composed, expected) = attention.composed(&q, &keys, &values).unwrap();
+                    assert_close(&fused, &composed, 2e-6);
+                    assert_eq!(readings.is_some(), read);
+                    let (Some(readings), Some(expected)) = (readings, expected) else { continue };
+                    assert_close(&readings.own, &expected.own, 1e-5);
+                    assert_close(&readings.entropy, &expected.entropy, 1e-5);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Attention of runs of tokens: up to 32 queries side by side, each in a lane of its own.
+//!
+//! A panel holds the scores of all keys that any of its queries sees, `[keys, lanes]`: a product of the keys as they lie in the cache with
+//! the queries, turned to `[D, lanes]`. The softmax walks down the keys in all lanes at once, and the output is a product of the weights
+//! with the values as they lie in the cache. A panel is rows of one head, or of several heads where a tile has few rows.
+
+use super::{Attention, Head, Out, Scratch, Tile, Views};
+use crate::ops::exp::{exp, tanh};
+use crate::ops::kernel::{self, Kernel, Left};
+use std::ops::Range;
+
+/// Most queries of a panel.
+pub(super) const LANES: usize = kernel::MAX_COLUMNS;
+
+/// Lanes of a panel with few queries.
+const HALF: usize = LANES / 2;
+
+impl Attention<'_> {
+    /// All rows of a tile, panel by panel.
+    pub(super) fn panels(&self, tile: &Tile<'_>, views: &Views<'_>, scratch: &mut Scratch, out: &Out) {
+        let heads_at_once = (LANES / tile.rows.len()).max(1);
+        for first in (0..self.group()).step_by(heads_at_once) {
+            let heads = first..self.group().min(first + heads_at_once);
+            if heads.len() * tile.rows.len() <= HALF {
+                self.panel::<HALF>(tile, heads, views, scratch, out);
+            } else {
+                self.panel::<LANES>(tile, heads, views, scratch, out);
+            }
+        }
+    }
+
+    /// Some of the query heads that share the tile's keys; lanes are in order of head and row.
+    fn panel<const P: usize>(
+        &self,
+        tile: &Tile<'_>,
+        heads: Range<usize>,
+        views: &Views<'_>,
+        scratch: &mut Scratch,
+        out: &Out,
+    ) {
+        let spec = self.spec;
+        let lanes: Vec<(usize, usize)> = heads
+            .flat_map(|head| tile.rows.clone().map(move |row| (tile.kv_head * self.group() + head, row)))
+            .collect();
+        let keys_from = tile.seen(tile.rows.start, spec.window).start;
+        let keys_to = tile.seen(tile.rows.end - 1, spec.window).end;
+        let ranges = tile.block.ranges(keys_from, keys_to);
+
+        let first_row = tile.block.rows.start;
+        let dim = spec.head_dim;
+        scratch.queries.clear();
+        scratch.queries.resize(dim * P, 0.0);
+        for (lane, &(head, row)) in lanes.iter().enumerate() {
+            let query = &views.q.row(first_row + row)[head * dim..(head + 1) * dim];
+            for (i, &x) in query.iter().enumerate() {
+                scratch.queries[i * P + lane] = x * spec.scale as f32;
+            }
+        }
+        scratch.scores.resize((keys_to - keys_from) * P, 0.0);
+        let keys = Head::new(views.keys, tile.kv_head, dim);
+        scores::<P>(&scratch.queries, keys, &ranges, &mut scratch.scores);
+
+        let mut seen = Seen { from: [0; P], to: [(keys_to - keys_from) as u32; P] };
+        for (lane, &(_, row)) in lanes.iter().enumerate() {
+            let range = tile.seen(row, spec.window);
+            seen.from[lane] = (range.start - keys_from) as u32;
+            seen.to[lane] = (range.end - keys_from) as u32;
+        }
+        let sums = softmax(scratch.scores.as_chunks_mut::<P>().0, &seen, spec.softcap, self.read);
+
+        let values = Head::new(views.values, tile.kv_head, spec.v_head_dim);
+        scratch.out.resize(lanes.len() * spec.v_head_dim, 0.0);
+        outputs::<P>(&scratch.scores, values, &ranges, &mut scratch.out);
+        for (lane, (result, &(head, row))) in
+            scratch.out.chunks_exact(spec.v_head_dim).zip(&lanes).enumerate()
+        {
+            let scale = 1.0 / sums.total[lane];
+            // SAFETY: see `Out`; the head's columns are among the first H·Dv.
+            unsafe {
+                out.write(first_row + row, head * spec.v_head_dim, result.iter().map(|x| x * scale));
+                if self.read {
+                    let log_total = sums.total[lane].ln();
+                    let entropy = log_total - sums.weighted[lane] * scale;
+                    self.write_reading(out, first_row + row, head, sums.own[lane] - log_total, entropy);
+                }
+            }
+        }
+    }
+}
+
+/// Scores `[keys, P]` of the keys of some ranges with queries `[D, P]`.
+fn scores<const P: usize>(queries: &[f32], keys: Head<'_>, ranges: &[(usize, usize)], scores: &mut [f32]) {
+    assert_eq!(queries.len(), keys.dim * P);
+    let kernel = Kernel::best();
+    let mut scores = scores.chunks_exact_mut(P);
+    for &(slot, n) in ranges {
+        for first in (0..n).step_by(kernel.max_rows()) {
+            let rows = kernel.max_rows().min(n - first);
+            let keys_of_tile = keys.slots(slot + first, rows);
+            let Some(c) = scores.by_ref().take(rows).map(|row| row.as_mut_ptr()).reduce(|first, _| first)
+            else {
+                return;
+            };
+            // SAFETY: `keys_of_tile` has `rows` rows of D numbers, `stride` apart; queries are [D, P]; `rows` rows of P scores lie at c,
+            // which `scores` has handed out to nobody else.
+            unsafe {
+                kernel.run(&kernel::Tile {
+                    rows,
+                    columns: P,
+                    k: keys.dim,
+                    a: Left::Rows(keys_of_tile.as_ptr(), keys.stride),
+                    b: queries.as_ptr(),
+                    b_step: P,
+                    c,
+                    c_row: P,
+                    add: false,
+                });
+            }
+        }
+    }
+}
+
+/// The keys that each lane sees, counted from the panel's first.
+struct Seen<const P: usize> {
+    from: [u32; P],
+    to: [u32; P],
+}
+
+/// Sums over the keys of each lane, with m its largest score s.
+struct Sums<const P: usize> {
+    /// Σ e^(s−m).
+    total: [f32; P],
+    /// Σ (s−m) e^(s−m), if read.
+    weighted: [f32; P],
+    /// s−m of the last key that is seen, the row's own, if read.
+    own: [f32; P],
+}
+
+/// Turns scores into weights e^(s−m), 0 where a lane does not see the key.
+fn softmax<const P: usize>(
+    scores: &mut [[f32; P]],
+    seen: &Seen<P>,
+    softcap: Option<f64>,
+    read: bool,
+) -> Sums<P> {
+    let n_keys = scores.len() as u32;
+    let all_from = seen.from.iter().copied().max().unwrap_or(0);
+    let all_to = seen.to.iter().copied().min().unwrap_or(n_keys);
+    let everywhere = move |key: u32| key >= all_from && key < all_to;
+    let mut sums = Sums { total: [0.0; P], weighted: [0.0; P], own: [0.0; P] };
+    pulp::Arch::new().dispatch(|| {
+        if let Some(cap) = softcap {
+            let cap = cap as f32;
+            scores.as_flattened_mut().iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
+        }
+        let mut max = [f32::NEG_INFINITY; P];
+        for (scores, key) in scores.iter_mut().zip(0u32..) {
+            if !everywhere(key) {
+                for lane in 0..P {
+                    let sees = key >= seen.from[lane] && key < seen.to[lane];
+                    scores[lane] = if sees { scores[lane] } else { f32::NEG_INFINITY };
+                }
+            }
+            for (max, &s) in max.iter_mut().zip(&*scores) {
+                *max = if s > *max { s } else { *max };
+            }
+        }
+        for (scores, key) in scores.iter_mut().zip(0u32..) {
+            if read {
+                for lane in 0..P {
+                    let shifted = scores[lane] - max[lane];
+                    let sees = key >= seen.from[lane] && key < seen.to[lane];
+                    sums.weighted[lane] += if sees { shifted * exp(shifted) } else { 0.0 };
+                    sums.own[lane] = if key + 1 == seen.to[lane] { shifted } else { sums.own[lane] };
+                }
+            }
+            for (s, max) in scores.iter_mut().zip(&max) {
+                *s = exp(*s - max);
+            }
+            if !everywhere(key) {
+                for lane in 0..P {
+                    let sees = key >= seen.from[lane] && key < seen.to[lane];
+                    scores[lane] = if sees { scores[lane] } else { 0.0 };
+                }
+            }
+            for (total, &weight) in sums.total.iter_mut().zip(&*scores) {
+                *total += weight;
+            }
+        }
+    });
+    sums
+}
+
+/// Sums of the values of some ranges with weights `[keys, P]`: `[lanes, Dv]`.
+fn outputs<const P: usize>(weights: &[f32], values: Head<'_>, ranges: &[(usize, usize)], out: &mut [f32]) {
+    let kernel = Kernel::best();
+    let n_lanes = out.len() / values.dim;
+    let n_keys: usize = ranges.iter().map(|&(_, n)| n).sum();
+    assert!(n_lanes <= P && weights.len() >= n_keys * P);
+    for column in (0..values.dim).step_by(kernel::MAX_COLUMNS) {
+        let columns = kernel::MAX_COLUMNS.min(values.dim - column);
+        for first in (0..n_lanes).step_by(kernel.max_rows()) {
+            let rows = kernel.max_rows().min(n_lanes - first);
+            let mut done = 0;
+            for &(slot, n) in ranges {
+                let values_of_range = values.slots(slot, n);
+                // SAFETY: weights of this range are [n, P] from `done` on, `rows` lanes of which begin at `first`; `values_of_range` has
+                // n rows of Dv numbers, `stride` apart, of which `columns` begin at `column`; the target is `rows` rows of out.
+                unsafe {
+                    kernel.run(&kernel::Tile {
+                        rows,
+                        columns,
+                        k: n,
+                        a: Left::Columns(weights.as_ptr().add(done * P + first), P),
+                        b: values_of_range.as_ptr().add(column),
+                        b_step: values.stride,
+                        c: out.as_mut_ptr().add(first * values.dim + column),
+                        c_row: values.dim,
+                        add: done > 0,
+                    });
+                }
+                done += n;
+            }
+        }
+    }
+}
