@@ -131,7 +131,8 @@ impl PassBuilder {
             blocks: builder.blocks,
             read_attention: false,
         };
-        hidden.passes.push(model.forward(&pass, arena, |_| Ok(()))?);
+        // Within the pool, so that its many parallel steps need not be handed over from another thread one by one.
+        hidden.passes.push(rayon::scope(|_| model.forward(&pass, arena, |_| Ok(())))?);
         Ok(())
     }
 }

@@ -23,7 +23,9 @@ pub(crate) struct Beginning {
 pub(crate) fn beginnings<'a, C: Hash + Eq>(
     sequences: impl IntoIterator<Item = (C, &'a [TokenId])>,
 ) -> Vec<Option<Beginning>> {
-    let mut alike: HashMap<(C, &[TokenId]), Vec<(usize, &[TokenId])>> = HashMap::new();
+    /// Sequences of one context with the same first tokens, by number.
+    type Alike<'a, C> = HashMap<(C, &'a [TokenId]), Vec<(usize, &'a [TokenId])>>;
+    let mut alike: Alike<'a, C> = HashMap::new();
     let shared = sequences.into_iter().enumerate().map(|(number, (context, tokens))| {
         let first = tokens.get(..FEWEST)?;
         let earlier = alike.entry((context, first)).or_default();
@@ -84,7 +86,7 @@ mod tests {
     fn slots_are_cut_across_ranges() {
         let ranges = || [3..5, 6..6, 9..10, 20..30];
         assert!(first_slots(ranges(), 0).is_empty());
-        assert_eq!(first_slots(ranges(), 2), [3..5]);
+        assert_eq!(first_slots(ranges(), 3), [3..5, 9..10]);
         assert_eq!(first_slots(ranges(), 5), [3..5, 9..10, 20..22]);
     }
 }

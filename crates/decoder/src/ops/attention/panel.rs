@@ -126,7 +126,22 @@ struct Seen<const P: usize> {
     to: [u32; P],
 }
 
+impl<const P: usize> Seen<P> {
+    /// Keys that some lanes do not see at the beginning and at the end of `n_keys`, and all others between.
+    fn edges(&self, n_keys: usize) -> (usize, usize) {
+        let from = self.from.iter().copied().max().unwrap_or(0) as usize;
+        let to = self.to.iter().copied().min().unwrap_or(0) as usize;
+        if from < to { (from.min(n_keys), to.min(n_keys)) } else { (n_keys, n_keys) }
+    }
+
+    #[inline(always)]
+    fn sees(&self, lane: usize, key: u32) -> bool {
+        key >= self.from[lane] && key < self.to[lane]
+    }
+}
+
 /// Sums over the keys of each lane, with m its largest score s.
+#[derive(Clone, Copy)]
 struct Sums<const P: usize> {
     /// Σ e^(s−m).
     total: [f32; P],
@@ -143,52 +158,90 @@ fn softmax<const P: usize>(
     softcap: Option<f64>,
     read: bool,
 ) -> Sums<P> {
-    let n_keys = scores.len() as u32;
-    let all_from = seen.from.iter().copied().max().unwrap_or(0);
-    let all_to = seen.to.iter().copied().min().unwrap_or(n_keys);
-    let everywhere = move |key: u32| key >= all_from && key < all_to;
-    let mut sums = Sums { total: [0.0; P], weighted: [0.0; P], own: [0.0; P] };
     pulp::Arch::new().dispatch(|| {
         if let Some(cap) = softcap {
             let cap = cap as f32;
             scores.as_flattened_mut().iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
         }
-        let mut max = [f32::NEG_INFINITY; P];
-        for (scores, key) in scores.iter_mut().zip(0u32..) {
-            if !everywhere(key) {
-                for lane in 0..P {
-                    let sees = key >= seen.from[lane] && key < seen.to[lane];
-                    scores[lane] = if sees { scores[lane] } else { f32::NEG_INFINITY };
-                }
-            }
-            for (max, &s) in max.iter_mut().zip(&*scores) {
-                *max = if s > *max { s } else { *max };
-            }
+        let (from, to) = seen.edges(scores.len());
+        hide(&mut scores[..from], 0, seen);
+        hide(&mut scores[to..], to, seen);
+        let max = max_of(scores);
+        let (mut weighted, mut own) = ([0.0; P], [0.0; P]);
+        if read {
+            (weighted, own) = readings(scores, seen, &max);
         }
-        for (scores, key) in scores.iter_mut().zip(0u32..) {
-            if read {
-                for lane in 0..P {
-                    let shifted = scores[lane] - max[lane];
-                    let sees = key >= seen.from[lane] && key < seen.to[lane];
-                    sums.weighted[lane] += if sees { shifted * exp(shifted) } else { 0.0 };
-                    sums.own[lane] = if key + 1 == seen.to[lane] { shifted } else { sums.own[lane] };
-                }
-            }
-            for (s, max) in scores.iter_mut().zip(&max) {
-                *s = exp(*s - max);
-            }
-            if !everywhere(key) {
-                for lane in 0..P {
-                    let sees = key >= seen.from[lane] && key < seen.to[lane];
-                    scores[lane] = if sees { scores[lane] } else { 0.0 };
-                }
-            }
-            for (total, &weight) in sums.total.iter_mut().zip(&*scores) {
-                *total += weight;
-            }
+        let mut total = [0.0; P];
+        weigh_edge(&mut scores[..from], 0, seen, &max, &mut total);
+        total = weigh(&mut scores[from..to], &max, total);
+        weigh_edge(&mut scores[to..], to, seen, &max, &mut total);
+        Sums { total, weighted, own }
+    })
+}
+
+/// Scores that a lane does not see become −∞.
+#[inline(always)]
+fn hide<const P: usize>(scores: &mut [[f32; P]], first: usize, seen: &Seen<P>) {
+    for (scores, key) in scores.iter_mut().zip(first as u32..) {
+        for (lane, score) in scores.iter_mut().enumerate() {
+            *score = if seen.sees(lane, key) { *score } else { f32::NEG_INFINITY };
         }
-    });
-    sums
+    }
+}
+
+#[inline(always)]
+fn max_of<const P: usize>(scores: &[[f32; P]]) -> [f32; P] {
+    let mut max = [f32::NEG_INFINITY; P];
+    for scores in scores {
+        for lane in 0..P {
+            max[lane] = if scores[lane] > max[lane] { scores[lane] } else { max[lane] };
+        }
+    }
+    max
+}
+
+/// Weights of keys that every lane sees; the sums with theirs.
+#[inline(always)]
+fn weigh<const P: usize>(scores: &mut [[f32; P]], max: &[f32; P], mut total: [f32; P]) -> [f32; P] {
+    for scores in scores {
+        for lane in 0..P {
+            scores[lane] = exp(scores[lane] - max[lane]);
+            total[lane] += scores[lane];
+        }
+    }
+    total
+}
+
+/// Weights of keys that some lanes do not see.
+#[inline(always)]
+fn weigh_edge<const P: usize>(
+    scores: &mut [[f32; P]],
+    first: usize,
+    seen: &Seen<P>,
+    max: &[f32; P],
+    total: &mut [f32; P],
+) {
+    for (scores, key) in scores.iter_mut().zip(first as u32..) {
+        for (lane, score) in scores.iter_mut().enumerate() {
+            let weight = exp(*score - max[lane]);
+            *score = if seen.sees(lane, key) { weight } else { 0.0 };
+            total[lane] += *score;
+        }
+    }
+}
+
+/// Σ (s−m) e^(s−m), and s−m of each lane's last key.
+#[inline(always)]
+fn readings<const P: usize>(scores: &[[f32; P]], seen: &Seen<P>, max: &[f32; P]) -> ([f32; P], [f32; P]) {
+    let (mut weighted, mut own) = ([0.0; P], [0.0; P]);
+    for (scores, key) in scores.iter().zip(0u32..) {
+        for lane in 0..P {
+            let shifted = scores[lane] - max[lane];
+            weighted[lane] += if seen.sees(lane, key) { shifted * exp(shifted) } else { 0.0 };
+            own[lane] = if key + 1 == seen.to[lane] { shifted } else { own[lane] };
+        }
+    }
+    (weighted, own)
 }
 
 /// Sums of the values of some ranges with weights `[keys, P]`: `[lanes, Dv]`.
