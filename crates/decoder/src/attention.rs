@@ -7,9 +7,10 @@ use crate::cache::KvArena;
 use crate::error::Error;
 use crate::model::{PassContext, load_norm};
 use crate::ops::attention::{Attention, Readings};
-use crate::ops::linear::{Linear, Weight};
+use crate::ops::linear::{Around, Linear, Weight};
 use crate::ops::norm::Norm;
 use crate::ops::rope::{Angles, Rotation};
+use crate::ops::rows::{self, RowMap};
 use crate::spec::{AttentionSpec, NormKind, Projection, QkNorm, Spec};
 use crate::weights::Weights;
 use candle_core::{Result as TensorResult, Tensor};
@@ -72,24 +73,29 @@ impl SelfAttention {
         Ok(Self { spec: attention, rope_dim, projection, output })
     }
 
+    /// The output for rows that something is done to first, added to others.
     pub(crate) fn forward(
         &self,
         x: &Tensor,
+        around: Around<'_>,
         index: usize,
         context: &PassContext,
         arena: &mut KvArena,
     ) -> Result<(Tensor, Option<Readings>), Error> {
         let angles = &context.angles[self.spec.rope];
         let Qkv { q, k, v } = match &self.projection {
-            Projected::Plain(plain) => plain.forward(x, &self.spec, self.rope_dim, angles)?,
-            Projected::Latent(latent) => latent.forward(x, &self.spec, angles)?,
+            Projected::Plain(plain) => plain.forward(x, around.first, &self.spec, self.rope_dim, angles)?,
+            Projected::Latent(latent) => match around.first {
+                Some(map) => latent.forward(&rows::apply(map, x)?, &self.spec, angles)?,
+                None => latent.forward(x, &self.spec, angles)?,
+            },
         };
         arena.write(index, &context.slots, &k, &v)?;
         let (keys, values) = arena.layer(index);
         let attention =
             Attention { spec: &self.spec, blocks: Arc::clone(&context.blocks), read: context.read_attention };
         let (mixed, readings) = attention.apply(&q, keys, values)?;
-        Ok((self.output.forward(&mixed)?, readings))
+        Ok((self.output.forward_around(&mixed, Around { first: None, onto: around.onto })?, readings))
     }
 }
 
@@ -148,24 +154,27 @@ impl Plain {
     fn forward(
         &self,
         x: &Tensor,
+        first: Option<&dyn RowMap>,
         spec: &AttentionSpec,
         rope_dim: usize,
         angles: &Angles,
     ) -> TensorResult<Qkv> {
-        let mut qkv = self.qkv.forward(x)?;
+        let mut qkv = self.qkv.forward_around(x, Around { first, onto: None })?;
         if let Some(clip) = self.clip {
             qkv = qkv.clamp(-clip, clip)?;
         }
         let q_width = spec.n_heads * spec.head_dim;
         let kv_width = spec.n_kv_heads * spec.head_dim;
+        let v = qkv.narrow(1, q_width + kv_width, kv_width)?;
+        let rotation = Rotation { head_dim: spec.head_dim, offset: 0, dim: rope_dim, interleaved: false };
+        if self.q_norm.is_none() && self.k_norm.is_none() {
+            let turned = rotation.apply(&qkv.narrow(1, 0, q_width + kv_width)?, angles)?;
+            let (q, k) = (turned.narrow(1, 0, q_width)?, turned.narrow(1, q_width, kv_width)?);
+            return Ok(Qkv { q, k, v });
+        }
         let q = normed(&self.q_norm, &qkv.narrow(1, 0, q_width)?, spec.head_dim)?;
         let k = normed(&self.k_norm, &qkv.narrow(1, q_width, kv_width)?, spec.head_dim)?;
-        let rotation = Rotation { head_dim: spec.head_dim, offset: 0, dim: rope_dim, interleaved: false };
-        Ok(Qkv {
-            q: rotation.apply(&q, angles)?,
-            k: rotation.apply(&k, angles)?,
-            v: qkv.narrow(1, q_width + kv_width, kv_width)?,
-        })
+        Ok(Qkv { q: rotation.apply(&q, angles)?, k: rotation.apply(&k, angles)?, v })
     }
 }
 

@@ -6,8 +6,10 @@
 
 use crate::attention::{linear, stacked};
 use crate::error::Error;
-use crate::ops::activation::gated;
-use crate::ops::linear::Linear;
+use crate::ops::activation::Gate;
+use crate::ops::linear::{Around, Linear};
+use crate::ops::residual;
+use crate::ops::rows;
 use crate::spec::{Activation, MlpSpec, Routing, RoutingScores};
 use crate::weights::Weights;
 use candle_core::{DType, Result as TensorResult, Tensor};
@@ -80,10 +82,18 @@ impl Mlp {
         }
     }
 
-    pub(crate) fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+    /// The output for rows that something is done to first, added to others.
+    pub(crate) fn forward(&self, x: &Tensor, around: Around<'_>) -> TensorResult<Tensor> {
         match self {
-            Self::Gated(gated) => gated.forward(x),
-            Self::Experts(experts) => experts.forward(x),
+            Self::Gated(gated) => gated.forward(x, around),
+            Self::Experts(experts) => {
+                let mapped = around.first.map(|map| rows::apply(map, x)).transpose()?;
+                let y = experts.forward(mapped.as_ref().unwrap_or(x))?;
+                match around.onto {
+                    Some(onto) => residual::add(onto, y),
+                    None => Ok(y),
+                }
+            }
         }
     }
 }
@@ -114,8 +124,10 @@ impl Gated {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
-        self.down.forward(&gated(&self.gate_up.forward(x)?, self.activation)?)
+    fn forward(&self, x: &Tensor, around: Around<'_>) -> TensorResult<Tensor> {
+        let gate_up = self.gate_up.forward_around(x, Around { first: around.first, onto: None })?;
+        let gate = Gate(self.activation);
+        self.down.forward_around(&gate_up, Around { first: Some(&gate), onto: around.onto })
     }
 }
 
@@ -131,7 +143,7 @@ impl Experts {
                 weights_of[expert].push(weight);
             }
         }
-        let mut out = self.shared.forward(x)?;
+        let mut out = self.shared.forward(x, Around::default())?;
         for ((expert, rows), weights) in self.experts.iter().zip(rows_of).zip(weights_of) {
             if rows.is_empty() {
                 continue;
@@ -139,7 +151,7 @@ impl Experts {
             let n = rows.len();
             let rows = Tensor::from_vec(rows, n, x.device())?;
             let weights = Tensor::from_vec(weights, (n, 1), x.device())?.to_dtype(x.dtype())?;
-            let y = expert.forward(&x.index_select(&rows, 0)?)?.broadcast_mul(&weights)?;
+            let y = expert.forward(&x.index_select(&rows, 0)?, Around::default())?.broadcast_mul(&weights)?;
             out = out.index_add(&rows, &y, 0)?;
         }
         Ok(out)

@@ -10,11 +10,12 @@ use crate::cache::{KvArena, Slots};
 use crate::error::Error;
 use crate::mlp::Mlp;
 use crate::ops::attention::{Block, Readings};
-use crate::ops::linear::{Linear, Weight};
+use crate::ops::linear::{Around, Linear, Weight};
 use crate::ops::norm::Norm;
 use crate::ops::reduce::Head;
 use crate::ops::residual;
 use crate::ops::rope::Angles;
+use crate::ops::rows::RowMap;
 use crate::spec::{NormKind, NormPlacement, Spec};
 use crate::weights::Weights;
 use candle_core::{DType, Device, Result as TensorResult, Tensor};
@@ -243,17 +244,30 @@ impl Layer {
         context: &PassContext,
         arena: &mut KvArena,
     ) -> Result<(Tensor, Option<Readings>), Error> {
-        let x = normed(&self.before_attention, hidden.clone())?;
-        let (x, readings) = self.attention.forward(&x, index, context, arena)?;
-        let hidden = residual::add(hidden, normed(&self.after_attention, x)?)?;
-        let x = self.mlp.forward(&normed(&self.before_mlp, hidden.clone())?)?;
-        Ok((residual::add(&hidden, normed(&self.after_mlp, x)?)?, readings))
+        let (hidden, readings) = around(&self.before_attention, &self.after_attention, hidden, |around| {
+            self.attention.forward(hidden, around, index, context, arena)
+        })?;
+        let (next, ()) = around(&self.before_mlp, &self.after_mlp, &hidden, |around| {
+            Ok((self.mlp.forward(&hidden, around)?, ()))
+        })?;
+        Ok((next, readings))
     }
 }
 
-fn normed(norm: &Option<Norm>, x: Tensor) -> TensorResult<Tensor> {
-    match norm {
-        Some(norm) => norm.forward(&x),
-        None => Ok(x),
+/// hidden + after(part(before(hidden))).
+fn around<T>(
+    before: &Option<Norm>,
+    after: &Option<Norm>,
+    hidden: &Tensor,
+    part: impl FnOnce(Around<'_>) -> Result<(Tensor, T), Error>,
+) -> Result<(Tensor, T), Error> {
+    let before = before.as_ref().map(|norm| norm.whole_rows(hidden)).transpose()?;
+    let first = before.as_ref().map(|norm| norm as &dyn RowMap);
+    match after {
+        None => part(Around { first, onto: Some(hidden) }),
+        Some(norm) => {
+            let (output, more) = part(Around { first, onto: None })?;
+            Ok((residual::add(hidden, norm.forward(&output)?)?, more))
+        }
     }
 }

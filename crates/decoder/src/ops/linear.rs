@@ -4,8 +4,8 @@
 //! other devices both have one type and the product is the device's.
 
 use super::packed::Packed;
-use super::rows::Rows;
-use candle_core::{DType, Device, Result, Tensor};
+use super::rows::{RowMap, Rows};
+use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use std::sync::Arc;
 
 /// A linear map.
@@ -59,27 +59,54 @@ impl Weight {
         }
     }
 
-    fn product(&self, x: &Tensor) -> Result<Tensor> {
+    fn product(&self, x: &Tensor, around: Around<'_>) -> Result<Tensor> {
         match self {
             Self::Packed(packed) => {
-                let (storage, layout) = x.storage_and_layout();
-                let candle_core::Storage::Cpu(storage) = &*storage else {
-                    candle_core::bail!("rows are not on the CPU")
-                };
-                let rows = Rows::new(storage, layout)?;
-                if rows.width != packed.n_columns() {
-                    candle_core::bail!(
-                        "a map of {} numbers was given rows of {}",
-                        packed.n_columns(),
-                        rows.width
-                    );
+                let (x, x_layout) = x.storage_and_layout();
+                let rows = Rows::new(on_the_cpu(&x)?, x_layout)?;
+                let width = around.first.map_or(rows.width, |map| map.width(rows.width));
+                if width != packed.n_columns() {
+                    candle_core::bail!("a map of {} numbers was given rows of {width}", packed.n_columns());
                 }
-                let y = packed.product(rows);
+                let y = match around.onto {
+                    None => packed.product(rows, around.first, None),
+                    Some(onto) => {
+                        let (onto, onto_layout) = onto.storage_and_layout();
+                        let onto = Rows::new(on_the_cpu(&onto)?, onto_layout)?;
+                        if (onto.n_rows, onto.width) != (rows.n_rows, packed.n_rows()) {
+                            candle_core::bail!("a product cannot be added to rows of another size");
+                        }
+                        packed.product(rows, around.first, Some(onto))
+                    }
+                };
                 Tensor::from_vec(y, (rows.n_rows, packed.n_rows()), &Device::Cpu)
             }
-            Self::Device(matrix) => x.matmul(&matrix.t()?),
+            Self::Device(matrix) => {
+                let mapped = around.first.map(|map| map.composed(x)).transpose()?;
+                let y = mapped.as_ref().unwrap_or(x).matmul(&matrix.t()?)?;
+                match around.onto {
+                    Some(onto) => onto + y,
+                    None => Ok(y),
+                }
+            }
         }
     }
+}
+
+fn on_the_cpu(storage: &Storage) -> Result<&CpuStorage> {
+    match storage {
+        Storage::Cpu(storage) => Ok(storage),
+        _ => candle_core::bail!("rows are not on the CPU"),
+    }
+}
+
+/// What a product does along the way.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Around<'a> {
+    /// What is done to the rows first.
+    pub(crate) first: Option<&'a dyn RowMap>,
+    /// What the result is added to, `[T, N]`.
+    pub(crate) onto: Option<&'a Tensor>,
 }
 
 impl Linear {
@@ -93,7 +120,17 @@ impl Linear {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = self.weight.product(x)?;
+        self.forward_around(x, Around::default())
+    }
+
+    /// onto + first(x)·Wᵀ + b.
+    pub(crate) fn forward_around(&self, x: &Tensor, around: Around<'_>) -> Result<Tensor> {
+        let y = match around.first {
+            Some(map) if !map.has_kernel() => {
+                self.weight.product(&map.composed(x)?, Around { first: None, ..around })?
+            }
+            _ => self.weight.product(x, around)?,
+        };
         match &self.bias {
             Some(bias) if y.dtype() == DType::F32 => y.broadcast_add(bias),
             Some(bias) => y.broadcast_add(&bias.to_dtype(y.dtype())?),
@@ -105,7 +142,10 @@ impl Linear {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::activation::Gate;
+    use crate::ops::rows::apply;
     use crate::ops::tests_support::{assert_close, random};
+    use crate::spec::Activation;
 
     #[test]
     fn fused_equals_composed() {
@@ -115,6 +155,18 @@ mod tests {
             let expected =
                 x.contiguous().unwrap().matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
             assert_close(&linear.forward(&x).unwrap(), &expected, 1e-5);
+        }
+    }
+
+    #[test]
+    fn what_is_done_along_the_way_equals_doing_it_apart() {
+        let linear = Linear::new(Weight::new(random(&[70, 20], 1)).unwrap(), Some(random(&[70], 2)));
+        let onto = random(&[29, 70], 4);
+        for activation in [Activation::Silu, Activation::Gelu] {
+            let (x, gate) = (random(&[29, 40], 3), Gate(activation));
+            let found = linear.forward_around(&x, Around { first: Some(&gate), onto: Some(&onto) }).unwrap();
+            let apart = (onto.clone() + linear.forward(&apply(&gate, &x).unwrap()).unwrap()).unwrap();
+            assert_close(&found, &apart, 1e-6);
         }
     }
 }

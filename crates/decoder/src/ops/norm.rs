@@ -3,16 +3,22 @@
 //! x `[T, N]` is cut into groups of `group` numbers (N for an ordinary norm, D for norms on heads); each group is divided by its root mean
 //! square, or freed of mean and scaled to variance one; then multiplied by a weight `[group]`.
 
-use super::rows::{Rows, on_cpu, rows_for_each_task};
+use super::rows::{self, RowMap};
 use crate::spec::NormKind;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
+use candle_core::{D, DType, Result, Tensor};
 
 /// A norm with its weight (offset already added); `None` where the kind has none.
 #[derive(Debug, Clone)]
 pub(crate) struct Norm {
     kind: NormKind,
-    weight: Option<Tensor>,
+    weight: Option<Weight>,
+}
+
+/// `[group]`, where tensors are and where rows are read.
+#[derive(Debug, Clone)]
+struct Weight {
+    tensor: Tensor,
+    numbers: Vec<f32>,
 }
 
 impl Norm {
@@ -22,77 +28,45 @@ impl Norm {
             (NormKind::Rms { offset, .. }, Some(weight)) if offset.abs() > 0.0 => Some((weight + offset)?),
             (_, weight) => weight,
         };
-        Ok(Self { kind, weight })
+        let weight =
+            weight.map(|tensor| Ok::<_, candle_core::Error>(Weight { numbers: tensor.to_vec1()?, tensor }));
+        Ok(Self { kind, weight: weight.transpose()? })
     }
 
     /// Normalises every row as one group.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, width) = x.dims2()?;
-        self.forward_groups(x, width)
+        rows::apply(&self.whole_rows(x)?, x)
     }
 
     /// Normalises every group of `group` numbers.
     pub(crate) fn forward_groups(&self, x: &Tensor, group: usize) -> Result<Tensor> {
-        if !on_cpu(x) {
-            return self.composed(x, group);
-        }
-        let op = Kernel { kind: self.kind, group };
-        match &self.weight {
-            Some(weight) => x.apply_op2_no_bwd(weight, &op),
-            None => x.apply_op1_no_bwd(&op),
-        }
+        rows::apply(&Groups { norm: self, group }, x)
     }
 
-    fn composed(&self, x: &Tensor, group: usize) -> Result<Tensor> {
-        let (rows, width) = x.dims2()?;
-        let wide = x.to_dtype(DType::F32)?.reshape((rows, width / group, group))?;
-        let (centred, eps) = match self.kind {
-            NormKind::Rms { eps, .. } => (wide, eps),
-            NormKind::PlainLayer { eps } => (wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?, eps),
-        };
-        let scale = (centred.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
-        let mut out = centred.broadcast_div(&scale)?;
-        if let Some(weight) = &self.weight {
-            out = out.broadcast_mul(weight)?;
-        }
-        out.reshape((rows, width))?.to_dtype(x.dtype())
+    /// The norm of rows like those of `x`, each as one group.
+    pub(crate) fn whole_rows(&self, x: &Tensor) -> Result<Groups<'_>> {
+        Ok(Groups { norm: self, group: x.dims2()?.1 })
     }
 }
 
-struct Kernel {
-    kind: NormKind,
+/// A norm over groups of so many numbers.
+pub(crate) struct Groups<'a> {
+    norm: &'a Norm,
     group: usize,
 }
 
-impl Kernel {
-    fn run(&self, x: Rows<'_>, weight: Option<&[f32]>) -> Vec<f32> {
-        let mut out = vec![0f32; x.n_rows * x.width];
-        let chunk = rows_for_each_task(x.width);
-        let arch = pulp::Arch::new();
-        out.par_chunks_mut(chunk * x.width.max(1)).enumerate().for_each(|(task, out)| {
-            arch.dispatch(|| {
-                for (i, out) in out.chunks_exact_mut(x.width).enumerate() {
-                    let row = x.row(task * chunk + i);
-                    for (out, x) in out.chunks_exact_mut(self.group).zip(row.chunks_exact(self.group)) {
-                        self.one(x, weight, out);
-                    }
-                }
-            });
-        });
-        out
-    }
-
+impl Groups<'_> {
     #[inline(always)]
-    fn one(&self, x: &[f32], weight: Option<&[f32]>, out: &mut [f32]) {
+    fn one(&self, x: &[f32], out: &mut [f32]) {
         let n = x.len() as f32;
-        let (mean, eps) = match self.kind {
+        let (mean, eps) = match self.norm.kind {
             NormKind::Rms { eps, .. } => (0.0, eps as f32),
             NormKind::PlainLayer { eps } => (sum(x, |v| v) / n, eps as f32),
         };
         let scale = 1.0 / (sum(x, |v| (v - mean) * (v - mean)) / n + eps).sqrt();
-        match weight {
+        match &self.norm.weight {
             Some(weight) => {
-                for ((out, &x), &w) in out.iter_mut().zip(x).zip(weight) {
+                for ((out, &x), &w) in out.iter_mut().zip(x).zip(&weight.numbers) {
                     *out = (x - mean) * scale * w;
                 }
             }
@@ -102,6 +76,35 @@ impl Kernel {
                 }
             }
         }
+    }
+}
+
+impl RowMap for Groups<'_> {
+    fn width(&self, width: usize) -> usize {
+        width
+    }
+
+    fn map(&self, row: &[f32], out: &mut [f32]) {
+        pulp::Arch::new().dispatch(|| {
+            for (out, x) in out.chunks_exact_mut(self.group).zip(row.chunks_exact(self.group)) {
+                self.one(x, out);
+            }
+        });
+    }
+
+    fn composed(&self, x: &Tensor) -> Result<Tensor> {
+        let (rows, width) = x.dims2()?;
+        let wide = x.to_dtype(DType::F32)?.reshape((rows, width / self.group, self.group))?;
+        let (centred, eps) = match self.norm.kind {
+            NormKind::Rms { eps, .. } => (wide, eps),
+            NormKind::PlainLayer { eps } => (wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?, eps),
+        };
+        let scale = (centred.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
+        let mut out = centred.broadcast_div(&scale)?;
+        if let Some(weight) = &self.norm.weight {
+            out = out.broadcast_mul(&weight.tensor)?;
+        }
+        out.reshape((rows, width))?.to_dtype(x.dtype())
     }
 }
 
@@ -116,35 +119,6 @@ fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
         }
     }
     lanes.iter().sum::<f32>() + rest.iter().map(|&v| f(v)).sum::<f32>()
-}
-
-impl CustomOp1 for Kernel {
-    fn name(&self) -> &'static str {
-        "norm"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let out = self.run(Rows::new(x, layout)?, None);
-        Ok((CpuStorage::F32(out), layout.shape().clone()))
-    }
-}
-
-impl CustomOp2 for Kernel {
-    fn name(&self) -> &'static str {
-        "norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        layout: &Layout,
-        w: &CpuStorage,
-        w_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let weight = &w.as_slice::<f32>()?[w_layout.start_offset()..][..self.group];
-        let out = self.run(Rows::new(x, layout)?, Some(weight));
-        Ok((CpuStorage::F32(out), layout.shape().clone()))
-    }
 }
 
 #[cfg(test)]
@@ -165,7 +139,7 @@ mod tests {
                 let norm = Norm::new(kind, weight).unwrap();
                 assert_close(
                     &norm.forward_groups(&x, group).unwrap(),
-                    &norm.composed(&x, group).unwrap(),
+                    &Groups { norm: &norm, group }.composed(&x).unwrap(),
                     1e-5,
                 );
             }

@@ -8,7 +8,7 @@
 //! same bits alone and in any batch. bf16 and f16 panels are widened to float32 as they are used.
 
 use super::kernel::{self, Kernel, Left};
-use super::rows::Rows;
+use super::rows::{RowMap, Rows};
 use candle_core::{CpuStorage, Result, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -76,11 +76,13 @@ impl Packed {
         }
     }
 
-    /// x · Wᵀ, `[M, N]` row by row.
-    pub(crate) fn product(&self, x: Rows<'_>) -> Vec<f32> {
-        assert_eq!(x.width, self.k, "the matrix takes rows of {} numbers", self.k);
+    /// x · Wᵀ, `[M, N]` row by row: of rows after `map`, and added to `onto` `[M, N]`, if given.
+    pub(crate) fn product(&self, x: Rows<'_>, map: Option<&dyn RowMap>, onto: Option<Rows<'_>>) -> Vec<f32> {
+        let width = map.map_or(x.width, |map| map.width(x.width));
+        assert_eq!(width, self.k, "the matrix takes rows of {} numbers", self.k);
+        assert!(onto.is_none_or(|onto| (onto.n_rows, onto.width) == (x.n_rows, self.n)));
         let kernel = Kernel::best();
-        let tiles = Tiles::new(x, kernel.max_rows());
+        let tiles = Tiles::new(x, map, self.k, kernel.max_rows());
         let mut y: Vec<f32> = Vec::with_capacity(x.n_rows * self.n);
         let out = Out(y.as_mut_ptr());
         let n_panels = self.n.div_ceil(PANEL);
@@ -96,6 +98,13 @@ impl Packed {
                         // SAFETY: the tile has its rows × (k0..k1) numbers, the panel 32 × (k0..k1); the target is `rows` rows, `n`
                         // apart, of `columns` numbers within y. Tasks write different panels, hence different columns.
                         unsafe {
+                            if let (Some(onto), 0) = (onto, k0) {
+                                for row in 0..tile.rows {
+                                    let from = &onto.row(tile.first_row + row)[panel * PANEL..][..columns];
+                                    out.at(at + row * self.n)
+                                        .copy_from_nonoverlapping(from.as_ptr(), columns);
+                                }
+                            }
                             kernel.run(&kernel::Tile {
                                 rows: tile.rows,
                                 columns,
@@ -105,7 +114,7 @@ impl Packed {
                                 b_step: PANEL,
                                 c: out.at(at),
                                 c_row: self.n,
-                                add: k0 > 0,
+                                add: k0 > 0 || onto.is_some(),
                             });
                         }
                     }
@@ -158,18 +167,25 @@ struct Tile<'a> {
 }
 
 impl Tiles {
-    fn new(x: Rows<'_>, tile_rows: usize) -> Self {
-        let (n_rows, k) = (x.n_rows, x.width);
+    fn new(x: Rows<'_>, map: Option<&dyn RowMap>, k: usize, tile_rows: usize) -> Self {
+        let n_rows = x.n_rows;
         let mut data = vec![0f32; n_rows * k];
-        data.par_chunks_mut((tile_rows * k).max(1)).enumerate().for_each(|(tile, out)| {
+        let turn = |mapped: &mut Vec<f32>, (tile, out): (usize, &mut [f32])| {
             let first = tile * tile_rows;
             let rows = tile_rows.min(n_rows - first);
             for r in 0..rows {
-                for (i, &v) in x.row(first + r).iter().enumerate() {
+                let mut row = x.row(first + r);
+                if let Some(map) = map {
+                    mapped.resize(k, 0.0);
+                    map.map(row, mapped);
+                    row = mapped;
+                }
+                for (i, &v) in row.iter().enumerate() {
                     out[i * rows + r] = v;
                 }
             }
-        });
+        };
+        data.par_chunks_mut((tile_rows * k).max(1)).enumerate().for_each_init(Vec::new, turn);
         Self { data, n_rows, tile_rows, k }
     }
 
@@ -206,7 +222,7 @@ mod tests {
     fn product(packed: &Packed, x: &Tensor) -> Vec<f32> {
         let (storage, layout) = x.storage_and_layout();
         let candle_core::Storage::Cpu(storage) = &*storage else { panic!("not on the CPU") };
-        packed.product(Rows::new(storage, layout).unwrap())
+        packed.product(Rows::new(storage, layout).unwrap(), None, None)
     }
 
     #[test]
