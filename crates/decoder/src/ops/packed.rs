@@ -2,13 +2,13 @@
 //!
 //! y `[M, N]` = x `[M, K]` · Wᵀ with W `[N, K]`. General matrix products reorder both factors on every call, which for the few rows of a
 //! decoding step costs as much as the product. Weights never change, so they are reordered once: into panels of 32 rows of W, each
-//! `[K, 32]`. A call reorders only x, into tiles of a few rows, `[K, rows]`, and every tile of the result is kept in registers while k runs.
+//! `[K, 32]`. Rows of x stay rows, and every tile of the result is kept in registers while k runs.
 //!
 //! Every number of the result is one chain of fused multiply-adds in the order of k, whatever M and the number of threads: a token gets the
 //! same bits alone and in any batch. bf16 and f16 panels are widened to float32 as they are used.
 
 use super::kernel::{self, Kernel, Left};
-use super::rows::{RowMap, Rows};
+use super::rows::{RowMap, Rows, rows_for_each_task};
 use candle_core::{CpuStorage, Result, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -82,7 +82,7 @@ impl Packed {
         assert_eq!(width, self.k, "the matrix takes rows of {} numbers", self.k);
         assert!(onto.is_none_or(|onto| (onto.n_rows, onto.width) == (x.n_rows, self.n)));
         let kernel = Kernel::best();
-        let tiles = Tiles::new(x, map, self.k, kernel.max_rows());
+        let prepared = Prepared::new(x, map, self.k);
         let mut y: Vec<f32> = Vec::with_capacity(x.n_rows * self.n);
         let out = Out(y.as_mut_ptr());
         let n_panels = self.n.div_ceil(PANEL);
@@ -93,23 +93,24 @@ impl Packed {
                 let columns = PANEL.min(self.n - panel * PANEL);
                 for k0 in (0..self.k).step_by(K_BLOCK) {
                     let k1 = (k0 + K_BLOCK).min(self.k);
-                    for tile in tiles.iter() {
-                        let at = tile.first_row * self.n + panel * PANEL;
-                        // SAFETY: the tile has its rows × (k0..k1) numbers, the panel 32 × (k0..k1); the target is `rows` rows, `n`
-                        // apart, of `columns` numbers within y. Tasks write different panels, hence different columns.
+                    for first in (0..x.n_rows).step_by(kernel.max_rows()) {
+                        let rows = kernel.max_rows().min(x.n_rows - first);
+                        let at = first * self.n + panel * PANEL;
+                        // SAFETY: the prepared rows have K numbers each, the panel 32 × K, of which k0..k1 are used; the target is
+                        // `rows` rows, `n` apart, of `columns` numbers within y. Tasks write different panels, hence different columns.
                         unsafe {
                             if let (Some(onto), 0) = (onto, k0) {
-                                for row in 0..tile.rows {
-                                    let from = &onto.row(tile.first_row + row)[panel * PANEL..][..columns];
+                                for row in 0..rows {
+                                    let from = &onto.row(first + row)[panel * PANEL..][..columns];
                                     out.at(at + row * self.n)
                                         .copy_from_nonoverlapping(from.as_ptr(), columns);
                                 }
                             }
                             kernel.run(&kernel::Tile {
-                                rows: tile.rows,
+                                rows,
                                 columns,
                                 k: k1 - k0,
-                                a: Left::Columns(tile.data.as_ptr().add(k0 * tile.rows), tile.rows),
+                                a: Left::Rows(prepared.from(first, k0).as_ptr(), prepared.pitch),
                                 b: b.as_ptr().add(k0 * PANEL),
                                 b_step: PANEL,
                                 c: out.at(at),
@@ -152,48 +153,33 @@ fn panels<T: Copy + Default + Send + Sync>(w: &[T], n: usize, k: usize) -> Vec<T
     out
 }
 
-/// x in tiles of some rows, each `[K, rows]`; the last one may have fewer rows.
-struct Tiles {
+/// The rows of x after the map, in memory of their own: `[M, K]`, rows `pitch` apart.
+struct Prepared {
     data: Vec<f32>,
-    n_rows: usize,
-    tile_rows: usize,
-    k: usize,
+    pitch: usize,
 }
 
-struct Tile<'a> {
-    first_row: usize,
-    rows: usize,
-    data: &'a [f32],
-}
-
-impl Tiles {
-    fn new(x: Rows<'_>, map: Option<&dyn RowMap>, k: usize, tile_rows: usize) -> Self {
-        let n_rows = x.n_rows;
-        let mut data = vec![0f32; n_rows * k];
-        let turn = |mapped: &mut Vec<f32>, (tile, out): (usize, &mut [f32])| {
-            let first = tile * tile_rows;
-            let rows = tile_rows.min(n_rows - first);
-            for r in 0..rows {
-                let mut row = x.row(first + r);
-                if let Some(map) = map {
-                    mapped.resize(k, 0.0);
-                    map.map(row, mapped);
-                    row = mapped;
-                }
-                for (i, &v) in row.iter().enumerate() {
-                    out[i * rows + r] = v;
+impl Prepared {
+    fn new(x: Rows<'_>, map: Option<&dyn RowMap>, k: usize) -> Self {
+        // A cache line more than K, so that the same column of neighbouring rows does not fall into the same set of the cache.
+        let pitch = k + 16;
+        let mut data = vec![0f32; x.n_rows * pitch];
+        let chunk = rows_for_each_task(pitch);
+        data.par_chunks_mut(chunk * pitch).enumerate().for_each(|(task, out)| {
+            for (i, out) in out.chunks_exact_mut(pitch).enumerate() {
+                let row = x.row(task * chunk + i);
+                match map {
+                    Some(map) => map.map(row, &mut out[..k]),
+                    None => out[..k].copy_from_slice(row),
                 }
             }
-        };
-        data.par_chunks_mut((tile_rows * k).max(1)).enumerate().for_each_init(Vec::new, turn);
-        Self { data, n_rows, tile_rows, k }
+        });
+        Self { data, pitch }
     }
 
-    fn iter(&self) -> impl Iterator<Item = Tile<'_>> {
-        (0..self.n_rows).step_by(self.tile_rows).map(|first_row| {
-            let rows = self.tile_rows.min(self.n_rows - first_row);
-            Tile { first_row, rows, data: &self.data[first_row * self.k..(first_row + rows) * self.k] }
-        })
+    /// From column `k` of row `row` on.
+    fn from(&self, row: usize, k: usize) -> &[f32] {
+        &self.data[row * self.pitch + k..]
     }
 }
 
