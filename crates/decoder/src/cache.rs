@@ -3,10 +3,14 @@
 //! The cache is a value that is passed in: weights know nothing of it. It is an arena of slots, one for each token, `[S, K·D]` keys and
 //! `[S, K·Dv]` values in each layer. Who runs tokens decides which slots they take; a branch remembers its ancestors' slots as a few
 //! ranges, so that truncating to a prefix and forking copy nothing.
+//!
+//! Memory that was never written has to be cleared by the operating system, page by page, which takes longer than writing it again. So a
+//! model lends its arenas: what comes back is lent again.
 
 use crate::spec::Spec;
 use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Tensor};
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::{Mutex, PoisonError};
 
 /// Slots for keys and values.
 pub(crate) struct KvArena {
@@ -75,6 +79,50 @@ impl KvArena {
     ) -> Result<()> {
         slots.write(&self.layers[layer].keys, keys)?;
         slots.write(&self.layers[layer].values, values)
+    }
+}
+
+/// The largest arena that is not in use.
+#[derive(Default)]
+pub(crate) struct IdleArena(Mutex<Option<KvArena>>);
+
+impl IdleArena {
+    /// Lends the idle arena, or the one that `new` makes. What its slots hold is left from before.
+    pub(crate) fn lend(&self, new: impl FnOnce() -> Result<KvArena>) -> Result<LentArena<'_>> {
+        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(LentArena { arena: Some(idle.map_or_else(new, Ok)?), home: self })
+    }
+}
+
+/// An arena that goes back when it is dropped.
+pub(crate) struct LentArena<'a> {
+    /// `None` only while it is dropped.
+    arena: Option<KvArena>,
+    home: &'a IdleArena,
+}
+
+impl Deref for LentArena<'_> {
+    type Target = KvArena;
+
+    fn deref(&self) -> &KvArena {
+        self.arena.as_ref().unwrap_or_else(|| unreachable!("lent until dropped"))
+    }
+}
+
+impl DerefMut for LentArena<'_> {
+    fn deref_mut(&mut self) -> &mut KvArena {
+        self.arena.as_mut().unwrap_or_else(|| unreachable!("lent until dropped"))
+    }
+}
+
+impl Drop for LentArena<'_> {
+    fn drop(&mut self) {
+        let mut idle = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let arena = self.arena.take();
+        let capacity = |arena: &Option<KvArena>| arena.as_ref().map_or(0, |arena| arena.capacity);
+        if capacity(&arena) > capacity(&idle) {
+            *idle = arena;
+        }
     }
 }
 

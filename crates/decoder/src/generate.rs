@@ -4,7 +4,7 @@
 //! attends to the slots of its context. Up to `max_sequences` of them are live; each step runs one token of every live one in a single
 //! pass, and a sequence that ends makes room for the next. A sequence takes cache slots in small chunks and gives them back at its end.
 
-use crate::cache::KvArena;
+use crate::cache::LentArena;
 use crate::error::Error as DecoderError;
 use crate::language::LanguageModel;
 use crate::ops::reduce::RowSums;
@@ -78,14 +78,14 @@ fn check(model: &LanguageModel, requests: &[GenerateRequest]) -> Result<(), Erro
 }
 
 /// Cache slots, handed out in runs.
-struct SlotPool {
-    arena: KvArena,
+struct SlotPool<'a> {
+    arena: LentArena<'a>,
     n_used: usize,
     free_chunks: Vec<usize>,
 }
 
-impl SlotPool {
-    fn new(arena: KvArena) -> Self {
+impl<'a> SlotPool<'a> {
+    fn new(arena: LentArena<'a>) -> Self {
         Self { arena, n_used: 0, free_chunks: Vec::new() }
     }
 
@@ -120,7 +120,7 @@ struct Place(usize, usize, usize);
 fn run_contexts(
     model: &LanguageModel,
     requests: &[GenerateRequest],
-    slots: &mut SlotPool,
+    slots: &mut SlotPool<'_>,
     hidden: &mut Hidden,
 ) -> Result<VecDeque<Waiting>, Error> {
     let max_rows = model.decoder.options.max_rows;
@@ -165,7 +165,7 @@ struct Context {
 fn run_shared(
     model: &LanguageModel,
     requests: &[GenerateRequest],
-    slots: &mut SlotPool,
+    slots: &mut SlotPool<'_>,
     hidden: &mut Hidden,
 ) -> Result<Vec<Context>, Error> {
     let spec = model.decoder.model.spec();
@@ -231,7 +231,7 @@ struct Drawn {
 struct Batch<'a> {
     model: &'a LanguageModel,
     sampling: &'a Sampling,
-    slots: SlotPool,
+    slots: SlotPool<'a>,
     hidden: Hidden,
     queue: VecDeque<Waiting>,
     live: Vec<Live>,

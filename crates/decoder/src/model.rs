@@ -6,7 +6,7 @@
 //! parametrised block serves every family (see `spec`).
 
 use crate::attention::SelfAttention;
-use crate::cache::{KvArena, Slots};
+use crate::cache::{IdleArena, KvArena, LentArena, Slots};
 use crate::error::Error;
 use crate::mlp::Mlp;
 use crate::ops::attention::{Block, Readings};
@@ -31,6 +31,7 @@ pub struct Model {
     device: Device,
     dtype: DType,
     n_parameters: u64,
+    idle_arena: IdleArena,
 }
 
 /// Where the embeddings of tokens are.
@@ -100,6 +101,7 @@ impl Model {
             device: device.clone(),
             dtype: activations,
             n_parameters,
+            idle_arena: IdleArena::default(),
         })
     }
 
@@ -124,8 +126,11 @@ impl Model {
     }
 
     /// An arena for the keys and values of `capacity` tokens.
-    pub(crate) fn arena(&self, capacity: usize) -> Result<KvArena, Error> {
-        Ok(KvArena::new(&self.spec, capacity, self.dtype, &self.device)?)
+    pub(crate) fn arena(&self, capacity: usize) -> Result<LentArena<'_>, Error> {
+        let new = || KvArena::new(&self.spec, capacity, self.dtype, &self.device);
+        let mut arena = self.idle_arena.lend(new)?;
+        arena.reserve(capacity)?;
+        Ok(arena)
     }
 
     /// Bytes of cache that one token takes over all layers.

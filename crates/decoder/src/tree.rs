@@ -6,7 +6,7 @@
 //! next token is wanted. Rows of earlier calls can be asked about too, through their kept hidden states. Branches of one call that begin
 //! alike after the same tokens, as the prompts of a task do, run their beginning once.
 
-use crate::cache::KvArena;
+use crate::cache::LentArena;
 use crate::decoder::Decoder;
 use crate::error::Error as DecoderError;
 use crate::ops::reduce::{RowSums, class_logmass, top};
@@ -35,7 +35,7 @@ impl ScoreTree for Decoder {
 
 struct Session<'a> {
     decoder: &'a Decoder,
-    arena: KvArena,
+    arena: LentArena<'a>,
     n_slots: usize,
     hidden: Hidden,
     branches: Vec<Placed>,
