@@ -83,6 +83,7 @@ pub(crate) enum Name {
 enum Dtype {
     F32,
     Bf16,
+    Bf16Products,
     F16,
 }
 
@@ -96,6 +97,7 @@ impl Args {
         let dtype = match self.dtype {
             Dtype::F32 => StorageType::F32,
             Dtype::Bf16 => StorageType::BF16,
+            Dtype::Bf16Products => StorageType::BF16Products,
             Dtype::F16 => StorageType::F16,
         };
         Options {

@@ -61,6 +61,7 @@ fn options(args: &ModelArgs) -> Options {
     let dtype = match args.dtype {
         Dtype::F32 => StorageType::F32,
         Dtype::Bf16 => StorageType::BF16,
+        Dtype::Bf16Products => StorageType::BF16Products,
         Dtype::F16 => StorageType::F16,
     };
     let device = match args.device {

@@ -4,6 +4,7 @@ use crate::arch::{self, Family};
 use crate::config::Config;
 use crate::error::Error;
 use crate::model::Model;
+use crate::ops::packed::Products;
 use crate::weights::{GgufFile, SafetensorsFolder, WeightFile, Weights};
 use candle_core::{DType, Device};
 use entrace_backend::ModelInfo;
@@ -29,13 +30,16 @@ impl Default for Options {
     }
 }
 
-/// What matrices are kept in. On the CPU sums are float32 in every case.
+/// What matrices are kept in, and what their products are made of. On the CPU sums are float32 in every case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageType {
     /// float32.
     F32,
     /// bfloat16.
     BF16,
+    /// bfloat16, and on the CPU what is multiplied with the matrices is rounded to it too: faster where the processor multiplies such
+    /// numbers (AVX-512 BF16), less exact everywhere.
+    BF16Products,
     /// IEEE half.
     F16,
 }
@@ -46,6 +50,7 @@ impl StorageType {
         match self {
             Self::F32 => "f32",
             Self::BF16 => "bf16",
+            Self::BF16Products => "bf16-products",
             Self::F16 => "f16",
         }
     }
@@ -53,8 +58,15 @@ impl StorageType {
     fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,
-            Self::BF16 => DType::BF16,
+            Self::BF16 | Self::BF16Products => DType::BF16,
             Self::F16 => DType::F16,
+        }
+    }
+
+    fn products(self) -> Products {
+        match self {
+            Self::BF16Products => Products::Bf16,
+            Self::F32 | Self::BF16 | Self::F16 => Products::Float32,
         }
     }
 }
@@ -169,7 +181,7 @@ impl Decoder {
         };
         let (family, spec) = arch::read_spec(&config)?;
         let device = options.device.open()?;
-        let weights = Weights::new(files.weights(), options.dtype.dtype(), &device);
+        let weights = Weights::new(files.weights(), options.dtype.dtype(), options.dtype.products(), &device);
         let model = Model::load(spec, &weights, options.dtype.dtype(), &device)?;
         let mut hasher = Sha256::new();
         hasher.update(format!("{:?}", model.spec()));

@@ -7,7 +7,8 @@
 use crate::attention::{linear, stacked};
 use crate::error::Error;
 use crate::ops::activation::Gate;
-use crate::ops::linear::{Around, Linear};
+use crate::ops::linear::{Around, Linear, Weight};
+use crate::ops::packed::Products;
 use crate::ops::residual;
 use crate::ops::rows;
 use crate::spec::{Activation, MlpSpec, Routing, RoutingScores};
@@ -72,7 +73,7 @@ impl Mlp {
                 };
                 let shared = format!("{prefix}.shared_experts");
                 Ok(Self::Experts(Box::new(Experts {
-                    router: linear(weights, &gate, n_experts, hidden, false)?,
+                    router: router(weights, &gate, n_experts, hidden)?,
                     router_bias,
                     routing,
                     experts: (0..n_experts).map(expert).collect::<Result<_, _>>()?,
@@ -96,6 +97,12 @@ impl Mlp {
             }
         }
     }
+}
+
+/// Rounding would change which experts are picked, so this product is exact whatever the others are.
+fn router(weights: &Weights<'_>, name: &str, n_experts: usize, hidden: usize) -> Result<Linear, Error> {
+    let weight = weights.matrix(&format!("{name}.weight"), n_experts, hidden)?;
+    Ok(Linear::new(Weight::new(weight, Products::Float32)?, None))
 }
 
 struct GatedSize {

@@ -81,10 +81,11 @@ impl Model {
         let (vocab, hidden) = (spec.vocab_size, spec.hidden_size);
         let embeddings = weights.matrix("model.embed_tokens.weight", vocab, hidden)?;
         let (embeddings, head) = if spec.tie_word_embeddings {
-            let shared = Weight::new(embeddings)?;
+            let shared = Weight::new(embeddings, weights.products())?;
             (Embeddings::Shared(shared.clone()), shared)
         } else {
-            (Embeddings::Own(embeddings), Weight::new(weights.matrix("lm_head.weight", vocab, hidden)?)?)
+            let head = weights.matrix("lm_head.weight", vocab, hidden)?;
+            (Embeddings::Own(embeddings), Weight::new(head, weights.products())?)
         };
         let layers =
             (0..spec.n_layers()).map(|index| Layer::load(&spec, index, weights)).collect::<Result<_, _>>()?;

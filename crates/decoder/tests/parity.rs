@@ -292,14 +292,17 @@ fn sharpness_is_that_of_transformers_logits() {
 }
 
 #[test]
-fn bf16_weights_stay_within_transformers_own_bf16() {
-    for folder in folders() {
-        let golden = open(&folder, Options { dtype: StorageType::BF16, ..Options::default() });
+fn bf16_weights_and_products_stay_within_transformers_own_bf16() {
+    for (dtype, folder) in [StorageType::BF16, StorageType::BF16Products]
+        .into_iter()
+        .flat_map(|d| folders().into_iter().map(move |f| (d, f)))
+    {
+        let golden = open(&folder, Options { dtype, ..Options::default() });
         let Some(theirs) = golden.tensors.get("logits_bf16") else { continue };
         let exact = numbers(&golden.logits);
         let worst = |found: &[f32]| exact.iter().zip(found).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
         let (_, ours) = golden.decoder.hidden_states(&golden.input_ids).unwrap();
         let (ours, theirs) = (worst(&numbers(&ours)), worst(&numbers(theirs)));
-        assert!(ours <= theirs, "{}: {ours} against {theirs}", golden.name);
+        assert!(ours <= theirs, "{} as {}: {ours} against {theirs}", golden.name, dtype.name());
     }
 }

@@ -1,7 +1,8 @@
 //! Where beliefs are asked for, and the curves that come of it.
 //!
 //! The traces of a batch with their controls become one token tree: each prompt is a root, its own trace and the controls' are branches,
-//! and every prefix is a site from which the estimator's branches fork. Batches are cut so that a tree stays within a token budget. A
+//! and every prefix is a site from which the estimator's branches fork. Batches are cut so that a tree stays within a token budget, in
+//! which what a prompt has in common with the one before it counts nothing: engines run it once. A
 //! control begins where its trace begins: its curve shares the belief before any reasoning.
 
 use crate::control::Variant;
@@ -117,11 +118,16 @@ fn groups<'a, 'b>(subjects: &'a [Subject<'b>]) -> Vec<&'a [Subject<'b>]> {
     let mut start = 0;
     let mut n_tokens = 0;
     for (index, subject) in subjects.iter().enumerate() {
-        if index > start && n_tokens + subject.n_tokens() > TREE_TOKENS {
+        let prompt = &subject.traced.prompt.token_ids;
+        let before = subjects[start..index].last().map_or(&[][..], |before| &before.traced.prompt.token_ids);
+        let n_common = prompt.iter().zip(before).take_while(|(a, b)| a == b).count();
+        let n_new = subject.n_tokens() - n_common;
+        if index > start && n_tokens + n_new > TREE_TOKENS {
             groups.push(&subjects[start..index]);
-            (start, n_tokens) = (index, 0);
+            (start, n_tokens) = (index, subject.n_tokens());
+        } else {
+            n_tokens += n_new;
         }
-        n_tokens += subject.n_tokens();
     }
     if start < subjects.len() {
         groups.push(&subjects[start..]);

@@ -11,6 +11,7 @@ mod kernel;
 pub(crate) mod linear;
 pub(crate) mod norm;
 pub(crate) mod packed;
+mod pairs;
 pub(crate) mod reduce;
 pub(crate) mod residual;
 pub(crate) mod rope;

@@ -5,9 +5,11 @@
 //! `[K, 32]`. Rows of x stay rows, and every tile of the result is kept in registers while k runs.
 //!
 //! Every number of the result is one chain of fused multiply-adds in the order of k, whatever M and the number of threads: a token gets the
-//! same bits alone and in any batch. bf16 and f16 panels are widened to float32 as they are used.
+//! same bits alone and in any batch. bf16 and f16 panels are widened to float32 as they are used, or rows are rounded to bf16 as well (see
+//! `pairs`).
 
 use super::kernel::{self, Kernel, Left};
+use super::pairs;
 use super::rows::{RowMap, Rows, rows_for_each_task};
 use candle_core::{CpuStorage, Result, Tensor};
 use half::{bf16, f16};
@@ -32,11 +34,22 @@ enum Panels {
     F32(Vec<f32>),
     BF16(Vec<bf16>),
     F16(Vec<f16>),
+    /// bf16 numbers of two steps of k side by side, for rows that are rounded to bf16.
+    Pairs(Vec<bf16>),
+}
+
+/// What numbers the products are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Products {
+    /// Rows in float32, whatever the matrix is kept in.
+    Float32,
+    /// Rows rounded to bf16 and a matrix that is kept in it, on the CPU.
+    Bf16,
 }
 
 impl Packed {
     /// Lays out a matrix in CPU memory.
-    pub(crate) fn new(weight: &Tensor) -> Result<Self> {
+    pub(crate) fn new(weight: &Tensor, products: Products) -> Result<Self> {
         let (n, k) = weight.dims2()?;
         let weight = weight.contiguous()?;
         let (storage, layout) = weight.storage_and_layout();
@@ -45,9 +58,12 @@ impl Packed {
         };
         let from = layout.start_offset();
         let panels = match storage {
-            CpuStorage::F32(w) => Panels::F32(panels(&w[from..from + n * k], n, k)),
-            CpuStorage::BF16(w) => Panels::BF16(panels(&w[from..from + n * k], n, k)),
-            CpuStorage::F16(w) => Panels::F16(panels(&w[from..from + n * k], n, k)),
+            CpuStorage::BF16(w) if products == Products::Bf16 => {
+                Panels::Pairs(panels(&w[from..from + n * k], n, k, pairs::padded(k), pairs::place))
+            }
+            CpuStorage::F32(w) => Panels::F32(panels(&w[from..from + n * k], n, k, k, place)),
+            CpuStorage::BF16(w) => Panels::BF16(panels(&w[from..from + n * k], n, k, k, place)),
+            CpuStorage::F16(w) => Panels::F16(panels(&w[from..from + n * k], n, k, k, place)),
             _ => candle_core::bail!("weights must be f32, bf16 or f16"),
         };
         Ok(Self { panels, n, k })
@@ -65,13 +81,17 @@ impl Packed {
 
     /// Copies row `row` of the matrix, `[K]`.
     pub(crate) fn copy_row(&self, row: usize, out: &mut [f32]) {
-        let start = row / PANEL * PANEL * self.k + row % PANEL;
+        let (panel, column) = (row / PANEL, row % PANEL);
+        let start = panel * PANEL * self.k;
         for (i, out) in out.iter_mut().enumerate() {
-            let at = start + i * PANEL;
+            let at = start + place(i, column);
             *out = match &self.panels {
                 Panels::F32(w) => w[at],
                 Panels::BF16(w) => w[at].to_f32(),
                 Panels::F16(w) => w[at].to_f32(),
+                Panels::Pairs(w) => {
+                    w[panel * PANEL * pairs::padded(self.k) + pairs::place(i, column)].to_f32()
+                }
             };
         }
     }
@@ -81,50 +101,89 @@ impl Packed {
         let width = map.map_or(x.width, |map| map.width(x.width));
         assert_eq!(width, self.k, "the matrix takes rows of {} numbers", self.k);
         assert!(onto.is_none_or(|onto| (onto.n_rows, onto.width) == (x.n_rows, self.n)));
-        let kernel = Kernel::best();
-        let prepared = Prepared::new(x, map, self.k);
         let mut y: Vec<f32> = Vec::with_capacity(x.n_rows * self.n);
-        let out = Out(y.as_mut_ptr());
-        let n_panels = self.n.div_ceil(PANEL);
-        let n_tasks = (4 * rayon::current_num_threads()).min(n_panels).max(1);
-        (0..n_tasks).into_par_iter().with_max_len(1).for_each_init(Vec::new, |scratch, task| {
-            for panel in task * n_panels / n_tasks..(task + 1) * n_panels / n_tasks {
-                let b = self.panel(panel, scratch);
-                let columns = PANEL.min(self.n - panel * PANEL);
-                for k0 in (0..self.k).step_by(K_BLOCK) {
-                    let k1 = (k0 + K_BLOCK).min(self.k);
-                    for first in (0..x.n_rows).step_by(kernel.max_rows()) {
-                        let rows = kernel.max_rows().min(x.n_rows - first);
-                        let at = first * self.n + panel * PANEL;
-                        // SAFETY: the prepared rows have K numbers each, the panel 32 × K, of which k0..k1 are used; the target is
-                        // `rows` rows, `n` apart, of `columns` numbers within y. Tasks write different panels, hence different columns.
-                        unsafe {
-                            if let (Some(onto), 0) = (onto, k0) {
-                                for row in 0..rows {
-                                    let from = &onto.row(first + row)[panel * PANEL..][..columns];
-                                    out.at(at + row * self.n)
-                                        .copy_from_nonoverlapping(from.as_ptr(), columns);
-                                }
-                            }
-                            kernel.run(&kernel::Tile {
-                                rows,
-                                columns,
-                                k: k1 - k0,
-                                a: Left::Rows(prepared.from(first, k0).as_ptr(), prepared.pitch),
-                                b: b.as_ptr().add(k0 * PANEL),
-                                b_step: PANEL,
-                                c: out.at(at),
-                                c_row: self.n,
-                                add: k0 > 0 || onto.is_some(),
-                            });
-                        }
+        let target = Target { y: y.as_mut_ptr(), n: self.n, n_rows: x.n_rows, onto };
+        match &self.panels {
+            Panels::Pairs(w) if pairs::supported() => self.pairs_product(w, x, map, &target),
+            _ => self.float32_product(x, map, &target),
+        }
+        // SAFETY: every panel of every tile was written, that is all M × N numbers.
+        unsafe { y.set_len(x.n_rows * self.n) };
+        y
+    }
+
+    fn float32_product(&self, x: Rows<'_>, map: Option<&dyn RowMap>, target: &Target<'_>) {
+        let kernel = Kernel::best();
+        let rounded = matches!(self.panels, Panels::Pairs(_));
+        let prepared = Prepared::new(x, map, self.k, |row, out: &mut [f32]| {
+            out.copy_from_slice(row);
+            if rounded {
+                out.iter_mut().for_each(|x| *x = bf16::from_f32(*x).to_f32());
+            }
+        });
+        self.each_panel(|panel, scratch| {
+            let b = self.panel(panel, scratch);
+            for k0 in (0..self.k).step_by(K_BLOCK) {
+                let k1 = (k0 + K_BLOCK).min(self.k);
+                for first in (0..x.n_rows).step_by(kernel.max_rows()) {
+                    let rows = kernel.max_rows().min(x.n_rows - first);
+                    // SAFETY: the prepared rows have K numbers each, the panel 32 × K, of which k0..k1 are used. Tasks write different
+                    // panels, hence different columns of the target.
+                    unsafe {
+                        kernel.run(&kernel::Tile {
+                            rows,
+                            columns: target.columns(panel),
+                            k: k1 - k0,
+                            a: Left::Rows(prepared.from(first, k0).as_ptr(), prepared.pitch),
+                            b: b.as_ptr().add(k0 * PANEL),
+                            b_step: PANEL,
+                            c: target.tile(first, rows, panel, k0 == 0),
+                            c_row: self.n,
+                            add: k0 > 0 || target.onto.is_some(),
+                        });
                     }
                 }
             }
         });
-        // SAFETY: every panel of every tile was written, that is all M × N numbers.
-        unsafe { y.set_len(x.n_rows * self.n) };
-        y
+    }
+
+    fn pairs_product(&self, w: &[bf16], x: Rows<'_>, map: Option<&dyn RowMap>, target: &Target<'_>) {
+        let k = pairs::padded(self.k);
+        let prepared = Prepared::new(x, map, k, pairs::round);
+        self.each_panel(|panel, _| {
+            let b = &w[panel * PANEL * k..(panel + 1) * PANEL * k];
+            for k0 in (0..k).step_by(2 * K_BLOCK) {
+                let k1 = (k0 + 2 * K_BLOCK).min(k);
+                for first in (0..x.n_rows).step_by(pairs::MAX_ROWS) {
+                    let rows = pairs::MAX_ROWS.min(x.n_rows - first);
+                    // SAFETY: as in `float32_product`, and pairs are supported.
+                    unsafe {
+                        pairs::run(&pairs::Tile {
+                            rows,
+                            columns: target.columns(panel),
+                            n_pairs: (k1 - k0) / 2,
+                            a: prepared.from(first, k0).as_ptr(),
+                            a_row: prepared.pitch,
+                            b: b.as_ptr().add(k0 * PANEL),
+                            c: target.tile(first, rows, panel, k0 == 0),
+                            c_row: self.n,
+                            add: k0 > 0 || target.onto.is_some(),
+                        });
+                    }
+                }
+            }
+        });
+    }
+
+    /// Runs `f` for every panel, in parallel, with room for a widened one.
+    fn each_panel(&self, f: impl Fn(usize, &mut Vec<f32>) + Sync) {
+        let n_panels = self.n.div_ceil(PANEL);
+        let n_tasks = (4 * rayon::current_num_threads()).min(n_panels).max(1);
+        (0..n_tasks).into_par_iter().with_max_len(1).for_each_init(Vec::new, |scratch, task| {
+            for panel in task * n_panels / n_tasks..(task + 1) * n_panels / n_tasks {
+                f(panel, scratch);
+            }
+        });
     }
 
     /// A panel in float32, `[K, 32]`.
@@ -135,18 +194,33 @@ impl Packed {
             Panels::F32(w) => return &w[range],
             Panels::BF16(w) => scratch.extend(w[range].iter().map(|x| x.to_f32())),
             Panels::F16(w) => scratch.extend(w[range].iter().map(|x| x.to_f32())),
+            Panels::Pairs(w) => {
+                let k = pairs::padded(self.k);
+                pairs::widen(&w[panel * PANEL * k..(panel + 1) * PANEL * k], self.k, scratch);
+            }
         }
         scratch
     }
 }
 
-/// Rows beyond N are zero.
-fn panels<T: Copy + Default + Send + Sync>(w: &[T], n: usize, k: usize) -> Vec<T> {
-    let mut out = vec![T::default(); n.div_ceil(PANEL) * PANEL * k];
-    out.par_chunks_exact_mut((PANEL * k).max(1)).enumerate().for_each(|(panel, out)| {
+/// Where number `k` of column `column` of a panel stands in it.
+fn place(k: usize, column: usize) -> usize {
+    k * PANEL + column
+}
+
+/// Panels of `[padded, 32]` numbers, which stand where `place` says. Rows beyond N and steps beyond K are zero.
+fn panels<T: Copy + Default + Send + Sync>(
+    w: &[T],
+    n: usize,
+    k: usize,
+    padded: usize,
+    place: fn(usize, usize) -> usize,
+) -> Vec<T> {
+    let mut out = vec![T::default(); n.div_ceil(PANEL) * PANEL * padded];
+    out.par_chunks_exact_mut((PANEL * padded).max(1)).enumerate().for_each(|(panel, out)| {
         for (column, row) in (panel * PANEL..n.min((panel + 1) * PANEL)).enumerate() {
             for (i, &x) in w[row * k..(row + 1) * k].iter().enumerate() {
-                out[i * PANEL + column] = x;
+                out[place(i, column)] = x;
             }
         }
     });
@@ -154,48 +228,73 @@ fn panels<T: Copy + Default + Send + Sync>(w: &[T], n: usize, k: usize) -> Vec<T
 }
 
 /// The rows of x after the map, in memory of their own: `[M, K]`, rows `pitch` apart.
-struct Prepared {
-    data: Vec<f32>,
+struct Prepared<T> {
+    data: Vec<T>,
     pitch: usize,
 }
 
-impl Prepared {
-    fn new(x: Rows<'_>, map: Option<&dyn RowMap>, k: usize) -> Self {
+impl<T: Copy + Default + Send> Prepared<T> {
+    /// `put` writes a row of at most `k` numbers.
+    fn new(x: Rows<'_>, map: Option<&dyn RowMap>, k: usize, put: impl Fn(&[f32], &mut [T]) + Sync) -> Self {
         // A cache line more than K, so that the same column of neighbouring rows does not fall into the same set of the cache.
-        let pitch = k + 16;
-        let mut data = vec![0f32; x.n_rows * pitch];
+        let pitch = k + 64 / size_of::<T>();
+        let mut data = vec![T::default(); x.n_rows * pitch];
         let chunk = rows_for_each_task(pitch);
-        data.par_chunks_mut(chunk * pitch).enumerate().for_each(|(task, out)| {
+        let turn = |mapped: &mut Vec<f32>, (task, out): (usize, &mut [T])| {
             for (i, out) in out.chunks_exact_mut(pitch).enumerate() {
-                let row = x.row(task * chunk + i);
-                match map {
-                    Some(map) => map.map(row, &mut out[..k]),
-                    None => out[..k].copy_from_slice(row),
+                let mut row = x.row(task * chunk + i);
+                if let Some(map) = map {
+                    mapped.resize(map.width(row.len()), 0.0);
+                    map.map(row, mapped);
+                    row = mapped;
                 }
+                put(row, &mut out[..row.len()]);
             }
-        });
+        };
+        data.par_chunks_mut(chunk * pitch).enumerate().for_each_init(Vec::new, turn);
         Self { data, pitch }
     }
 
     /// From column `k` of row `row` on.
-    fn from(&self, row: usize, k: usize) -> &[f32] {
+    fn from(&self, row: usize, k: usize) -> &[T] {
         &self.data[row * self.pitch + k..]
     }
 }
 
 /// Result memory that tasks write disjoint columns of.
-struct Out(*mut f32);
-// SAFETY: see `product`: tasks write disjoint columns.
-unsafe impl Sync for Out {}
+struct Target<'a> {
+    y: *mut f32,
+    n: usize,
+    n_rows: usize,
+    onto: Option<Rows<'a>>,
+}
+// SAFETY: see `float32_product`: tasks write disjoint columns.
+unsafe impl Sync for Target<'_> {}
 
-impl Out {
-    /// The address of number `at`.
+impl Target<'_> {
+    /// Columns of a panel.
+    fn columns(&self, panel: usize) -> usize {
+        PANEL.min(self.n - panel * PANEL)
+    }
+
+    /// The first number of a panel's tile, which holds at first what the product is added to.
     ///
     /// # Safety
-    /// `at` lies within the result.
-    unsafe fn at(&self, at: usize) -> *mut f32 {
-        // SAFETY: by the caller's promise.
-        unsafe { self.0.add(at) }
+    /// No other task uses the panel's columns.
+    unsafe fn tile(&self, first: usize, rows: usize, panel: usize, at_first: bool) -> *mut f32 {
+        assert!(first + rows <= self.n_rows && panel * PANEL < self.n);
+        let columns = self.columns(panel);
+        // SAFETY: rows and columns lie within the M × N numbers of y.
+        unsafe {
+            let tile = self.y.add(first * self.n + panel * PANEL);
+            if let (Some(onto), true) = (self.onto, at_first) {
+                for row in 0..rows {
+                    let from = &onto.row(first + row)[panel * PANEL..][..columns];
+                    tile.add(row * self.n).copy_from_nonoverlapping(from.as_ptr(), columns);
+                }
+            }
+            tile
+        }
     }
 }
 
@@ -217,7 +316,7 @@ mod tests {
             [(1, 1, 1), (1, 40, 7), (3, 31, 64), (12, 32, 33), (13, 33, 100), (30, 96, 2100), (5, 64, 4100)]
         {
             let (x, w) = (random(&[m, k], 1), random(&[n, k], 2));
-            let found = product(&Packed::new(&w).unwrap(), &x);
+            let found = product(&Packed::new(&w, Products::Float32).unwrap(), &x);
             let expected =
                 x.matmul(&w.t().unwrap()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             for (f, e) in found.iter().zip(&expected) {
@@ -229,7 +328,7 @@ mod tests {
     #[test]
     fn a_row_has_the_same_bits_alone_and_in_any_batch() {
         let (x, w) = (random(&[29, 150], 3), random(&[70, 150], 4));
-        let packed = Packed::new(&w).unwrap();
+        let packed = Packed::new(&w, Products::Float32).unwrap();
         let all = product(&packed, &x);
         for row in 0..29 {
             let alone = product(&packed, &x.narrow(0, row, 1).unwrap());
@@ -243,11 +342,38 @@ mod tests {
         for dtype in [DType::BF16, DType::F16] {
             let narrow = w.to_dtype(dtype).unwrap();
             let wide = narrow.to_dtype(DType::F32).unwrap();
-            let packed = Packed::new(&narrow).unwrap();
-            assert_eq!(product(&packed, &x), product(&Packed::new(&wide).unwrap(), &x));
+            let packed = Packed::new(&narrow, Products::Float32).unwrap();
+            assert_eq!(product(&packed, &x), product(&Packed::new(&wide, Products::Float32).unwrap(), &x));
             let mut row = vec![0f32; 20];
             packed.copy_row(33, &mut row);
             assert_eq!(row, wide.get(33).unwrap().to_vec1::<f32>().unwrap());
+        }
+    }
+
+    /// On processors that multiply bf16 numbers and on others.
+    #[test]
+    fn pairs_multiply_rounded_rows() {
+        for (m, n, k) in [(1, 1, 1), (3, 31, 64), (13, 33, 101), (30, 40, 4200)] {
+            let (x, w) = (random(&[m, k], 9), random(&[n, k], 10).to_dtype(DType::BF16).unwrap());
+            let packed = Packed::new(&w, Products::Bf16).unwrap();
+            let rounded = x.to_dtype(DType::BF16).unwrap().to_dtype(DType::F32).unwrap();
+            let expected = product(&Packed::new(&w, Products::Float32).unwrap(), &rounded);
+            let found = product(&packed, &x);
+            let mut widened = vec![0f32; m * n];
+            let (storage, layout) = x.storage_and_layout();
+            let candle_core::Storage::Cpu(storage) = &*storage else { panic!("not on the CPU") };
+            let target = Target { y: widened.as_mut_ptr(), n, n_rows: m, onto: None };
+            packed.float32_product(Rows::new(storage, layout).unwrap(), None, &target);
+            for ((found, widened), expected) in found.iter().zip(&widened).zip(&expected) {
+                assert!((widened - expected).abs() < 1e-6, "{m} {n} {k}: {widened} against {expected}");
+                let close = (found - expected).abs() < 1e-4 + 1e-5 * expected.abs();
+                assert!(close, "{m} {n} {k}: {found} against {expected}");
+            }
+            let alone = product(&packed, &x.narrow(0, m - 1, 1).unwrap());
+            assert_eq!(alone, found[(m - 1) * n..], "a row has the same bits alone");
+            let mut row = vec![0f32; k];
+            packed.copy_row(n - 1, &mut row);
+            assert_eq!(row, w.get(n - 1).unwrap().to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap());
         }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) use gguf::GgufFile;
 pub(crate) use safetensors::SafetensorsFolder;
 
 use crate::error::Error;
+use crate::ops::packed::Products;
 use candle_core::{DType, Device, Tensor};
 use std::cell::Cell;
 use std::path::Path;
@@ -79,13 +80,24 @@ pub(crate) trait WeightFile {
 pub(crate) struct Weights<'a> {
     file: &'a dyn WeightFile,
     dtype: DType,
+    products: Products,
     device: &'a Device,
     n_loaded: Cell<u64>,
 }
 
 impl<'a> Weights<'a> {
-    pub(crate) fn new(file: &'a dyn WeightFile, dtype: DType, device: &'a Device) -> Self {
-        Self { file, dtype, device, n_loaded: Cell::new(0) }
+    pub(crate) fn new(
+        file: &'a dyn WeightFile,
+        dtype: DType,
+        products: Products,
+        device: &'a Device,
+    ) -> Self {
+        Self { file, dtype, products, device, n_loaded: Cell::new(0) }
+    }
+
+    /// What products with the matrices are made of.
+    pub(crate) fn products(&self) -> Products {
+        self.products
     }
 
     /// How many numbers have been loaded so far.
