@@ -11,7 +11,10 @@
 
 use candle_core::{DType, Device, Tensor};
 use entrace_backend::conformance::{self, Tolerances};
-use entrace_backend::{Fork, Generate, GenerateRequest, Sampling, Text};
+use entrace_backend::{
+    Branch, BranchId, Fork, Generate, GenerateRequest, NextRequest, Parent, Sampling, ScoreTree, Text,
+    TokenScores,
+};
 use entrace_decoder::{Decoder, LanguageModel, Options, StorageType};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -212,8 +215,52 @@ fn sizes_of_passes_do_not_matter() {
     for (max_rows, max_sequences) in [(7, 64), (7, 3), (1, 1)] {
         for (a, b) in complete(max_rows, max_sequences).iter().zip(&wide) {
             assert_eq!(a.token_ids, b.token_ids, "{max_rows} rows, {max_sequences} sequences");
-            for (a, b) in a.logprobs.iter().zip(&b.logprobs) {
-                assert!((a - b).abs() < 1e-5, "{a} against {b}");
+            assert_eq!(a.logprobs, b.logprobs, "{max_rows} rows, {max_sequences} sequences");
+        }
+    }
+}
+
+/// Prompts of one task begin alike; each is scored, and continued, with the same bits by itself and among the others.
+#[test]
+fn what_begins_alike_has_the_same_bits_alone_and_together() {
+    for folder in checkpoints() {
+        let ids = input_ids(&folder);
+        let decoder = open(&folder, Options { max_rows: 5, ..Options::default() });
+        let prompts: Vec<Vec<u32>> = (0..4)
+            .map(|last| {
+                let mut prompt = ids[..10 + usize::from(last == 3)].to_vec();
+                prompt.extend([last, last + 1, last, 7]);
+                prompt
+            })
+            .chain([ids[..10].to_vec()])
+            .collect();
+        let branches = |prompts: &[Vec<u32>]| -> Vec<Branch> {
+            let next = || Some(NextRequest { gather: [1, 2, 3].into(), ..NextRequest::default() });
+            let roots = prompts.iter().map(|prompt| Branch {
+                tokens: prompt.clone(),
+                token_scores: TokenScores::Full,
+                keep: true,
+                next: next(),
+                ..Branch::default()
+            });
+            let forks = (0..prompts.len()).map(|root| Branch {
+                parent: Some(Parent { branch: BranchId(root), n_tokens: 9 }),
+                tokens: vec![4, 5],
+                token_scores: TokenScores::Full,
+                next: next(),
+                ..Branch::default()
+            });
+            roots.chain(forks).collect()
+        };
+        let score = |prompts: &[Vec<u32>]| decoder.session().unwrap().extend(&branches(prompts)).unwrap();
+        let together = score(&prompts);
+        for (number, prompt) in prompts.iter().enumerate() {
+            let alone = score(std::slice::from_ref(prompt));
+            for (alone, together) in alone.iter().zip([&together[number], &together[prompts.len() + number]])
+            {
+                assert_eq!(alone.token_logprobs, together.token_logprobs, "{}", folder.display());
+                assert_eq!(alone.token_sharpness, together.token_sharpness, "{}", folder.display());
+                assert_eq!(alone.next, together.next, "{}", folder.display());
             }
         }
     }
