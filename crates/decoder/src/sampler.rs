@@ -6,6 +6,7 @@
 
 use crate::ops::exp::exp;
 use crate::ops::reduce::largest;
+use crate::ops::vector::vectorised;
 use entrace_backend::Sampling;
 use entrace_measure::TokenId;
 
@@ -65,17 +66,17 @@ fn draw_uncut(logits: &[f32], scale: f64, u: f64) -> TokenId {
 /// Logits whose weights are summed in float32, on vectors.
 const BLOCK: usize = 512;
 
-fn block_mass(block: &[f32], max: f32, scale: f32) -> f32 {
-    pulp::Arch::new().dispatch(|| {
-        let mut lanes = [0f32; 16];
-        let (chunks, rest) = block.as_chunks::<16>();
-        for chunk in chunks {
-            for (lane, &logit) in lanes.iter_mut().zip(chunk) {
-                *lane += weight(logit, max, scale);
+vectorised! {
+    fn block_mass(block: &[f32], max: f32, scale: f32) -> f32 {
+            let mut lanes = [0f32; 16];
+            let (chunks, rest) = block.as_chunks::<16>();
+            for chunk in chunks {
+                for (lane, &logit) in lanes.iter_mut().zip(chunk) {
+                    *lane += weight(logit, max, scale);
+                }
             }
-        }
-        lanes.iter().sum::<f32>() + rest.iter().map(|&logit| weight(logit, max, scale)).sum::<f32>()
-    })
+            lanes.iter().sum::<f32>() + rest.iter().map(|&logit| weight(logit, max, scale)).sum::<f32>()
+    }
 }
 
 /// e^((logit − max) · scale); what is below e^−80 counts as nothing.

@@ -2,6 +2,7 @@
 
 use super::exp::{exp, tanh};
 use super::rows::RowMap;
+use super::vector::vectorised;
 use crate::spec::Activation;
 use candle_core::{Result, Tensor};
 
@@ -20,15 +21,10 @@ impl RowMap for Gate {
 
     fn map(&self, row: &[f32], out: &mut [f32]) {
         let (gate, up) = row.split_at(out.len());
-        pulp::Arch::new().dispatch(|| {
-            let gated = out.iter_mut().zip(gate.iter().zip(up));
-            match self.0 {
-                Activation::Silu => gated.for_each(|(out, (&g, &u))| *out = silu(g) * u),
-                Activation::GeluTanh | Activation::Gelu => {
-                    gated.for_each(|(out, (&g, &u))| *out = gelu_tanh(g) * u);
-                }
-            }
-        });
+        match self.0 {
+            Activation::Silu => silu_gate(gate, up, out),
+            Activation::GeluTanh | Activation::Gelu => gelu_gate(gate, up, out),
+        }
     }
 
     fn composed(&self, gate_up: &Tensor) -> Result<Tensor> {
@@ -41,6 +37,22 @@ impl RowMap for Gate {
             Activation::Gelu => gate.gelu_erf()?,
         };
         gate * up
+    }
+}
+
+vectorised! {
+    fn silu_gate(gate: &[f32], up: &[f32], out: &mut [f32]) {
+        for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
+            *out = silu(gate) * up;
+        }
+    }
+}
+
+vectorised! {
+    fn gelu_gate(gate: &[f32], up: &[f32], out: &mut [f32]) {
+        for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
+            *out = gelu_tanh(gate) * up;
+        }
     }
 }
 

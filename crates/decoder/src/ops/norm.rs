@@ -4,6 +4,7 @@
 //! square, or freed of mean and scaled to variance one; then multiplied by a weight `[group]`.
 
 use super::rows::{self, RowMap};
+use super::vector::vectorised;
 use crate::spec::NormKind;
 use candle_core::{D, DType, Result, Tensor};
 
@@ -55,41 +56,16 @@ pub(crate) struct Groups<'a> {
     group: usize,
 }
 
-impl Groups<'_> {
-    #[inline(always)]
-    fn one(&self, x: &[f32], out: &mut [f32]) {
-        let n = x.len() as f32;
-        let (mean, eps) = match self.norm.kind {
-            NormKind::Rms { eps, .. } => (0.0, eps as f32),
-            NormKind::PlainLayer { eps } => (sum(x, |v| v) / n, eps as f32),
-        };
-        let scale = 1.0 / (sum(x, |v| (v - mean) * (v - mean)) / n + eps).sqrt();
-        match &self.norm.weight {
-            Some(weight) => {
-                for ((out, &x), &w) in out.iter_mut().zip(x).zip(&weight.numbers) {
-                    *out = (x - mean) * scale * w;
-                }
-            }
-            None => {
-                for (out, &x) in out.iter_mut().zip(x) {
-                    *out = (x - mean) * scale;
-                }
-            }
-        }
-    }
-}
-
 impl RowMap for Groups<'_> {
     fn width(&self, width: usize) -> usize {
         width
     }
 
     fn map(&self, row: &[f32], out: &mut [f32]) {
-        pulp::Arch::new().dispatch(|| {
-            for (out, x) in out.chunks_exact_mut(self.group).zip(row.chunks_exact(self.group)) {
-                self.one(x, out);
-            }
-        });
+        let weight = self.norm.weight.as_ref().map(|weight| weight.numbers.as_slice());
+        for (out, x) in out.chunks_exact_mut(self.group).zip(row.chunks_exact(self.group)) {
+            group(self.norm.kind, weight, x, out);
+        }
     }
 
     fn composed(&self, x: &Tensor) -> Result<Tensor> {
@@ -105,6 +81,29 @@ impl RowMap for Groups<'_> {
             out = out.broadcast_mul(&weight.tensor)?;
         }
         out.reshape((rows, width))?.to_dtype(x.dtype())
+    }
+}
+
+vectorised! {
+    fn group(kind: NormKind, weight: Option<&[f32]>, x: &[f32], out: &mut [f32]) {
+        let n = x.len() as f32;
+        let (mean, eps) = match kind {
+            NormKind::Rms { eps, .. } => (0.0, eps as f32),
+            NormKind::PlainLayer { eps } => (sum(x, |v| v) / n, eps as f32),
+        };
+        let scale = 1.0 / (sum(x, |v| (v - mean) * (v - mean)) / n + eps).sqrt();
+        match weight {
+            Some(weight) => {
+                for ((out, &x), &w) in out.iter_mut().zip(x).zip(weight) {
+                    *out = (x - mean) * scale * w;
+                }
+            }
+            None => {
+                for (out, &x) in out.iter_mut().zip(x) {
+                    *out = (x - mean) * scale;
+                }
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! instruction takes two steps of k at a time, so panels hold the numbers of two steps side by side, `[K/2, 32, 2]`. Processors without it
 //! multiply the same numbers in float32; sums are in another order of addition there.
 
+use super::vector::vectorised;
 use half::bf16;
 
 /// Columns of the result that one panel makes.
@@ -22,16 +23,16 @@ pub(super) fn place(k: usize, column: usize) -> usize {
     k / 2 * STEP + column * 2 + k % 2
 }
 
-/// Rounds a row to the nearest bf16 numbers, ties to even; what is not a number stays so.
-pub(super) fn round(row: &[f32], out: &mut [bf16]) {
-    pulp::Arch::new().dispatch(|| {
-        for (out, x) in out.iter_mut().zip(row) {
-            let bits = x.to_bits();
-            let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-            let bits = if x.is_nan() { bits | 0x40_0000 } else { rounded };
-            *out = bf16::from_bits((bits >> 16) as u16);
-        }
-    });
+vectorised! {
+    /// Rounds a row to the nearest bf16 numbers, ties to even; what is not a number stays so.
+    pub(super) fn round(row: &[f32], out: &mut [bf16]) {
+            for (out, x) in out.iter_mut().zip(row) {
+                let bits = x.to_bits();
+                let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+                let bits = if x.is_nan() { bits | 0x40_0000 } else { rounded };
+                *out = bf16::from_bits((bits >> 16) as u16);
+            }
+    }
 }
 
 /// A panel in float32, `[K, 32]`.

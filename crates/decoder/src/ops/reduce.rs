@@ -9,6 +9,7 @@
 
 use super::exp::exp;
 use super::linear::Linear;
+use super::vector::vectorised;
 use candle_core::{DType, Result, Tensor};
 use entrace_backend::sharpness::TOP_K;
 use entrace_backend::{Sharpness, TokenClasses};
@@ -80,11 +81,10 @@ pub(crate) struct RowSums {
 impl RowSums {
     /// Sums over a row; `None` if a logit is not finite.
     pub(crate) fn of(logits: &[f32]) -> Option<Self> {
-        let arch = pulp::Arch::new();
-        let max = arch.dispatch(|| max_of(logits));
+        let max = max_of(logits);
         let (mut sum, mut weighted, mut plain) = (0f64, 0f64, 0f64);
         for block in logits.chunks(4096) {
-            let (s, w, p) = arch.dispatch(|| block_sums(block, max));
+            let (s, w, p) = block_sums(block, max);
             sum += f64::from(s);
             weighted += f64::from(w);
             plain += f64::from(p);
@@ -117,79 +117,85 @@ impl RowSums {
     }
 }
 
-#[inline(always)]
-fn max_of(x: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let (chunks, rest) = x.as_chunks::<16>();
-    for chunk in chunks {
-        for (lane, &v) in lanes.iter_mut().zip(chunk) {
-            *lane = if v > *lane { v } else { *lane };
+vectorised! {
+    fn max_of(x: &[f32]) -> f32 {
+        let mut lanes = [f32::NEG_INFINITY; 16];
+        let (chunks, rest) = x.as_chunks::<16>();
+        for chunk in chunks {
+            for (lane, &v) in lanes.iter_mut().zip(chunk) {
+                *lane = if v > *lane { v } else { *lane };
+            }
         }
+        lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m })
 }
 
-/// Σ e^(x−m), Σ (x−m) e^(x−m) and Σ (x−m).
-#[inline(always)]
-fn block_sums(block: &[f32], max: f32) -> (f32, f32, f32) {
-    let mut sums = [0f32; 16];
-    let mut weighted = [0f32; 16];
-    let mut plain = [0f32; 16];
-    let (chunks, rest) = block.as_chunks::<16>();
-    for chunk in chunks {
-        for i in 0..16 {
-            let shifted = chunk[i] - max;
-            let e = exp(shifted);
-            sums[i] += e;
-            weighted[i] += e * shifted;
-            plain[i] += shifted;
+vectorised! {
+    /// Σ e^(x−m), Σ (x−m) e^(x−m) and Σ (x−m).
+    fn block_sums(block: &[f32], max: f32) -> (f32, f32, f32) {
+        let mut sums = [0f32; 16];
+        let mut weighted = [0f32; 16];
+        let mut plain = [0f32; 16];
+        let (chunks, rest) = block.as_chunks::<16>();
+        for chunk in chunks {
+            for i in 0..16 {
+                let shifted = chunk[i] - max;
+                let e = exp(shifted);
+                sums[i] += e;
+                weighted[i] += e * shifted;
+                plain[i] += shifted;
+            }
         }
+        let mut totals = (sums.iter().sum::<f32>(), weighted.iter().sum::<f32>(), plain.iter().sum::<f32>());
+        for &x in rest {
+            let e = exp(x - max);
+            totals.0 += e;
+            totals.1 += e * (x - max);
+            totals.2 += x - max;
+        }
+        totals
     }
-    let mut totals = (sums.iter().sum::<f32>(), weighted.iter().sum::<f32>(), plain.iter().sum::<f32>());
-    for &x in rest {
-        let e = exp(x - max);
-        totals.0 += e;
-        totals.1 += e * (x - max);
-        totals.2 += x - max;
-    }
-    totals
 }
 
 /// Logarithm of the mass of each class; −∞ for an empty class.
 pub(crate) fn class_logmass(logits: &[f32], classes: &TokenClasses, sums: &RowSums) -> Vec<f64> {
-    let arch = pulp::Arch::new();
     let log_sum_exp = sums.log_sum_exp as f32;
     let mut masses = vec![0f64; classes.n_classes];
     let mut terms = [0f32; CLASS_BLOCK];
     for (logits, class_of) in logits.chunks(CLASS_BLOCK).zip(classes.class_of.chunks(CLASS_BLOCK)) {
         let terms = &mut terms[..logits.len()];
-        arch.dispatch(|| {
-            for (term, &logit) in terms.iter_mut().zip(logits) {
-                *term = exp(logit - log_sum_exp);
-            }
-        });
+        probabilities(logits, log_sum_exp, terms);
         for (class, mass) in masses.iter_mut().enumerate() {
-            *mass += f64::from(arch.dispatch(|| sum_of_class(terms, class_of, class)));
+            *mass += f64::from(sum_of_class(terms, class_of, class));
         }
     }
     masses.into_iter().map(|mass| mass.ln().min(0.0)).collect()
 }
 
+vectorised! {
+    fn probabilities(logits: &[f32], log_sum_exp: f32, out: &mut [f32]) {
+        for (out, &logit) in out.iter_mut().zip(logits) {
+            *out = exp(logit - log_sum_exp);
+        }
+    }
+}
+
 /// Numbers of a row that are summed in float32.
 const CLASS_BLOCK: usize = 1024;
 
-#[inline(always)]
-fn sum_of_class(terms: &[f32], class_of: &[u8], class: usize) -> f32 {
-    let mut lanes = [0f32; 16];
-    let (term_chunks, terms) = terms.as_chunks::<16>();
-    let (class_chunks, classes) = class_of.as_chunks::<16>();
-    for (terms, classes) in term_chunks.iter().zip(class_chunks) {
-        for i in 0..16 {
-            lanes[i] += if usize::from(classes[i]) == class { terms[i] } else { 0.0 };
+vectorised! {
+    fn sum_of_class(terms: &[f32], class_of: &[u8], class: usize) -> f32 {
+        let mut lanes = [0f32; 16];
+        let (term_chunks, terms) = terms.as_chunks::<16>();
+        let (class_chunks, classes) = class_of.as_chunks::<16>();
+        for (terms, classes) in term_chunks.iter().zip(class_chunks) {
+            for i in 0..16 {
+                lanes[i] += if usize::from(classes[i]) == class { terms[i] } else { 0.0 };
+            }
         }
+        let rest = terms.iter().zip(classes).filter(|(_, c)| usize::from(**c) == class);
+        lanes.iter().sum::<f32>() + rest.map(|(term, _)| term).sum::<f32>()
     }
-    let rest = terms.iter().zip(classes).filter(|(_, c)| usize::from(**c) == class);
-    lanes.iter().sum::<f32>() + rest.map(|(term, _)| term).sum::<f32>()
 }
 
 /// The k most likely tokens with their log-probabilities, falling, ties by token number.
@@ -213,9 +219,8 @@ pub(crate) fn largest(logits: &[f32], k: usize) -> Vec<(TokenId, f32)> {
     // the threshold, which their largest tells.
     let mut kept: Vec<(TokenId, f32)> = Vec::with_capacity(2 * k + 1);
     let mut threshold = f32::NEG_INFINITY;
-    let arch = pulp::Arch::new();
     for (run, logits) in logits.chunks(RUN).enumerate() {
-        if kept.len() >= k && arch.dispatch(|| max_of(logits)) <= threshold {
+        if kept.len() >= k && max_of(logits) <= threshold {
             continue;
         }
         for (at, &logit) in logits.iter().enumerate() {

@@ -4,6 +4,7 @@
 //! changed: whoever watches a pass may keep them.
 
 use super::rows::{Rows, on_cpu, rows_for_each_task};
+use super::vector::vectorised;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
 use rayon::prelude::*;
 
@@ -36,17 +37,20 @@ impl InplaceOp2 for AddTo {
         let from = output_layout.start_offset();
         let output = &mut output[from..from + hidden.n_rows * hidden.width];
         let chunk = rows_for_each_task(width);
-        let arch = pulp::Arch::new();
         output.par_chunks_mut(chunk * width).enumerate().for_each(|(task, output)| {
-            arch.dispatch(|| {
-                for (i, output) in output.chunks_exact_mut(width).enumerate() {
-                    for (output, &hidden) in output.iter_mut().zip(hidden.row(task * chunk + i)) {
-                        *output += hidden;
-                    }
-                }
-            });
+            for (i, output) in output.chunks_exact_mut(width).enumerate() {
+                add_row(output, hidden.row(task * chunk + i));
+            }
         });
         Ok(())
+    }
+}
+
+vectorised! {
+    fn add_row(output: &mut [f32], hidden: &[f32]) {
+        for (output, &hidden) in output.iter_mut().zip(hidden) {
+            *output += hidden;
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! (2i, 2i + 1) where the weights are laid out so; neighbours come out as halves, which changes no product of a query with a key.
 
 use super::rows::{Rows, on_cpu, rows_for_each_task};
+use super::vector::vectorised;
 use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -48,14 +49,17 @@ impl Rotation {
         let after = heads.narrow(D::Minus1, after_start, self.head_dim - after_start)?;
         Tensor::cat(&[before, first, second, after], D::Minus1)?.reshape((rows, width))
     }
+}
 
-    #[inline(always)]
-    fn head(&self, x: &[f32], cos: &[f32], sin: &[f32], out: &mut [f32]) {
+vectorised! {
+    /// Turns one head.
+    fn turn(rotation: &Rotation, x: &[f32], cos: &[f32], sin: &[f32], out: &mut [f32]) {
         out.copy_from_slice(x);
-        let half = self.dim / 2;
-        let x = &x[self.offset..self.offset + self.dim];
-        let (first, second) = out[self.offset..self.offset + self.dim].split_at_mut(half);
-        if self.interleaved {
+        let half = rotation.dim / 2;
+        let x = &x[rotation.offset..rotation.offset + rotation.dim];
+        let (cos, sin) = (&cos[..half], &sin[..half]);
+        let (first, second) = out[rotation.offset..rotation.offset + rotation.dim].split_at_mut(half);
+        if rotation.interleaved {
             for (i, pair) in x.as_chunks::<2>().0.iter().enumerate() {
                 first[i] = pair[0] * cos[i] - pair[1] * sin[i];
                 second[i] = pair[1] * cos[i] + pair[0] * sin[i];
@@ -88,17 +92,14 @@ impl CustomOp3 for Rotation {
             (Rows::new(x, x_layout)?, Rows::new(cos, cos_layout)?, Rows::new(sin, sin_layout)?);
         let mut out = vec![0f32; x.n_rows * x.width];
         let chunk = rows_for_each_task(x.width);
-        let arch = pulp::Arch::new();
         out.par_chunks_mut(chunk * x.width.max(1)).enumerate().for_each(|(task, out)| {
-            arch.dispatch(|| {
-                for (i, out) in out.chunks_exact_mut(x.width).enumerate() {
-                    let row = task * chunk + i;
-                    let heads = x.row(row).chunks_exact(self.head_dim);
-                    for (head, out) in heads.zip(out.chunks_exact_mut(self.head_dim)) {
-                        self.head(head, cos.row(row), sin.row(row), out);
-                    }
+            for (i, out) in out.chunks_exact_mut(x.width).enumerate() {
+                let row = task * chunk + i;
+                let heads = x.row(row).chunks_exact(self.head_dim);
+                for (head, out) in heads.zip(out.chunks_exact_mut(self.head_dim)) {
+                    turn(self, head, cos.row(row), sin.row(row), out);
                 }
-            });
+            }
         });
         Ok((CpuStorage::F32(out), x_layout.shape().clone()))
     }

@@ -7,6 +7,7 @@
 use super::{Attention, Head, Out, Scratch, Tile, Views};
 use crate::ops::exp::{exp, tanh};
 use crate::ops::kernel::{self, Kernel, Left};
+use crate::ops::vector::vectorised;
 use std::ops::Range;
 
 /// Most queries of a panel.
@@ -151,32 +152,32 @@ struct Sums<const P: usize> {
     own: [f32; P],
 }
 
-/// Turns scores into weights e^(s−m), 0 where a lane does not see the key.
-fn softmax<const P: usize>(
-    scores: &mut [[f32; P]],
-    seen: &Seen<P>,
-    softcap: Option<f64>,
-    read: bool,
-) -> Sums<P> {
-    pulp::Arch::new().dispatch(|| {
+vectorised! {
+    /// Turns scores into weights e^(s−m), 0 where a lane does not see the key.
+    fn softmax<const P: usize>(
+        scores: &mut [[f32; P]],
+        seen: &Seen<P>,
+        softcap: Option<f64>,
+        read: bool,
+    ) -> Sums<P> {
         if let Some(cap) = softcap {
-            let cap = cap as f32;
-            scores.as_flattened_mut().iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
-        }
-        let (from, to) = seen.edges(scores.len());
-        hide(&mut scores[..from], 0, seen);
-        hide(&mut scores[to..], to, seen);
-        let max = max_of(scores);
-        let (mut weighted, mut own) = ([0.0; P], [0.0; P]);
-        if read {
-            (weighted, own) = readings(scores, seen, &max);
-        }
-        let mut total = [0.0; P];
-        weigh_edge(&mut scores[..from], 0, seen, &max, &mut total);
-        total = weigh(&mut scores[from..to], &max, total);
-        weigh_edge(&mut scores[to..], to, seen, &max, &mut total);
-        Sums { total, weighted, own }
-    })
+                let cap = cap as f32;
+                scores.as_flattened_mut().iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
+            }
+            let (from, to) = seen.edges(scores.len());
+            hide(&mut scores[..from], 0, seen);
+            hide(&mut scores[to..], to, seen);
+            let max = max_of(scores);
+            let (mut weighted, mut own) = ([0.0; P], [0.0; P]);
+            if read {
+                (weighted, own) = readings(scores, seen, &max);
+            }
+            let mut total = [0.0; P];
+            weigh_edge(&mut scores[..from], 0, seen, &max, &mut total);
+            total = weigh(&mut scores[from..to], &max, total);
+            weigh_edge(&mut scores[to..], to, seen, &max, &mut total);
+            Sums { total, weighted, own }
+    }
 }
 
 /// Scores that a lane does not see become −∞.

@@ -6,6 +6,7 @@
 use super::{Attention, Head, Out, Scratch, Tile, Views};
 use crate::ops::exp::{exp, tanh};
 use crate::ops::kernel::{self, Kernel, Left};
+use crate::ops::vector::vectorised;
 
 impl Attention<'_> {
     /// The one row of a tile.
@@ -69,26 +70,25 @@ fn dots(query: &[f32], keys: &[f32], stride: usize, scores: &mut [f32]) {
         }
         return;
     }
-    pulp::Arch::new().dispatch(|| {
-        for (i, score) in whole.iter_mut().chain(rest).enumerate() {
-            *score = dot(query, &keys[i * stride..][..query.len()]);
-        }
-    });
+    for (i, score) in whole.iter_mut().chain(rest).enumerate() {
+        *score = dot(query, &keys[i * stride..][..query.len()]);
+    }
 }
 
 const SIXTEEN: usize = 16;
 
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a_chunks, a_rest) = a.as_chunks::<SIXTEEN>();
-    let (b_chunks, b_rest) = b.as_chunks::<SIXTEEN>();
-    let mut lanes = [0f32; SIXTEEN];
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for i in 0..SIXTEEN {
-            lanes[i] += a[i] * b[i];
+vectorised! {
+    fn dot(a: &[f32], b: &[f32]) -> f32 {
+        let (a_chunks, a_rest) = a.as_chunks::<SIXTEEN>();
+        let (b_chunks, b_rest) = b.as_chunks::<SIXTEEN>();
+        let mut lanes = [0f32; SIXTEEN];
+        for (a, b) in a_chunks.iter().zip(b_chunks) {
+            for i in 0..SIXTEEN {
+                lanes[i] += a[i] * b[i];
+            }
         }
+        halved_sum(lanes) + rest_dot(a_rest, b_rest)
     }
-    halved_sum(lanes) + rest_dot(a_rest, b_rest)
 }
 
 #[inline(always)]
@@ -185,36 +185,36 @@ mod avx512 {
     }
 }
 
-/// Softmax over all scores.
-fn softmax(scores: &mut [f32], softcap: Option<f64>) {
-    pulp::Arch::new().dispatch(|| {
+vectorised! {
+    /// Softmax over all scores.
+    fn softmax(scores: &mut [f32], softcap: Option<f64>) {
         if let Some(cap) = softcap {
-            let cap = cap as f32;
-            scores.iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
-        }
-        let (chunks, rest) = scores.as_chunks_mut::<SIXTEEN>();
-        let mut lanes = [f32::NEG_INFINITY; SIXTEEN];
-        for chunk in &*chunks {
-            for (lane, &s) in lanes.iter_mut().zip(chunk) {
-                *lane = if s > *lane { s } else { *lane };
+                let cap = cap as f32;
+                scores.iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
             }
-        }
-        let max = lanes.iter().chain(&*rest).fold(f32::NEG_INFINITY, |m, &s| if s > m { s } else { m });
-        let mut lanes = [0f32; SIXTEEN];
-        for chunk in chunks {
-            for (lane, s) in lanes.iter_mut().zip(chunk) {
+            let (chunks, rest) = scores.as_chunks_mut::<SIXTEEN>();
+            let mut lanes = [f32::NEG_INFINITY; SIXTEEN];
+            for chunk in &*chunks {
+                for (lane, &s) in lanes.iter_mut().zip(chunk) {
+                    *lane = if s > *lane { s } else { *lane };
+                }
+            }
+            let max = lanes.iter().chain(&*rest).fold(f32::NEG_INFINITY, |m, &s| if s > m { s } else { m });
+            let mut lanes = [0f32; SIXTEEN];
+            for chunk in chunks {
+                for (lane, s) in lanes.iter_mut().zip(chunk) {
+                    *s = exp(*s - max);
+                    *lane += *s;
+                }
+            }
+            let mut sum: f32 = lanes.iter().sum();
+            for s in rest {
                 *s = exp(*s - max);
-                *lane += *s;
+                sum += *s;
             }
-        }
-        let mut sum: f32 = lanes.iter().sum();
-        for s in rest {
-            *s = exp(*s - max);
-            sum += *s;
-        }
-        let scale = 1.0 / sum;
-        scores.iter_mut().for_each(|s| *s *= scale);
-    });
+            let scale = 1.0 / sum;
+            scores.iter_mut().for_each(|s| *s *= scale);
+    }
 }
 
 /// ln of the last weight, which is that of the row itself, and the entropy of all.
