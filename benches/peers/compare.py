@@ -22,23 +22,25 @@ from statistics import median
 
 HERE = Path(__file__).parent
 # Largest difference of a log-probability that is put down to rounding: all compute in float32, in different orders. The defaults of
-# llama.cpp round keys and values to the eleven bits of float16.
-TOLERANCE, TOLERANCE_F16 = 5e-4, 5e-2
+# llama.cpp round keys and values to the eleven bits of float16; bf16 has eight.
+TOLERANCE, TOLERANCE_F16, TOLERANCE_BF16 = 5e-4, 5e-2, 1.0
 
 # name: (script, further arguments)
 ENGINES = {
     "transformers, one at a time": ("transformers", ["single"]),
+    "transformers, one at a time, bf16": ("transformers", ["single", "bfloat16"]),
     "transformers, cropped cache": ("transformers", ["cropped"]),
     "llama.cpp, roll-back": ("llama.cpp", ["rollback", "float32"]),
     "llama.cpp, roll-back, f16 attention": ("llama.cpp", ["rollback", "default"]),
     "llama.cpp, forked, f16 attention": ("llama.cpp", ["forked", "default"]),
     "vllm": ("vllm", []),
+    "vllm, bf16": ("vllm", ["bfloat16"]),
 }
 SCRIPTS = {"transformers": "with_transformers.py", "llama.cpp": "with_llama_cpp.py", "vllm": "with_vllm.py"}
 # The modes of an engine differ in W1 only.
 ONLY_W1 = {"transformers, cropped cache", "llama.cpp, forked, f16 attention"}
 # Fewer traces are enough for what takes seconds each and does not pack traces together.
-SLOW = {"transformers, one at a time", "transformers, cropped cache"}
+SLOW = {"transformers, one at a time", "transformers, one at a time, bf16", "transformers, cropped cache"}
 WORKLOADS = {"W1": "s/trace", "W2": "tokens/s", "W3": "tokens/s", "prefill": "tokens/s"}
 
 
@@ -85,6 +87,7 @@ def commands(args, pythons):
     before = ["chrt", "--rr", "10"] if args.realtime else []
     serve = ["--serve", "--model", args.model, "--workload", args.workload, "--threads", str(args.threads)]
     yield "entrace", before + [args.entrace, *serve]
+    yield "entrace, bf16", before + [args.entrace, *serve, "--dtype", "bf16-products"]
     for name, (kind, rest) in ENGINES.items():
         model = args.model
         if kind == "llama.cpp":
@@ -109,7 +112,7 @@ def start(args, pythons, folder, engines, absent):
 
 
 def workloads_of(name):
-    if name == "entrace":
+    if name.startswith("entrace"):
         return ["W1", "W2", "W3"]
     return ["W1"] if name in ONLY_W1 else list(WORKLOADS)
 
@@ -175,7 +178,7 @@ def tell(rates, sgemm, found):
             print(f"{workload:10}{name:38}{value:10.4g}{median(values):10.4g}  {WORKLOADS[workload]:9}{ratio:>11}")
     print("\nlargest difference of a log-probability from entrace's (nats)")
     for name, difference in found.items():
-        tolerance = TOLERANCE_F16 if "f16" in name else TOLERANCE
+        tolerance = TOLERANCE_BF16 if "bf16" in name else TOLERANCE_F16 if "f16" in name else TOLERANCE
         verdict = "agrees" if difference <= tolerance else f"DISAGREES (tolerance {tolerance})"
         print(f"  {name:38}{difference:10.2e}  {verdict}")
 

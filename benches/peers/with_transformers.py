@@ -1,6 +1,6 @@
 """The workloads on transformers.
 
-usage: with_transformers.py MODEL WORKLOAD THREADS [single|cropped]
+usage: with_transformers.py MODEL WORKLOAD THREADS [single|cropped] [float32|bfloat16]
 
 W1 `single` runs prompt, prefix and cue anew for every prefix; `cropped` runs prompt and trace once and cuts the cache back to each
 prefix, the longest first. Rollouts share the run of their prefix and are sampled in one padded batch.
@@ -15,8 +15,8 @@ from channel import Workload, open_channel, serve
 
 
 class Transformers:
-    def __init__(self, path, mode):
-        self.model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+    def __init__(self, path, mode, dtype):
+        self.model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype)).eval()
         self.mode = mode
 
     def refresh(self):
@@ -28,7 +28,7 @@ class Transformers:
         return [score(trace) for trace in traces]
 
     def options(self, logits, trace):
-        return torch.log_softmax(logits, -1)[trace["option_ids"]].tolist()
+        return torch.log_softmax(logits.float(), -1)[trace["option_ids"]].tolist()
 
     def single(self, trace):
         scores = []
@@ -69,7 +69,7 @@ class Transformers:
         mask = mask.repeat_interleave(draws, 0)
         position = positions[:, -1:].repeat_interleave(draws, 0)
         for step in range(new_tokens):
-            token = torch.multinomial(torch.softmax(logits, -1), 1)
+            token = torch.multinomial(torch.softmax(logits.float(), -1), 1)
             if step + 1 == new_tokens:
                 break
             mask = torch.cat([mask, torch.ones(len(mask), 1, dtype=torch.long)], 1)
@@ -84,7 +84,7 @@ class Transformers:
     def tokens(self, token_ids):
         ids = torch.tensor(token_ids)
         logits = self.model(ids[None], use_cache=False).logits[0, :-1]
-        return torch.log_softmax(logits, -1).gather(1, ids[1:, None])[:, 0].tolist()
+        return torch.log_softmax(logits.float(), -1).gather(1, ids[1:, None])[:, 0].tolist()
 
     @torch.inference_mode()
     def prefill(self, token_ids):
@@ -93,6 +93,7 @@ class Transformers:
 
 if __name__ == "__main__":
     answers = open_channel()
-    model, workload, threads, *mode = sys.argv[1:]
+    model, workload, threads, *rest = sys.argv[1:]
+    mode, dtype = rest + ["single", "float32"][len(rest) :]
     torch.set_num_threads(int(threads))
-    serve(answers, Transformers(model, mode[0] if mode else "single"), Workload(workload))
+    serve(answers, Transformers(model, mode, dtype), Workload(workload))

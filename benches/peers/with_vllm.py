@@ -1,6 +1,6 @@
 """The workloads on vLLM, offline, with its prefix cache.
 
-usage: with_vllm.py MODEL WORKLOAD THREADS
+usage: with_vllm.py MODEL WORKLOAD THREADS [float32|bfloat16]
 
 W1 hands over every prefix with its cue as a prompt of its own and asks for the log-probabilities of the options; the prefix cache is
 emptied between repetitions. The engine runs in this process.
@@ -13,13 +13,13 @@ from channel import Workload, open_channel, serve
 
 
 class Vllm:
-    def __init__(self, path, workload):
+    def __init__(self, path, workload, dtype):
         from vllm import LLM
 
         longest = max([len(text["token_ids"]) for text in workload.tokens] + [1024])
         self.llm = LLM(
             model=path,
-            dtype="float32",
+            dtype=dtype,
             max_model_len=longest + 64,
             max_num_seqs=256,
             enable_prefix_caching=True,
@@ -85,7 +85,7 @@ class Vllm:
 
 if __name__ == "__main__":
     answers = open_channel()
-    model, workload, threads = sys.argv[1:]
+    model, workload, threads, *rest = sys.argv[1:]
     os.environ.update(
         VLLM_ENABLE_V1_MULTIPROCESSING="0",
         VLLM_CPU_KVCACHE_SPACE=os.environ.get("VLLM_CPU_KVCACHE_SPACE", "2"),
@@ -95,4 +95,4 @@ if __name__ == "__main__":
         DO_NOT_TRACK="1",
     )
     workload = Workload(workload)
-    serve(answers, Vllm(model, workload), workload)
+    serve(answers, Vllm(model, workload, rest[0] if rest else "float32"), workload)
