@@ -6,7 +6,7 @@
 
 use crate::ops::exp::exp;
 use crate::ops::reduce::largest;
-use crate::ops::vector::vectorised;
+use crate::vectorised;
 use entrace_backend::Sampling;
 use entrace_measure::TokenId;
 
@@ -68,14 +68,14 @@ const BLOCK: usize = 512;
 
 vectorised! {
     fn block_mass(block: &[f32], max: f32, scale: f32) -> f32 {
-            let mut lanes = [0f32; 16];
-            let (chunks, rest) = block.as_chunks::<16>();
-            for chunk in chunks {
-                for (lane, &logit) in lanes.iter_mut().zip(chunk) {
-                    *lane += weight(logit, max, scale);
-                }
+        let mut lanes = [0f32; 16];
+        let (chunks, rest) = block.as_chunks::<16>();
+        for chunk in chunks {
+            for (lane, &logit) in lanes.iter_mut().zip(chunk) {
+                *lane += weight(logit, max, scale);
             }
-            lanes.iter().sum::<f32>() + rest.iter().map(|&logit| weight(logit, max, scale)).sum::<f32>()
+        }
+        lanes.iter().sum::<f32>() + rest.iter().map(|&logit| weight(logit, max, scale)).sum::<f32>()
     }
 }
 

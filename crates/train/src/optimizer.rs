@@ -9,6 +9,7 @@ use crate::gradients::Gradients;
 use crate::model::Trained;
 use crate::ops::numbers::change;
 use crate::shape::Kind;
+use entrace_decoder::vectorised;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -97,20 +98,19 @@ impl AdamW {
             Ok(change(&trained.tensor, |w| {
                 let chunks = w.par_chunks_mut(CHUNK).zip(m.par_chunks_mut(CHUNK));
                 let chunks = chunks.zip(v.par_chunks_mut(CHUNK)).zip(g.par_chunks(CHUNK));
-                chunks.for_each(|(((w, m), v), g)| pulp::Arch::new().dispatch(|| factors.apply(w, m, v, g)));
+                chunks.for_each(|(((w, m), v), g)| apply(&factors, w, m, v, g));
             })?)
         })
     }
 }
 
-impl Factors {
-    #[inline(always)]
-    fn apply(&self, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]) {
+vectorised! {
+    fn apply(factors: &Factors, w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]) {
         for (((w, m), v), &g) in w.iter_mut().zip(m).zip(v).zip(g) {
-            let g = g * self.gradient;
-            *m = self.beta1 * *m + (1.0 - self.beta1) * g;
-            *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
-            *w = *w * self.decay - self.step * *m / (v.sqrt() / self.root_correction + self.eps);
+            let g = g * factors.gradient;
+            *m = factors.beta1 * *m + (1.0 - factors.beta1) * g;
+            *v = factors.beta2 * *v + (1.0 - factors.beta2) * g * g;
+            *w = *w * factors.decay - factors.step * *m / (v.sqrt() / factors.root_correction + factors.eps);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::exp::{exp, tanh};
 use super::rows::RowMap;
-use super::vector::vectorised;
 use crate::spec::Activation;
+use crate::vectorised;
 use candle_core::{Result, Tensor};
 
 /// act(gate) · up.

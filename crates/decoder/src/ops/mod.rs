@@ -2,7 +2,7 @@
 //!
 //! Each has a fused, multi-threaded kernel for float32 on the CPU, and a version composed of candle's tensor operations for other devices,
 //! which is also the reference in tests. Loops are written once and compiled for the vector units that the processor turns out to have
-//! (`vector`).
+//! (`crate::vector`).
 
 pub(crate) mod activation;
 pub(crate) mod attention;
@@ -16,7 +16,6 @@ pub(crate) mod reduce;
 pub(crate) mod residual;
 pub(crate) mod rope;
 pub(crate) mod rows;
-pub(crate) mod vector;
 
 #[cfg(test)]
 pub(crate) mod tests_support {

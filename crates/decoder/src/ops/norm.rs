@@ -4,8 +4,8 @@
 //! square, or freed of mean and scaled to variance one; then multiplied by a weight `[group]`.
 
 use super::rows::{self, RowMap};
-use super::vector::vectorised;
 use crate::spec::NormKind;
+use crate::vectorised;
 use candle_core::{D, DType, Result, Tensor};
 
 /// A norm with its weight (offset already added); `None` where the kind has none.

@@ -4,7 +4,7 @@
 //! instruction takes two steps of k at a time, so panels hold the numbers of two steps side by side, `[K/2, 32, 2]`. Processors without it
 //! multiply the same numbers in float32; sums are in another order of addition there.
 
-use super::vector::vectorised;
+use crate::vectorised;
 use half::bf16;
 
 /// Columns of the result that one panel makes.
@@ -26,12 +26,12 @@ pub(super) fn place(k: usize, column: usize) -> usize {
 vectorised! {
     /// Rounds a row to the nearest bf16 numbers, ties to even; what is not a number stays so.
     pub(super) fn round(row: &[f32], out: &mut [bf16]) {
-            for (out, x) in out.iter_mut().zip(row) {
-                let bits = x.to_bits();
-                let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-                let bits = if x.is_nan() { bits | 0x40_0000 } else { rounded };
-                *out = bf16::from_bits((bits >> 16) as u16);
-            }
+        for (out, x) in out.iter_mut().zip(row) {
+            let bits = x.to_bits();
+            let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+            let bits = if x.is_nan() { bits | 0x40_0000 } else { rounded };
+            *out = bf16::from_bits((bits >> 16) as u16);
+        }
     }
 }
 

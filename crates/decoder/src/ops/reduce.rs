@@ -9,7 +9,7 @@
 
 use super::exp::exp;
 use super::linear::Linear;
-use super::vector::vectorised;
+use crate::vectorised;
 use candle_core::{DType, Result, Tensor};
 use entrace_backend::sharpness::TOP_K;
 use entrace_backend::{Sharpness, TokenClasses};

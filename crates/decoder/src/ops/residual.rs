@@ -4,7 +4,7 @@
 //! changed: whoever watches a pass may keep them.
 
 use super::rows::{Rows, on_cpu, rows_for_each_task};
-use super::vector::vectorised;
+use crate::vectorised;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
 use rayon::prelude::*;
 

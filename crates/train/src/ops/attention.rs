@@ -10,6 +10,7 @@ use super::exp::{dot, softmax};
 use super::matrix::{Matrix, MatrixMut, Target, multiply};
 use super::numbers::{self, of_storage, of_tensor};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use entrace_decoder::vectorised;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -85,26 +86,31 @@ impl Attention {
         let keys = self.view(k, &tile.keys, tile.kv_head, self.n_kv_heads);
         multiply(MatrixMut::new(scores, n, m), Target::Set, self.scale, queries, keys.t());
         let seen = m - n;
-        pulp::Arch::new().dispatch(|| {
-            for (i, row) in scores.chunks_exact_mut(m).enumerate() {
-                let (row, unseen) = row.split_at_mut(seen + i + 1);
-                softmax(row);
-                unseen.fill(0.0);
-            }
-        });
+        seen_softmax(scores, m, seen);
     }
 }
 
-/// da to ds, in place: a·(da − Σ_j a·da).
-fn through_softmax(weights: &[f32], da: &mut [f32], width: usize) {
-    pulp::Arch::new().dispatch(|| {
+vectorised! {
+    /// The softmax of rows of `width`, each over one more key than the row before; the first over `seen` and its own.
+    fn seen_softmax(scores: &mut [f32], width: usize, seen: usize) {
+        for (i, row) in scores.chunks_exact_mut(width).enumerate() {
+            let (row, unseen) = row.split_at_mut(seen + i + 1);
+            softmax(row);
+            unseen.fill(0.0);
+        }
+    }
+}
+
+vectorised! {
+    /// da to ds, in place: a·(da − Σ_j a·da).
+    fn through_softmax(weights: &[f32], da: &mut [f32], width: usize) {
         for (a, da) in weights.chunks_exact(width).zip(da.chunks_exact_mut(width)) {
             let mean = dot(a, da);
             for (da, &a) in da.iter_mut().zip(a) {
                 *da = a * (*da - mean);
             }
         }
-    });
+    }
 }
 
 impl CustomOp3 for Attention {

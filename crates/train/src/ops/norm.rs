@@ -5,6 +5,7 @@
 use super::exp::{dot, sum};
 use super::numbers::{self, of_storage, of_tensor};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use entrace_decoder::vectorised;
 
 struct RmsNorm {
     eps: f32,
@@ -38,14 +39,9 @@ impl CustomOp2 for RmsNorm {
         let (_, width) = x_layout.shape().dims2()?;
         let (x, w) = (of_storage(x, x_layout)?, of_storage(w, w_layout)?);
         let mut y = vec![0f32; x.len()];
-        pulp::Arch::new().dispatch(|| {
-            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                let scale = self.scale(x);
-                for ((y, &x), &w) in y.iter_mut().zip(x).zip(w) {
-                    *y = x * scale * w;
-                }
-            }
-        });
+        for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+            forward(self, x, w, y);
+        }
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 
@@ -62,22 +58,37 @@ impl CustomOp2 for RmsNorm {
         let (x, w, dy) = (&*x, &*w, &*dy);
         let mut dx = vec![0f32; rows * width];
         let mut dw = vec![0f32; width];
-        pulp::Arch::new().dispatch(|| {
-            let rows = x.chunks_exact(width).zip(dy.chunks_exact(width));
-            for (dx, (x, dy)) in dx.chunks_exact_mut(width).zip(rows) {
-                let r = self.scale(x);
-                for ((dx, &dy), &w) in dx.iter_mut().zip(dy).zip(w) {
-                    *dx = dy * w;
-                }
-                let pull = r * r * dot(dx, x) / width as f32;
-                for ((dx, dw), (&x, &dy)) in dx.iter_mut().zip(&mut dw).zip(x.iter().zip(dy)) {
-                    *dw += dy * x * r;
-                    *dx = r * (*dx - x * pull);
-                }
-            }
-        });
+        let rows_of_both = x.chunks_exact(width).zip(dy.chunks_exact(width));
+        for (dx, (x, dy)) in dx.chunks_exact_mut(width).zip(rows_of_both) {
+            backward(self, x, w, dy, dx, &mut dw);
+        }
         let dw = if self.train_weight { Some(numbers::tensor(dw, width)?) } else { None };
         Ok((Some(numbers::tensor(dx, (rows, width))?), dw))
+    }
+}
+
+vectorised! {
+    /// One row.
+    fn forward(norm: &RmsNorm, x: &[f32], w: &[f32], y: &mut [f32]) {
+        let scale = norm.scale(x);
+        for ((y, &x), &w) in y.iter_mut().zip(x).zip(w) {
+            *y = x * scale * w;
+        }
+    }
+}
+
+vectorised! {
+    /// One row; the gradients of the weight are added up.
+    fn backward(norm: &RmsNorm, x: &[f32], w: &[f32], dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
+        let r = norm.scale(x);
+        for ((dx, &dy), &w) in dx.iter_mut().zip(dy).zip(w) {
+            *dx = dy * w;
+        }
+        let pull = r * r * dot(dx, x) / x.len() as f32;
+        for ((dx, dw), (&x, &dy)) in dx.iter_mut().zip(dw).zip(x.iter().zip(dy)) {
+            *dw += dy * x * r;
+            *dx = r * (*dx - x * pull);
+        }
     }
 }
 

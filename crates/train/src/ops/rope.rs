@@ -5,6 +5,7 @@
 
 use super::numbers::{self, of_storage, of_tensor};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use entrace_decoder::vectorised;
 use std::sync::Arc;
 
 /// Cosines and sines of every row, `[T, D/2]` each.
@@ -27,21 +28,27 @@ impl Rope {
     fn turn(&self, x: &[f32], width: usize, direction: f32) -> Vec<f32> {
         let half = self.0.half;
         let mut out = vec![0f32; x.len()];
-        pulp::Arch::new().dispatch(|| {
-            let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
-            let angles = self.0.cos.chunks_exact(half).zip(self.0.sin.chunks_exact(half));
-            for ((x, out), (cos, sin)) in rows.zip(angles) {
-                for (x, out) in x.chunks_exact(2 * half).zip(out.chunks_exact_mut(2 * half)) {
-                    let ((a, b), (out_a, out_b)) = (x.split_at(half), out.split_at_mut(half));
-                    for i in 0..half {
-                        let (c, s) = (cos[i], direction * sin[i]);
-                        out_a[i] = a[i] * c - b[i] * s;
-                        out_b[i] = b[i] * c + a[i] * s;
-                    }
-                }
-            }
-        });
+        let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
+        let angles = self.0.cos.chunks_exact(half).zip(self.0.sin.chunks_exact(half));
+        for ((x, out), (cos, sin)) in rows.zip(angles) {
+            turn_heads(x, cos, sin, direction, out);
+        }
         out
+    }
+}
+
+vectorised! {
+    /// Turns all heads of one row.
+    fn turn_heads(x: &[f32], cos: &[f32], sin: &[f32], direction: f32, out: &mut [f32]) {
+        let half = cos.len();
+        for (x, out) in x.chunks_exact(2 * half).zip(out.chunks_exact_mut(2 * half)) {
+            let ((a, b), (out_a, out_b)) = (x.split_at(half), out.split_at_mut(half));
+            for i in 0..half {
+                let (c, s) = (cos[i], direction * sin[i]);
+                out_a[i] = a[i] * c - b[i] * s;
+                out_b[i] = b[i] * c + a[i] * s;
+            }
+        }
     }
 }
 

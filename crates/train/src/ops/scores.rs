@@ -9,6 +9,7 @@ use super::exp::{dot, softmax};
 use super::matrix::{Matrix, MatrixMut, Target, multiply};
 use super::numbers::{self, of_storage, of_tensor};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use entrace_decoder::vectorised;
 use std::sync::Arc;
 
 /// Logits that are held at the same time.
@@ -51,14 +52,15 @@ impl Sizes {
     }
 }
 
-/// Logits to probabilities in place; returns ln Σ e^z and the entropy. H = ln Σ e^z − Σ p z, with z taken from its largest.
-#[inline(always)]
-fn distribution(logits: &mut [f32], copy: &mut Vec<f32>) -> (f32, f32) {
-    let largest = super::exp::max(logits);
-    copy.clear();
-    copy.extend(logits.iter().map(|z| z - largest));
-    let lse = softmax(logits);
-    (lse, lse - largest - dot(logits, copy))
+vectorised! {
+    /// Logits to probabilities in place; returns ln Σ e^z and the entropy. H = ln Σ e^z − Σ p z, with z taken from its largest.
+    fn distribution(logits: &mut [f32], copy: &mut Vec<f32>) -> (f32, f32) {
+        let largest = super::exp::max(logits);
+        copy.clear();
+        copy.extend(logits.iter().map(|z| z - largest));
+        let lse = softmax(logits);
+        (lse, lse - largest - dot(logits, copy))
+    }
 }
 
 impl CustomOp2 for Scores {
@@ -81,15 +83,13 @@ impl CustomOp2 for Scores {
         let (mut logits, mut copy) = (Vec::new(), Vec::new());
         for (chunk, hidden) in hidden.chunks(sizes.chunk * width).enumerate() {
             sizes.logits(hidden, head, &mut logits);
-            pulp::Arch::new().dispatch(|| {
-                for (i, z) in logits.chunks_exact_mut(vocab).enumerate() {
-                    let row = chunk * sizes.chunk + i;
-                    let target = z[self.targets[row] as usize];
-                    let (lse, entropy) = distribution(z, &mut copy);
-                    logprobs[row] = target - lse;
-                    entropies[row] = entropy;
-                }
-            });
+            for (i, z) in logits.chunks_exact_mut(vocab).enumerate() {
+                let row = chunk * sizes.chunk + i;
+                let target = z[self.targets[row] as usize];
+                let (lse, entropy) = distribution(z, &mut copy);
+                logprobs[row] = target - lse;
+                entropies[row] = entropy;
+            }
         }
         Ok((CpuStorage::F32(out), (2, rows).into()))
     }
@@ -132,16 +132,21 @@ impl Scores {
     fn through_softmax(&self, logits: &mut [f32], vocab: usize, first: usize, grad: &[f32]) {
         let rows = self.targets.len();
         let mut copy = Vec::new();
-        pulp::Arch::new().dispatch(|| {
-            for (i, z) in logits.chunks_exact_mut(vocab).enumerate() {
-                let (g, e) = (grad[first + i], grad[rows + first + i]);
-                let (lse, entropy) = distribution_again(z, &mut copy, e);
-                for (z, &logit) in z.iter_mut().zip(&copy) {
-                    *z = -*z * (g + e * (logit - lse + entropy));
-                }
-                z[self.targets[first + i] as usize] += g;
-            }
-        });
+        for (i, z) in logits.chunks_exact_mut(vocab).enumerate() {
+            let (g, e) = (grad[first + i], grad[rows + first + i]);
+            row_through_softmax(z, &mut copy, g, e);
+            z[self.targets[first + i] as usize] += g;
+        }
+    }
+}
+
+vectorised! {
+    /// Logits of a row to dz without its target's term, from the gradients of its log-probability and of its entropy.
+    fn row_through_softmax(z: &mut [f32], copy: &mut Vec<f32>, g: f32, e: f32) {
+        let (lse, entropy) = distribution_again(z, copy, e);
+        for (z, &logit) in z.iter_mut().zip(&*copy) {
+            *z = -*z * (g + e * (logit - lse + entropy));
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 use super::exp::sigmoid;
 use super::numbers::{self, of_storage, of_tensor};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use entrace_decoder::vectorised;
 
 struct SwiGlu;
 
@@ -27,11 +28,7 @@ impl CustomOp2 for SwiGlu {
     ) -> Result<(CpuStorage, Shape)> {
         let (gate, up) = (of_storage(gate, gate_layout)?, of_storage(up, up_layout)?);
         let mut y = vec![0f32; gate.len()];
-        pulp::Arch::new().dispatch(|| {
-            for ((y, &gate), &up) in y.iter_mut().zip(gate).zip(up) {
-                *y = gate * sigmoid(gate) * up;
-            }
-        });
+        forward(gate, up, &mut y);
         Ok((CpuStorage::F32(y), gate_layout.shape().clone()))
     }
 
@@ -48,15 +45,27 @@ impl CustomOp2 for SwiGlu {
         let (gate, up, dy) = (&*gate, &*up, &*dy);
         let mut d_gate = vec![0f32; gate.len()];
         let mut d_up = vec![0f32; gate.len()];
-        pulp::Arch::new().dispatch(|| {
-            let inputs = gate.iter().zip(up).zip(dy);
-            for ((d_gate, d_up), ((&gate, &up), &dy)) in d_gate.iter_mut().zip(&mut d_up).zip(inputs) {
-                let s = sigmoid(gate);
-                *d_gate = dy * up * s * (1.0 + gate * (1.0 - s));
-                *d_up = dy * gate * s;
-            }
-        });
+        backward(gate, up, dy, &mut d_gate, &mut d_up);
         Ok((Some(numbers::tensor(d_gate, shape.clone())?), Some(numbers::tensor(d_up, shape)?)))
+    }
+}
+
+vectorised! {
+    fn forward(gate: &[f32], up: &[f32], y: &mut [f32]) {
+        for ((y, &gate), &up) in y.iter_mut().zip(gate).zip(up) {
+            *y = gate * sigmoid(gate) * up;
+        }
+    }
+}
+
+vectorised! {
+    fn backward(gate: &[f32], up: &[f32], dy: &[f32], d_gate: &mut [f32], d_up: &mut [f32]) {
+        let inputs = gate.iter().zip(up).zip(dy);
+        for ((d_gate, d_up), ((&gate, &up), &dy)) in d_gate.iter_mut().zip(d_up).zip(inputs) {
+            let s = sigmoid(gate);
+            *d_gate = dy * up * s * (1.0 + gate * (1.0 - s));
+            *d_up = dy * gate * s;
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use super::{Attention, Head, Out, Scratch, Tile, Views};
 use crate::ops::exp::{exp, tanh};
 use crate::ops::kernel::{self, Kernel, Left};
-use crate::ops::vector::vectorised;
+use crate::vectorised;
 use std::ops::Range;
 
 /// Most queries of a panel.
@@ -93,17 +93,15 @@ impl Attention<'_> {
 fn scores<const P: usize>(queries: &[f32], keys: Head<'_>, ranges: &[(usize, usize)], scores: &mut [f32]) {
     assert_eq!(queries.len(), keys.dim * P);
     let kernel = Kernel::best();
-    let mut scores = scores.chunks_exact_mut(P);
+    let mut rest = scores;
     for &(slot, n) in ranges {
         for first in (0..n).step_by(kernel.max_rows()) {
             let rows = kernel.max_rows().min(n - first);
             let keys_of_tile = keys.slots(slot + first, rows);
-            let Some(c) = scores.by_ref().take(rows).map(|row| row.as_mut_ptr()).reduce(|first, _| first)
-            else {
-                return;
-            };
-            // SAFETY: `keys_of_tile` has `rows` rows of D numbers, `stride` apart; queries are [D, P]; `rows` rows of P scores lie at c,
-            // which `scores` has handed out to nobody else.
+            let scores_of_tile;
+            (scores_of_tile, rest) = rest.split_at_mut(rows * P);
+            // SAFETY: `keys_of_tile` has `rows` rows of D numbers, `stride` apart; queries are [D, P]; the target is `rows` rows of P
+            // scores.
             unsafe {
                 kernel.run(&kernel::Tile {
                     rows,
@@ -112,7 +110,7 @@ fn scores<const P: usize>(queries: &[f32], keys: Head<'_>, ranges: &[(usize, usi
                     a: Left::Rows(keys_of_tile.as_ptr(), keys.stride),
                     b: queries.as_ptr(),
                     b_step: P,
-                    c,
+                    c: scores_of_tile.as_mut_ptr(),
                     c_row: P,
                     add: false,
                 });
@@ -161,22 +159,22 @@ vectorised! {
         read: bool,
     ) -> Sums<P> {
         if let Some(cap) = softcap {
-                let cap = cap as f32;
-                scores.as_flattened_mut().iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
-            }
-            let (from, to) = seen.edges(scores.len());
-            hide(&mut scores[..from], 0, seen);
-            hide(&mut scores[to..], to, seen);
-            let max = max_of(scores);
-            let (mut weighted, mut own) = ([0.0; P], [0.0; P]);
-            if read {
-                (weighted, own) = readings(scores, seen, &max);
-            }
-            let mut total = [0.0; P];
-            weigh_edge(&mut scores[..from], 0, seen, &max, &mut total);
-            total = weigh(&mut scores[from..to], &max, total);
-            weigh_edge(&mut scores[to..], to, seen, &max, &mut total);
-            Sums { total, weighted, own }
+            let cap = cap as f32;
+            scores.as_flattened_mut().iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
+        }
+        let (from, to) = seen.edges(scores.len());
+        hide(&mut scores[..from], 0, seen);
+        hide(&mut scores[to..], to, seen);
+        let max = max_of(scores);
+        let (mut weighted, mut own) = ([0.0; P], [0.0; P]);
+        if read {
+            (weighted, own) = readings(scores, seen, &max);
+        }
+        let mut total = [0.0; P];
+        weigh_edge(&mut scores[..from], 0, seen, &max, &mut total);
+        total = weigh(&mut scores[from..to], &max, total);
+        weigh_edge(&mut scores[to..], to, seen, &max, &mut total);
+        Sums { total, weighted, own }
     }
 }
 

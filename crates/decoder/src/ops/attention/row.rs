@@ -6,7 +6,7 @@
 use super::{Attention, Head, Out, Scratch, Tile, Views};
 use crate::ops::exp::{exp, tanh};
 use crate::ops::kernel::{self, Kernel, Left};
-use crate::ops::vector::vectorised;
+use crate::vectorised;
 
 impl Attention<'_> {
     /// The one row of a tile.
@@ -189,31 +189,31 @@ vectorised! {
     /// Softmax over all scores.
     fn softmax(scores: &mut [f32], softcap: Option<f64>) {
         if let Some(cap) = softcap {
-                let cap = cap as f32;
-                scores.iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
+            let cap = cap as f32;
+            scores.iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
+        }
+        let (chunks, rest) = scores.as_chunks_mut::<SIXTEEN>();
+        let mut lanes = [f32::NEG_INFINITY; SIXTEEN];
+        for chunk in &*chunks {
+            for (lane, &s) in lanes.iter_mut().zip(chunk) {
+                *lane = if s > *lane { s } else { *lane };
             }
-            let (chunks, rest) = scores.as_chunks_mut::<SIXTEEN>();
-            let mut lanes = [f32::NEG_INFINITY; SIXTEEN];
-            for chunk in &*chunks {
-                for (lane, &s) in lanes.iter_mut().zip(chunk) {
-                    *lane = if s > *lane { s } else { *lane };
-                }
-            }
-            let max = lanes.iter().chain(&*rest).fold(f32::NEG_INFINITY, |m, &s| if s > m { s } else { m });
-            let mut lanes = [0f32; SIXTEEN];
-            for chunk in chunks {
-                for (lane, s) in lanes.iter_mut().zip(chunk) {
-                    *s = exp(*s - max);
-                    *lane += *s;
-                }
-            }
-            let mut sum: f32 = lanes.iter().sum();
-            for s in rest {
+        }
+        let max = lanes.iter().chain(&*rest).fold(f32::NEG_INFINITY, |m, &s| if s > m { s } else { m });
+        let mut lanes = [0f32; SIXTEEN];
+        for chunk in chunks {
+            for (lane, s) in lanes.iter_mut().zip(chunk) {
                 *s = exp(*s - max);
-                sum += *s;
+                *lane += *s;
             }
-            let scale = 1.0 / sum;
-            scores.iter_mut().for_each(|s| *s *= scale);
+        }
+        let mut sum: f32 = lanes.iter().sum();
+        for s in rest {
+            *s = exp(*s - max);
+            sum += *s;
+        }
+        let scale = 1.0 / sum;
+        scores.iter_mut().for_each(|s| *s *= scale);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Loops for the vector instructions that the processor turns out to have.
 
-/// Compiles a function three times, with AVX-512, with AVX2, and without either, and runs the best that the processor has. The body is
+/// Compiles a function of plain arguments three times, with AVX-512, with AVX2, and without either, and runs the best that the processor has. The body is
 /// plain loops, which the compiler turns into those instructions; functions that it calls should be `#[inline(always)]`.
+#[macro_export]
 macro_rules! vectorised {
     (
         $(#[$meta:meta])*
@@ -25,7 +26,7 @@ macro_rules! vectorised {
                     body $(::<$lanes>)? ($($arg),*)
                 }
 
-                if $crate::ops::vector::has_avx512() {
+                if $crate::vector::has_avx512() {
                     // SAFETY: the instructions are there.
                     return unsafe { with_avx512 $(::<$lanes>)? ($($arg),*) };
                 }
@@ -39,11 +40,9 @@ macro_rules! vectorised {
     };
 }
 
-pub(crate) use vectorised;
-
 /// Whether the processor has the parts of AVX-512 that `vectorised` functions use.
 #[cfg(target_arch = "x86_64")]
-pub(crate) fn has_avx512() -> bool {
+pub fn has_avx512() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
