@@ -88,3 +88,31 @@ fn cues(prompt: usize, trace: &Choices) -> impl Iterator<Item = Branch> + '_ {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(n_prompt: usize, n_trace: usize) -> Choices {
+        Choices {
+            prompt_ids: vec![1; n_prompt],
+            trace_ids: vec![2; n_trace],
+            prefixes: vec![0, n_trace],
+            cue_ids: vec![3, 4],
+            option_ids: vec![5],
+        }
+    }
+
+    #[test]
+    fn traces_share_a_tree_up_to_its_size_and_one_always_fits() {
+        assert_eq!(group_len(&[trace(1000, 1000), trace(1000, 1000), trace(90, 10)]), 2);
+        assert_eq!(group_len(&[trace(4000, 5000), trace(1, 1)]), 1);
+    }
+
+    #[test]
+    fn the_cue_of_the_first_prefix_forks_from_the_prompt() {
+        let parents: Vec<Parent> = cues(4, &trace(10, 7)).filter_map(|branch| branch.parent).collect();
+        let at = |branch: usize, n_tokens: usize| Parent { branch: BranchId(branch), n_tokens };
+        assert_eq!(parents, [at(4, 10), at(5, 7)]);
+    }
+}

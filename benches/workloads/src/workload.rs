@@ -171,3 +171,43 @@ impl Random<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let choices = Choices {
+            prompt_ids: vec![1, 2, 3],
+            trace_ids: vec![4, 5],
+            prefixes: vec![0, 2],
+            cue_ids: vec![6],
+            option_ids: vec![7, 8],
+        };
+        assert_eq!(choices.n_tokens(), 7);
+        let rollout = Rollout { context_ids: vec![1, 2], forks: vec![1, 2], draws: 3, new_tokens: 4 };
+        let tokens = Tokens { token_ids: vec![9, 10] };
+        let enumerate = Enumerate { prompt: "p".into(), trace: "t".into(), target: "12".into() };
+        let workload = Workload {
+            choices: vec![choices],
+            rollout: vec![rollout],
+            tokens: vec![tokens],
+            enumerate: vec![enumerate],
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("workload.jsonl");
+        workload.save(&path).unwrap();
+        let loaded = Workload::load(&path).unwrap();
+        assert_eq!(format!("{loaded:?}"), format!("{workload:?}"));
+    }
+
+    #[test]
+    fn a_line_that_is_none_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("workload.jsonl");
+        std::fs::write(&path, "{\"kind\":\"tokens\",\"token_ids\":[1]}\n\n{\"kind\":\"pages\"}\n").unwrap();
+        let problem = Workload::load(&path).unwrap_err().to_string();
+        assert!(problem.contains("workload.jsonl:3 is no line of a workload"), "{problem}");
+    }
+}

@@ -16,6 +16,7 @@ mod composed;
 mod panel;
 mod row;
 
+use super::kernel::{self, Kernel, Left};
 use super::rows::{Rows, on_cpu};
 use crate::spec::AttentionSpec;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
@@ -165,6 +166,47 @@ impl Out {
         for (i, number) in numbers.enumerate() {
             // SAFETY: by the caller's promise.
             unsafe { *self.numbers.add(row * self.width + column + i) = number };
+        }
+    }
+}
+
+/// Sums of the values of some ranges: `[queries, Dv]`.
+///
+/// # Safety
+/// `weights(query, key)` are the weights of the queries from one on, for the keys from one on, counted over the ranges; as many as there are
+/// queries and keys.
+unsafe fn mix(
+    values: Head<'_>,
+    ranges: &[(usize, usize)],
+    out: &mut [f32],
+    weights: impl Fn(usize, usize) -> Left,
+) {
+    let kernel = Kernel::best();
+    let n_queries = out.len() / values.dim;
+    for column in (0..values.dim).step_by(kernel::MAX_COLUMNS) {
+        let columns = kernel::MAX_COLUMNS.min(values.dim - column);
+        for first in (0..n_queries).step_by(kernel.max_rows()) {
+            let rows = kernel.max_rows().min(n_queries - first);
+            let mut done = 0;
+            for &(slot, n) in ranges {
+                let values_of_range = values.slots(slot, n);
+                // SAFETY: weights by the caller's promise; `values_of_range` has n rows of Dv numbers, `stride` apart, of which `columns`
+                // begin at `column`; the target is `rows` rows of out.
+                unsafe {
+                    kernel.run(&kernel::Tile {
+                        rows,
+                        columns,
+                        k: n,
+                        a: weights(first, done),
+                        b: values_of_range.as_ptr().add(column),
+                        b_step: values.stride,
+                        c: out.as_mut_ptr().add(first * values.dim + column),
+                        c_row: values.dim,
+                        add: done > 0,
+                    });
+                }
+                done += n;
+            }
         }
     }
 }

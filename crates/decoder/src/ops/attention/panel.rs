@@ -4,7 +4,7 @@
 //! the queries, turned to `[D, lanes]`. The softmax walks down the keys in all lanes at once, and the output is a product of the weights
 //! with the values as they lie in the cache. A panel is rows of one head, or of several heads where a tile has few rows.
 
-use super::{Attention, Head, Out, Scratch, Tile, Views};
+use super::{Attention, Head, Out, Scratch, Tile, Views, mix};
 use crate::ops::exp::{exp, tanh};
 use crate::ops::kernel::{self, Kernel, Left};
 use crate::vectorised;
@@ -71,7 +71,13 @@ impl Attention<'_> {
 
         let values = Head::new(views.values, tile.kv_head, spec.v_head_dim);
         scratch.out.resize(lanes.len() * spec.v_head_dim, 0.0);
-        outputs::<P>(&scratch.scores, values, &ranges, &mut scratch.out);
+        assert!(lanes.len() <= P && scratch.scores.len() == (keys_to - keys_from) * P);
+        // SAFETY: weights are [keys, P], of which the first lanes are queries.
+        unsafe {
+            mix(values, &ranges, &mut scratch.out, |lane, key| {
+                Left::Columns(scratch.scores.as_ptr().add(key * P + lane), P)
+            });
+        }
         for (lane, (result, &(head, row))) in
             scratch.out.chunks_exact(spec.v_head_dim).zip(&lanes).enumerate()
         {
@@ -241,38 +247,4 @@ fn readings<const P: usize>(scores: &[[f32; P]], seen: &Seen<P>, max: &[f32; P])
         }
     }
     (weighted, own)
-}
-
-/// Sums of the values of some ranges with weights `[keys, P]`: `[lanes, Dv]`.
-fn outputs<const P: usize>(weights: &[f32], values: Head<'_>, ranges: &[(usize, usize)], out: &mut [f32]) {
-    let kernel = Kernel::best();
-    let n_lanes = out.len() / values.dim;
-    let n_keys: usize = ranges.iter().map(|&(_, n)| n).sum();
-    assert!(n_lanes <= P && weights.len() >= n_keys * P);
-    for column in (0..values.dim).step_by(kernel::MAX_COLUMNS) {
-        let columns = kernel::MAX_COLUMNS.min(values.dim - column);
-        for first in (0..n_lanes).step_by(kernel.max_rows()) {
-            let rows = kernel.max_rows().min(n_lanes - first);
-            let mut done = 0;
-            for &(slot, n) in ranges {
-                let values_of_range = values.slots(slot, n);
-                // SAFETY: weights of this range are [n, P] from `done` on, `rows` lanes of which begin at `first`; `values_of_range` has
-                // n rows of Dv numbers, `stride` apart, of which `columns` begin at `column`; the target is `rows` rows of out.
-                unsafe {
-                    kernel.run(&kernel::Tile {
-                        rows,
-                        columns,
-                        k: n,
-                        a: Left::Columns(weights.as_ptr().add(done * P + first), P),
-                        b: values_of_range.as_ptr().add(column),
-                        b_step: values.stride,
-                        c: out.as_mut_ptr().add(first * values.dim + column),
-                        c_row: values.dim,
-                        add: done > 0,
-                    });
-                }
-                done += n;
-            }
-        }
-    }
 }

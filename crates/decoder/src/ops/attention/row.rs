@@ -3,9 +3,9 @@
 //! The query heads that share a head of keys are few, so lanes are numbers of a key instead: each score is sixteen running sums over the
 //! head's numbers, added up by halves, for sixteen keys at a time.
 
-use super::{Attention, Head, Out, Scratch, Tile, Views};
+use super::{Attention, Head, Out, Scratch, Tile, Views, mix};
 use crate::ops::exp::{exp, tanh};
-use crate::ops::kernel::{self, Kernel, Left};
+use crate::ops::kernel::Left;
 use crate::vectorised;
 
 impl Attention<'_> {
@@ -34,7 +34,13 @@ impl Attention<'_> {
         }
         scratch.out.resize(group * spec.v_head_dim, 0.0);
         let values = Head::new(views.values, tile.kv_head, spec.v_head_dim);
-        outputs(&scratch.scores, n_keys, values, &ranges, &mut scratch.out);
+        assert_eq!(scratch.scores.len(), group * n_keys);
+        // SAFETY: weights are [queries, keys].
+        unsafe {
+            mix(values, &ranges, &mut scratch.out, |query, key| {
+                Left::Rows(scratch.scores.as_ptr().add(query * n_keys + key), n_keys)
+            });
+        }
         // SAFETY: see `Out`; the columns of the tile's heads stand together.
         unsafe { out.write(row, heads.start * spec.v_head_dim, scratch.out.iter().copied()) };
     }
@@ -222,39 +228,6 @@ fn reading(weights: &[f32]) -> (f32, f32) {
     let ln = |weight: f32| weight.max(f32::MIN_POSITIVE).ln();
     let entropy = -weights.iter().map(|&w| w * ln(w)).sum::<f32>();
     (weights.last().map_or(0.0, |&own| ln(own)), entropy)
-}
-
-/// Sums of values with weights `[queries, keys]`: `[queries, Dv]`.
-fn outputs(weights: &[f32], n_keys: usize, values: Head<'_>, ranges: &[(usize, usize)], out: &mut [f32]) {
-    let kernel = Kernel::best();
-    let n_queries = out.len() / values.dim;
-    assert!(weights.len() >= n_queries * n_keys);
-    for column in (0..values.dim).step_by(kernel::MAX_COLUMNS) {
-        let columns = kernel::MAX_COLUMNS.min(values.dim - column);
-        for first in (0..n_queries).step_by(kernel.max_rows()) {
-            let rows = kernel.max_rows().min(n_queries - first);
-            let mut done = 0;
-            for &(slot, n) in ranges {
-                let values_of_range = values.slots(slot, n);
-                // SAFETY: weights of this range are n columns from `done` on of [queries, keys]; `values_of_range` has n rows of Dv
-                // numbers, `stride` apart, of which `columns` begin at `column`; the target is `rows` rows of out.
-                unsafe {
-                    kernel.run(&kernel::Tile {
-                        rows,
-                        columns,
-                        k: n,
-                        a: Left::Rows(weights.as_ptr().add(first * n_keys + done), n_keys),
-                        b: values_of_range.as_ptr().add(column),
-                        b_step: values.stride,
-                        c: out.as_mut_ptr().add(first * values.dim + column),
-                        c_row: values.dim,
-                        add: done > 0,
-                    });
-                }
-                done += n;
-            }
-        }
-    }
 }
 
 #[cfg(test)]
