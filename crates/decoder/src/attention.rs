@@ -10,7 +10,7 @@ use crate::ops::attention::{Attention, Readings};
 use crate::ops::linear::{Around, Linear, Weight};
 use crate::ops::norm::Norm;
 use crate::ops::rope::{Angles, Rotation};
-use crate::ops::rows::{self, RowMap};
+use crate::ops::row_map::{self, RowMap};
 use crate::spec::{AttentionSpec, NormKind, Projection, QkNorm, Spec};
 use crate::weights::Weights;
 use candle_core::{Result as TensorResult, Tensor};
@@ -86,7 +86,7 @@ impl SelfAttention {
         let Qkv { q, k, v } = match &self.projection {
             Projected::Plain(plain) => plain.forward(x, around.first, &self.spec, self.rope_dim, angles)?,
             Projected::Latent(latent) => match around.first {
-                Some(map) => latent.forward(&rows::apply(map, x)?, &self.spec, angles)?,
+                Some(map) => latent.forward(&row_map::apply(map, x)?, &self.spec, angles)?,
                 None => latent.forward(x, &self.spec, angles)?,
             },
         };

@@ -1,6 +1,6 @@
 //! Sampling completions: continuous batching over forks of shared contexts.
 //!
-//! All contexts are run first, in packed passes, then what each fork adds to its context. Every completion is a sequence of its own that
+//! All contexts are run first, in packed passes and what they have in common once, then what each fork adds to its context. Every completion is a sequence of its own that
 //! attends to the slots of its context. Up to `max_sequences` of them are live; each step runs one token of every live one in a single
 //! pass, and a sequence that ends makes room for the next. A sequence takes cache slots in small chunks and gives them back at its end.
 

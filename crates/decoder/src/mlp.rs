@@ -10,7 +10,7 @@ use crate::ops::activation::Gate;
 use crate::ops::linear::{Around, Linear, Weight};
 use crate::ops::packed::Products;
 use crate::ops::residual;
-use crate::ops::rows;
+use crate::ops::row_map;
 use crate::spec::{Activation, MlpSpec, Routing, RoutingScores};
 use crate::weights::Weights;
 use candle_core::{DType, Result as TensorResult, Tensor};
@@ -88,7 +88,7 @@ impl Mlp {
         match self {
             Self::Gated(gated) => gated.forward(x, around),
             Self::Experts(experts) => {
-                let mapped = around.first.map(|map| rows::apply(map, x)).transpose()?;
+                let mapped = around.first.map(|map| row_map::apply(map, x)).transpose()?;
                 let y = experts.forward(mapped.as_ref().unwrap_or(x))?;
                 match around.onto {
                     Some(onto) => residual::add(onto, y),

@@ -15,7 +15,7 @@ use crate::ops::norm::Norm;
 use crate::ops::reduce::Head;
 use crate::ops::residual;
 use crate::ops::rope::Angles;
-use crate::ops::rows::RowMap;
+use crate::ops::row_map::RowMap;
 use crate::spec::{NormKind, NormPlacement, Spec};
 use crate::weights::Weights;
 use candle_core::{DType, Device, Result as TensorResult, Tensor};

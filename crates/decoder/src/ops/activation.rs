@@ -1,7 +1,7 @@
 //! The gate of the feed-forward part: act(gate) · up, from `[T, 2I]` (gate beside up) to `[T, I]`.
 
 use super::exp::{exp, tanh};
-use super::rows::RowMap;
+use super::row_map::RowMap;
 use crate::spec::Activation;
 use crate::vectorised;
 use candle_core::{Result, Tensor};
@@ -70,7 +70,7 @@ fn gelu_tanh(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::rows::apply;
+    use crate::ops::row_map::apply;
     use crate::ops::tests_support::{assert_close, random};
 
     #[test]

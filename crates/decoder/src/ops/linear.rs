@@ -4,7 +4,8 @@
 //! other devices both have one type and the product is the device's.
 
 use super::packed::{Packed, Products};
-use super::rows::{RowMap, Rows};
+use super::row_map::RowMap;
+use super::rows::Rows;
 use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use std::sync::Arc;
 
@@ -143,7 +144,7 @@ impl Linear {
 mod tests {
     use super::*;
     use crate::ops::activation::Gate;
-    use crate::ops::rows::apply;
+    use crate::ops::row_map::apply;
     use crate::ops::tests_support::{assert_close, random};
     use crate::spec::Activation;
 

@@ -15,6 +15,7 @@ mod pairs;
 pub(crate) mod reduce;
 pub(crate) mod residual;
 pub(crate) mod rope;
+pub(crate) mod row_map;
 pub(crate) mod rows;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! x `[T, N]` is cut into groups of `group` numbers (N for an ordinary norm, D for norms on heads); each group is divided by its root mean
 //! square, or freed of mean and scaled to variance one; then multiplied by a weight `[group]`.
 
-use super::rows::{self, RowMap};
+use super::row_map::{self, RowMap};
 use crate::spec::NormKind;
 use crate::vectorised;
 use candle_core::{D, DType, Result, Tensor};
@@ -36,12 +36,12 @@ impl Norm {
 
     /// Normalises every row as one group.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        rows::apply(&self.whole_rows(x)?, x)
+        row_map::apply(&self.whole_rows(x)?, x)
     }
 
     /// Normalises every group of `group` numbers.
     pub(crate) fn forward_groups(&self, x: &Tensor, group: usize) -> Result<Tensor> {
-        rows::apply(&Groups { norm: self, group }, x)
+        row_map::apply(&Groups { norm: self, group }, x)
     }
 
     /// The norm of rows like those of `x`, each as one group.

@@ -10,7 +10,8 @@
 
 use super::kernel::{self, Kernel, Left};
 use super::pairs;
-use super::rows::{RowMap, Rows, rows_for_each_task};
+use super::row_map::RowMap;
+use super::rows::{Rows, rows_for_each_task};
 use candle_core::{CpuStorage, Result, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
