@@ -22,6 +22,14 @@ pub enum Error {
         /// Size of the vocabulary.
         vocab_size: usize,
     },
+    /// Classes of tokens that are not those of the model.
+    #[error("classes are given for {n_tokens} tokens, and the vocabulary has {vocab_size}")]
+    BadClasses {
+        /// Tokens that have a class.
+        n_tokens: usize,
+        /// Size of the vocabulary.
+        vocab_size: usize,
+    },
     /// A context or branch without any token, where the model needs one to start from.
     #[error("nothing to score: the context has no tokens")]
     EmptyContext,

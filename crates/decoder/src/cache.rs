@@ -128,6 +128,10 @@ impl Drop for LentArena<'_> {
 
 fn grown(old: &Tensor, capacity: usize) -> Result<Tensor> {
     let (rows, width) = old.dims2()?;
+    // Where another layer could not grow before.
+    if rows >= capacity {
+        return Ok(old.clone());
+    }
     let new = Tensor::zeros((capacity, width), old.dtype(), old.device())?;
     if rows > 0 {
         new.slice_set(old, 0, 0)?;

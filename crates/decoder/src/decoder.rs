@@ -18,9 +18,9 @@ pub struct Options {
     pub dtype: StorageType,
     /// Where the model runs.
     pub device: DeviceKind,
-    /// Most tokens in one packed pass.
+    /// Most tokens in one packed pass; at least one.
     pub max_rows: usize,
-    /// Most completions that are sampled at the same time.
+    /// Most completions that are sampled at the same time; at least one.
     pub max_sequences: usize,
 }
 
@@ -180,6 +180,11 @@ impl Decoder {
             files => files.config(path)?,
         };
         let (family, spec) = arch::read_spec(&config)?;
+        let options = Options {
+            max_rows: options.max_rows.max(1),
+            max_sequences: options.max_sequences.max(1),
+            ..options
+        };
         let device = options.device.open()?;
         let weights = Weights::new(files.weights(), options.dtype.dtype(), options.dtype.products(), &device);
         let model = Model::load(spec, &weights, options.dtype.dtype(), &device)?;

@@ -1,8 +1,12 @@
 //! Sampling completions: continuous batching over forks of shared contexts.
 //!
-//! All contexts are run first, in packed passes and what they have in common once, then what each fork adds to its context. Every completion is a sequence of its own that
-//! attends to the slots of its context. Up to `max_sequences` of them are live; each step runs one token of every live one in a single
-//! pass, and a sequence that ends makes room for the next. A sequence takes cache slots in small chunks and gives them back at its end.
+//! All contexts are run first, in packed passes and what they have in common once, then what each fork adds to its context. Every
+//! completion is a sequence of its own that attends to the slots of its context. Up to `max_sequences` of them are live; each step runs
+//! one token of every live one in a single pass, and a sequence that ends makes room for the next. A sequence takes cache slots in small
+//! chunks and gives them back at its end.
+//!
+//! Some rotary scalings turn keys by angles that depend on the length of the whole sequence. Where that length calls for other angles
+//! than the keys before were turned by, a fork or a sequence runs its whole context anew, in slots of its own.
 
 use crate::cache::LentArena;
 use crate::error::Error as DecoderError;
@@ -35,6 +39,7 @@ impl Generate for LanguageModel {
         let queue = run_contexts(self, requests, &mut slots, &mut hidden)?;
         let mut batch = Batch {
             model: self,
+            requests,
             sampling,
             slots,
             hidden,
@@ -116,6 +121,13 @@ struct Waiting {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place(usize, usize, usize);
 
+/// A sequence of tokens that has been run.
+#[derive(Clone)]
+struct Context {
+    path: Vec<Range<usize>>,
+    rows: Vec<HiddenRow>,
+}
+
 /// Runs contexts and suffixes; the queue is in order of request, fork and stream.
 fn run_contexts(
     model: &LanguageModel,
@@ -123,58 +135,35 @@ fn run_contexts(
     slots: &mut SlotPool<'_>,
     hidden: &mut Hidden,
 ) -> Result<VecDeque<Waiting>, Error> {
-    let max_rows = model.decoder.options.max_rows;
-    let contexts = run_shared(model, requests, slots, hidden)?;
-    let mut suffixes = Vec::new();
-    for (request, context) in requests.iter().zip(&contexts) {
-        for fork in &request.forks {
-            let ancestors = shared::first_slots(context.path.iter().cloned(), fork.n_tokens);
-            let first_slot = slots.take(fork.suffix.len())?;
-            let path_length = fork.n_tokens + fork.suffix.len();
-            let lone = fork.suffix.len() == 1;
-            suffixes.push(Run { token_ids: &fork.suffix, ancestors, first_slot, path_length, lone });
-        }
-    }
-    let suffix_rows = passes::run(&model.decoder.model, &mut slots.arena, hidden, &suffixes, max_rows)?;
-
+    let used = |request: &GenerateRequest| request.forks.iter().map(|f| f.n_tokens).max().unwrap_or(0);
+    let used: Vec<&[TokenId]> = requests.iter().map(|request| &request.context[..used(request)]).collect();
+    let contexts = run_shared(model, &used, slots, hidden)?;
+    let forks = run_forks(model, requests, &contexts, slots, hidden)?;
     let mut queue = VecDeque::new();
-    let mut forks = suffixes.iter().zip(suffix_rows);
-    for (r, (request, context)) in requests.iter().zip(contexts).enumerate() {
-        for (f, (fork, (run, own_rows))) in request.forks.iter().zip(forks.by_ref()).enumerate() {
-            let mut path = run.ancestors.clone();
-            if !fork.suffix.is_empty() {
-                path.push(run.first_slot..run.first_slot + fork.suffix.len());
-            }
-            let last = own_rows.last().or_else(|| context.rows.get(fork.n_tokens.wrapping_sub(1)));
-            let last = *last.ok_or(Error::EmptyContext)?;
+    let mut forks = forks.into_iter();
+    for (r, request) in requests.iter().enumerate() {
+        for (f, (fork, run)) in request.forks.iter().zip(forks.by_ref()).enumerate() {
+            let last = *run.rows.last().ok_or(Error::EmptyContext)?;
             for (s, &stream) in fork.streams.iter().enumerate() {
-                queue.push_back(Waiting { place: Place(r, f, s), path: path.clone(), last, stream });
+                queue.push_back(Waiting { place: Place(r, f, s), path: run.path.clone(), last, stream });
             }
         }
     }
     Ok(queue)
 }
 
-/// A context that has been run.
-struct Context {
-    path: Vec<Range<usize>>,
-    rows: Vec<HiddenRow>,
-}
-
-/// Runs the contexts of all requests, what they have in common once.
+/// Runs sequences, what they have in common once.
 fn run_shared(
     model: &LanguageModel,
-    requests: &[GenerateRequest],
+    sequences: &[&[TokenId]],
     slots: &mut SlotPool<'_>,
     hidden: &mut Hidden,
 ) -> Result<Vec<Context>, Error> {
     let spec = model.decoder.model.spec();
-    let used = |request: &GenerateRequest| request.forks.iter().map(|f| f.n_tokens).max().unwrap_or(0);
-    let used: Vec<&[TokenId]> = requests.iter().map(|request| &request.context[..used(request)]).collect();
-    let beginnings = shared::beginnings(used.iter().map(|&ids| (spec.turning_lengths(ids.len()), ids)));
-    let mut contexts: Vec<Context> = Vec::with_capacity(requests.len());
-    let mut runs = Vec::with_capacity(requests.len());
-    for (&token_ids, beginning) in used.iter().zip(&beginnings) {
+    let beginnings = shared::beginnings(sequences.iter().map(|&ids| (spec.turning_lengths(ids.len()), ids)));
+    let mut contexts: Vec<Context> = Vec::with_capacity(sequences.len());
+    let mut runs = Vec::with_capacity(sequences.len());
+    for (&token_ids, beginning) in sequences.iter().zip(&beginnings) {
         let ancestors = beginning
             .map_or_else(Vec::new, |b| shared::first_slots(contexts[b.of].path.iter().cloned(), b.n_tokens));
         let new = &token_ids[beginning.map_or(0, |b| b.n_tokens)..];
@@ -195,11 +184,55 @@ fn run_shared(
     Ok(contexts)
 }
 
+/// Runs what forks add to their contexts; for each fork of each request, its whole sequence.
+fn run_forks(
+    model: &LanguageModel,
+    requests: &[GenerateRequest],
+    contexts: &[Context],
+    slots: &mut SlotPool<'_>,
+    hidden: &mut Hidden,
+) -> Result<Vec<Context>, Error> {
+    let spec = model.decoder.model.spec();
+    let mut forks = Vec::new();
+    let mut suffixes = Vec::new();
+    let mut anew: Vec<Vec<TokenId>> = Vec::new();
+    for (request, context) in requests.iter().zip(contexts) {
+        let turning = spec.turning_lengths(context.rows.len());
+        for fork in &request.forks {
+            let path_length = fork.n_tokens + fork.suffix.len();
+            if spec.turning_lengths(path_length) != turning {
+                anew.push([&request.context[..fork.n_tokens], &fork.suffix].concat());
+                forks.push(None);
+                continue;
+            }
+            let ancestors = shared::first_slots(context.path.iter().cloned(), fork.n_tokens);
+            let first_slot = slots.take(fork.suffix.len())?;
+            let own = first_slot..first_slot + fork.suffix.len();
+            let path = ancestors.iter().cloned().chain((!own.is_empty()).then_some(own)).collect();
+            forks.push(Some(Context { path, rows: context.rows[..fork.n_tokens].to_vec() }));
+            let lone = fork.suffix.len() == 1;
+            suffixes.push(Run { token_ids: &fork.suffix, ancestors, first_slot, path_length, lone });
+        }
+    }
+    let max_rows = model.decoder.options.max_rows;
+    let rows = passes::run(&model.decoder.model, &mut slots.arena, hidden, &suffixes, max_rows)?;
+    for (fork, own) in forks.iter_mut().flatten().zip(rows) {
+        fork.rows.extend(own);
+    }
+    let sequences: Vec<&[TokenId]> = anew.iter().map(Vec::as_slice).collect();
+    let mut anew = run_shared(model, &sequences, slots, hidden)?.into_iter();
+    Ok(forks.into_iter().filter_map(|fork| fork.or_else(|| anew.next())).collect())
+}
+
 /// A completion in progress.
 struct Live {
     place: Place,
+    /// Slots of its context, unless that was run anew.
     path: Vec<Range<usize>>,
+    /// Slots of what comes after.
     chunks: Vec<usize>,
+    turning: Vec<usize>,
+    /// Tokens of its context.
     n_before: usize,
     rng: ChaCha8Rng,
     token_ids: Vec<TokenId>,
@@ -208,16 +241,19 @@ struct Live {
 }
 
 impl Live {
-    /// Slots of the tokens that have been run: all but the newest.
-    fn ancestors(&self, n_run: usize) -> Vec<Range<usize>> {
-        let mut ancestors = self.path.clone();
-        for (index, &chunk) in self.chunks.iter().enumerate() {
-            let n = n_run.saturating_sub(index * CHUNK).min(CHUNK);
-            if n > 0 {
-                ancestors.push(chunk..chunk + n);
-            }
-        }
-        ancestors
+    /// Number of tokens, the newest among them.
+    fn n_tokens(&self) -> usize {
+        self.n_before + self.token_ids.len()
+    }
+
+    fn n_in_path(&self) -> usize {
+        self.path.iter().map(Range::len).sum()
+    }
+
+    /// Slots of its first `n` tokens.
+    fn slots(&self, n: usize) -> Vec<Range<usize>> {
+        let chunks = self.chunks.iter().map(|&chunk| chunk..chunk + CHUNK);
+        shared::first_slots(self.path.iter().cloned().chain(chunks), n)
     }
 }
 
@@ -230,6 +266,7 @@ struct Drawn {
 
 struct Batch<'a> {
     model: &'a LanguageModel,
+    requests: &'a [GenerateRequest],
     sampling: &'a Sampling,
     slots: SlotPool<'a>,
     hidden: Hidden,
@@ -249,7 +286,7 @@ impl Batch<'_> {
             let live = std::mem::take(&mut self.live);
             let mut uniform: Vec<ChaCha8Rng> = live.iter().map(|l| l.rng.clone()).collect();
             let u: Vec<f64> = uniform.iter_mut().map(|rng| rng.random()).collect();
-            let last = live.iter().map(|l| l.n_before + l.token_ids.len() - 1);
+            let last = live.iter().map(|l| l.n_tokens() - 1);
             let drawn = self.draw_rows(&states, &rows, &u, last)?;
             for ((mut sequence, rng), drawn) in live.into_iter().zip(uniform).zip(drawn) {
                 sequence.rng = rng;
@@ -260,25 +297,58 @@ impl Batch<'_> {
         Ok(!self.live.is_empty() || !self.queue.is_empty())
     }
 
+    /// Runs the newest token of every sequence, or all of those whose keys it calls to be turned otherwise.
     fn run_newest(&mut self, states: &mut Hidden) -> Result<Vec<HiddenRow>, Error> {
+        let anew = self.turned_otherwise();
         let mut runs = Vec::with_capacity(self.live.len());
-        for sequence in &mut self.live {
-            let n_run = sequence.token_ids.len() - 1;
-            if n_run % CHUNK == 0 {
+        let mut last_runs = Vec::with_capacity(self.live.len());
+        for (sequence, anew) in self.live.iter_mut().zip(&anew) {
+            let n_tokens = sequence.n_tokens();
+            let n_in_path = sequence.n_in_path();
+            while n_in_path + sequence.chunks.len() * CHUNK < n_tokens {
                 sequence.chunks.push(self.slots.take_chunk()?);
             }
-            let first_slot = sequence.chunks[n_run / CHUNK] + n_run % CHUNK;
-            runs.push(Run {
-                token_ids: &sequence.token_ids[n_run..],
-                ancestors: sequence.ancestors(n_run),
-                first_slot,
-                path_length: sequence.n_before + sequence.token_ids.len(),
-                lone: true,
-            });
+            let (token_ids, lone) = match anew {
+                Some(token_ids) => (token_ids.as_slice(), false),
+                None => (&sequence.token_ids[sequence.token_ids.len() - 1..], true),
+            };
+            let mut first = n_tokens - token_ids.len();
+            while first < n_tokens {
+                let (chunk, within) = ((first - n_in_path) / CHUNK, (first - n_in_path) % CHUNK);
+                let n = (CHUNK - within).min(n_tokens - first);
+                let from = first + token_ids.len() - n_tokens;
+                runs.push(Run {
+                    token_ids: &token_ids[from..from + n],
+                    ancestors: sequence.slots(first),
+                    first_slot: sequence.chunks[chunk] + within,
+                    path_length: n_tokens,
+                    lone,
+                });
+                first += n;
+            }
+            last_runs.push(runs.len() - 1);
         }
         let max_rows = self.model.decoder.options.max_rows;
         let rows = passes::run(&self.model.decoder.model, &mut self.slots.arena, states, &runs, max_rows)?;
-        Ok(rows.into_iter().flatten().collect())
+        Ok(last_runs.into_iter().filter_map(|run| rows[run].last().copied()).collect())
+    }
+
+    /// For each live sequence, all of its tokens if their keys must be turned by other angles from now on. Gives the slots of such back.
+    fn turned_otherwise(&mut self) -> Vec<Option<Vec<TokenId>>> {
+        let spec = self.model.decoder.model.spec();
+        let all = self.live.iter_mut().map(|sequence| {
+            let turning = spec.turning_lengths(sequence.n_tokens());
+            if turning == sequence.turning {
+                return None;
+            }
+            sequence.turning = turning;
+            sequence.path.clear();
+            self.slots.free_chunks.extend(sequence.chunks.drain(..).rev());
+            let Place(request, fork, _) = sequence.place;
+            let (request, fork) = (&self.requests[request], &self.requests[request].forks[fork]);
+            Some([&request.context[..fork.n_tokens], &fork.suffix, &sequence.token_ids].concat())
+        });
+        all.collect()
     }
 
     fn start_waiting(&mut self) -> Result<(), Error> {
@@ -298,6 +368,7 @@ impl Batch<'_> {
                     place: waiting.place,
                     path: waiting.path,
                     chunks: Vec::new(),
+                    turning: self.model.decoder.model.spec().turning_lengths(n_before),
                     n_before,
                     rng,
                     token_ids: Vec::new(),
@@ -344,8 +415,7 @@ impl Batch<'_> {
         if let Some(cut) = self.stop_string(&sequence.token_ids) {
             return self.finish(sequence, StopReason::Stop, Some(cut));
         }
-        let n_tokens = sequence.n_before + sequence.token_ids.len();
-        let full = n_tokens >= self.model.decoder.model.spec().context_length;
+        let full = sequence.n_tokens() >= self.model.decoder.model.spec().context_length;
         if sequence.token_ids.len() == self.sampling.max_new_tokens || full {
             return self.finish(sequence, StopReason::Length, None);
         }

@@ -9,6 +9,7 @@ use crate::model::{Model, Pass};
 use crate::ops::attention::Block;
 use candle_core::Tensor;
 use entrace_measure::TokenId;
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// A run of tokens on one path, with its place in the cache.
@@ -34,7 +35,8 @@ pub(crate) struct HiddenRow {
 /// Last hidden states, after the final norm, of all passes so far.
 #[derive(Default)]
 pub(crate) struct Hidden {
-    passes: Vec<Tensor>,
+    /// `None` where nobody can ask about a row any more.
+    passes: Vec<Option<Tensor>>,
 }
 
 impl Hidden {
@@ -43,7 +45,9 @@ impl Hidden {
         let mut parts = Vec::new();
         for group in rows.chunk_by(|a, b| a.pass == b.pass) {
             let indices: Vec<u32> = group.iter().map(|r| r.row as u32).collect();
-            let states = &self.passes[group[0].pass];
+            let Some(states) = &self.passes[group[0].pass] else {
+                unreachable!("rows of kept branches are kept")
+            };
             let indices = Tensor::from_vec(indices, group.len(), states.device())?;
             parts.push(states.index_select(&indices, 0)?);
         }
@@ -51,6 +55,17 @@ impl Hidden {
             return Ok(parts.swap_remove(0));
         }
         Ok(Tensor::cat(&parts, 0)?)
+    }
+
+    pub(crate) fn n_passes(&self) -> usize {
+        self.passes.len()
+    }
+
+    /// Forgets what is not among those named of the passes from one on.
+    pub(crate) fn retain(&mut self, from: usize, used: &HashSet<usize>) {
+        for pass in (from..self.passes.len()).filter(|pass| !used.contains(pass)) {
+            self.passes[pass] = None;
+        }
     }
 
     /// Forgets all but the first passes.
@@ -132,7 +147,7 @@ impl PassBuilder {
             read_attention: false,
         };
         // Within the pool, so that its many parallel steps need not be handed over from another thread one by one.
-        hidden.passes.push(rayon::scope(|_| model.forward(&pass, arena, |_| Ok(())))?);
+        hidden.passes.push(Some(rayon::scope(|_| model.forward(&pass, arena, |_| Ok(())))?));
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Drawing one token from one row of logits.
 //!
-//! Temperature 0 takes the largest logit (ties: the lowest token). Otherwise logits are divided by the temperature, cut to the `top_k`
+//! Temperature 0 takes the largest logit (ties: the lowest token), and so does one so low that float32 has no such factor. Otherwise logits are divided by the temperature, cut to the `top_k`
 //! largest, then to the fewest whose mass reaches `top_p` (at least one), and one is drawn by inverting the cumulative distribution with
 //! one uniform number. Uncut distributions are walked in the order of tokens, cut ones from the most likely down.
 
@@ -12,10 +12,10 @@ use entrace_measure::TokenId;
 
 /// The token that the uniform number `u` in [0, 1) draws.
 pub(crate) fn draw(logits: &[f32], sampling: &Sampling, u: f64) -> TokenId {
-    if sampling.temperature <= 0.0 {
+    let scale = 1.0 / sampling.temperature;
+    if sampling.temperature <= 0.0 || !(scale as f32).is_finite() {
         return largest(logits, 1)[0].0;
     }
-    let scale = 1.0 / sampling.temperature;
     if sampling.top_k == 0 && sampling.top_p >= 1.0 {
         return draw_uncut(logits, scale, u);
     }
@@ -173,6 +173,11 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_first_of_the_largest() {
+        for temperature in [0.0, 1e-320, 1e-40, 1e-38] {
+            for top_p in [1.0, 0.5] {
+                assert_eq!(draw(&[1.0, 2.0, 0.0], &sampling(temperature, top_p, 0), 0.9), 1, "{temperature}");
+            }
+        }
         assert_eq!(draw(&[1.0, 2.0, 2.0], &sampling(0.0, 1.0, 0), 0.9), 1);
     }
 

@@ -5,6 +5,9 @@
 //! on exactly the rows that somebody asked about: the row before a token whose log-probability is wanted, the last row of a branch whose
 //! next token is wanted. Rows of earlier calls can be asked about too, through their kept hidden states. Branches of one call that begin
 //! alike after the same tokens, as the prompts of a task do, run their beginning once.
+//!
+//! Some rotary scalings turn keys by angles that depend on the length of the whole path. Keys that were turned by others are of no use
+//! to a branch, so it runs its context anew: every branch scores as its path would as a root.
 
 use crate::cache::LentArena;
 use crate::decoder::Decoder;
@@ -17,7 +20,8 @@ use entrace_backend::{
     TreeSession,
 };
 use entrace_measure::TokenId;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 impl ScoreTree for Decoder {
@@ -44,11 +48,18 @@ struct Session<'a> {
 /// A branch that has been run. One that is not kept has no tokens any more.
 #[derive(Default)]
 struct Placed {
+    parent: Option<Parent>,
+    token_ids: Vec<TokenId>,
+    turning: Vec<usize>,
+    /// Slots of its context, unless that was run anew.
     ancestors: Vec<Range<usize>>,
-    /// Slots of its first tokens where an earlier branch has run them.
+    /// Tokens of its context that were run anew with it; its own follow.
+    n_anew: usize,
+    /// Slots of the first tokens run with it where an earlier branch has run them.
     shared: Vec<Range<usize>>,
     /// Slot of the first token after those.
     first_slot: usize,
+    /// Of all tokens run with it.
     rows: Vec<HiddenRow>,
     /// The row before its first token; `None` for a root.
     before: Option<HiddenRow>,
@@ -56,19 +67,20 @@ struct Placed {
 
 impl Placed {
     fn n_tokens(&self) -> usize {
-        self.rows.len()
+        self.rows.len() - self.n_anew
     }
 
-    fn n_ancestors(&self) -> usize {
-        self.ancestors.iter().map(Range::len).sum()
+    /// Number of tokens before its own.
+    fn n_before(&self) -> usize {
+        self.ancestors.iter().map(Range::len).sum::<usize>() + self.n_anew
     }
 
     fn n_shared(&self) -> usize {
         self.shared.iter().map(Range::len).sum()
     }
 
-    /// Slots of its first `n` tokens.
-    fn own(&self, n: usize) -> Vec<Range<usize>> {
+    /// Slots of the first `n` tokens run with it.
+    fn run_with_it(&self, n: usize) -> Vec<Range<usize>> {
         let after = self.first_slot..self.first_slot + n.saturating_sub(self.n_shared());
         shared::first_slots(self.shared.iter().cloned().chain([after]), n)
     }
@@ -76,9 +88,33 @@ impl Placed {
     /// Slots of the path that ends after `n` of its tokens.
     fn path(&self, n: usize) -> Vec<Range<usize>> {
         let mut path = self.ancestors.clone();
-        path.extend(self.own(n));
+        path.extend(self.run_with_it(self.n_anew + n));
         path
     }
+
+    /// The row of its token `index`.
+    fn row(&self, index: usize) -> HiddenRow {
+        self.rows[self.n_anew + index]
+    }
+}
+
+/// How far a branch reaches.
+struct Extent {
+    /// Tokens of its own that must be run.
+    n_run: usize,
+    /// Tokens of its whole path.
+    n_path: usize,
+    /// Whether its slots are kept: it is, or a kept one of the same call forks from it.
+    keep: bool,
+}
+
+/// What is run for a branch.
+struct Work<'a> {
+    /// What it continues; nothing if its context is run anew.
+    parent: Option<Parent>,
+    n_anew: usize,
+    token_ids: Cow<'a, [TokenId]>,
+    turning: Vec<usize>,
 }
 
 /// Something to read off one row of logits.
@@ -96,10 +132,14 @@ enum Read {
 
 impl TreeSession for Session<'_> {
     fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
-        let lengths = self.check(branches)?;
-        let placed = self.run(branches, &lengths)?;
-        let scores = self.score(branches, &placed)?;
-        self.keep(branches, placed);
+        let extents = self.check(branches)?;
+        let n_passes = self.hidden.n_passes();
+        let scored = self.run(branches, &extents).and_then(|placed| {
+            let scores = self.score(branches, &placed)?;
+            Ok((placed, scores))
+        });
+        let (placed, scores) = scored.inspect_err(|_| self.hidden.truncate(n_passes))?;
+        self.keep(&extents, placed, n_passes);
         Ok(scores)
     }
 
@@ -114,12 +154,11 @@ impl TreeSession for Session<'_> {
 }
 
 impl Session<'_> {
-    /// Checks all branches and says how many tokens of each must be run.
-    fn check(&self, branches: &[Branch]) -> Result<Vec<usize>, Error> {
+    /// Checks all branches and says how far they reach.
+    fn check(&self, branches: &[Branch]) -> Result<Vec<Extent>, Error> {
         let first_id = self.branches.len();
         let spec = self.decoder.model.spec();
-        let mut must_run_all = vec![false; branches.len()];
-        let mut path_lengths: Vec<usize> = Vec::with_capacity(branches.len());
+        let mut extents: Vec<Extent> = Vec::with_capacity(branches.len());
         for (index, branch) in branches.iter().enumerate() {
             let before = match branch.parent {
                 None if branch.tokens.is_empty() => return Err(Error::EmptyContext),
@@ -134,30 +173,33 @@ impl Session<'_> {
                             available,
                         });
                     }
-                    match parent.branch.0.checked_sub(first_id) {
-                        None => self.branches[parent.branch.0].n_ancestors() + parent.n_tokens,
+                    let before_parent = match parent.branch.0.checked_sub(first_id) {
+                        None => self.branches[parent.branch.0].n_before(),
                         Some(sibling) => {
-                            must_run_all[sibling] |= parent.n_tokens == available;
-                            path_lengths[sibling] - branches[sibling].tokens.len() + parent.n_tokens
+                            let parent_extent = &mut extents[sibling];
+                            parent_extent.n_run = parent_extent.n_run.max(parent.n_tokens);
+                            parent_extent.n_path - branches[sibling].tokens.len()
                         }
-                    }
+                    };
+                    before_parent + parent.n_tokens
                 }
             };
-            let n_tokens = before + branch.tokens.len();
-            if n_tokens > spec.context_length {
-                return Err(Error::ContextTooLong { n_tokens, limit: spec.context_length });
+            let n_path = before + branch.tokens.len();
+            if n_path > spec.context_length {
+                return Err(Error::ContextTooLong { n_tokens: n_path, limit: spec.context_length });
             }
-            check_tokens(branch, spec.vocab_size)?;
-            path_lengths.push(n_tokens);
+            check_requests(branch, spec.vocab_size)?;
+            let all = branch.keep || branch.next.is_some();
+            let n_run = if all { branch.tokens.len() } else { branch.tokens.len().saturating_sub(1) };
+            extents.push(Extent { n_run, n_path, keep: branch.keep });
         }
-        Ok(branches
-            .iter()
-            .zip(must_run_all)
-            .map(|(branch, forked)| {
-                let all = forked || branch.keep || branch.next.is_some();
-                branch.tokens.len() - usize::from(!all && !branch.tokens.is_empty())
-            })
-            .collect())
+        for (index, branch) in branches.iter().enumerate().rev() {
+            let sibling = branch.parent.and_then(|parent| parent.branch.0.checked_sub(first_id));
+            if let Some(sibling) = sibling.filter(|_| extents[index].keep) {
+                extents[sibling].keep = true;
+            }
+        }
+        Ok(extents)
     }
 
     fn tokens_of(&self, id: BranchId, first_id: usize, earlier: &[Branch]) -> usize {
@@ -168,84 +210,127 @@ impl Session<'_> {
     }
 
     /// Gives slots to the tokens and runs them.
-    fn run(&mut self, branches: &[Branch], lengths: &[usize]) -> Result<Vec<Placed>, Error> {
-        let first_id = self.branches.len();
-        let beginnings = self.beginnings(branches, lengths);
-        let n_shared = |index: usize| beginnings[index].map_or(0, |beginning| beginning.n_tokens);
+    fn run(&mut self, branches: &[Branch], extents: &[Extent]) -> Result<Vec<Placed>, Error> {
+        let works = self.works(branches, extents);
+        let beginnings = shared::beginnings(works.iter().zip(extents).map(|(work, extent)| {
+            let context = (work.parent, extent.keep, work.turning.as_slice());
+            (context, &*work.token_ids)
+        }));
+        let mut placed = self.place(branches, extents, &works, &beginnings)?;
+        let runs: Vec<Run<'_>> = works
+            .iter()
+            .zip(&placed)
+            .zip(branches.iter().zip(extents))
+            .map(|((work, placed), (branch, extent))| Run {
+                token_ids: &work.token_ids[placed.n_shared()..],
+                ancestors: {
+                    let mut path = placed.ancestors.clone();
+                    path.extend(placed.shared.iter().cloned());
+                    path
+                },
+                first_slot: placed.first_slot,
+                path_length: extent.n_path,
+                lone: work.n_anew == 0 && branch.tokens.len() == 1,
+            })
+            .collect();
+        let max_rows = self.decoder.options.max_rows;
+        let rows = passes::run(&self.decoder.model, &mut self.arena, &mut self.hidden, &runs, max_rows)?;
+        for (index, own_rows) in rows.into_iter().enumerate() {
+            let shared = beginnings[index].map(|b| placed[b.of].rows[..b.n_tokens].to_vec());
+            placed[index].rows = shared.unwrap_or_default();
+            placed[index].rows.extend(own_rows);
+            placed[index].before = match (placed[index].n_anew, branches[index].parent) {
+                (0, Some(parent)) => Some(self.find(parent, &placed).row(parent.n_tokens - 1)),
+                (n_anew, _) => n_anew.checked_sub(1).map(|last| placed[index].rows[last]),
+            };
+        }
+        Ok(placed)
+    }
+
+    /// The branch that another forks from, of this call or an earlier one.
+    fn find<'b>(&'b self, parent: Parent, siblings: &'b [Placed]) -> &'b Placed {
+        match parent.branch.0.checked_sub(self.branches.len()) {
+            None => &self.branches[parent.branch.0],
+            Some(sibling) => &siblings[sibling],
+        }
+    }
+
+    /// What to run for each branch. Where angles depend on the length of the path, and that of a branch calls for other ones than those
+    /// of its parent, the whole path is run anew.
+    fn works<'b>(&self, branches: &'b [Branch], extents: &[Extent]) -> Vec<Work<'b>> {
+        let spec = self.decoder.model.spec();
+        let mut works: Vec<Work<'b>> = Vec::with_capacity(branches.len());
+        for (branch, extent) in branches.iter().zip(extents) {
+            let turning = spec.turning_lengths(extent.n_path);
+            let own = &branch.tokens[..extent.n_run];
+            let turning_before =
+                branch.parent.map(|parent| match parent.branch.0.checked_sub(self.branches.len()) {
+                    None => &self.branches[parent.branch.0].turning,
+                    Some(sibling) => &works[sibling].turning,
+                });
+            works.push(match branch.parent {
+                Some(parent) if turning_before != Some(&turning) => {
+                    let mut token_ids = self.path_ids(parent, branches);
+                    let n_anew = token_ids.len();
+                    token_ids.extend_from_slice(own);
+                    Work { parent: None, n_anew, token_ids: token_ids.into(), turning }
+                }
+                parent => Work { parent, n_anew: 0, token_ids: own.into(), turning },
+            });
+        }
+        works
+    }
+
+    /// The tokens of the path that ends in a branch.
+    fn path_ids(&self, end: Parent, siblings: &[Branch]) -> Vec<TokenId> {
+        let mut parts = Vec::new();
+        let mut next = Some(end);
+        while let Some(Parent { branch, n_tokens }) = next {
+            let (token_ids, parent) = match branch.0.checked_sub(self.branches.len()) {
+                None => (&self.branches[branch.0].token_ids, self.branches[branch.0].parent),
+                Some(sibling) => (&siblings[sibling].tokens, siblings[sibling].parent),
+            };
+            parts.push(&token_ids[..n_tokens]);
+            next = parent;
+        }
+        parts.into_iter().rev().flatten().copied().collect()
+    }
+
+    /// Gives slots to what is run.
+    fn place(
+        &mut self,
+        branches: &[Branch],
+        extents: &[Extent],
+        works: &[Work<'_>],
+        beginnings: &[Option<Beginning>],
+    ) -> Result<Vec<Placed>, Error> {
+        let n_new = |index: usize| works[index].token_ids.len() - beginnings[index].map_or(0, |b| b.n_tokens);
         let mut next_slot = self.n_slots;
         let mut first_slots = vec![0; branches.len()];
         for kept in [true, false] {
-            for (index, _) in branches.iter().enumerate().filter(|(_, b)| b.keep == kept) {
+            for index in (0..branches.len()).filter(|&index| extents[index].keep == kept) {
                 first_slots[index] = next_slot;
-                next_slot += lengths[index] - n_shared(index);
+                next_slot += n_new(index);
             }
         }
         self.arena.reserve(next_slot).map_err(DecoderError::from)?;
 
         let mut placed: Vec<Placed> = Vec::with_capacity(branches.len());
-        for ((branch, first_slot), beginning) in branches.iter().zip(first_slots).zip(&beginnings) {
-            let ancestors = match branch.parent {
-                None => Vec::new(),
-                Some(Parent { branch, n_tokens }) => match branch.0.checked_sub(first_id) {
-                    None => self.branches[branch.0].path(n_tokens),
-                    Some(sibling) => placed[sibling].path(n_tokens),
-                },
-            };
-            let shared = beginning.map_or_else(Vec::new, |b| placed[b.of].own(b.n_tokens));
-            placed.push(Placed { ancestors, shared, first_slot, ..Placed::default() });
-        }
-        let runs: Vec<Run<'_>> = branches
-            .iter()
-            .zip(&placed)
-            .zip(lengths)
-            .map(|((branch, placed), &n)| Run {
-                token_ids: &branch.tokens[placed.n_shared()..n],
-                ancestors: placed.path(placed.n_shared()),
-                first_slot: placed.first_slot,
-                path_length: placed.n_ancestors() + branch.tokens.len(),
-                lone: branch.tokens.len() == 1,
-            })
-            .collect();
-        let rows = passes::run(
-            &self.decoder.model,
-            &mut self.arena,
-            &mut self.hidden,
-            &runs,
-            self.decoder.options.max_rows,
-        )?;
-        for (index, own_rows) in rows.into_iter().enumerate() {
-            let shared = beginnings[index].map(|b| placed[b.of].rows[..b.n_tokens].to_vec());
-            placed[index].rows = shared.unwrap_or_default();
-            placed[index].rows.extend(own_rows);
-        }
-        for (index, branch) in branches.iter().enumerate() {
-            placed[index].before =
-                branch.parent.map(|Parent { branch, n_tokens }| match branch.0.checked_sub(first_id) {
-                    None => self.branches[branch.0].rows[n_tokens - 1],
-                    Some(sibling) => placed[sibling].rows[n_tokens - 1],
-                });
+        for (index, (branch, work)) in branches.iter().zip(works).enumerate() {
+            let ancestors = work.parent.map(|parent| self.find(parent, &placed).path(parent.n_tokens));
+            let shared = beginnings[index].map(|b| placed[b.of].run_with_it(b.n_tokens));
+            placed.push(Placed {
+                parent: branch.parent,
+                token_ids: branch.tokens.clone(),
+                turning: work.turning.clone(),
+                ancestors: ancestors.unwrap_or_default(),
+                n_anew: work.n_anew,
+                shared: shared.unwrap_or_default(),
+                first_slot: first_slots[index],
+                ..Placed::default()
+            });
         }
         Ok(placed)
-    }
-
-    /// What each branch shares with an earlier one that is kept as long as it is.
-    fn beginnings(&self, branches: &[Branch], lengths: &[usize]) -> Vec<Option<Beginning>> {
-        let spec = self.decoder.model.spec();
-        let mut path_lengths: Vec<usize> = Vec::with_capacity(branches.len());
-        for branch in branches {
-            let before = branch.parent.map_or(0, |Parent { branch, n_tokens }| {
-                let before = match branch.0.checked_sub(self.branches.len()) {
-                    None => self.branches[branch.0].n_ancestors(),
-                    Some(sibling) => path_lengths[sibling] - branches[sibling].tokens.len(),
-                };
-                before + n_tokens
-            });
-            path_lengths.push(before + branch.tokens.len());
-        }
-        shared::beginnings(branches.iter().zip(lengths).zip(path_lengths).map(|((branch, &n), length)| {
-            let context = (branch.parent, branch.keep, spec.turning_lengths(length));
-            (context, &branch.tokens[..n])
-        }))
     }
 
     fn score(&self, branches: &[Branch], placed: &[Placed]) -> Result<Vec<BranchScore>, Error> {
@@ -279,10 +364,14 @@ impl Session<'_> {
         Ok(scores)
     }
 
-    /// Remembers kept branches; the others keep their number only.
-    fn keep(&mut self, branches: &[Branch], placed: Vec<Placed>) {
-        for (branch, placed) in branches.iter().zip(placed) {
-            self.branches.push(if branch.keep { placed } else { Placed::default() });
+    /// Remembers kept branches; the others keep their number only. `first_pass` is the first that this call ran.
+    fn keep(&mut self, extents: &[Extent], placed: Vec<Placed>, first_pass: usize) {
+        let kept = placed.iter().zip(extents).filter(|(_, extent)| extent.keep);
+        let used: HashSet<usize> =
+            kept.flat_map(|(placed, _)| placed.rows.iter().map(|row| row.pass)).collect();
+        self.hidden.retain(first_pass, &used);
+        for (extent, placed) in extents.iter().zip(placed) {
+            self.branches.push(if extent.keep { placed } else { Placed::default() });
         }
         self.forget_unused();
     }
@@ -292,14 +381,18 @@ impl Session<'_> {
         let slots = self
             .branches
             .iter()
-            .map(|b| if b.rows.is_empty() { 0 } else { b.first_slot + b.n_tokens() - b.n_shared() });
+            .map(|b| if b.rows.is_empty() { 0 } else { b.first_slot + b.rows.len() - b.n_shared() });
         self.n_slots = slots.max().unwrap_or(0);
         let passes = self.branches.iter().filter_map(|b| b.rows.last()).map(|row| row.pass + 1);
         self.hidden.truncate(passes.max().unwrap_or(0));
     }
 }
 
-fn check_tokens(branch: &Branch, vocab_size: usize) -> Result<(), Error> {
+fn check_requests(branch: &Branch, vocab_size: usize) -> Result<(), Error> {
+    let classes = branch.next.iter().flat_map(|next| &next.classes);
+    if let Some(n_tokens) = classes.map(|classes| classes.class_of.len()).find(|&n| n != vocab_size) {
+        return Err(Error::BadClasses { n_tokens, vocab_size });
+    }
     let gathered = branch.next.iter().flat_map(|next| next.gather.iter());
     match branch.tokens.iter().chain(gathered).find(|&&token| token as usize >= vocab_size) {
         Some(&token) => Err(Error::UnknownToken { token, vocab_size }),
@@ -313,7 +406,7 @@ fn wants(branches: &[Branch], placed: &[Placed]) -> BTreeMap<HiddenRow, Vec<Want
     for (index, (branch, placed)) in branches.iter().zip(placed).enumerate() {
         if branch.token_scores != TokenScores::None {
             for (i, &token) in branch.tokens.iter().enumerate() {
-                let row = if i == 0 { placed.before } else { Some(placed.rows[i - 1]) };
+                let row = if i == 0 { placed.before } else { Some(placed.row(i - 1)) };
                 if let Some(row) = row {
                     wants.entry(row).or_default().push(Want::Token { branch: index, index: i, token });
                 }
@@ -347,7 +440,7 @@ fn last_position(want: &Want, branches: &[Branch], placed: &[Placed]) -> usize {
         Want::Token { branch, index, .. } => (branch, index),
         Want::Next { branch } => (branch, branches[branch].tokens.len()),
     };
-    placed[branch].n_ancestors() + n_own - 1
+    placed[branch].n_before() + n_own - 1
 }
 
 fn read_row(branches: &[Branch], row: usize, wants: &[Want], logits: &[f32]) -> Vec<Read> {

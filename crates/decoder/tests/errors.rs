@@ -294,6 +294,13 @@ fn what_is_not_supported() {
     "#]],
     );
     check_config(
+        "deepseek-v2-grouped",
+        |c| c["partial_rotary_factor"] = json!(0.5),
+        expect![[r#"
+        DIR/config.json: partial_rotary_factor: only 1 is supported
+    "#]],
+    );
+    check_config(
         "deepseek-v3-yarn-old",
         |c| c["topk_method"] = json!("greedy"),
         expect![[r#"

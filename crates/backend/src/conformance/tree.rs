@@ -21,6 +21,7 @@ pub fn check_tree(model: &dyn ScoreTree, info: &ModelInfo, tolerances: &Toleranc
     check.faulty_branches_are_refused();
     check.sessions_do_not_share_anything();
     check.forgotten_branches_are_gone();
+    check.what_forks_from_a_dropped_branch_stays();
 }
 
 struct Check<'a> {
@@ -259,6 +260,8 @@ impl Check<'_> {
         let unknown = self.vocab_size as TokenId;
         let gather = NextRequest { gather: [unknown].into(), ..NextRequest::default() };
         let too_long = self.tokens(self.limit - 2, 17);
+        let classes = TokenClasses { class_of: vec![0; self.vocab_size - 1], n_classes: 1 };
+        let classes = NextRequest { classes: Some(Arc::new(classes)), ..NextRequest::default() };
         let cases = [
             ("a root without tokens", Branch::default()),
             ("a parent that is not there", fork(7, 1)),
@@ -267,6 +270,7 @@ impl Check<'_> {
             ("a fork after more tokens than there are", fork(0, 6)),
             ("an unknown token", Branch { tokens: vec![unknown], ..good.clone() }),
             ("an unknown token to gather", Branch { next: Some(gather), ..good.clone() }),
+            ("classes of another vocabulary", Branch { next: Some(classes), ..good.clone() }),
             ("more tokens than the context has room for", Branch { tokens: too_long, ..good.clone() }),
         ];
         for (what, faulty) in cases {
@@ -275,6 +279,9 @@ impl Check<'_> {
                 ("a root without tokens", Err(Error::EmptyContext)) => true,
                 ("an unknown token" | "an unknown token to gather", Err(e)) => {
                     matches!(e, Error::UnknownToken { token, vocab_size } if (*token, *vocab_size) == (unknown, self.vocab_size))
+                }
+                ("classes of another vocabulary", Err(e)) => {
+                    matches!(e, Error::BadClasses { n_tokens, vocab_size } if (*n_tokens, *vocab_size) == (self.vocab_size - 1, self.vocab_size))
                 }
                 ("more tokens than the context has room for", Err(e)) => {
                     matches!(e, Error::ContextTooLong { n_tokens, limit } if (*n_tokens, *limit) == (self.limit + 1, self.limit))
@@ -333,6 +340,28 @@ impl Check<'_> {
                 self.assert_same("a branch that was forgotten and added again", score, expected);
             }
         }
+    }
+
+    fn what_forks_from_a_dropped_branch_stays(&self) {
+        let mut session = self.session();
+        let dropped = Branch { tokens: self.tokens(9, 19), ..Branch::default() };
+        let fork = |branch, n_tokens, seed| Branch {
+            parent: Some(Parent { branch: BranchId(branch), n_tokens }),
+            tokens: self.tokens(4, seed),
+            token_scores: TokenScores::Full,
+            keep: true,
+            ..Branch::default()
+        };
+        extend(&mut *session, &[dropped.clone(), fork(0, 9, 20)]);
+        let filler = Branch { tokens: self.tokens(20, 21), keep: true, ..Branch::default() };
+        extend(&mut *session, &[filler]);
+        let score = extend(&mut *session, &[fork(1, 3, 22)]).remove(0);
+        let path = [&dropped.tokens, &self.tokens(4, 20)[..3], &self.tokens(4, 22)].concat();
+        let mut whole = self.flat(&path, &NextRequest::default());
+        whole.token_logprobs.drain(..12);
+        whole.token_sharpness.drain(..12);
+        whole.next = None;
+        self.assert_same("a fork of a kept fork of a dropped branch", &score, &whole);
     }
 
     fn assert_same(&self, what: &str, found: &BranchScore, expected: &BranchScore) {

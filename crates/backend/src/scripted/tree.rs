@@ -87,6 +87,10 @@ impl Session<'_> {
         self.model.check_tokens(&branch.tokens)?;
         if let Some(next) = &branch.next {
             self.model.check_tokens(&next.gather)?;
+            let vocab_size = self.model.info.vocab_size;
+            if let Some(classes) = next.classes.as_ref().filter(|c| c.class_of.len() != vocab_size) {
+                return Err(Error::BadClasses { n_tokens: classes.class_of.len(), vocab_size });
+            }
         }
         Ok(Path { tokens, n_own: branch.tokens.len() })
     }

@@ -101,6 +101,9 @@ fn read(config: &Config, routing: Option<Routing>, interleaved: bool, mlp_bias: 
     }
     let rope_dim = config.positive("qk_rope_head_dim")?;
     let rope = RopeSpec::read(config, rope_dim, 10_000.0)?;
+    if rope.dim != rope_dim {
+        return Err(config.refuse("partial_rotary_factor", "only 1 is supported"));
+    }
     let attention = attention(config, &rope, rope_dim, interleaved)?;
     let first_experts = config.opt_usize("first_k_dense_replace")?.unwrap_or(0);
     let n_layers = common::n_layers(config)?;
@@ -141,7 +144,7 @@ fn attention(
         window: None,
         rope: 0,
         projection: Projection::Latent {
-            q_rank: config.opt_usize("q_lora_rank")?,
+            q_rank: config.opt_usize("q_lora_rank")?.filter(|&rank| rank > 0),
             kv_rank: config.positive("kv_lora_rank")?,
             rope_dim,
             bias,

@@ -187,9 +187,10 @@ unsafe fn loops<const FUSED: bool>(tile: &Tile) {
     for r in 0..tile.rows {
         let mut sums = [0f32; MAX_COLUMNS];
         // SAFETY: by the caller's promise.
-        let c = unsafe { std::slice::from_raw_parts_mut(tile.c.add(r * tile.c_row), tile.columns) };
+        let c = unsafe { tile.c.add(r * tile.c_row) };
         if tile.add {
-            sums[..tile.columns].copy_from_slice(c);
+            // SAFETY: by the caller's promise; `columns` are at most MAX_COLUMNS.
+            unsafe { sums.as_mut_ptr().copy_from_nonoverlapping(c, tile.columns) };
         }
         let step = |sum: &mut f32, x: f32, b: f32| {
             *sum = if FUSED { x.mul_add(b, *sum) } else { x * b + *sum };
@@ -208,7 +209,8 @@ unsafe fn loops<const FUSED: bool>(tile: &Tile) {
                 Err(_) => sums.iter_mut().zip(b).for_each(|(sum, &b)| step(sum, x, b)),
             }
         }
-        c.copy_from_slice(&sums[..tile.columns]);
+        // SAFETY: by the caller's promise.
+        unsafe { c.copy_from_nonoverlapping(sums.as_ptr(), tile.columns) };
     }
 }
 

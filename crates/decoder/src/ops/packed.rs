@@ -103,6 +103,12 @@ impl Packed {
         assert_eq!(width, self.k, "the matrix takes rows of {} numbers", self.k);
         assert!(onto.is_none_or(|onto| (onto.n_rows, onto.width) == (x.n_rows, self.n)));
         let mut y: Vec<f32> = Vec::with_capacity(x.n_rows * self.n);
+        if self.k == 0 {
+            y.extend(
+                (0..x.n_rows).flat_map(|row| (0..self.n).map(move |i| onto.map_or(0.0, |o| o.row(row)[i]))),
+            );
+            return y;
+        }
         let target = Target { y: y.as_mut_ptr(), n: self.n, n_rows: x.n_rows, onto };
         match &self.panels {
             Panels::Pairs(w) if pairs::supported() => self.pairs_product(w, x, map, &target),
@@ -324,6 +330,22 @@ mod tests {
                 assert!((f - e).abs() < 1e-4 + 1e-5 * e.abs(), "{m} {n} {k}: {f} against {e}");
             }
         }
+    }
+
+    #[test]
+    fn a_product_over_nothing_is_what_it_is_added_to() {
+        let empty = Packed::new(&random(&[3, 0], 1), Products::Float32).unwrap();
+        let (x, onto) = (random(&[2, 0], 2), random(&[2, 3], 3));
+        assert_eq!(product(&empty, &x), [0.0; 6]);
+        let (x_storage, x_layout) = x.storage_and_layout();
+        let (onto_storage, onto_layout) = onto.storage_and_layout();
+        let (candle_core::Storage::Cpu(x), candle_core::Storage::Cpu(onto)) = (&*x_storage, &*onto_storage)
+        else {
+            panic!("not on the CPU")
+        };
+        let onto = Rows::new(onto, onto_layout).unwrap();
+        let found = empty.product(Rows::new(x, x_layout).unwrap(), None, Some(onto));
+        assert_eq!(found, [onto.row(0), onto.row(1)].concat());
     }
 
     #[test]

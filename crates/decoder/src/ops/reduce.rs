@@ -169,7 +169,26 @@ pub(crate) fn class_logmass(logits: &[f32], classes: &TokenClasses, sums: &RowSu
             *mass += f64::from(sum_of_class(terms, class_of, class));
         }
     }
-    masses.into_iter().map(|mass| mass.ln().min(0.0)).collect()
+    let logmasses = masses.into_iter().enumerate().map(|(class, mass)| match mass.ln().min(0.0) {
+        logmass if logmass < LEAST_LOGMASS => logmass_of_rare(logits, classes, class, sums),
+        logmass => logmass,
+    });
+    logmasses.collect()
+}
+
+/// Below it a mass may be that of many terms which float32 cannot make small enough.
+const LEAST_LOGMASS: f64 = -65.0;
+
+fn logmass_of_rare(logits: &[f32], classes: &TokenClasses, class: usize, sums: &RowSums) -> f64 {
+    let of_class = || {
+        let members = logits.iter().zip(&classes.class_of).filter(|(_, of)| usize::from(**of) == class);
+        members.map(|(&logit, _)| f64::from(logit))
+    };
+    let max = of_class().fold(f64::NEG_INFINITY, f64::max);
+    if max == f64::NEG_INFINITY {
+        return max;
+    }
+    max + of_class().map(|logit| (logit - max).exp()).sum::<f64>().ln() - sums.log_sum_exp
 }
 
 vectorised! {
@@ -264,6 +283,17 @@ mod tests {
     fn equal_logits_have_the_entropy_of_the_uniform() {
         let sums = RowSums::of(&vec![3.25; 5000]).unwrap();
         assert!((sums.entropy - 5000f64.ln()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_mass_of_a_hardly_possible_class_is_not_rounded_up() {
+        let mut logits = vec![0.0; 3000];
+        logits[2000..].fill(-120.0);
+        let class_of = (0..3000).map(|token| u8::from(token >= 2000)).collect();
+        let sums = RowSums::of(&logits).unwrap();
+        let found = class_logmass(&logits, &TokenClasses { class_of, n_classes: 3 }, &sums);
+        assert!(found[0].abs() < 1e-6 && found[2] == f64::NEG_INFINITY, "{found:?}");
+        assert!((found[1] + 120.0 + 2f64.ln()).abs() < 1e-5, "{found:?}");
     }
 
     #[test]
