@@ -95,6 +95,7 @@ fn manifest(model: &LanguageModel, how: &Measurement) -> Manifest {
         elapsed_secs: 0.0,
         command: vec!["bench".into()],
         unit: "nats".into(),
+        outputs: Vec::new(),
         settings: Settings {
             model: ModelRecord {
                 name: info.name.clone(),
@@ -109,7 +110,7 @@ fn manifest(model: &LanguageModel, how: &Measurement) -> Manifest {
                 template_hash: None,
             },
             tasks: Vec::new(),
-            traces: TraceSource::Imported { path: String::new(), hash: String::new() },
+            traces: TraceSource::Imported { path: String::new(), hash: String::new(), sampling: None },
             segment: how.segmentation.name(),
             max_steps: how.max_steps,
             cue: how.cue.clone(),

@@ -207,6 +207,7 @@ fn manifest(n_questions: usize) -> Manifest {
         elapsed_secs: 0.0,
         command: vec!["bench".into()],
         unit: "nats".into(),
+        outputs: Vec::new(),
         settings: Settings {
             model: ModelRecord {
                 name: "made-up".into(),
@@ -224,12 +225,14 @@ fn manifest(n_questions: usize) -> Manifest {
                 name: "made-up".into(),
                 source: "made up".into(),
                 hash: String::new(),
+                items_hash: String::new(),
+                n_available: 0,
                 n_questions,
                 n_bad_lines: 0,
                 answer_format: "choice".into(),
                 estimator: "choices".into(),
             }],
-            traces: TraceSource::Imported { path: String::new(), hash: String::new() },
+            traces: TraceSource::Imported { path: String::new(), hash: String::new(), sampling: None },
             segment: "auto".into(),
             max_steps: None,
             cue: "\nThe answer is".into(),

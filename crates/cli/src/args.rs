@@ -207,7 +207,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<f64>,
     /// Traces for each question
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repeats: u32,
     /// Examples with solutions in the prompt, for base models; no chat template is used then
     #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Prompt")]

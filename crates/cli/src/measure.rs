@@ -2,22 +2,24 @@
 
 use crate::args::{ChoiceFormArg, EstimatorArg, MeasureArgs};
 use crate::exit::{Exit, InSetUp, SetUp};
+use crate::fingerprint;
 use crate::outputs;
 use crate::progress::Progress;
 use anyhow::Result;
 use entrace_backend::{Sampling, Text};
+use entrace_datasets::BadLine;
 use entrace_decoder::LanguageModel;
 use entrace_measure::signal::Group;
 use entrace_measure::{Estimator, Segmentation};
-use entrace_record::manifest::{FORMAT_VERSION, Manifest, Settings, TaskRecord, TraceSource};
+use entrace_record::manifest::{FORMAT_VERSION, Manifest, SamplingRecord, Settings, TaskRecord, TraceSource};
 use entrace_record::writer::{Found, RunWriter};
 use entrace_run::{ChoiceForm, Control, Engine, EstimatorChoice, Measurement, TaskPlan, TraceMaking};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Most new tokens of a trace unless a flag says otherwise.
-const DEFAULT_NEW_TOKENS: usize = 512;
+/// Most new tokens of a trace unless a flag or the model says otherwise.
+pub(crate) const MAX_NEW_TOKENS: usize = 512;
 
 /// Everything that is measured in one run folder.
 pub(crate) struct Job {
@@ -28,10 +30,16 @@ pub(crate) struct Job {
     pub(crate) measurement: Measurement,
     pub(crate) out: PathBuf,
     pub(crate) limit: Option<f64>,
+    /// Lines of the input that could not be read.
+    pub(crate) bad_lines: Vec<BadLine>,
 }
 
-/// Turns flags into a measurement; `extra_stop` ends traces besides `--stop`.
-pub(crate) fn measurement(args: &MeasureArgs, extra_stop: &[&str]) -> Result<Measurement> {
+/// Turns flags into a measurement; `extra_stop` ends traces besides `--stop`, and `max_new_tokens` holds unless a flag says otherwise.
+pub(crate) fn measurement(
+    args: &MeasureArgs,
+    extra_stop: &[&str],
+    max_new_tokens: usize,
+) -> Result<Measurement> {
     let segmentation = Segmentation::parse(&args.segment).in_set_up()?;
     let in_range = |name: &str, ok: bool| {
         if ok { Ok(()) } else { Err(SetUp(format!("--{name} is out of range"))) }
@@ -40,7 +48,7 @@ pub(crate) fn measurement(args: &MeasureArgs, extra_stop: &[&str]) -> Result<Mea
     in_range("batch-size", args.batch_size > 0)?;
     in_range("max-answer-tokens", args.max_answer_tokens > 0)?;
     in_range("max-steps", args.max_steps != Some(0))?;
-    let mut sampling = sampling(args)?;
+    let mut sampling = sampling(args, max_new_tokens)?;
     sampling.stop.extend(extra_stop.iter().map(ToString::to_string));
     Ok(Measurement {
         estimator: match args.estimator {
@@ -109,12 +117,12 @@ fn unescaped(text: &str) -> String {
     text.replace("\\n", "\n").replace("\\t", "\t")
 }
 
-fn sampling(args: &MeasureArgs) -> Result<Sampling> {
+fn sampling(args: &MeasureArgs, max_new_tokens: usize) -> Result<Sampling> {
     let mut sampling = Sampling {
         temperature: 0.0,
         top_p: 1.0,
         top_k: 0,
-        max_new_tokens: DEFAULT_NEW_TOKENS,
+        max_new_tokens,
         stop: args.stop.iter().map(|s| unescaped(s)).collect(),
     };
     for pair in
@@ -158,22 +166,27 @@ fn sampling(args: &MeasureArgs) -> Result<Sampling> {
 
 /// Measures a job into its folder and writes all outputs.
 pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
-    let (plans, records): (Vec<TaskPlan>, Vec<TaskRecord>) = job.tasks.into_iter().unzip();
+    let (plans, mut records): (Vec<TaskPlan>, Vec<TaskRecord>) = job.tasks.into_iter().unzip();
+    for (plan, record) in plans.iter().zip(&mut records) {
+        record.items_hash = fingerprint::of(plan);
+    }
+    let engine =
+        Engine { text: &job.model, generator: &job.model, scorer: &job.model, layers: Some(&job.model) };
+    entrace_run::check(engine, &plans, &job.measurement)?;
     let manifest = manifest(&job.model, job.revision, records, job.traces, &job.measurement);
     let (mut writer, found) = open_folder(&job.out, &manifest, args.overwrite)?;
+    list_bad_lines(&writer, &job.bad_lines, args.quiet)?;
     let finished_parts = match found {
         Found::Nothing => BTreeSet::new(),
         Found::Resumed { finished_parts } => finished_parts,
         Found::Complete => {
             let progress = Progress::new(args.quiet)?;
             progress.note(&format!("{} is complete already; making its outputs again", job.out.display()));
-            return outputs::write_all(&writer, job.limit, args.quiet);
+            return outputs::write_all(&mut writer, job.limit, args.quiet);
         }
     };
     let started = Instant::now();
     let mut progress = Progress::new(args.quiet)?;
-    let engine =
-        Engine { text: &job.model, generator: &job.model, scorer: &job.model, layers: Some(&job.model) };
     let walked = entrace_run::run(engine, &plans, &job.measurement, &writer, &finished_parts, &mut progress);
     progress.end();
     let elapsed = started.elapsed().as_secs_f64();
@@ -185,7 +198,31 @@ pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
             return Err(error.into());
         }
     }
-    outputs::write_all(&writer, job.limit, args.quiet)
+    outputs::write_all(&mut writer, job.limit, args.quiet)
+}
+
+/// Lists the lines that were left out in a file of the run folder.
+fn list_bad_lines(writer: &RunWriter, bad_lines: &[BadLine], quiet: bool) -> Result<()> {
+    let Some(first) = bad_lines.first() else { return Ok(()) };
+    let lines: String = bad_lines.iter().map(|line| format!("{line}\n")).collect();
+    let path = writer.write_file("skipped_lines.txt", lines.as_bytes())?;
+    Progress::new(quiet)?.note(&format!(
+        "{} line(s) could not be read and were skipped; the first: {first}; all of them: {}",
+        bad_lines.len(),
+        path.display()
+    ));
+    Ok(())
+}
+
+/// How completions are sampled, for the manifest.
+pub(crate) fn sampling_record(sampling: &Sampling) -> SamplingRecord {
+    SamplingRecord {
+        temperature: sampling.temperature,
+        top_p: sampling.top_p,
+        top_k: sampling.top_k,
+        max_new_tokens: sampling.max_new_tokens,
+        stop: sampling.stop.clone(),
+    }
 }
 
 fn open_folder(out: &Path, manifest: &Manifest, overwrite: bool) -> Result<(RunWriter, Found)> {
@@ -210,6 +247,7 @@ fn manifest(
         elapsed_secs: 0.0,
         command: std::env::args().collect(),
         unit: "nats".to_string(),
+        outputs: Vec::new(),
         settings: Settings {
             model: crate::model::record(model.info(), revision),
             tasks,

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
 /// Writes all outputs of a finished run and prints its results.
-pub(crate) fn write_all(writer: &RunWriter, limit: Option<f64>, quiet: bool) -> Result<Exit> {
+pub(crate) fn write_all(writer: &mut RunWriter, limit: Option<f64>, quiet: bool) -> Result<Exit> {
     let report = write_report(writer.dir(), &ReportOptions::default())?;
     let reader = RunReader::open(writer.dir())?;
     lm_eval::write(writer, &lm_eval_results(&reader, &report.metrics, limit)?)?;
@@ -100,6 +100,8 @@ fn task_results(task: &TaskMetrics, manifest: &Manifest, mut rows: Vec<TraceRow>
         let (value, low, high) = last(curve);
         put(name, value, low, high);
     }
+    let record = manifest.settings.tasks.iter().find(|record| record.name == task.task);
+    let n_available = record.map(|record| record.n_available.max(record.n_questions));
     let by_question = rows.chunk_by(|a, b| a.question_id == b.question_id);
     let samples: Vec<Sample> =
         by_question.enumerate().map(|(doc_id, rows)| sample(doc_id, rows, manifest)).collect();
@@ -113,7 +115,7 @@ fn task_results(task: &TaskMetrics, manifest: &Manifest, mut rows: Vec<TraceRow>
             "segment": manifest.settings.segment, "samples": manifest.settings.samples,
         })),
         num_fewshot,
-        n_original: task.counts.questions_planned.unwrap_or(samples.len()),
+        n_original: n_available.unwrap_or(samples.len()),
         n_effective: samples.len(),
         samples,
     }

@@ -1,15 +1,16 @@
 //! What a person sees while entrace works: a bar with traces done, tokens per second and time left, on standard error.
 //!
-//! Nothing is shown when standard error is not a terminal, or with `--quiet`; notes are printed unless quiet. Ctrl-C asks the run to stop
+//! Where standard error is not a terminal, as in the log of a batch system, it is a line every now and then instead. With `--quiet` there is
+//! neither, and no notes. Ctrl-C asks the run to stop
 //! after what is in hand; a second one ends the process at once.
 
 use anyhow::Result;
 use entrace_run::{Event, Observer};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 static HANDLER: OnceLock<bool> = OnceLock::new();
@@ -21,14 +22,19 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     n_tokens: u64,
     since: Instant,
+    last_line: Instant,
 }
+
+/// Time between lines of progress where there is no bar.
+const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
 impl Progress {
     /// Watches for Ctrl-C from now on.
     pub(crate) fn new(quiet: bool) -> Result<Self> {
         HANDLER.get_or_init(|| ctrlc::set_handler(interrupt).is_ok());
         let shown = !quiet && std::io::stderr().is_terminal();
-        Ok(Self { quiet, shown, bar: None, n_tokens: 0, since: Instant::now() })
+        let now = Instant::now();
+        Ok(Self { quiet, shown, bar: None, n_tokens: 0, since: now, last_line: now })
     }
 
     /// A line for the user.
@@ -37,9 +43,21 @@ impl Progress {
             return;
         }
         match &self.bar {
-            Some(bar) => bar.suspend(|| line(text)),
-            None => line(text),
+            Some(bar) => bar.suspend(|| print_line(&format!("note: {text}"))),
+            None => print_line(&format!("note: {text}")),
         }
+    }
+
+    /// What the bar would show, in a line of its own.
+    fn line_now_and_then(&mut self) {
+        let Some(bar) = self.bar.as_ref().filter(|_| !self.shown && !self.quiet) else { return };
+        if self.last_line.elapsed() < BETWEEN_LINES {
+            return;
+        }
+        self.last_line = Instant::now();
+        let (task, done, all) = (bar.prefix(), bar.position(), bar.length().unwrap_or_default());
+        let (rate, left) = (bar.message(), HumanDuration(bar.eta()));
+        print_line(&format!("{task}: {done} of {all} traces, {rate}, about {left} left"));
     }
 
     /// Takes the bar away.
@@ -55,9 +73,9 @@ pub(crate) fn stop_is_asked_for() -> bool {
     STOP.load(Ordering::SeqCst)
 }
 
-fn line(text: &str) {
+fn print_line(text: &str) {
     // Nobody may be listening on standard error; the work goes on.
-    let _ = writeln!(std::io::stderr(), "note: {text}");
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn interrupt() {
@@ -99,6 +117,7 @@ impl Observer for Progress {
                 if let Some(bar) = &self.bar {
                     bar.inc(n as u64);
                 }
+                self.line_now_and_then();
             }
             Event::TaskEnds => self.end(),
             Event::Warning(text) => self.note(text),

@@ -19,6 +19,13 @@ use std::sync::Arc;
 /// Ends the completions of few-shot prompts before a question of the model's own.
 pub(crate) const FEWSHOT_STOP: &str = "\n\nQ:";
 
+/// What `--tasks` names.
+pub(crate) struct Asked {
+    pub(crate) tasks: Vec<(TaskPlan, TaskRecord)>,
+    /// Lines that could not be read.
+    pub(crate) bad_lines: Vec<BadLine>,
+}
+
 /// Questions of one task and where examples come from.
 struct Source {
     name: String,
@@ -34,7 +41,7 @@ pub(crate) fn plans(
     text: &dyn Text,
     how: &Measurement,
     notes: &mut Vec<String>,
-) -> Result<Vec<(TaskPlan, TaskRecord)>> {
+) -> Result<Asked> {
     if args.tasks.is_empty() {
         let names: Vec<&str> = task::registry().iter().map(|task| task.name).collect();
         return Err(SetUp(format!("--tasks is missing: any of {}, or a JSONL file", names.join(", "))).into());
@@ -43,7 +50,13 @@ pub(crate) fn plans(
     if let Some(note) = asking.note() {
         notes.push(note);
     }
-    let mut plans = Vec::new();
+    let of_ones_own = [("--map", &args.map), ("--answer-format", &args.answer_format)];
+    if let Some((flag, _)) = of_ones_own.iter().find(|(_, value)| value.is_some())
+        && !args.tasks.iter().any(|name| is_file(name))
+    {
+        return Err(SetUp(format!("{flag} is for files of your own; no task named is one")).into());
+    }
+    let (mut plans, mut bad_lines) = (Vec::new(), Vec::new());
     for name in &args.tasks {
         let source = source(name, args)?;
         if plans.iter().any(|(plan, _): &(TaskPlan, TaskRecord)| plan.name == source.name) {
@@ -52,16 +65,16 @@ pub(crate) fn plans(
             return Err(SetUp(problem).into());
         }
         notes.extend(source.note.clone());
-        notes.extend(bad_lines_note(&source.loaded.bad_lines));
+        bad_lines.extend(source.loaded.bad_lines.clone());
         plans.push(plan(source, args, how, &asking)?);
     }
-    Ok(plans)
+    Ok(Asked { tasks: plans, bad_lines })
 }
 
-/// One line about lines that were left out.
-pub(crate) fn bad_lines_note(bad_lines: &[BadLine]) -> Option<String> {
-    let first = bad_lines.first()?;
-    Some(format!("{} line(s) could not be read and were skipped; the first: {first}", bad_lines.len()))
+/// Whether a task is a file of the user's.
+fn is_file(name: &str) -> bool {
+    let extension = Path::new(name).extension().map(|e| e.to_string_lossy().to_lowercase());
+    extension.is_some_and(|extension| ["jsonl", "json", "parquet"].contains(&&*extension))
 }
 
 fn bad_lines(args: &RunArgs) -> BadLines {
@@ -79,7 +92,7 @@ pub(crate) fn columns(map: Option<&str>) -> Result<ColumnMap> {
 }
 
 fn source(name: &str, args: &RunArgs) -> Result<Source> {
-    if name.ends_with(".jsonl") || name.ends_with(".json") || name.ends_with(".parquet") {
+    if is_file(name) {
         return custom(Path::new(name), args);
     }
     let spec = task::find(name)?;
@@ -132,7 +145,13 @@ fn custom(path: &Path, args: &RunArgs) -> Result<Source> {
         bad_lines: bad_lines(args),
     };
     let custom = jsonl::load(path, &name, &options)?;
-    Ok(Source { name, loaded: custom.loaded, kind: custom.answer_format, pool: Vec::new(), note: None })
+    Ok(Source {
+        name,
+        loaded: custom.loaded,
+        kind: custom.answer_format,
+        pool: Vec::new(),
+        note: custom.note,
+    })
 }
 
 fn plan(
@@ -146,6 +165,8 @@ fn plan(
         name: source.name.clone(),
         source: source.loaded.source.clone(),
         hash: source.loaded.hash.clone(),
+        items_hash: String::new(),
+        n_available: source.loaded.questions.len(),
         n_questions: n,
         n_bad_lines: source.loaded.bad_lines.len(),
         answer_format: source.kind.name().to_string(),
@@ -159,7 +180,7 @@ fn plan(
         .map(|question| WorkItem {
             prompting: asking.prompting(&question, source.kind, &source.pool, args.num_fewshot),
             question: Arc::new(question),
-            traces: (0..args.repeats.max(1)).map(|sample| (sample, TraceInput::Generate)).collect(),
+            traces: (0..args.repeats).map(|sample| (sample, TraceInput::Generate)).collect(),
         })
         .collect();
     let mut plan = TaskPlan { name: source.name, format: source.kind.format(), items };

@@ -11,14 +11,23 @@ use entrace_backend::Text;
 use entrace_record::manifest::TraceSource;
 
 pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
-    let mut notes = fill_in_sprout(&mut args)?;
+    let mut notes = Vec::new();
+    let is_sprout = fill_in_sprout(&mut args, &mut notes)?;
     if args.tasks.is_empty() {
         return Err(SetUp("--tasks is missing; `entrace ls tasks` lists what is built in".into()).into());
     }
     let stop: &[&str] = if args.num_fewshot > 0 { &[questions::FEWSHOT_STOP] } else { &[] };
-    let how = measure::measurement(&args.measure, stop)?;
+    // Sprout's solutions have some forty tokens; without training it would fill its context, which leaves no room to ask for an answer.
+    let max_new_tokens = if is_sprout { sprout::TRACE_TOKENS } else { measure::MAX_NEW_TOKENS };
+    let how = measure::measurement(&args.measure, stop, max_new_tokens)?;
+    if args.repeats > 1 && how.traces.sampling.temperature <= 0.0 {
+        notes.push(format!(
+            "at temperature 0 the {} traces of a question are all alike; --temperature makes them differ",
+            args.repeats
+        ));
+    }
     let (model, revision) = crate::model::open(&args.model)?;
-    let tasks = questions::plans(&args, &model, &how, &mut notes)?;
+    let asked = questions::plans(&args, &model, &how, &mut notes)?;
     let progress = Progress::new(args.measure.quiet)?;
     notes.iter().for_each(|note| progress.note(note));
     let sampling = &how.traces.sampling;
@@ -29,34 +38,38 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
         top_k: sampling.top_k,
         max_new_tokens: sampling.max_new_tokens,
         stop: sampling.stop.clone(),
-        traces_per_question: args.repeats.max(1) as usize,
+        traces_per_question: args.repeats as usize,
         num_fewshot: args.num_fewshot,
         system: args.system.clone(),
         prompt_template: Asking::name(args.prompt_template.as_deref(), chat),
     };
     let out = args.measure.output_path.clone();
     let out = out.unwrap_or_else(|| measure::default_folder(&model.info().name, &args.tasks));
-    let job = Job { model, revision, tasks, traces, measurement: how, out, limit: args.limit };
+    let job = Job {
+        model,
+        revision,
+        tasks: asked.tasks,
+        traces,
+        measurement: how,
+        out,
+        limit: args.limit,
+        bad_lines: asked.bad_lines,
+    };
     measure::carry_out(job, &args.measure)
 }
 
-/// Without a model, or with sprout and without tasks, what comes with entrace is measured. Returns what the user should know.
-fn fill_in_sprout(args: &mut RunArgs) -> Result<Vec<String>> {
-    let mut notes = Vec::new();
+/// Without a model, or with sprout and without tasks, what comes with entrace is measured. Returns whether the model is sprout.
+fn fill_in_sprout(args: &mut RunArgs, notes: &mut Vec<String>) -> Result<bool> {
     if args.model.model.is_none() && args.tasks.iter().all(|task| task == sprout::TASK) {
         notes.push(format!("no --model: {}, the small model that comes with entrace", sprout::NAME));
         args.model.model = Some(sprout::NAME.to_string());
     }
     if sprout::Stage::named(args.model.model.as_deref().unwrap_or_default())?.is_none() {
-        return Ok(notes);
-    }
-    // Its solutions have some forty tokens; without training it would fill its context, which leaves no room to ask for an answer.
-    if args.measure.gen_kwargs.is_none() {
-        args.measure.max_new_tokens.get_or_insert(sprout::TRACE_TOKENS);
+        return Ok(false);
     }
     if args.tasks.is_empty() {
         notes.push(format!("no --tasks: {}, word problems that it has not seen", sprout::TASK));
         args.tasks.push(sprout::TASK.to_string());
     }
-    Ok(notes)
+    Ok(true)
 }

@@ -8,16 +8,17 @@ use crate::questions::{self, Asking};
 use anyhow::Result;
 use entrace_backend::Text;
 use entrace_datasets::imported::{self, ImportedTrace};
-use entrace_datasets::{BadLines, jsonl};
+use entrace_datasets::{BadLines, FormatKind, jsonl};
 use entrace_record::manifest::{TaskRecord, TraceSource};
 use entrace_run::{Prompting, TaskPlan, TraceInput, WorkItem};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     let path =
         args.traces.clone().ok_or_else(|| SetUp("--traces is missing: a JSONL file of traces".into()))?;
-    let how = measure::measurement(&args.measure, &[])?;
+    let how = measure::measurement(&args.measure, &[], measure::MAX_NEW_TOKENS)?;
     let name = match &args.task {
         Some(name) => name.clone(),
         None => path.file_stem().map_or_else(|| "traces".into(), |stem| stem.to_string_lossy().into_owned()),
@@ -30,21 +31,26 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     let read = imported::load(&path, &name, &options)?;
     let (model, revision) = crate::model::open(&args.model)?;
     let progress = Progress::new(args.measure.quiet)?;
-    if let Some(note) = questions::bad_lines_note(&read.bad_lines) {
-        progress.note(&note);
+    if let Some(note) = &read.note {
+        progress.note(note);
     }
     let asking = Asking::of(args.system.as_deref(), args.prompt_template.as_deref(), false, &model)?;
     let n = measure::limited(read.traces.len(), args.limit)?;
-    let mut items: Vec<WorkItem> = Vec::new();
-    for trace in read.traces.into_iter().take(n) {
-        add(&mut items, trace, &asking, read.answer_format);
-    }
-    let questions: BTreeSet<&str> = items.iter().map(|item| item.question.id.as_str()).collect();
+    let n_questions = |traces: &[ImportedTrace]| {
+        traces.iter().map(|trace| trace.question.id.as_str()).collect::<BTreeSet<&str>>().len()
+    };
+    let n_available = n_questions(&read.traces);
+    let mut traces = read.traces;
+    traces.truncate(n);
+    let n_questions = n_questions(&traces);
+    let items = items(traces, &asking, read.answer_format);
     let record = TaskRecord {
         name: name.clone(),
         source: read.source.clone(),
         hash: read.hash.clone(),
-        n_questions: questions.len(),
+        items_hash: String::new(),
+        n_available,
+        n_questions,
         n_bad_lines: read.bad_lines.len(),
         answer_format: read.answer_format.name().to_string(),
         estimator: how.estimator.name().to_string(),
@@ -53,35 +59,57 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     measure::shuffle(&mut plan, how.seed);
     let out = args.measure.output_path.clone();
     let out = out.unwrap_or_else(|| measure::default_folder(&model.info().name, &[name]));
-    let traces = TraceSource::Imported { path: read.source, hash: read.hash };
-    let tasks = vec![(plan, record)];
-    let job = Job { model, revision, tasks, traces, measurement: how, out, limit: args.limit };
+    refuse_own_input(&path, &out, args.measure.overwrite)?;
+    let sampling = Some(measure::sampling_record(&how.traces.sampling));
+    let traces = TraceSource::Imported { path: read.source, hash: read.hash, sampling };
+    let job = Job {
+        model,
+        revision,
+        tasks: vec![(plan, record)],
+        traces,
+        measurement: how,
+        out,
+        limit: args.limit,
+        bad_lines: read.bad_lines,
+    };
     measure::carry_out(job, &args.measure)
 }
 
-/// Adds a trace to the item of its question and prompt, or begins one.
-fn add(items: &mut Vec<WorkItem>, trace: ImportedTrace, asking: &Asking, kind: entrace_datasets::FormatKind) {
-    let prompting = match &trace.prompt {
-        Some(prompt) => Prompting::Verbatim(prompt.clone()),
-        None => asking.prompting(&trace.question, kind, &[], 0),
-    };
-    let sample = u32::try_from(trace.sample).unwrap_or(u32::MAX);
-    let input =
-        TraceInput::Imported { text: trace.trace, step_ends: trace.step_ends, correct: trace.correct };
-    let same = items.last_mut().filter(|item| {
-        let same_prompt = match (&item.prompting, &prompting) {
-            (Prompting::Verbatim(a), Prompting::Verbatim(b)) => a == b,
-            (Prompting::Chat(a), Prompting::Chat(b)) => a == b,
-            _ => false,
-        };
-        item.question.id == trace.question.id && same_prompt
-    });
-    match same {
-        Some(item) => item.traces.push((sample, input)),
-        None => items.push(WorkItem {
-            question: Arc::new(trace.question),
-            prompting,
-            traces: vec![(sample, input)],
-        }),
+/// A run that is replaced may hold the very file that is read, as its table of traces.
+fn refuse_own_input(path: &Path, out: &Path, overwrite: bool) -> Result<()> {
+    let (Ok(path), Ok(out)) = (path.canonicalize(), out.canonicalize()) else { return Ok(()) };
+    if overwrite && path.starts_with(&out) {
+        let problem =
+            format!("--overwrite may remove {}, which is read; choose another --output-path", path.display());
+        return Err(SetUp(problem).into());
     }
+    Ok(())
+}
+
+/// One item for each question and prompt, in the order in which they come first.
+fn items(traces: Vec<ImportedTrace>, asking: &Asking, kind: FormatKind) -> Vec<WorkItem> {
+    let mut items: Vec<WorkItem> = Vec::new();
+    let mut of_question: HashMap<String, Vec<usize>> = HashMap::new();
+    for trace in traces {
+        let prompting = match &trace.prompt {
+            Some(prompt) => Prompting::Verbatim(prompt.clone()),
+            None => asking.prompting(&trace.question, kind, &[], 0),
+        };
+        let sample = u32::try_from(trace.sample).unwrap_or(u32::MAX);
+        let input =
+            TraceInput::Imported { text: trace.trace, step_ends: trace.step_ends, correct: trace.correct };
+        let known = of_question.entry(trace.question.id.clone()).or_default();
+        match known.iter().find(|&&index| items[index].prompting == prompting) {
+            Some(&index) => items[index].traces.push((sample, input)),
+            None => {
+                known.push(items.len());
+                let question = Arc::new(trace.question);
+                items.push(WorkItem { question, prompting, traces: vec![(sample, input)] });
+            }
+        }
+    }
+    for item in &mut items {
+        item.traces.sort_by_key(|(sample, _)| *sample);
+    }
+    items
 }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use crate::loaded::BadLine;
 
-/// Failures of reading benchmarks and traces. Each message follows `failed to`.
+/// Failures of reading benchmarks and traces. Each message says what could not be done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The file cannot be read.
-    #[error("read {}", path.display())]
+    #[error("could not read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -17,7 +17,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The whole file is not what its name says.
-    #[error("read {} as a JSON array", path.display())]
+    #[error("could not read {} as a JSON array", path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// The whole file is not what its name says.
-    #[error("read {} as Parquet", path.display())]
+    #[error("could not read {} as Parquet", path.display())]
     Parquet {
         /// The file.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum Error {
     },
     /// None of the names that a task's file may have is there.
     #[error(
-        "find the {split} split of {task}: looked in {} for {}; give the folder that holds one of them",
+        "could not find the {split} split of {task}: looked in {} for {}; give the folder that holds one of them (--data-dir)",
         folder.display(), names.join(", ")
     )]
     Missing {
@@ -48,7 +48,7 @@ pub enum Error {
         names: Vec<String>,
     },
     /// The benchmark was never published with this split.
-    #[error("find the {split} split of {task}, which has {}", available.join(", "))]
+    #[error("could not find the {split} split of {task}, which has {}", available.join(", "))]
     NoSplit {
         /// The task.
         task: &'static str,
@@ -58,7 +58,7 @@ pub enum Error {
         available: Vec<&'static str>,
     },
     /// No task of this name.
-    #[error("find the task {name:?}; known tasks: {}", known.join(", "))]
+    #[error("could not find the task {name:?}; known tasks: {}; a file of your own ends in .jsonl, .json or .parquet", known.join(", "))]
     UnknownTask {
         /// The name.
         name: String,
@@ -66,13 +66,13 @@ pub enum Error {
         known: Vec<&'static str>,
     },
     /// No answer format of this name.
-    #[error("find the answer format {0:?}; known formats: number, choice, text")]
+    #[error("could not find the answer format {0:?}; known formats: number, choice, text")]
     UnknownFormat(String),
     /// A line that cannot be used, where that was asked to be fatal.
-    #[error("use {0}; without strict reading it would be skipped and counted")]
+    #[error("could not use {0}; without --strict it would be skipped and counted")]
     BadLine(BadLine),
     /// Every line was bad.
-    #[error("find a usable line in {}{}", path.display(), first_bad(.first))]
+    #[error("could not find a usable line in {}{}", path.display(), first_bad(.first))]
     NoUsableLine {
         /// The file.
         path: PathBuf,
@@ -80,7 +80,9 @@ pub enum Error {
         first: Option<BadLine>,
     },
     /// A column mapping that cannot be read.
-    #[error("read the column mapping {text:?}: {reason}; write it as question=COLUMN,target=COLUMN")]
+    #[error(
+        "could not read the column mapping {text:?}: {reason}; write it as question=COLUMN,target=COLUMN"
+    )]
     ColumnMap {
         /// The mapping.
         text: String,
@@ -88,7 +90,7 @@ pub enum Error {
         reason: String,
     },
     /// A prompt template that cannot be used.
-    #[error("use the prompt template: {0}")]
+    #[error("could not use the prompt template: {0}")]
     Template(#[from] crate::prompt::NotATemplate),
 }
 

@@ -20,7 +20,7 @@ use serde_json::Value;
 use crate::columns::{Column, ColumnMap};
 use crate::error::Error;
 use crate::format::FormatKind;
-use crate::jsonl::{Options, Stated, infer, stated_rows};
+use crate::jsonl::{Options, Stated, format_of, stated_rows};
 use crate::loaded::BadLine;
 use crate::rows::{self, Row};
 
@@ -50,6 +50,8 @@ pub struct Imported {
     pub bad_lines: Vec<BadLine>,
     /// The answer format, given or inferred.
     pub answer_format: FormatKind,
+    /// What the user should know of an inferred format.
+    pub note: Option<String>,
     /// The file.
     pub source: String,
     /// SHA-256 of its bytes, hexadecimal.
@@ -75,9 +77,8 @@ pub fn load(path: &Path, task: &str, options: &Options) -> Result<Imported, Erro
         Some(filter) => lm_eval::traces(row, &options.columns, filter),
         None => trace(row, &options.columns, line.number).map(|trace| vec![trace]),
     })?;
-    let kind = options
-        .answer_format
-        .unwrap_or_else(|| infer(rows.iter().flat_map(|(_, row)| row).map(|row| &row.stated)));
+    let stated = rows.iter().flat_map(|(line, row)| row.iter().map(move |trace| (*line, &trace.stated)));
+    let (kind, note) = format_of(options, stated);
     let format = kind.format();
     let (mut traces, mut seen) = (Vec::new(), HashSet::new());
     for (line, row) in rows.iter().flat_map(|(line, row)| row.iter().map(move |trace| (line, trace))) {
@@ -100,7 +101,7 @@ pub fn load(path: &Path, task: &str, options: &Options) -> Result<Imported, Erro
     if traces.is_empty() {
         return Err(Error::NoUsableLine { path: path.to_path_buf(), first: bad_lines.into_iter().next() });
     }
-    Ok(Imported { traces, bad_lines, answer_format: kind, source: read.source, hash: read.hash })
+    Ok(Imported { traces, bad_lines, answer_format: kind, note, source: read.source, hash: read.hash })
 }
 
 fn trace(row: &Row, columns: &ColumnMap, line_number: usize) -> Result<StatedTrace, String> {

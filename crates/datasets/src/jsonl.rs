@@ -24,6 +24,8 @@ pub struct Custom {
     pub loaded: Loaded,
     /// The answer format, given or inferred.
     pub answer_format: FormatKind,
+    /// What the user should know of an inferred format.
+    pub note: Option<String>,
 }
 
 /// How a user's file is to be read.
@@ -43,7 +45,7 @@ pub fn load(path: &Path, task: &str, options: &Options) -> Result<Custom, Error>
     let (stated, mut bad_lines) = stated_rows(&read.lines, options.bad_lines, |line, row| {
         Stated::read(row, &options.columns, line.number)
     })?;
-    let kind = options.answer_format.unwrap_or_else(|| infer(stated.iter().map(|(_, stated)| stated)));
+    let (kind, note) = format_of(options, stated.iter().map(|(line, stated)| (*line, stated)));
     let format = kind.format();
     let mut questions: Vec<Question> = Vec::new();
     let mut seen = HashSet::new();
@@ -59,7 +61,7 @@ pub fn load(path: &Path, task: &str, options: &Options) -> Result<Custom, Error>
     }
     bad_lines.sort_by_key(|line| line.line_number);
     let loaded = Loaded { questions, bad_lines, source: read.source, hash: read.hash }.checked(path)?;
-    Ok(Custom { loaded, answer_format: kind })
+    Ok(Custom { loaded, answer_format: kind, note })
 }
 
 /// What lines were read as, beside them.
@@ -81,9 +83,43 @@ pub(crate) fn stated_rows<T>(
     Ok((good, bad))
 }
 
-/// The format that fits all rows.
-pub(crate) fn infer<'a>(rows: impl Iterator<Item = &'a Stated>) -> FormatKind {
-    FormatKind::infer(rows.map(|stated| (stated.choices.as_ref(), stated.target.as_deref())))
+/// The format that was given, or that fits all rows; and a note where a few of the rows kept most of them from a narrower one.
+pub(crate) fn format_of<'a>(
+    options: &Options,
+    rows: impl Iterator<Item = (&'a Line, &'a Stated)> + Clone,
+) -> (FormatKind, Option<String>) {
+    if let Some(kind) = options.answer_format {
+        return (kind, None);
+    }
+    let kind = FormatKind::infer(rows.clone().map(|(_, s)| (s.choices.as_ref(), s.target.as_deref())));
+    if kind != FormatKind::Text {
+        return (kind, None);
+    }
+    let lists_choices = |stated: &Stated| Some(stated.choices.is_some());
+    let has_number = |stated: &Stated| stated.target.as_deref().map(crate::number::is_number);
+    let note = odd_one(rows.clone(), lists_choices, FormatKind::Choice, "lists no options")
+        .or_else(|| odd_one(rows, has_number, FormatKind::Number, "has a target that is not a number"));
+    (kind, note)
+}
+
+/// The first row that `fits` denies, where it accepts at least half of those that it knows about.
+fn odd_one<'a>(
+    rows: impl Iterator<Item = (&'a Line, &'a Stated)>,
+    fits: impl Fn(&Stated) -> Option<bool>,
+    kind: FormatKind,
+    problem: &str,
+) -> Option<String> {
+    let judged: Vec<(&Line, bool)> = rows.filter_map(|(line, stated)| Some((line, fits(stated)?))).collect();
+    let n_fitting = judged.iter().filter(|(_, fits)| *fits).count();
+    let (line, _) = judged.iter().find(|(_, fits)| !fits)?;
+    let (n, name) = (judged.len(), kind.name());
+    (2 * n_fitting >= n && n_fitting > 0).then(|| {
+        let place = line.bad(problem.to_string());
+        format!(
+            "answers are read as text, although {n_fitting} of {n} rows would be read as {name}; {place} \
+             (--answer-format {name} leaves such rows out)"
+        )
+    })
 }
 
 /// A question as its row states it, before the format of its target is known.
@@ -98,6 +134,9 @@ pub(crate) struct Stated {
 impl Stated {
     fn read(row: &Row, columns: &ColumnMap, line_number: usize) -> Result<Self, String> {
         let text = columns.required(row, Column::Question)?;
+        if text.trim().is_empty() {
+            return Err("the question is empty".into());
+        }
         Ok(Self { text, ..Self::without_text(row, columns, line_number)? })
     }
 

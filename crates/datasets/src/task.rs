@@ -278,7 +278,8 @@ mod tests {
         let error = find("gsm9k").unwrap_err().to_string();
         assert_eq!(
             error,
-            "find the task \"gsm9k\"; known tasks: gsm8k, svamp, arc_challenge, arc_easy, arith"
+            "could not find the task \"gsm9k\"; known tasks: gsm8k, svamp, arc_challenge, arc_easy, arith; a file of your own ends in \
+             .jsonl, .json or .parquet"
         );
     }
 

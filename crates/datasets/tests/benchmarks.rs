@@ -60,13 +60,13 @@ fn a_missing_file_lists_the_names_that_were_tried() {
     assert_eq!(
         error.to_string(),
         format!(
-            "find the train split of gsm8k: looked in {} for gsm8k/train.jsonl, gsm8k/main/train-*.parquet, train.jsonl, \
-             main/train-*.parquet; give the folder that holds one of them",
+            "could not find the train split of gsm8k: looked in {} for gsm8k/train.jsonl, gsm8k/main/train-*.parquet, train.jsonl, \
+             main/train-*.parquet; give the folder that holds one of them (--data-dir)",
             folder.path().display()
         )
     );
     let error = load(find("gsm8k").unwrap(), folder.path(), Split::Validation, BadLines::Skip).unwrap_err();
-    assert_eq!(error.to_string(), "find the validation split of gsm8k, which has train, test");
+    assert_eq!(error.to_string(), "could not find the validation split of gsm8k, which has train, test");
 }
 
 #[test]

@@ -167,7 +167,39 @@ fn lm_evals_samples_are_known_by_their_columns() {
 }
 
 #[test]
+fn the_row_that_keeps_most_from_a_narrower_format_is_named() {
+    let row = |target: &str| json!({"question": "1 + 1?", "target": target});
+    let read = |rows: &[Value]| {
+        let read = custom(rows, &Options::default()).unwrap();
+        (read.answer_format, read.note.unwrap_or_default())
+    };
+    let (kind, note) = read(&[row("2"), row("12 apples"), row("3")]);
+    assert_eq!(kind, FormatKind::Text);
+    assert!(
+        note.contains("2 of 3 rows would be read as number") && note.contains("mine.jsonl:2: "),
+        "{note}"
+    );
+    assert_eq!(read(&[row("2"), row("3")]), (FormatKind::Number, String::new()));
+    assert_eq!(read(&[row("two"), row("three")]), (FormatKind::Text, String::new()));
+
+    let with_options = json!({"question": "1 + 1?", "target": "A", "choices": ["2", "3"]});
+    let (kind, note) = read(&[with_options.clone(), row("A"), with_options]);
+    assert_eq!(kind, FormatKind::Text);
+    assert!(
+        note.contains("2 of 3 rows would be read as choice") && note.contains("mine.jsonl:2: "),
+        "{note}"
+    );
+}
+
+#[test]
+fn a_question_without_text_is_a_bad_line() {
+    let rows = [json!({"question": " ", "target": "1"}), json!({"question": "1?", "target": "1"})];
+    let read = custom(&rows, &Options::default()).unwrap();
+    assert_eq!(reasons(&read.loaded.bad_lines), [(1, "the question is empty")]);
+}
+
+#[test]
 fn a_file_without_a_trace_is_an_error() {
     let error = traces(&[json!({"question": "?"})], &Options::default()).unwrap_err();
-    assert!(error.to_string().starts_with("find a usable line in "), "{error}");
+    assert!(error.to_string().starts_with("could not find a usable line in "), "{error}");
 }

@@ -49,7 +49,7 @@ pub enum Error {
     /// The network or the Hub refused.
     #[error(
         "cannot download {repo} (revision {revision}): {source} \
-         (private and gated repositories need HF_TOKEN; with no network, give a local folder)"
+         (private and gated repositories need HF_TOKEN; with no network, give a local folder: --model, or --data-dir for a benchmark)"
     )]
     Download {
         /// The repository.

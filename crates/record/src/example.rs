@@ -15,6 +15,7 @@ pub(crate) fn manifest() -> Manifest {
         elapsed_secs: 0.0,
         command: ["entrace", "run", "--limit", "2"].map(str::to_owned).to_vec(),
         unit: "nats".to_owned(),
+        outputs: Vec::new(),
         settings: settings(),
     }
 }
@@ -37,6 +38,8 @@ fn settings() -> Settings {
             name: "sums".to_owned(),
             source: "sums.jsonl".to_owned(),
             hash: "22".to_owned(),
+            items_hash: String::new(),
+            n_available: 0,
             n_questions: 2,
             n_bad_lines: 0,
             answer_format: "number".to_owned(),

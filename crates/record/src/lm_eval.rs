@@ -88,16 +88,17 @@ pub struct Sample {
     pub extra: Map<String, Value>,
 }
 
-/// Writes `results_<time>.json` and, for each task with samples, `samples_<task>_<time>.jsonl`. Returns their paths in this order.
-pub fn write(writer: &RunWriter, results: &Results) -> Result<Vec<PathBuf>, Error> {
+/// Writes `results_<time>.json` and, for each task with samples, `samples_<task>_<time>.jsonl`, in the place of those that were written
+/// before. Returns their paths in this order.
+pub fn write(writer: &mut RunWriter, results: &Results) -> Result<Vec<PathBuf>, Error> {
     let stamp = file_stamp(results.date);
-    let mut paths = vec![writer.write_file(&format!("results_{stamp}.json"), &pretty(&summary(results)))?];
+    let mut files = vec![(format!("results_{stamp}.json"), pretty(&summary(results)))];
     for task in results.tasks.iter().filter(|task| !task.samples.is_empty()) {
         let name = format!("samples_{}_{stamp}.jsonl", file_part(&task.name));
         let lines: Vec<String> = task.samples.iter().map(|sample| format!("{}\n", line(sample))).collect();
-        paths.push(writer.write_file(&name, lines.concat().as_bytes())?);
+        files.push((name, lines.concat().into_bytes()));
     }
-    Ok(paths)
+    writer.replace_outputs(&files)
 }
 
 fn summary(results: &Results) -> Value {
@@ -236,8 +237,8 @@ mod tests {
     #[test]
     fn files_have_the_names_and_the_shape_of_lm_eval() {
         let dir = tempfile::tempdir().unwrap();
-        let (writer, _) = RunWriter::open(dir.path(), &example::manifest()).unwrap();
-        let paths = write(&writer, &results()).unwrap();
+        let (mut writer, _) = RunWriter::open(dir.path(), &example::manifest()).unwrap();
+        let paths = write(&mut writer, &results()).unwrap();
         let names: Vec<_> = paths.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
         let stamp = "2026-04-07T09-30-00.500000";
         assert_eq!(names, [format!("results_{stamp}.json"), format!("samples_my__sums_{stamp}.jsonl")]);

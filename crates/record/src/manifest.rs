@@ -10,6 +10,7 @@
 //! | `traces.parquet`, `prefixes.parquet`, `answers.parquet`, `tokens.parquet`, `signals.parquet` | the rows (`rows`), once the run is finished |
 //! | `parts/00000/`, ... | the same tables for a part of the questions, until then |
 //! | `report.html`, `metrics.json`, `figures/`, `results_*.json`, `samples_*.jsonl` | made from the rows; can be made again |
+//! | `skipped_lines.txt` | lines of the input that could not be read, if there were some |
 //! | `.lock`, `.*.entrace-tmp` | of a writer at work, or left by one that was killed |
 //!
 //! # Versions of the format
@@ -53,6 +54,9 @@ pub struct Manifest {
     pub command: Vec<String>,
     /// The unit of every entropy and log-probability: `nats`.
     pub unit: String,
+    /// Names of the files `results_*.json` and `samples_*.jsonl` in the folder that belong to the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
     /// What the results depend on.
     pub settings: Settings,
 }
@@ -126,8 +130,14 @@ pub struct TaskRecord {
     pub name: String,
     /// Where the questions came from: a path or a repository with its revision.
     pub source: String,
-    /// SHA-256 of the questions as read.
+    /// SHA-256 of the bytes of the source.
     pub hash: String,
+    /// SHA-256 of what is measured: questions with their options and targets, prompts, and the traces if they were imported.
+    #[serde(default)]
+    pub items_hash: String,
+    /// Questions that the source has.
+    #[serde(default)]
+    pub n_available: usize,
     /// Questions to measure, after `--limit`.
     pub n_questions: usize,
     /// Lines of the source that could not be read.
@@ -169,7 +179,25 @@ pub enum TraceSource {
         path: String,
         /// Its SHA-256.
         hash: String,
+        /// How completions that the measurement needs are sampled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sampling: Option<SamplingRecord>,
     },
+}
+
+/// How completions are sampled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SamplingRecord {
+    /// Temperature; 0 is greedy.
+    pub temperature: f64,
+    /// Nucleus mass.
+    pub top_p: f64,
+    /// Number of most likely tokens kept; 0 for all.
+    pub top_k: usize,
+    /// Most new tokens.
+    pub max_new_tokens: usize,
+    /// Stop strings.
+    pub stop: Vec<String>,
 }
 
 /// Name of the manifest's file.
@@ -215,15 +243,19 @@ impl Manifest {
 }
 
 impl Settings {
-    /// The fields in which other settings differ from these.
+    /// The fields in which other settings differ from these. Where a file lies is no difference: its hash says whether it is the same.
     pub fn differences(&self, requested: &Self) -> Vec<Difference> {
         let mut differences = Vec::new();
         // Settings hold strings, numbers and lists only, so they are always JSON.
         let json = |settings: &Self| serde_json::to_value(settings).unwrap_or_default();
         compare("", Some(&json(self)), Some(&json(requested)), &mut differences);
+        differences.retain(|difference| !PLACES.iter().any(|place| difference.field.ends_with(place)));
         differences
     }
 }
+
+/// Fields that say where a file lies.
+const PLACES: [&str; 2] = ["].source", "traces.path"];
 
 /// Walks two JSON values and lists where they differ, as deep as both have the same shape.
 fn compare(
@@ -314,13 +346,30 @@ mod tests {
         let mut requested = recorded.clone();
         requested.model.revision = Some("abc".to_owned());
         requested.tasks[0].n_questions += 1;
-        requested.traces = TraceSource::Imported { path: "t.jsonl".to_owned(), hash: "00".to_owned() };
+        requested.traces =
+            TraceSource::Imported { path: "t.jsonl".to_owned(), hash: "00".to_owned(), sampling: None };
         requested.seed = 7;
         let differences = recorded.differences(&requested);
         let fields: Vec<&str> = differences.iter().map(|d| d.field.as_str()).collect();
         assert_eq!(fields[..3], ["model.revision", "tasks[0].n_questions", "traces.kind"]);
-        assert!(fields.contains(&"traces.path") && fields.contains(&"seed"), "{fields:?}");
+        assert!(fields.contains(&"traces.hash") && fields.contains(&"seed"), "{fields:?}");
         assert_eq!((&*differences[0].recorded, &*differences[0].requested), ("null", "\"abc\""));
         assert!(recorded.differences(&recorded).is_empty());
+    }
+
+    #[test]
+    fn the_same_file_in_another_place_is_no_difference() {
+        let recorded = example::manifest().settings;
+        let mut requested = recorded.clone();
+        requested.tasks[0].source = "./sums.jsonl".to_owned();
+        assert!(recorded.differences(&requested).is_empty());
+        let imported = |path: &str| TraceSource::Imported {
+            path: path.to_owned(),
+            hash: "00".to_owned(),
+            sampling: None,
+        };
+        let [recorded, requested] =
+            ["t.jsonl", "/t.jsonl"].map(|path| Settings { traces: imported(path), ..recorded.clone() });
+        assert!(recorded.differences(&requested).is_empty());
     }
 }

@@ -8,7 +8,8 @@
 //! Order of the last steps: each table (temporary file, rename), the manifest with `finished_at`, removal of the parts. Whoever is killed
 //! before the manifest merges again; whoever is killed after it only has parts left to remove, which the next `open` does.
 //!
-//! What is not of this run is never touched: a folder with other settings, a newer format, or foreign files in the way is refused.
+//! What is not of this run is never touched: a folder with other settings, a newer format, or foreign files in the way is refused. Files in
+//! the shape of lm-eval have names that others use too, so the manifest lists those that are of this run.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,8 +26,8 @@ use crate::rows::{AnswerRow, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use crate::table::{Row, TABLES, TableReader, TableWriter, file_name};
 use crate::time::rfc3339;
 
-/// What the report writes beside the tables.
-const REPORT_NAMES: [&str; 3] = ["report.html", "metrics.json", "figures"];
+/// What else is written beside the tables.
+const OTHER_NAMES: [&str; 4] = ["report.html", "metrics.json", "figures", "skipped_lines.txt"];
 
 /// What was in the folder when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,6 +193,21 @@ impl RunWriter {
         Ok(())
     }
 
+    /// Writes files in the shape of lm-eval, by name, in the place of those that were written so before. Returns their paths.
+    pub fn replace_outputs(&mut self, files: &[(String, Vec<u8>)]) -> Result<Vec<PathBuf>, Error> {
+        let earlier = self.manifest.outputs.clone();
+        let new: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+        let both = earlier.iter().chain(&new).cloned().collect();
+        self.update(Manifest { outputs: both, ..self.manifest.clone() })?;
+        let paths =
+            files.iter().map(|(name, bytes)| self.write_file(name, bytes)).collect::<Result<_, _>>()?;
+        for name in earlier.iter().filter(|name| !new.contains(name)) {
+            file::remove(&self.dir.join(name))?;
+        }
+        self.update(Manifest { outputs: new, ..self.manifest.clone() })?;
+        Ok(paths)
+    }
+
     /// Writes a file beside the tables, as `report.html` or `figures/entropy.svg`: the whole file, or nothing. Returns its path.
     pub fn write_file(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, Error> {
         check_name(name)?;
@@ -229,7 +245,7 @@ fn write_table<R: Row>(folder: &Path, rows: &[R]) -> Result<(), Error> {
 }
 
 fn refuse_occupied(dir: &Path) -> Result<(), Error> {
-    let in_the_way = |name: &String| REPORT_NAMES.contains(&&**name) || is_own(name);
+    let in_the_way = |name: &String| OTHER_NAMES.contains(&&**name) || is_own(name);
     let names: Vec<String> = file::names(dir)?.into_iter().filter(in_the_way).collect();
     if names.is_empty() { Ok(()) } else { Err(Error::Occupied { dir: dir.to_owned(), names }) }
 }
@@ -247,12 +263,11 @@ fn refuse_newer(dir: &Path, recorded: &Manifest) -> Result<(), Error> {
 
 /// Removes all of a run but its manifest, which says from the first step on that the run is not finished.
 fn remove_run(dir: &Path, recorded: Manifest) -> Result<(), Error> {
+    let outputs = recorded.outputs.clone();
     Manifest { finished_at: None, ..recorded }.save(dir)?;
     for name in file::names(dir)? {
-        let results = name.starts_with("results_") && name.ends_with(".json");
-        let samples = name.starts_with("samples_") && name.ends_with(".jsonl");
         let own = is_own(&name) && name != MANIFEST_FILE;
-        if own || results || samples || REPORT_NAMES.contains(&&*name) {
+        if own || outputs.contains(&name) || OTHER_NAMES.contains(&&*name) {
             file::remove(&dir.join(name))?;
         }
     }

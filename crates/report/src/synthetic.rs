@@ -45,6 +45,8 @@ pub(crate) fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
         name: name.into(),
         source: format!("datasets/{name}@main"),
         hash: "0f".repeat(32),
+        items_hash: String::new(),
+        n_available: 0,
         n_questions,
         n_bad_lines: 0,
         answer_format: if estimator == "choices" { "choice" } else { "number" }.into(),
@@ -60,6 +62,7 @@ pub(crate) fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
             .map(Into::into)
             .into(),
         unit: "nats".into(),
+        outputs: Vec::new(),
         settings: Settings {
             model: ModelRecord {
                 name: "example/reasoner-1b".into(),

@@ -24,4 +24,4 @@ pub use plan::{
     ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Prompting, TaskPlan, TraceInput, TraceMaking,
     WorkItem,
 };
-pub use walk::run;
+pub use walk::{check, run};

@@ -42,7 +42,7 @@ pub struct WorkItem {
 }
 
 /// How the model is asked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prompting {
     /// Through its chat template.
     Chat(Vec<ChatMessage>),

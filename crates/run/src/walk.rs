@@ -29,7 +29,7 @@ pub fn run(
     finished_parts: &BTreeSet<usize>,
     observer: &mut dyn Observer,
 ) -> Result<usize, Error> {
-    check(engine, how)?;
+    check(engine, tasks, how)?;
     let recorded = if finished_parts.is_empty() { Recorded::default() } else { Recorded::read(writer)? };
     let mut n_parts = 0;
     for task in tasks {
@@ -69,7 +69,8 @@ pub fn run(
     Ok(n_parts)
 }
 
-fn check(engine: Engine<'_>, how: &Measurement) -> Result<(), Error> {
+/// Refuses settings with which nothing could be measured.
+pub fn check(engine: Engine<'_>, tasks: &[TaskPlan], how: &Measurement) -> Result<(), Error> {
     let settings = |problem: &str| Err(Error::Settings(problem.to_string()));
     if how.batch_size == 0 {
         return settings("the batch size must be at least 1");
@@ -77,6 +78,16 @@ fn check(engine: Engine<'_>, how: &Measurement) -> Result<(), Error> {
     let reads_layers = [Group::Layers, Group::Hidden, Group::Attention];
     if engine.layers.is_none() && reads_layers.iter().any(|group| how.signals.contains(group)) {
         return settings("the engine cannot read layers, hidden states and attention (--signals)");
+    }
+    if how.estimator == EstimatorChoice::Always(Estimator::Choices) {
+        let without = |task: &&TaskPlan| {
+            !task.items.is_empty() && task.items.iter().all(|item| item.question.choices.is_none())
+        };
+        if let Some(task) = tasks.iter().find(without) {
+            let problem =
+                format!("no question of {} has options to choose from (--estimator choices)", task.name);
+            return Err(Error::Settings(problem));
+        }
     }
     let sampled = matches!(how.estimator, EstimatorChoice::Always(e) if e.is_sampled());
     if sampled && how.samples == 0 {
@@ -154,9 +165,11 @@ impl Walk<'_> {
         }
     }
 
-    /// Goes on to the next question, whose donor is the one just seen.
+    /// Goes on to the next question, whose donor is the one just seen. A question that is asked in several ways lends the traces of the
+    /// first.
     fn pass(&mut self, item: usize, samples: Vec<u32>, donors: Vec<Donor>) {
-        if donors.is_empty() {
+        let question = |donors: &[Donor]| donors.first().map(|donor| donor.question_id.clone());
+        if donors.is_empty() || question(&donors) == question(&self.donors) {
             return;
         }
         if self.donors.is_empty() {

@@ -170,6 +170,7 @@ fn manifest() -> Manifest {
         elapsed_secs: 0.0,
         command: vec![],
         unit: "nats".into(),
+        outputs: Vec::new(),
         settings: Settings {
             model: ModelRecord {
                 name: "scripted".into(),
@@ -184,7 +185,7 @@ fn manifest() -> Manifest {
                 template_hash: None,
             },
             tasks: vec![],
-            traces: TraceSource::Imported { path: String::new(), hash: String::new() },
+            traces: TraceSource::Imported { path: String::new(), hash: String::new(), sampling: None },
             segment: "line".into(),
             max_steps: None,
             cue: String::new(),

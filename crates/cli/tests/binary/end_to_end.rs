@@ -72,6 +72,30 @@ fn traces_from_a_file_are_measured() {
     expect(0, &["compare", &out, &out]);
 }
 
+/// Traces of one question may stand anywhere in the file, as where the outputs of several seeds were put one after the other.
+#[test]
+fn the_order_of_traces_in_a_file_does_not_matter() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    let line = |question: usize, sample: usize| {
+        format!(
+            "{{\"id\": \"q{question}\", \"question\": \"{question} + 1?\", \"target\": \"{}\", \"sample\": {sample}, \
+             \"trace\": \"It is {sample}.\\nSo {question}.\"}}\n",
+            question + 1
+        )
+    };
+    let by_question: String = (0..6).map(|i| line(i / 2, i % 2)).collect();
+    let by_sample: String = (0..6).map(|i| line(i % 3, i / 3)).collect();
+    let found = [("by_question", by_question), ("by_sample", by_sample)].map(|(name, text)| {
+        let (traces, out) = (scratch.file(&format!("{name}.jsonl"), &text), scratch.arg(name));
+        let args = ["score", "--model", &model, "--traces", &traces, "--task", "sums", "--max-nodes", "4"];
+        expect(0, &[args.as_slice(), &["--output-path", &out]].concat());
+        rows(&out).prefixes
+    });
+    assert!(found[0].iter().filter(|p| &*p.control == "swapped").count() >= 6);
+    assert_eq!(found[0], found[1]);
+}
+
 #[test]
 fn numbers_do_not_depend_on_batches_or_threads() {
     let scratch = Scratch::new();

@@ -302,17 +302,37 @@ fn overwriting_removes_the_run_and_nothing_else() {
     let (mut writer, _) = open(dir.path());
     writer.write_part(0, &example::rows(0)).unwrap();
     writer.finish(1, now(), 0.0).unwrap();
+    writer.replace_outputs(&[("results_1.json".to_owned(), b"old".to_vec())]).unwrap();
     writer.write_file("report.html", b"old").unwrap();
     writer.write_file("figures/entropy.svg", b"old").unwrap();
     drop(writer);
-    fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    for name in ["notes.txt", "results_0.json", "samples_sums_0.jsonl"] {
+        fs::write(dir.path().join(name), "mine").unwrap();
+    }
     let mut other = example::manifest();
     other.settings.seed = 2;
     let writer = RunWriter::overwrite(dir.path(), &other).unwrap();
     assert_eq!(writer.manifest().settings.seed, 2);
     drop(writer);
-    assert_eq!(file::names(dir.path()).unwrap(), ["manifest.json", "notes.txt", "parts"]);
+    let left = ["manifest.json", "notes.txt", "parts", "results_0.json", "samples_sums_0.jsonl"];
+    assert_eq!(file::names(dir.path()).unwrap(), left);
     assert_eq!(RunWriter::open(dir.path(), &other).unwrap().1, parts([]));
+}
+
+#[test]
+fn outputs_take_the_place_of_earlier_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, _) = open(dir.path());
+    fs::write(dir.path().join("results_0.json"), "mine").unwrap();
+    let file = |name: &str| (name.to_owned(), b"{}".to_vec());
+    writer.replace_outputs(&[file("results_1.json"), file("samples_a_1.jsonl")]).unwrap();
+    drop(writer);
+    let (mut writer, _) = open(dir.path());
+    let paths = writer.replace_outputs(&[file("results_2.json"), file("samples_a_1.jsonl")]).unwrap();
+    assert_eq!(paths, ["results_2.json", "samples_a_1.jsonl"].map(|name| dir.path().join(name)));
+    let names = file::names(dir.path()).unwrap();
+    let outputs: Vec<&String> = names.iter().filter(|name| name.contains('_')).collect();
+    assert_eq!(outputs, ["results_0.json", "results_2.json", "samples_a_1.jsonl"]);
 }
 
 #[test]

@@ -138,11 +138,8 @@ fn a_question_without_options_fails_with_the_reason() {
         cue: "\n".into(),
         ..measurement()
     };
-    let rows = measure(
-        &model(0),
-        &[plan(FormatKind::Number.format(), vec![asked(bare, "a", &[imported("ab")])])],
-        &how,
-    );
+    let items = vec![asked(bare, "a", &[imported("ab")]), asked(asked_question(1), "b", &[imported("ab")])];
+    let rows = measure(&model(0), &[plan(FormatKind::Number.format(), items)], &how);
     assert_eq!(rows.traces[0].outcome, Outcome::Failed);
     assert!(rows.traces[0].reason.as_ref().unwrap().contains("lists no choices"));
 }

@@ -116,6 +116,8 @@ pub(crate) fn manifest(tasks: &[TaskPlan], how: &Measurement) -> Manifest {
         name: task.name.clone(),
         source: "here".into(),
         hash: String::new(),
+        items_hash: String::new(),
+        n_available: 0,
         n_questions: task.items.len(),
         n_bad_lines: 0,
         answer_format: task.format.name().into(),
@@ -129,6 +131,7 @@ pub(crate) fn manifest(tasks: &[TaskPlan], how: &Measurement) -> Manifest {
         elapsed_secs: 0.0,
         command: Vec::new(),
         unit: "nats".into(),
+        outputs: Vec::new(),
         settings: Settings {
             model: ModelRecord {
                 name: "scripted".into(),
@@ -143,7 +146,7 @@ pub(crate) fn manifest(tasks: &[TaskPlan], how: &Measurement) -> Manifest {
                 template_hash: None,
             },
             tasks: tasks.iter().map(record).collect(),
-            traces: TraceSource::Imported { path: "here".into(), hash: String::new() },
+            traces: TraceSource::Imported { path: "here".into(), hash: String::new(), sampling: None },
             segment: how.segmentation.name(),
             max_steps: how.max_steps,
             cue: how.cue.clone(),

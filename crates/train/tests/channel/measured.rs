@@ -127,6 +127,7 @@ fn manifest(n_questions: usize, how: &Measurement) -> Manifest {
         elapsed_secs: 0.0,
         command: Vec::new(),
         unit: "nats".into(),
+        outputs: Vec::new(),
         settings: Settings {
             model: ModelRecord {
                 name: "channel".into(),
@@ -144,12 +145,14 @@ fn manifest(n_questions: usize, how: &Measurement) -> Manifest {
                 name: "channel".into(),
                 source: "here".into(),
                 hash: String::new(),
+                items_hash: String::new(),
+                n_available: 0,
                 n_questions,
                 n_bad_lines: 0,
                 answer_format: "choice".into(),
                 estimator: how.estimator.name().into(),
             }],
-            traces: TraceSource::Imported { path: "here".into(), hash: String::new() },
+            traces: TraceSource::Imported { path: "here".into(), hash: String::new(), sampling: None },
             segment: how.segmentation.name(),
             max_steps: how.max_steps,
             cue: how.cue.clone(),

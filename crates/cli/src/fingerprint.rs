@@ -1,0 +1,41 @@
+//! A hash of what is measured, so that a run goes on only with the same questions.
+//!
+//! A file's own hash does not tell which of its columns were read, how many of its lines, or how its questions are put to the model. This
+//! one covers, in the order in which they are measured, the questions with their options and targets, the prompts, and the traces if they
+//! were imported.
+
+use entrace_run::{Prompting, TaskPlan, TraceInput, WorkItem};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// SHA-256 of the items of a task, hexadecimal.
+pub(crate) fn of(plan: &TaskPlan) -> String {
+    let mut hasher = Sha256::new();
+    for item in &plan.items {
+        hasher.update(item_json(item).to_string());
+        hasher.update("\n");
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn item_json(item: &WorkItem) -> Value {
+    let question = &item.question;
+    let prompt = match &item.prompting {
+        Prompting::Verbatim(text) => json!(text),
+        Prompting::Chat(messages) => {
+            messages.iter().map(|message| json!([message.role.name(), message.content])).collect()
+        }
+    };
+    let traces = item.traces.iter().map(|(sample, input)| match input {
+        TraceInput::Generate => json!(sample),
+        TraceInput::Imported { text, step_ends, correct } => json!([sample, text, step_ends, correct]),
+    });
+    json!({
+        "id": question.id,
+        "question": question.text,
+        "choices": question.choices.as_ref().map(|choices| [choices.labels(), choices.texts()]),
+        "target": question.target.as_ref().map(|target| target.name()),
+        "prompt": prompt,
+        "traces": traces.collect::<Vec<Value>>(),
+    })
+}
