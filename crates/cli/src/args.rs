@@ -13,10 +13,10 @@ use std::path::PathBuf;
 #[command(
     after_help = "Exit codes: 0 all measured, 1 finished with failed items, 2 usage or set-up, 3 engine or disk failure, \
                         130 interrupted (the same command goes on).\n\
-                        Environment: HF_HOME, HF_TOKEN, HF_HUB_OFFLINE for models and data from the Hub; RAYON_NUM_THREADS."
+                        Environment: HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE for models and data from the Hub; RAYON_NUM_THREADS."
 )]
 pub(crate) struct Cli {
-    /// Threads to compute with (default: all cores)
+    /// Threads to compute with (default, and 0: all cores)
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<usize>,
     #[command(subcommand)]
@@ -79,7 +79,7 @@ pub(crate) struct MeasureArgs {
     /// How a trace is cut into steps: auto, steps, blank-line, line, sentence, tokens:N or regex:PATTERN
     #[arg(long, default_value = "auto", value_name = "HOW", help_heading = "Measurement")]
     pub(crate) segment: String,
-    /// Most steps of a trace; more are merged evenly
+    /// Most steps of a trace; more are merged evenly (default: no limit)
     #[arg(long, value_name = "N", help_heading = "Measurement")]
     pub(crate) max_steps: Option<usize>,
     /// How the answer distribution at a prefix is estimated; auto is choices where there are options, else enumerate
@@ -133,19 +133,19 @@ pub(crate) struct MeasureArgs {
     /// Questions measured together; an interrupted run loses at most one batch
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub(crate) batch_size: usize,
-    /// Sampling of traces and rollouts as key=value pairs: temperature, top_p, top_k, max_gen_toks, until
+    /// Sampling of traces and rollouts as key=value pairs: temperature, top_p, top_k, max_gen_toks, until, do_sample
     #[arg(long, value_name = "KEY=VALUE,…", help_heading = "Sampling")]
     pub(crate) gen_kwargs: Option<String>,
-    /// Temperature of traces and rollouts; 0 is greedy
+    /// Temperature of traces and rollouts; 0 is greedy (default 0)
     #[arg(long, value_name = "T", help_heading = "Sampling")]
     pub(crate) temperature: Option<f64>,
-    /// Nucleus mass
+    /// Nucleus mass: only the likeliest tokens that reach it together are drawn (default 1: all)
     #[arg(long, value_name = "P", help_heading = "Sampling")]
     pub(crate) top_p: Option<f64>,
-    /// Number of most likely tokens kept
+    /// Number of most likely tokens that are drawn from (default 0: all)
     #[arg(long, value_name = "K", help_heading = "Sampling")]
     pub(crate) top_k: Option<usize>,
-    /// Most new tokens of a trace (default 512)
+    /// Most new tokens of a trace or rollout (default 512; 96 for sprout in `run`)
     #[arg(long, value_name = "N", help_heading = "Sampling")]
     pub(crate) max_new_tokens: Option<usize>,
     /// String that ends a trace; may be given several times
@@ -188,7 +188,7 @@ pub(crate) enum ChoiceFormArg {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Tasks: names of `entrace ls tasks`, or JSONL files of your own (default with sprout: arith)
+    /// Tasks: names of `entrace ls tasks`, or files of your own, .jsonl, .json or .parquet (default with sprout: arith)
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(crate) tasks: Vec<String>,
     /// Folder of benchmark files (default: fetched from the Hub)
@@ -197,10 +197,10 @@ pub(crate) struct RunArgs {
     /// Split to measure (default: the task's own)
     #[arg(long, value_name = "SPLIT")]
     pub(crate) split: Option<String>,
-    /// Columns of JSONL tasks: question=COL,target=COL,choices=COL,id=COL
+    /// Columns of files of your own: question=COL,target=COL,choices=COL,id=COL; a point leads into nested objects
     #[arg(long, value_name = "MAP")]
     pub(crate) map: Option<String>,
-    /// How answers of JSONL tasks are read: number, choice or text (default: by the targets)
+    /// How answers of files of your own are read: number, choice or text (default: by the targets)
     #[arg(long, value_name = "FORMAT")]
     pub(crate) answer_format: Option<String>,
     /// Only the first N questions of each task; below 1, that share of them
@@ -226,10 +226,11 @@ pub(crate) struct RunArgs {
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// JSONL of traces: {id, question | prompt, trace, target, choices?, steps?}, or lm-eval's samples
+    /// Traces as .jsonl, .json or .parquet with columns question or prompt, trace or steps, target, and on request choices, id, sample,
+    /// correct; or lm-eval's samples
     #[arg(long, value_name = "FILE")]
     pub(crate) traces: Option<PathBuf>,
-    /// Columns: question=COL,trace=COL,target=COL,…
+    /// Names of columns: question=COL,trace=COL,target=COL and prompt, steps, choices, id, sample, correct; a point leads into nested objects
     #[arg(long, value_name = "MAP")]
     pub(crate) map: Option<String>,
     /// Name under which the traces are recorded (default: the file's name)
