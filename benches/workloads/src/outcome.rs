@@ -149,7 +149,7 @@ impl Results {
             "", "best s", "median s", "rate", "GFLOP/s", "share", "peak MiB"
         );
         for o in &self.outcomes {
-            let rate = if o.unit == "tokens" {
+            let rate = if ["tokens", "rows"].contains(&o.unit) {
                 format!("{:.1} {}/s", o.units_per_second, o.unit)
             } else {
                 format!("{:.4} s/{}", o.seconds_per_unit, o.unit)

@@ -34,7 +34,7 @@ pub(crate) fn measure(args: &Args) -> Result<Outcome> {
         let once = Once {
             seconds: begin.elapsed().as_secs_f64(),
             amount: args.rows as f64,
-            unit: "row",
+            unit: "rows",
             flop: None,
             notes: BTreeMap::new(),
         };
