@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused an operation on a file or folder.
-    #[error("could not {action} {}: {source}{}", path.display(), hint(source))]
+    #[error("could not {action} {}: {source}{}", path.display(), hint(action, source))]
     Io {
         /// What was tried, as in `write`.
         action: &'static str,
@@ -155,17 +155,18 @@ fn list(differences: &[Difference]) -> String {
     lines.join("\n")
 }
 
-fn hint(error: &std::io::Error) -> &'static str {
+fn hint(action: &str, error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{
-        NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        AlreadyExists, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
     };
     match error.kind() {
         StorageFull | QuotaExceeded => {
             "; finished parts are kept: free some space and run the same command again to go on"
         }
-        PermissionDenied | ReadOnlyFilesystem | NotADirectory => {
+        PermissionDenied | ReadOnlyFilesystem if action != "read" => {
             "; choose an --output-path that can be written"
         }
+        AlreadyExists | NotADirectory => "; a run folder is wanted, and there is a file",
         _ => "",
     }
 }
