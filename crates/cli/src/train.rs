@@ -1,9 +1,10 @@
 //! `entrace train`: maximum likelihood, fine-tuning and reinforcement learning of small models.
 //!
-//! In reading order: `flags`; `data`, what is learnt; `vocabulary`, the tokenizer of a new model; `watch`, progress and measuring;
-//! `recipe`, several stages from a file.
+//! In reading order: `flags`; `data`, what is learnt; `file`, traces of one's own; `vocabulary`, the tokenizer of a new model; `watch`,
+//! progress and measuring; `recipe`, several stages from a file.
 
 mod data;
+mod file;
 pub(crate) mod flags;
 mod recipe;
 mod vocabulary;

@@ -1,6 +1,7 @@
 //! Every flag of `entrace train`.
 
 use crate::exit::SetUp;
+use crate::train::file::Reading;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use entrace_train::rl::RlOptions;
@@ -164,10 +165,20 @@ impl LoraArgs {
 /// Which traces are learnt.
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// Traces: a task of `entrace ls tasks` with rationales, or JSON Lines of prompt or question, and completion, trace or answer
+    /// Traces: a task of `entrace ls tasks` with rationales, or a file (.jsonl, .json, .parquet). The question of a row is asked as
+    /// `entrace run` asks it, with the model's chat template or as "Q: ... A:"; a prompt is taken verbatim. What follows stands under
+    /// completion or trace, or under answer where the first row has neither. The first line that cannot be read stops the training, where
+    /// `run` and `score` would skip it
     #[arg(long, default_value = "arith", value_name = "TASK_OR_FILE", help_heading = "Data")]
     pub(crate) data: String,
-    /// Traces on which the loss is only measured (JSON Lines; default: the task's validation split, if it is made or there is one)
+    /// Columns of a file: question=COL,prompt=COL,trace=COL,target=COL,choices=COL
+    #[arg(long, value_name = "MAP", help_heading = "Data")]
+    pub(crate) map: Option<String>,
+    /// How the answers of a file are read: number, choice or text; chat models are asked for answers of this kind (default: by its
+    /// targets, as in `entrace run`; text if it has none)
+    #[arg(long, value_name = "FORMAT", help_heading = "Data")]
+    pub(crate) answer_format: Option<String>,
+    /// File of traces on which the loss is only measured (default: others of arith's problems; of other data none)
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     pub(crate) eval_data: Option<PathBuf>,
     /// Folder of benchmark files (default: fetched from the Hub)
@@ -190,6 +201,16 @@ pub(crate) struct DataArgs {
     /// Which tokens are learnt
     #[arg(long, value_enum, default_value = "completion", help_heading = "Data")]
     pub(crate) loss_on: LossOnArg,
+}
+
+impl DataArgs {
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        Reading {
+            map: self.map.as_deref(),
+            answer_format: self.answer_format.as_deref(),
+            strip_annotations: self.strip_annotations,
+        }
+    }
 }
 
 /// Who wrote the solutions of arith's problems that are learnt or rehearsed.
@@ -279,7 +300,7 @@ pub(crate) struct GroupArgs {
 /// Traces that are learnt by maximum likelihood beside the rewards, so that they are not forgotten.
 #[derive(Debug, Args)]
 pub(crate) struct RehearsalArgs {
-    /// Traces to rehearse: a task with rationales (arith: of the questions that are asked), or a JSONL file as for `train sft`
+    /// Traces to rehearse: a task with rationales (arith: of the questions that are asked), or a file as for `train sft`
     #[arg(long, value_name = "TASK_OR_FILE", help_heading = "Rehearsal")]
     pub(crate) rehearse: Option<String>,
     /// Weight of their mean loss beside that of the rewards

@@ -7,6 +7,7 @@ use crate::config_file;
 use crate::exit::SetUp;
 use crate::progress::{Progress, stop_is_asked_for};
 use crate::train::data;
+use crate::train::file::is_file;
 use crate::train::flags::OutputArgs;
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
@@ -149,7 +150,7 @@ impl Measuring<'_> {
     }
 
     fn tasks(&self) -> &str {
-        let own = if data::is_file(self.data) { data::ARITH } else { self.data };
+        let own = if is_file(self.data) { data::ARITH } else { self.data };
         self.output.measure_tasks.as_deref().unwrap_or(own)
     }
 }

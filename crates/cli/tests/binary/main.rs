@@ -12,3 +12,4 @@ mod resume;
 mod sprout;
 mod support;
 mod train;
+mod training_files;
