@@ -1,11 +1,12 @@
 //! `entrace train`: maximum likelihood, fine-tuning and reinforcement learning of small models.
 //!
-//! In reading order: `flags`; `data`, what is learnt; `file`, traces of one's own; `vocabulary`, the tokenizer of a new model; `watch`,
+//! In reading order: `flags` with their `numbers`; `data`, what is learnt; `file`, traces of one's own; `vocabulary`, the tokenizer of a new model; `watch`,
 //! progress and measuring; `recipe`, several stages from a file.
 
 mod data;
 mod file;
 pub(crate) mod flags;
+mod numbers;
 mod recipe;
 mod vocabulary;
 mod watch;
@@ -50,7 +51,7 @@ fn mle(args: &MleArgs) -> Result<Exit> {
     };
     let ((learnt, n_too_long), (held_out, _)) = (encode(&traces.learnt)?, encode(&traces.held_out)?);
     drop(traces);
-    let options = args.update.fit_options(&args.fit);
+    let options = args.fit.options(&args.update);
     fit_model(&model, texts, (&learnt, &held_out, n_too_long), &options, (&args.data, &args.output), &folder)
 }
 
@@ -69,7 +70,7 @@ fn sft(args: &SftArgs) -> Result<Exit> {
     let encode = |pairs: &[data::Pair]| data::encode_for(&text, pairs, args.data.loss_on, most);
     let (learnt, held_out) = (encode(&traces.learnt)?, encode(&traces.held_out)?);
     drop((traces, text));
-    let options = args.update.fit_options(&args.fit);
+    let options = args.fit.options(&args.update);
     let data = (learnt.sequences.as_slice(), held_out.sequences.as_slice(), learnt.n_too_long);
     fit_model(&model, texts, data, &options, (&args.data, &args.output), &folder)
 }
@@ -119,7 +120,7 @@ fn rl(args: &RlArgs) -> Result<Exit> {
     if let (Some(what), true) = (&args.rehearsal.rehearse, rehearsed.sequences.is_empty()) {
         return Err(SetUp(format!("--rehearse: {what} has no traces that fit into the context")).into());
     }
-    let options = args.update.rl_options(&args.group, &args.rehearsal);
+    let options = args.group.options(&args.update, &args.rehearsal);
     let output = output(&args.output, &folder, texts, options.steps);
     let measuring = Measuring {
         output: &args.output,

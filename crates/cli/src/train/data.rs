@@ -6,7 +6,7 @@
 use crate::exit::SetUp;
 use crate::questions::{self, Asking};
 use crate::train::file::{self, Reading, is_file};
-use crate::train::flags::{AnnotatorArgs, DataArgs, LossOnArg, QuestionArgs, RlArgs};
+use crate::train::flags::{DataArgs, LossOnArg, QuestionArgs, RlArgs};
 use anyhow::Result;
 use entrace_backend::{Text, stream_seed};
 use entrace_datasets::{BadLines, FormatKind, Split, TaskSpec, fewshot, task};
@@ -46,15 +46,22 @@ pub(crate) enum Asked {
     Question(Box<Question>, FormatKind),
 }
 
+/// Who wrote the solutions of arith's problems: the shares of traces that are wrong or interrupted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Annotators {
+    pub(crate) wrong_share: f64,
+    pub(crate) interrupted_share: f64,
+    pub(crate) draft_wrong_share: Option<f64>,
+}
+
 /// Collects traces.
 pub(crate) fn traces(args: &DataArgs) -> Result<Traces> {
-    args.annotators.check()?;
     let reading = args.reading();
     let (learnt, mut held_out) = if is_file(&args.data) {
         (file::traces(Path::new(&args.data), reading)?, Vec::new())
     } else if args.data == ARITH {
         let n = args.examples.unwrap_or(ARITH_EXAMPLES);
-        let pairs = |split, n| arith_pairs(split, n, args.data_seed, &args.annotators);
+        let pairs = |split, n| arith_pairs(split, n, args.arith.data_seed, &args.arith.annotators());
         (pairs(arith::Split::Train, n), pairs(arith::Split::Validation, args.eval_examples))
     } else {
         (from_task(&args.data, args.data_dir.as_deref())?, Vec::new())
@@ -70,35 +77,20 @@ pub(crate) fn traces(args: &DataArgs) -> Result<Traces> {
 
 /// Traces that reinforcement learning rehearses; none where none are asked for.
 pub(crate) fn rehearsed(args: &RlArgs) -> Result<Vec<Pair>> {
-    args.annotators.check()?;
     let questions = &args.questions;
     match args.rehearsal.rehearse.as_deref() {
         None => Ok(Vec::new()),
         Some(path) if is_file(path) => file::traces(Path::new(path), Reading::default()),
         Some(ARITH) => {
             let n = questions.examples.unwrap_or(ARITH_QUESTIONS);
-            Ok(arith_pairs(arith::Split::Train, n, questions.data_seed, &args.annotators))
+            Ok(arith_pairs(arith::Split::Train, n, questions.data_seed, &args.rehearsal.annotators()))
         }
         Some(task) => from_task(task, questions.data_dir.as_deref()),
     }
 }
 
-impl AnnotatorArgs {
-    fn check(&self) -> Result<()> {
-        let shares = [
-            ("wrong-share", self.wrong_share),
-            ("interrupted-share", self.interrupted_share),
-            ("draft-wrong-share", self.draft_wrong_share.unwrap_or_default()),
-        ];
-        match shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
-            Some((name, _)) => Err(SetUp(format!("--{name} is a share from 0 to 1")).into()),
-            None => Ok(()),
-        }
-    }
-}
-
 /// Problems of `arith` with the traces of their annotators.
-fn arith_pairs(split: arith::Split, n: usize, seed: u64, annotators: &AnnotatorArgs) -> Vec<Pair> {
+fn arith_pairs(split: arith::Split, n: usize, seed: u64, annotators: &Annotators) -> Vec<Pair> {
     let pair = |index: u64| {
         let problem = arith::generate(seed, split, index, &Difficulty::default());
         let asked = Asked::Text(arith::prompt(&problem.question));

@@ -124,6 +124,21 @@ fn a_recipe_is_a_list_of_command_lines() {
 }
 
 #[test]
+fn the_help_of_a_method_is_about_that_method() {
+    let help = |method: &str| expect(0, &["train", method, "--help"]);
+    for method in ["mle", "sft"] {
+        let said = help(method);
+        assert!(!said.contains("reinforcement") && !said.contains("for rl"), "{said}");
+        assert!(said.contains("[default: 0.001]") && !said.contains("--rehearse"), "{said}");
+    }
+    let said = help("rl");
+    assert!(
+        said.contains("[default: 0.0001]") && said.matches("With --rehearse arith").count() == 3,
+        "{said}"
+    );
+}
+
+#[test]
 fn what_cannot_be_trained_is_refused() {
     let scratch = Scratch::new();
     let out = scratch.arg("out");
@@ -131,8 +146,19 @@ fn what_cannot_be_trained_is_refused() {
         let said = expect(2, &[&["train"], args, &["--output-path", &out]].concat());
         assert!(said.contains(message), "{said}");
     };
+    for flag in
+        ["learning-rate", "weight-decay", "final-rate", "clip-norm", "wrong-share", "interrupted-share"]
+    {
+        for value in ["nan", "inf", "-1"] {
+            refused(&["mle", &format!("--{flag}"), value], &format!("--{flag} <"));
+        }
+    }
+    for flag in ["learning-rate", "kl-weight", "entropy-weight", "max-kl", "rehearsal-weight", "lora-alpha"] {
+        refused(&["rl", "--model=sprout", &format!("--{flag}=nan")], &format!("--{flag} <"));
+    }
     refused(&["mle", "--wrong-share=2"], "--wrong-share");
-    refused(&["mle", "--draft-wrong-share=-1"], "--draft-wrong-share");
+    refused(&["mle", "--draft-wrong-share", "-1"], "--draft-wrong-share");
+    refused(&["rl", "--model=sprout", "--wrong-share=0.5"], "--rehearse");
     refused(&["mle", "--data=no-such-task"], "no-such-task");
     refused(&["mle", "--heads=3"], "--hidden-size");
     refused(&["mle", "--examples=9", "--measure=1", "--measure-config=no-such.toml"], "no-such.toml");
