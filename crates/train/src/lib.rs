@@ -80,7 +80,7 @@ mod trainer;
 mod vocabulary;
 mod weights;
 
-pub use checkpoint::{ExportType, TextFiles, step_folder};
+pub use checkpoint::{ExportType, TextFiles, last_resumable, step_folder};
 pub use error::Error;
 pub use examples::{Encoded, Example, LossOn, encode, strip_annotations};
 pub use fit::{FitData, FitOptions, fit};

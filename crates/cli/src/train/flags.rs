@@ -11,6 +11,7 @@ use entrace_train::{
     AdamW, Adaptation, Checkpoints, Decay, ExportType, FitOptions, Lora, LossOn, ModelSize, Schedule,
 };
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Headings in the help that say what flags depend on.
 const OF_ARITH: &str = "Data of arith (--data arith, the default)";
@@ -571,12 +572,24 @@ impl UpdateArgs {
 /// Where checkpoints go, and what is done with them.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
-    /// Folder of metrics.jsonl and the checkpoints step-NNNNNN (default: entrace-train/METHOD)
+    /// Folder of metrics.jsonl and the checkpoints step-NNNNNN; if it holds this training unfinished, it goes on from the last checkpoint
+    /// (default: entrace-train/METHOD)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) output_path: Option<PathBuf>,
     /// Updates between checkpoints (default: one at the end)
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub(crate) checkpoint_every: Option<u64>,
+    /// Minutes without a checkpoint after which one is written all the same, and removed when the next one is there: where a training
+    /// that is killed goes on. 0 writes none
+    #[arg(
+        long,
+        default_value_t = 5.0,
+        value_name = "MINUTES",
+        value_parser = not_negative,
+        allow_negative_numbers = true,
+        help_heading = "Output"
+    )]
+    pub(crate) checkpoint_minutes: f64,
     /// Checkpoints after these numbers of updates; 0 is the start
     #[arg(long, value_delimiter = ',', value_name = "LIST", help_heading = "Output")]
     pub(crate) checkpoint_at: Vec<u64>,
@@ -586,7 +599,8 @@ pub(crate) struct OutputArgs {
     /// Write checkpoints without what resuming needs
     #[arg(long, help_heading = "Output")]
     pub(crate) no_resume: bool,
-    /// Checkpoint to go on from, of a training with the same flags
+    /// Checkpoint to go on from, or folder of a training whose last checkpoint it is; the training had the same flags (default: what is in
+    /// the output folder)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) resume: Option<PathBuf>,
     /// Replace what an earlier training left in the folder
@@ -627,7 +641,8 @@ impl OutputArgs {
         if let Some(every) = self.measure.filter(|&n| n > 0) {
             at.extend((0..=steps / every).map(|i| i * every));
         }
-        Checkpoints { every: self.checkpoint_every, at }
+        let rolling = Duration::try_from_secs_f64(60.0 * self.checkpoint_minutes).ok();
+        Checkpoints { every: self.checkpoint_every, at, rolling: rolling.filter(|after| !after.is_zero()) }
     }
 
     pub(crate) fn export(&self) -> ExportType {

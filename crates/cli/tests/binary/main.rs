@@ -13,3 +13,4 @@ mod sprout;
 mod support;
 mod train;
 mod training_files;
+mod training_goes_on;

@@ -4,7 +4,7 @@ use crate::support::{Scratch, expect};
 use std::path::Path;
 
 /// A training of a tiny model that takes a second.
-const TINY: [&str; 16] = [
+pub(crate) const TINY: [&str; 16] = [
     "--layers=1",
     "--hidden-size=16",
     "--heads=2",
@@ -27,7 +27,7 @@ fn mle(output: &str, more: &[&str]) -> String {
     expect(0, &[&["train", "mle", "--output-path", output][..], &TINY, more].concat())
 }
 
-fn weights(checkpoint: &str) -> Vec<u8> {
+pub(crate) fn weights(checkpoint: &str) -> Vec<u8> {
     std::fs::read(Path::new(checkpoint).join("model.safetensors")).unwrap()
 }
 
@@ -45,7 +45,9 @@ fn a_resumed_training_ends_with_the_same_weights() {
     assert_eq!(rows.lines().filter(|line| line.contains("\"loss\"")).count(), 6);
     assert_eq!(rows.lines().filter(|line| line.contains("\"eval_loss\"")).count(), 3);
     let args = [&["train", "mle", "--output-path", &parts][..], &TINY].concat();
-    assert!(expect(2, &args).contains("--overwrite"));
+    assert!(expect(0, &args).contains("6 updates"));
+    let other = expect(2, &[&args[..], &["--batch-tokens=256"]].concat());
+    assert!(other.contains("batch_tokens") && other.contains("--overwrite"), "{other}");
     let changed = [&args[..], &["--resume", &checkpoint, "--batch-tokens=256"]].concat();
     assert!(expect(2, &changed).contains("batch_tokens"));
 }
@@ -162,7 +164,13 @@ fn what_cannot_be_trained_is_refused() {
     refused(&["mle", "--data=no-such-task"], "no-such-task");
     refused(&["mle", "--heads=3"], "--hidden-size");
     refused(&["mle", "--examples=9", "--measure=1", "--measure-config=no-such.toml"], "no-such.toml");
-    refused(&["sft"], "--model");
+    refused(&["sft"], "--model is missing: a folder in Hugging Face layout");
+    let gguf = scratch.file("model.gguf", "GGUF");
+    refused(&["sft", "--model", &gguf], "training needs a folder in Hugging Face layout");
+    let empty = scratch.arg("empty");
+    std::fs::create_dir(&empty).unwrap();
+    refused(&["rl", "--model", &empty], "has no config.json");
+    assert!(!expect(2, &["train", "sft"]).contains("gguf"));
     refused(&["rl", "--model=sprout@base"], "init, mle, sft, rl");
     refused(&["rl", "--model=sprout", "--rehearsal-weight=1"], "--rehearse");
     let empty = scratch.file("empty.jsonl", "");
