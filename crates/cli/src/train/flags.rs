@@ -88,7 +88,8 @@ pub(crate) struct RlArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RecipeArgs {
-    /// TOML file of stages, in their order: `train` is mle, sft or rl, the other lines are flags of that command
+    /// TOML file of stages, in their order: `train` is mle, sft or rl, the other lines are flags of that command. Given again, stages that
+    /// are done are passed over, and one that was interrupted goes on
     pub(crate) recipe: PathBuf,
     /// Only these stages, by their place from 1
     #[arg(long, value_delimiter = ',', value_name = "LIST")]

@@ -44,8 +44,9 @@ impl<'a> Place<'a> {
     pub(crate) fn explain<T>(&self, result: Result<T, Error>) -> Result<T> {
         match result {
             Err(error @ Error::Resume { .. }) if self.args.resume.is_none() => {
-                let ways = "the flags of that training go on with it; --overwrite, or another --output-path, trains anew";
-                Err(SetUp(format!("{error}. {ways}")).into())
+                let ways =
+                    "give its flags to go on with it, --overwrite to train anew, or another --output-path";
+                Err(SetUp(format!("{error}; {ways}")).into())
             }
             result => result.in_set_up(),
         }
