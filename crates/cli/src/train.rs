@@ -1,10 +1,13 @@
 //! `entrace train`: maximum likelihood, fine-tuning and reinforcement learning of small models.
 //!
-//! In reading order: `flags`; `data`, what is learnt; `vocabulary`, the tokenizer of a new model; `watch`, progress and measuring;
-//! `recipe`, several stages from a file.
+//! In reading order: `flags` with their `numbers`; `data`, what is learnt; `file`, traces of one's own; `vocabulary`, the tokenizer of a new model;
+//! `place`, its folder and where it goes on; `watch`, progress and measuring; `recipe`, several stages from a file.
 
 mod data;
+mod file;
 pub(crate) mod flags;
+mod numbers;
+mod place;
 mod recipe;
 mod vocabulary;
 mod watch;
@@ -19,8 +22,9 @@ use entrace_decoder::{LanguageModel, Options};
 use entrace_train::rl::{RlData, RlQuestions, reinforce};
 use entrace_train::{FitData, FitOptions, Model, Outcome, Output, Sequence, TextFiles, fit};
 use flags::{DataArgs, LossOnArg, Method, MleArgs, OutputArgs, RlArgs, SftArgs, TrainArgs};
+use place::Place;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use watch::{Measuring, Watch};
 
 /// Most tokens of an example of a model with a long context.
@@ -36,7 +40,7 @@ pub(crate) fn train(args: TrainArgs) -> Result<Exit> {
 }
 
 fn mle(args: &MleArgs) -> Result<Exit> {
-    let folder = output_folder(&args.output, "mle")?;
+    let place = Place::of(&args.output, "mle")?;
     let size = args.size.size()?;
     let traces = data::traces(&args.data)?;
     let vocabulary = vocabulary::of(&args.data, &traces)?;
@@ -49,8 +53,8 @@ fn mle(args: &MleArgs) -> Result<Exit> {
     };
     let ((learnt, n_too_long), (held_out, _)) = (encode(&traces.learnt)?, encode(&traces.held_out)?);
     drop(traces);
-    let options = args.update.fit_options(&args.fit);
-    fit_model(&model, texts, (&learnt, &held_out, n_too_long), &options, (&args.data, &args.output), &folder)
+    let options = args.fit.options(&args.update);
+    fit_model(&model, texts, (&learnt, &held_out, n_too_long), &options, (&args.data, &args.output), &place)
 }
 
 fn tokenizer_of(texts: &TextFiles) -> Result<Tokenizer> {
@@ -60,7 +64,7 @@ fn tokenizer_of(texts: &TextFiles) -> Result<Tokenizer> {
 }
 
 fn sft(args: &SftArgs) -> Result<Exit> {
-    let folder = output_folder(&args.output, "sft")?;
+    let place = Place::of(&args.output, "sft")?;
     let Start { located, text, texts } = start(args.model.as_deref())?;
     let traces = data::traces(&args.data)?;
     let model = Model::load(&located.path, &args.lora.adaptation(), args.update.seed).in_set_up()?;
@@ -68,9 +72,9 @@ fn sft(args: &SftArgs) -> Result<Exit> {
     let encode = |pairs: &[data::Pair]| data::encode_for(&text, pairs, args.data.loss_on, most);
     let (learnt, held_out) = (encode(&traces.learnt)?, encode(&traces.held_out)?);
     drop((traces, text));
-    let options = args.update.fit_options(&args.fit);
+    let options = args.fit.options(&args.update);
     let data = (learnt.sequences.as_slice(), held_out.sequences.as_slice(), learnt.n_too_long);
-    fit_model(&model, texts, data, &options, (&args.data, &args.output), &folder)
+    fit_model(&model, texts, data, &options, (&args.data, &args.output), &place)
 }
 
 /// The model that a training starts from.
@@ -81,11 +85,35 @@ struct Start {
 }
 
 fn start(name: Option<&str>) -> Result<Start> {
-    let located = crate::model::locate(name)?;
+    let located = locate(name)?;
     let now = jiff::Zoned::now().datetime();
     let text = LanguageModel::open(&located.name, &located.path, Options::default(), now).in_set_up()?;
     let texts = TextFiles::read(&located.path)?;
     Ok(Start { located, text, texts })
+}
+
+/// Finds the files of a model that can be trained.
+fn locate(name: Option<&str>) -> Result<Located> {
+    const LAYOUT: &str = "a folder in Hugging Face layout (config.json, tokenizer.json, *.safetensors)";
+    let refuse = |problem: String| anyhow::Error::new(SetUp(problem));
+    let name = name.ok_or_else(|| {
+        refuse(format!(
+            "--model is missing: {LAYOUT}, the folder of a training, org/name on the Hub, or sprout"
+        ))
+    })?;
+    if name.ends_with(".gguf") {
+        return Err(refuse(format!(
+            "--model {name}: training needs {LAYOUT}; GGUF files can only be measured"
+        )));
+    }
+    let located = crate::model::locate(Some(name))?;
+    if !located.path.join("config.json").is_file() {
+        let where_it_is = located.path.display();
+        return Err(refuse(format!(
+            "--model {name}: training needs {LAYOUT}; {where_it_is} has no config.json"
+        )));
+    }
+    Ok(located)
 }
 
 fn fit_model(
@@ -94,21 +122,23 @@ fn fit_model(
     (learnt, held_out, n_too_long): (&[Sequence], &[Sequence], usize),
     options: &FitOptions,
     (data, args): (&DataArgs, &OutputArgs),
-    folder: &Path,
+    place: &Place<'_>,
 ) -> Result<Exit> {
-    let output = output(args, folder, texts, options.steps);
+    let output = output(args, &place.folder, texts, options.steps);
     let measuring = Measuring { output: args, data: &data.data, data_dir: data.data_dir.as_deref() };
-    let mut watch = Watch::new(measuring, folder, options.steps)?;
+    let mut watch = Watch::new(measuring, place, options.steps)?;
     let n_tokens: usize = learnt.iter().map(Sequence::n_run).sum();
     watch.note(&format!("{} weights, {} traces, {n_tokens} tokens", model.n_parameters(), learnt.len()));
     watch.note_too_long(n_too_long);
     let data = FitData { train: learnt, held_out };
-    let outcome = fit(model, data, options, &output, args.resume.as_deref(), &mut |event| watch.event(event));
-    conclude(outcome.in_set_up()?, watch)
+    place.clear()?;
+    let resume = place.resume.as_deref();
+    let outcome = fit(model, data, options, &output, resume, &mut |event| watch.event(event));
+    conclude(&place.explain(outcome)?, watch, place)
 }
 
 fn rl(args: &RlArgs) -> Result<Exit> {
-    let folder = output_folder(&args.output, "rl")?;
+    let place = Place::of(&args.output, "rl")?;
     let Start { located, text, texts } = start(args.model.as_deref())?;
     let (learnt, held_out) = data::questions(&args.questions, &text)?;
     let model = Model::load(&located.path, &args.lora.adaptation(), args.update.seed).in_set_up()?;
@@ -118,14 +148,14 @@ fn rl(args: &RlArgs) -> Result<Exit> {
     if let (Some(what), true) = (&args.rehearsal.rehearse, rehearsed.sequences.is_empty()) {
         return Err(SetUp(format!("--rehearse: {what} has no traces that fit into the context")).into());
     }
-    let options = args.update.rl_options(&args.group, &args.rehearsal);
-    let output = output(&args.output, &folder, texts, options.steps);
+    let options = args.group.options(&args.update, &args.rehearsal);
+    let output = output(&args.output, &place.folder, texts, options.steps);
     let measuring = Measuring {
         output: &args.output,
         data: &args.questions.data,
         data_dir: args.questions.data_dir.as_deref(),
     };
-    let mut watch = Watch::new(measuring, &folder, options.steps)?;
+    let mut watch = Watch::new(measuring, &place, options.steps)?;
     watch.note_too_long(rehearsed.n_too_long);
     let (learnt_reward, held_out_reward) = (exact(&learnt), exact(&held_out));
     let data = RlData {
@@ -133,9 +163,10 @@ fn rl(args: &RlArgs) -> Result<Exit> {
         held_out: Some(RlQuestions { prompts: &held_out.prompts, reward: &held_out_reward }),
         rehearsed: &rehearsed.sequences,
     };
-    let resume = args.output.resume.as_deref();
+    place.clear()?;
+    let resume = place.resume.as_deref();
     let outcome = reinforce(&model, data, &options, &output, resume, &mut |event| watch.event(event));
-    conclude(outcome.in_set_up()?, watch)
+    conclude(&place.explain(outcome)?, watch, &place)
 }
 
 /// 1 for a completion whose answer is the target, else 0.
@@ -157,48 +188,36 @@ fn output(args: &OutputArgs, folder: &Path, texts: TextFiles, steps: u64) -> Out
     }
 }
 
-/// The output folder, which must not hold another training unless that is resumed or replaced.
-fn output_folder(args: &OutputArgs, method: &str) -> Result<PathBuf> {
-    let folder = args.output_path.clone().unwrap_or_else(|| Path::new("entrace-train").join(method));
-    if args.resume.is_none() && folder.join("metrics.jsonl").exists() {
-        if !args.overwrite {
-            let problem = format!(
-                "{} holds a training already: give --resume CHECKPOINT, --overwrite or another --output-path",
-                folder.display()
-            );
-            return Err(SetUp(problem).into());
-        }
-        for checkpoint in crate::model::checkpoints(&folder) {
-            std::fs::remove_dir_all(checkpoint)?;
-        }
-    }
-    Ok(folder)
-}
-
 /// Says how training ended.
-fn conclude(outcome: Outcome, watch: Watch<'_>) -> Result<Exit> {
-    let measured = watch.end()?;
-    let (ending, exit) = match &outcome {
-        Outcome::Finished(ending) => (ending, Exit::success()),
-        Outcome::Stopped(ending) => (ending, Exit::interrupted()),
-        Outcome::Diverged { ending, reason } => {
-            anyhow::bail!("training ended at step {}: {reason}; lower --learning-rate", ending.step)
+fn conclude(outcome: &Outcome, watch: Watch<'_>, place: &Place<'_>) -> Result<Exit> {
+    let (steps, measured) = (watch.steps, watch.end()?);
+    let mut out = std::io::stdout().lock();
+    let (ending, is_stopped) = match outcome {
+        Outcome::Finished(ending) => (ending, false),
+        Outcome::Stopped(ending) => (ending, true),
+        Outcome::Diverged { step, reason, checkpoint } => {
+            let last =
+                checkpoint.as_ref().map(|folder| format!("the last checkpoint is {}", folder.display()));
+            let last = last.unwrap_or_else(|| "no checkpoint was written".to_string());
+            anyhow::bail!("training ended at update {step}: {reason}; lower --learning-rate; {last}")
         }
     };
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "{} updates in {:.0} s: {}",
-        ending.step,
-        ending.elapsed_secs,
-        ending.checkpoint.display()
-    )?;
+    let (step, secs, checkpoint) = (ending.step, ending.elapsed_secs, ending.checkpoint.display());
+    if is_stopped {
+        writeln!(out, "interrupted after update {step} of {steps}: {checkpoint}")?;
+    } else {
+        writeln!(out, "{step} updates in {secs:.0} s: {checkpoint}")?;
+    }
     if ending.n_skipped > 0 {
         writeln!(out, "{} updates were left out: loss or gradient was not finite", ending.n_skipped)?;
     }
-    if !measured.is_empty() {
-        let runs: Vec<String> = measured.iter().map(|run| run.display().to_string()).collect();
+    if !measured.runs.is_empty() {
+        let runs: Vec<String> = measured.runs.iter().map(|run| run.display().to_string()).collect();
         writeln!(out, "entrace compare {}", runs.join(" "))?;
     }
-    Ok(exit)
+    if is_stopped || !measured.is_complete {
+        writeln!(out, "{}", place.way_on())?;
+        return Ok(Exit::interrupted());
+    }
+    Ok(Exit::success())
 }

@@ -117,11 +117,20 @@ pub(crate) struct Progress {
     /// Updates that were left out because a number was not finite.
     pub(crate) n_skipped: u64,
     pub(crate) data_sha256: String,
+    /// Fingerprint of the model that training started from; absent in older checkpoints.
+    #[serde(default)]
+    pub(crate) model_sha256: Option<String>,
+    /// Whether the next checkpoint replaces this one.
+    #[serde(default)]
+    pub(crate) rolling: bool,
     pub(crate) settings: Value,
 }
 
 /// Version of `trainer_state.json`.
 pub(crate) const FORMAT_VERSION: u32 = 1;
+
+/// How the name of a checkpoint ends while it is being written.
+const TEMPORARY: &str = ".entrace-tmp";
 
 /// Writes a checkpoint under a temporary name and renames it; one of the same name is replaced.
 pub(crate) fn write(
@@ -132,7 +141,7 @@ pub(crate) fn write(
     state: Option<(&Progress, &Moments)>,
 ) -> Result<(), Error> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = folder.with_file_name(format!(".{name}.entrace-tmp"));
+    let temporary = folder.with_file_name(format!(".{name}{TEMPORARY}"));
     remove_folder(&temporary)?;
     texts.write(&temporary)?;
     write_model(&temporary, model, texts, export)?;
@@ -234,6 +243,48 @@ fn read_numbers(file: &SafeTensors<'_>, name: &str, dims: &[usize]) -> Result<Ve
         return Err(format!("{name} has another shape in its trainer state"));
     }
     Ok(view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
+/// Whether a checkpoint's model has numbers of this type.
+pub(crate) fn is_exported_as(folder: &Path, export: ExportType) -> bool {
+    let config = read_object(&folder.join("config.json")).unwrap_or_default();
+    config.get("dtype").and_then(Value::as_str) == Some(export.name())
+}
+
+/// Removes what `newest` replaces: rolling checkpoints, and what was being written when a training was killed.
+pub(crate) fn remove_passed(output: &Path, newest: &Path) -> Result<(), Error> {
+    let is_rolling = |folder: &Path| {
+        let state = read_object(&folder.join("trainer_state.json")).unwrap_or_default();
+        state.get("rolling") == Some(&Value::Bool(true))
+    };
+    for (_, folder) in checkpoints(output).into_iter().filter(|(_, folder)| folder != newest) {
+        if is_rolling(&folder) {
+            remove_folder(&folder)?;
+        }
+    }
+    let is_left_over = |name: &str| name.starts_with(".step-") && name.ends_with(TEMPORARY);
+    for (_, folder) in folders(output).into_iter().filter(|(name, _)| is_left_over(name)) {
+        remove_folder(&folder)?;
+    }
+    Ok(())
+}
+
+/// The last checkpoint in the folder of a training from which it can be resumed.
+pub fn last_resumable(output: &Path) -> Option<PathBuf> {
+    let mut found = checkpoints(output);
+    found.retain(|(_, folder)| folder.join("trainer_state.json").is_file());
+    found.into_iter().max().map(|(_, folder)| folder)
+}
+
+/// The checkpoints of a training, with the updates before each.
+fn checkpoints(output: &Path) -> Vec<(u64, PathBuf)> {
+    let step = |name: &str| name.strip_prefix("step-")?.parse().ok();
+    folders(output).into_iter().filter_map(|(name, folder)| Some((step(&name)?, folder))).collect()
+}
+
+fn folders(output: &Path) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(output).into_iter().flatten().flatten();
+    entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path())).collect()
 }
 
 /// Folder of the checkpoint after `step` updates.

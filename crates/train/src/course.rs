@@ -6,7 +6,7 @@
 use crate::error::Error;
 use crate::journal::{Event, Flow};
 use crate::order::Position;
-use crate::trainer::{Outcome, Trainer};
+use crate::trainer::{Outcome, Stay, Trainer};
 use std::path::PathBuf;
 
 /// A training under way, whatever its method.
@@ -48,9 +48,11 @@ impl<'a, 'o> Course<'a, 'o> {
         self.trainer.is_done() || self.evaluate_every.is_some_and(|n| n > 0 && step.is_multiple_of(n))
     }
 
-    fn save(&mut self, position: Position) -> Result<PathBuf, Error> {
-        let folder = self.trainer.save(position)?;
-        self.tell(&Event::Saved { step: self.trainer.progress.step, folder: &folder });
+    fn save(&mut self, position: Position, stay: Stay) -> Result<PathBuf, Error> {
+        let folder = self.trainer.save(position, stay)?;
+        if stay == Stay::Kept {
+            self.tell(&Event::Saved { step: self.trainer.progress.step, folder: &folder });
+        }
         Ok(folder)
     }
 }
@@ -61,32 +63,43 @@ pub(crate) fn run<'a: 'o, 'o>(mut method: impl Method<'a, 'o>, resumed: bool) ->
         method.evaluate()?;
         save_if_due(&mut method)?;
     }
-    let (mut saved, mut diverged) = (None, None);
+    let mut diverged = None;
     while !method.course().trainer.is_done() && method.course().flow == Flow::Continue && diverged.is_none() {
         diverged = method.step()?;
         if method.course().is_evaluation() {
             method.evaluate()?;
         }
-        saved = save_if_due(&mut method)?;
+        save_if_due(&mut method)?;
     }
-    let checkpoint = match saved {
-        Some(folder) => folder,
-        None => {
-            let position = method.position();
-            method.course().save(position)?
-        }
-    };
-    let trainer = &method.course().trainer;
-    let ending = trainer.ending(checkpoint);
-    Ok(match diverged {
-        Some(reason) => Outcome::Diverged { ending, reason },
-        None if trainer.is_done() => Outcome::Finished(ending),
-        None => Outcome::Stopped(ending),
-    })
+    conclude(method, diverged)
 }
 
-fn save_if_due<'a: 'o, 'o>(method: &mut impl Method<'a, 'o>) -> Result<Option<PathBuf>, Error> {
+fn save_if_due<'a: 'o, 'o>(method: &mut impl Method<'a, 'o>) -> Result<(), Error> {
     let position = method.position();
     let course = method.course();
-    if course.trainer.is_checkpoint() { course.save(position).map(Some) } else { Ok(None) }
+    if let Some(stay) = course.trainer.due()
+        && course.trainer.illness().is_none()
+    {
+        course.save(position, stay)?;
+    }
+    Ok(())
+}
+
+/// How training ended, with a checkpoint of where it did. A model whose numbers are not finite is not written.
+fn conclude<'a: 'o, 'o>(mut method: impl Method<'a, 'o>, diverged: Option<String>) -> Result<Outcome, Error> {
+    let position = method.position();
+    let course = method.course();
+    let step = course.trainer.progress.step;
+    if let Some(reason) = course.trainer.illness() {
+        return Ok(Outcome::Diverged { step, reason, checkpoint: course.trainer.last_checkpoint() });
+    }
+    let checkpoint = match course.trainer.kept_checkpoint() {
+        Some(folder) => folder,
+        None => course.save(position, Stay::Kept)?,
+    };
+    Ok(match diverged {
+        Some(reason) => Outcome::Diverged { step, reason, checkpoint: Some(checkpoint) },
+        None if course.trainer.is_done() => Outcome::Finished(course.trainer.ending(checkpoint)),
+        None => Outcome::Stopped(course.trainer.ending(checkpoint)),
+    })
 }

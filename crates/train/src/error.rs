@@ -34,16 +34,6 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
-    /// A line of examples cannot be used.
-    #[error("{path}, line {line}: {problem}")]
-    Example {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong.
-        problem: String,
-    },
     /// There is nothing to train or evaluate on.
     #[error("there are no examples{0}")]
     NoExamples(&'static str),

@@ -8,8 +8,6 @@ use crate::sequence::Sequence;
 use entrace_decoder::tokenizer::Tokenizer;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use std::path::Path;
 
 /// A prompt with its completion.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,27 +37,6 @@ pub struct Encoded {
     pub sequences: Vec<Sequence>,
     /// Examples left out because they have more tokens than allowed.
     pub n_too_long: usize,
-}
-
-/// Keys under which a row may have its prompt, and its completion; the first that is there counts.
-const PROMPT_KEYS: [&str; 2] = ["prompt", "question"];
-const COMPLETION_KEYS: [&str; 3] = ["completion", "trace", "answer"];
-
-/// Reads examples from JSON Lines with `prompt` or `question`, and `completion`, `trace` or `answer`. Empty lines are skipped.
-pub fn read_jsonl(path: &Path) -> Result<Vec<Example>, Error> {
-    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-    let rows = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    rows.map(|(index, line)| {
-        let refuse = |problem: String| Error::Example { path: path.to_path_buf(), line: index + 1, problem };
-        let row: Map<String, Value> = serde_json::from_str(line).map_err(|e| refuse(e.to_string()))?;
-        let field = |keys: &[&str]| {
-            let found = keys.iter().find_map(|key| row.get(*key)?.as_str());
-            found.map(str::to_string).ok_or_else(|| refuse(format!("no text under {}", keys.join(" or "))))
-        };
-        let (prompt, completion) = (field(&PROMPT_KEYS)?, field(&COMPLETION_KEYS)?);
-        Ok(Example { prompt, draft: String::new(), completion })
-    })
-    .collect()
 }
 
 /// Removes the calculator annotations of GSM8K: `48/2 = <<48/2=24>>24` becomes `48/2 = 24`.
@@ -107,20 +84,5 @@ mod tests {
         assert_eq!(strip_annotations("48/2 = <<48/2=24>>24 and 2<<1+1=2>>."), "48/2 = 24 and 2.");
         assert_eq!(strip_annotations("1 << 2"), "1 << 2");
         assert_eq!(strip_annotations(""), "");
-    }
-
-    #[test]
-    fn rows_by_any_of_their_names() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rows.jsonl");
-        std::fs::write(
-            &path,
-            "{\"question\":\"a\",\"answer\":\"b\"}\n\n{\"prompt\":\"c\",\"trace\":\"d\"}\n",
-        )
-        .unwrap();
-        let rows = read_jsonl(&path).unwrap();
-        assert_eq!(rows.iter().map(|r| r.prompt.as_str()).collect::<Vec<_>>(), ["a", "c"]);
-        std::fs::write(&path, "{\"question\":\"a\"}\n").unwrap();
-        assert!(read_jsonl(&path).unwrap_err().to_string().contains("line 1"));
     }
 }

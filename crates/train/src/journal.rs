@@ -18,7 +18,7 @@ pub enum Event<'a> {
     Rewarded(&'a crate::rl::RewardRow),
     /// The loss on held-out sequences was measured.
     Evaluated(&'a EvalRow),
-    /// A checkpoint was written.
+    /// A checkpoint that stays was written.
     Saved {
         /// Updates so far.
         step: u64,

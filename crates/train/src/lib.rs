@@ -80,9 +80,9 @@ mod trainer;
 mod vocabulary;
 mod weights;
 
-pub use checkpoint::{ExportType, TextFiles, step_folder};
+pub use checkpoint::{ExportType, TextFiles, last_resumable, step_folder};
 pub use error::Error;
-pub use examples::{Encoded, Example, LossOn, encode, read_jsonl, strip_annotations};
+pub use examples::{Encoded, Example, LossOn, encode, strip_annotations};
 pub use fit::{FitData, FitOptions, fit};
 pub use journal::{EvalRow, Event, FitRow, Flow};
 pub use lora::{LORA_TARGETS, Lora};

@@ -19,7 +19,9 @@ use crate::sequence::Pack;
 use crate::shape::{Kind, Shape, WeightSpec};
 use crate::{init, weights};
 use candle_core::{Result as TensorResult, Tensor, Var};
+use rayon::prelude::*;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -195,6 +197,24 @@ impl Model {
         &self.trained
     }
 
+    /// Whether every trained weight is a number.
+    pub(crate) fn is_finite(&self) -> bool {
+        let finite =
+            |tensor: &Tensor| numbers::of_tensor(tensor).is_ok_and(|all| all.iter().all(|x| x.is_finite()));
+        self.trained.iter().all(|trained| finite(&trained.tensor))
+    }
+
+    /// SHA-256 over all weights and adapters.
+    pub(crate) fn fingerprint(&self) -> Result<String, Error> {
+        let frozen = self.weights.par_iter().map(|(name, tensor)| hash_of(name, tensor));
+        let mut all: Vec<[u8; 32]> = frozen.collect::<Result<_, Error>>()?;
+        for (name, adapter) in &self.adapters {
+            all.extend([hash_of(name, &adapter.a)?, hash_of(name, &adapter.b)?]);
+            all.push(Sha256::digest(adapter.scale.to_le_bytes()).into());
+        }
+        Ok(Sha256::digest(all.concat()).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
     pub(crate) fn specs(&self) -> &[WeightSpec] {
         &self.specs
     }
@@ -242,6 +262,18 @@ impl Model {
         }
         Ok(rms_norm(&hidden, &self.weight("model.norm.weight")?, self.shape.rms_norm_eps)?)
     }
+}
+
+/// Numbers that are hashed at a time.
+const HASHED: usize = 1 << 14;
+
+fn hash_of(name: &str, tensor: &Tensor) -> Result<[u8; 32], Error> {
+    let mut hasher = Sha256::new_with_prefix(name);
+    let numbers = numbers::of_tensor(tensor)?;
+    for part in numbers.chunks(HASHED) {
+        hasher.update(part.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+    }
+    Ok(hasher.finalize().into())
 }
 
 /// What all layers of a pass share.

@@ -71,6 +71,21 @@ struct Factors {
 const CHUNK: usize = 1 << 16;
 
 impl AdamW {
+    /// Refuses numbers that would make weights of no meaning.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let numbers = [
+            ("optimizer.beta1", self.beta1),
+            ("optimizer.beta2", self.beta2),
+            ("optimizer.eps", self.eps),
+            ("optimizer.weight_decay", self.weight_decay),
+            ("optimizer.clip_norm", self.clip_norm.unwrap_or_default()),
+        ];
+        match numbers.into_iter().find(|(_, x)| !x.is_finite() || *x < 0.0) {
+            Some((option, _)) => Err(Error::option(option, "must be a number from 0")),
+            None => Ok(()),
+        }
+    }
+
     /// Changes all weights; `norm` is that of the gradients.
     pub(crate) fn update(
         &self,

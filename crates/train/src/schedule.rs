@@ -1,5 +1,6 @@
 //! The learning rate over training: linear warm-up, then constant or a half cosine down to a share of the peak.
 
+use crate::error::Error;
 use serde::{Deserialize, Serialize};
 
 /// Learning rates by step.
@@ -31,6 +32,17 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// Refuses rates that would make weights of no meaning.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let floor = if let Decay::Cosine(floor) = self.decay { floor } else { 1.0 };
+        let fits = |x: f64| x.is_finite() && x >= 0.0;
+        match (fits(self.peak), fits(floor)) {
+            (false, _) => Err(Error::option("schedule.peak", "must be a number from 0")),
+            (_, false) => Err(Error::option("schedule.decay", "must be a number from 0")),
+            _ => Ok(()),
+        }
+    }
+
     /// The rate of update `step` in `1..=n_steps`.
     pub fn rate(&self, step: u64, n_steps: u64) -> f64 {
         if step <= self.warmup_steps {
@@ -61,5 +73,14 @@ mod tests {
         }
         let constant = Schedule { warmup_steps: 0, decay: Decay::Constant, ..schedule };
         assert!((constant.rate(1, 20) - 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn rates_are_numbers_from_0() {
+        assert!(Schedule::default().check().is_ok());
+        for bad in [f64::NAN, f64::INFINITY, -1.0] {
+            assert!(Schedule { peak: bad, ..Schedule::default() }.check().is_err());
+            assert!(Schedule { decay: Decay::Cosine(bad), ..Schedule::default() }.check().is_err());
+        }
     }
 }

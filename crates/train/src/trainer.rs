@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where checkpoints and metrics go, and when.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct Output {
     pub resumable: bool,
 }
 
-/// When checkpoints are written.
+/// When checkpoints are written. None is written right after an update that was left out because a number was not finite.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Checkpoints {
@@ -37,6 +37,18 @@ pub struct Checkpoints {
     pub every: Option<u64>,
     /// After these numbers of updates; 0 is the start.
     pub at: Vec<u64>,
+    /// After so much time without one, for a training that is killed. Each is removed when the next checkpoint is written, so that none is
+    /// left at the end; there are none where checkpoints cannot be resumed.
+    pub rolling: Option<Duration>,
+}
+
+/// How long a checkpoint stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// For good.
+    Kept,
+    /// Until the next one.
+    Rolling,
 }
 
 impl Checkpoints {
@@ -54,10 +66,12 @@ pub enum Outcome {
     Stopped(Ending),
     /// It went wrong beyond a limit.
     Diverged {
-        /// Where it ended.
-        ending: Ending,
+        /// Updates made.
+        step: u64,
         /// Which limit.
         reason: String,
+        /// The last checkpoint, which was written while all numbers were finite.
+        checkpoint: Option<PathBuf>,
     },
 }
 
@@ -87,6 +101,10 @@ pub(crate) struct Trainer<'a> {
     started: Instant,
     elapsed_before: f64,
     n_skipped_in_a_row: u32,
+    /// The last checkpoint, with its step.
+    saved: Option<(u64, Stay, PathBuf)>,
+    /// Since when there has been none.
+    unsaved_since: Instant,
 }
 
 /// Updates left out in a row after which training ends.
@@ -116,11 +134,15 @@ impl<'a> Trainer<'a> {
         output: &'a Output,
         resume: Option<&Path>,
     ) -> Result<Self, Error> {
+        plan.schedule.check()?;
+        plan.optimizer.check()?;
+        let mut first = first_progress(&plan);
+        first.model_sha256 = Some(model.fingerprint()?);
         let (progress, moments) = match resume {
-            None => (first_progress(&plan), Moments::new(model.trained())),
+            None => (first, Moments::new(model.trained())),
             Some(folder) => {
                 let (progress, moments) = checkpoint::read_state(folder, model)?;
-                check_resumed(folder, &progress, &plan)?;
+                check_resumed(folder, &progress, &first)?;
                 (progress, moments)
             }
         };
@@ -128,6 +150,8 @@ impl<'a> Trainer<'a> {
         let Plan { optimizer, schedule, n_steps, .. } = plan;
         let elapsed_before = progress.elapsed_secs;
         let started = Instant::now();
+        let stay = if progress.rolling { Stay::Rolling } else { Stay::Kept };
+        let saved = resume.map(|folder| (progress.step, stay, folder.to_path_buf()));
         Ok(Self {
             model,
             progress,
@@ -140,6 +164,8 @@ impl<'a> Trainer<'a> {
             started,
             elapsed_before,
             n_skipped_in_a_row: 0,
+            saved,
+            unsaved_since: started,
         })
     }
 
@@ -153,8 +179,17 @@ impl<'a> Trainer<'a> {
 
     /// Why training should end, if no update has been finite for a while.
     pub(crate) fn is_stuck(&self) -> Option<String> {
-        (self.n_skipped_in_a_row >= MOST_SKIPPED)
-            .then(|| format!("loss or gradient was not finite in {MOST_SKIPPED} updates in a row"))
+        if self.n_skipped_in_a_row >= MOST_SKIPPED { self.illness() } else { None }
+    }
+
+    /// Which numbers are not finite. A model in that state is not written.
+    pub(crate) fn illness(&self) -> Option<String> {
+        match self.n_skipped_in_a_row {
+            0 if self.model.is_finite() => None,
+            0 => Some("weights are not finite".to_string()),
+            1 => Some("loss or gradient was not finite in the last update".to_string()),
+            n => Some(format!("loss or gradient was not finite in the last {n} updates")),
+        }
     }
 
     /// One update of all weights; left out if loss or gradient is not finite.
@@ -178,19 +213,40 @@ impl<'a> Trainer<'a> {
         self.elapsed_before + self.started.elapsed().as_secs_f64()
     }
 
-    /// Whether a checkpoint is due.
-    pub(crate) fn is_checkpoint(&self) -> bool {
-        self.is_done() || self.output.checkpoints.has(self.progress.step)
+    /// Whether a checkpoint is due, and for how long.
+    pub(crate) fn due(&self) -> Option<Stay> {
+        if self.is_done() || self.output.checkpoints.has(self.progress.step) {
+            return Some(Stay::Kept);
+        }
+        let rolling = self.output.checkpoints.rolling.filter(|_| self.output.resumable);
+        rolling.is_some_and(|after| self.unsaved_since.elapsed() >= after).then_some(Stay::Rolling)
     }
 
     /// Writes a checkpoint; `position` is where the next batch is drawn.
-    pub(crate) fn save(&mut self, position: Position) -> Result<PathBuf, Error> {
+    pub(crate) fn save(&mut self, position: Position, stay: Stay) -> Result<PathBuf, Error> {
         self.progress.position = position;
         self.progress.elapsed_secs = self.elapsed_secs();
+        self.progress.rolling = stay == Stay::Rolling;
         let folder = checkpoint::step_folder(&self.output.folder, self.progress.step);
         let state = self.output.resumable.then_some((&self.progress, &self.moments));
         checkpoint::write(&folder, self.model, &self.output.texts, self.output.export, state)?;
+        checkpoint::remove_passed(&self.output.folder, &folder)?;
+        self.saved = Some((self.progress.step, stay, folder.clone()));
+        self.unsaved_since = Instant::now();
         Ok(folder)
+    }
+
+    /// The last checkpoint that was written or read.
+    pub(crate) fn last_checkpoint(&self) -> Option<PathBuf> {
+        self.saved.as_ref().map(|(_, _, folder)| folder.clone())
+    }
+
+    /// The checkpoint of this step, if it is there as it would be written now.
+    pub(crate) fn kept_checkpoint(&self) -> Option<PathBuf> {
+        let (step, stay, folder) = self.saved.as_ref()?;
+        let is_own = *folder == checkpoint::step_folder(&self.output.folder, self.progress.step);
+        let stands = is_own && *step == self.progress.step && *stay == Stay::Kept;
+        (stands && checkpoint::is_exported_as(folder, self.output.export)).then(|| folder.clone())
     }
 
     pub(crate) fn ending(&self, checkpoint: PathBuf) -> Ending {
@@ -213,22 +269,28 @@ fn first_progress(plan: &Plan) -> Progress {
         elapsed_secs: 0.0,
         n_skipped: 0,
         data_sha256: plan.data_sha256.clone(),
+        model_sha256: None,
+        rolling: false,
         settings: plan.settings.clone(),
     }
 }
 
-fn check_resumed(folder: &Path, progress: &Progress, plan: &Plan) -> Result<(), Error> {
+/// Whether a checkpoint is of the training that `first` begins.
+fn check_resumed(folder: &Path, progress: &Progress, first: &Progress) -> Result<(), Error> {
     let refuse = |problem: String| Error::Resume { path: folder.to_path_buf(), problem };
-    if progress.data_sha256 != plan.data_sha256 {
+    if progress.data_sha256 != first.data_sha256 {
         return Err(refuse("the training data are others".into()));
+    }
+    if progress.model_sha256.is_some() && progress.model_sha256 != first.model_sha256 {
+        return Err(refuse("training started from another model or with other adapters".into()));
     }
     let keys =
         |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
     let mut differing: Vec<String> = keys(&progress.settings);
-    differing.extend(keys(&plan.settings));
+    differing.extend(keys(&first.settings));
     differing.sort();
     differing.dedup();
-    differing.retain(|key| progress.settings.get(key) != plan.settings.get(key));
+    differing.retain(|key| progress.settings.get(key) != first.settings.get(key));
     if differing.is_empty() {
         return Ok(());
     }

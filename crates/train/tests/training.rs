@@ -9,9 +9,10 @@ use entrace_train::rl::{Objective, RlData, RlOptions, RlQuestions, reinforce};
 use entrace_train::{
     AdamW, Adaptation, Checkpoints, Decay, Event, Example, ExportType, FitData, FitOptions, Flow, Lora,
     LossOn, Model, ModelSize, Outcome, Output, Schedule, Sequence, TextFiles, Vocabulary, encode, fit,
-    logprobs, mean_loss, step_folder,
+    last_resumable, logprobs, mean_loss, step_folder,
 };
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Sums of two digits: prompt `3+4=`, completion `7`.
@@ -61,7 +62,7 @@ impl Sums {
         Output {
             folder: self.folder.path().join(name),
             texts: self.texts.clone(),
-            checkpoints: Checkpoints { every: Some(5), at: vec![0] },
+            checkpoints: Checkpoints { every: Some(5), at: vec![0], rolling: None },
             export: ExportType::F32,
             resumable: true,
         }
@@ -247,8 +248,9 @@ fn rewards_rise_and_resume_with_the_same_bits() {
     let limited = RlOptions { max_kl: Some(1e-6), ..options };
     let outcome =
         reinforce(&sums.model(), data, &limited, &sums.output("limited"), None, &mut |_| Flow::Continue);
-    let Outcome::Diverged { reason, ending } = outcome.unwrap() else { panic!("no divergence") };
-    assert!(reason.contains("divergence") && ending.step < 12);
+    let Outcome::Diverged { reason, step, checkpoint } = outcome.unwrap() else { panic!("no divergence") };
+    assert!(reason.contains("divergence") && step < 12);
+    assert!(checkpoint.unwrap().join("model.safetensors").exists());
 }
 
 #[test]
@@ -321,12 +323,125 @@ fn numbers_that_are_not_finite_end_training_and_spare_the_weights() {
             }
             Flow::Continue
         });
-    let Outcome::Diverged { ending, reason } = outcome.unwrap() else { panic!("no divergence") };
-    assert!(reason.contains("not finite") && ending.n_skipped == 10, "{reason}");
-    assert_eq!(ending.step as usize, skipped.len());
+    let Outcome::Diverged { step, reason, checkpoint } = outcome.unwrap() else { panic!("no divergence") };
+    assert!(reason.contains("not finite in the last 10 updates"), "{reason}");
+    assert_eq!(step as usize, skipped.len());
     assert!(!skipped[0] && skipped[skipped.len() - 10..].iter().all(|&s| s));
+    assert_eq!(checkpoint, Some(step_folder(&output.folder, 0)));
+    assert_eq!(checkpoints(&output), ["step-000000"]);
     let line = std::fs::read_to_string(output.folder.join("metrics.jsonl")).unwrap();
     assert!(line.contains("\"grad_norm\":null"));
+}
+
+#[test]
+fn weights_that_are_not_finite_are_not_written() {
+    let sums = Sums::new();
+    let all = sums.sequences();
+    let data = FitData { train: &all, held_out: &[] };
+    let schedule = Schedule { peak: 1e300, warmup_steps: 0, decay: Decay::Constant };
+    let one = FitOptions { schedule, ..options(1) };
+    let output = sums.output("infinite");
+    let outcome = fit(&sums.model(), data, &one, &output, None, &mut |_| Flow::Continue).unwrap();
+    let Outcome::Diverged { step: 1, reason, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("weights are not finite"), "{reason}");
+    assert_eq!(checkpoints(&output), ["step-000000"]);
+    for peak in [f64::NAN, f64::INFINITY, -1e-3] {
+        let schedule = Schedule { peak, ..Schedule::default() };
+        let bad = FitOptions { schedule, ..options(1) };
+        let refused = fit(&sums.model(), data, &bad, &sums.output("bad"), None, &mut |_| Flow::Continue);
+        assert!(refused.unwrap_err().to_string().contains("schedule.peak"));
+    }
+}
+
+/// The checkpoints in a folder.
+fn checkpoints(output: &Output) -> Vec<String> {
+    let entries = std::fs::read_dir(&output.folder).unwrap();
+    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != "metrics.jsonl");
+    names.sort();
+    names
+}
+
+#[test]
+fn a_rolling_checkpoint_is_there_until_the_next_and_resumes_with_the_same_bits() {
+    let sums = Sums::new();
+    let all = sums.sequences();
+    let data = FitData { train: &all, held_out: &[] };
+    let rolling = |name: &str| {
+        let checkpoints = Checkpoints { rolling: Some(Duration::ZERO), ..Checkpoints::default() };
+        Output { checkpoints, ..sums.output(name) }
+    };
+    let whole = rolling("whole");
+    let mut seen = Vec::new();
+    fit(&sums.model(), data, &options(6), &whole, None, &mut |event| {
+        if let Event::Fitted(row) = event {
+            seen.push((row.step, checkpoints(&whole)));
+        }
+        Flow::Continue
+    })
+    .unwrap();
+    assert_eq!(seen[3], (4, vec!["step-000003".to_string()]));
+    assert_eq!(checkpoints(&whole), ["step-000006"]);
+
+    // As if killed while the checkpoint of step 5 was being written.
+    let killed = rolling("killed");
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        fit(&sums.model(), data, &options(6), &killed, None, &mut |event| match event {
+            Event::Fitted(row) if row.step == 5 => panic!("killed"),
+            _ => Flow::Continue,
+        })
+    }));
+    assert!(panicked.is_err());
+    std::fs::create_dir(killed.folder.join(".step-000005.entrace-tmp")).unwrap();
+    let last = last_resumable(&killed.folder).unwrap();
+    assert_eq!(last, step_folder(&killed.folder, 4));
+    fit(&sums.model(), data, &options(6), &killed, Some(&last), &mut |_| Flow::Continue).unwrap();
+    assert_eq!(checkpoints(&killed), ["step-000006"]);
+    let weights = |output: &Output| bytes(step_folder(&output.folder, 6).join("trainer_state.safetensors"));
+    assert_eq!(weights(&killed), weights(&whole));
+    assert_eq!(rows(&killed.folder), rows(&whole.folder));
+}
+
+#[test]
+fn a_checkpoint_of_a_stop_stays_and_a_finished_training_is_not_written_again() {
+    let sums = Sums::new();
+    let all = sums.sequences();
+    let data = FitData { train: &all, held_out: &[] };
+    let zero = Checkpoints { rolling: Some(Duration::ZERO), ..Checkpoints::default() };
+    let output = Output { checkpoints: zero, ..sums.output("stopped") };
+    let mut stop_at_2 = |event: &Event<'_>| match event {
+        Event::Fitted(row) if row.step == 2 => Flow::Stop,
+        _ => Flow::Continue,
+    };
+    let stopped = fit(&sums.model(), data, &options(4), &output, None, &mut stop_at_2).unwrap();
+    assert!(matches!(stopped, Outcome::Stopped(_)));
+    let go_on = |output: &Output| {
+        let last = last_resumable(&output.folder).unwrap();
+        let mut n_saved = 0;
+        let outcome = fit(&sums.model(), data, &options(4), output, Some(&last), &mut |event| {
+            n_saved += usize::from(matches!(event, Event::Saved { .. }));
+            Flow::Continue
+        });
+        assert!(matches!(outcome.unwrap(), Outcome::Finished(ending) if ending.step == 4));
+        n_saved
+    };
+    assert_eq!(go_on(&output), 1);
+    assert_eq!(checkpoints(&output), ["step-000002", "step-000004"]);
+    assert_eq!(go_on(&output), 0);
+    assert_eq!(go_on(&Output { export: ExportType::Bf16, ..output }), 1);
+}
+
+#[test]
+fn another_model_does_not_go_on() {
+    let sums = Sums::new();
+    let all = sums.sequences();
+    let data = FitData { train: &all, held_out: &[] };
+    let output = sums.output("one");
+    fit(&sums.model(), data, &options(5), &output, None, &mut |_| Flow::Continue).unwrap();
+    let from = step_folder(&output.folder, 5);
+    let other = Model::load(&from, &Adaptation::Full, 0).unwrap();
+    let refused = fit(&other, data, &options(5), &output, Some(&from), &mut |_| Flow::Continue);
+    assert!(refused.unwrap_err().to_string().contains("another model"));
 }
 
 #[test]

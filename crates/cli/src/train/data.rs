@@ -3,17 +3,18 @@
 //! A prompt is what `entrace run` would put before the trace of the same question: the model's chat template where it has one, else plain
 //! text. Completions end with the answer in the words of the default cue.
 
-use crate::exit::{InSetUp, SetUp};
+use crate::exit::SetUp;
 use crate::questions::{self, Asking};
-use crate::train::flags::{AnnotatorArgs, DataArgs, LossOnArg, QuestionArgs, RlArgs};
+use crate::train::file::{self, Reading, is_file};
+use crate::train::flags::{DataArgs, LossOnArg, QuestionArgs, RlArgs};
 use anyhow::Result;
 use entrace_backend::{Text, stream_seed};
-use entrace_datasets::{BadLines, FormatKind, Split, TaskSpec, task};
+use entrace_datasets::{BadLines, FormatKind, Split, TaskSpec, fewshot, task};
 use entrace_decoder::LanguageModel;
 use entrace_decoder::tokenizer::Tokenizer;
 use entrace_measure::{Answer, Question};
 use entrace_run::Prompting;
-use entrace_train::{Encoded, Example, Sequence, encode, read_jsonl, strip_annotations};
+use entrace_train::{Encoded, Example, Sequence, encode};
 use entrace_worlds::arith::{self, Difficulty, Solution, noisy};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -45,20 +46,28 @@ pub(crate) enum Asked {
     Question(Box<Question>, FormatKind),
 }
 
+/// Who wrote the solutions of arith's problems: the shares of traces that are wrong or interrupted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Annotators {
+    pub(crate) wrong_share: f64,
+    pub(crate) interrupted_share: f64,
+    pub(crate) draft_wrong_share: Option<f64>,
+}
+
 /// Collects traces.
 pub(crate) fn traces(args: &DataArgs) -> Result<Traces> {
-    args.annotators.check()?;
+    let reading = args.reading();
     let (learnt, mut held_out) = if is_file(&args.data) {
-        (from_file(Path::new(&args.data), args.strip_annotations)?, Vec::new())
+        (file::traces(Path::new(&args.data), reading)?, Vec::new())
     } else if args.data == ARITH {
         let n = args.examples.unwrap_or(ARITH_EXAMPLES);
-        let pairs = |split, n| arith_pairs(split, n, args.data_seed, &args.annotators);
+        let pairs = |split, n| arith_pairs(split, n, args.arith.data_seed, &args.arith.annotators());
         (pairs(arith::Split::Train, n), pairs(arith::Split::Validation, args.eval_examples))
     } else {
         (from_task(&args.data, args.data_dir.as_deref())?, Vec::new())
     };
     if let Some(path) = &args.eval_data {
-        held_out = from_file(path, args.strip_annotations)?;
+        held_out = file::traces(path, reading)?;
     }
     let mut traces = Traces { learnt, held_out };
     traces.learnt.truncate(args.examples.unwrap_or(usize::MAX));
@@ -68,52 +77,20 @@ pub(crate) fn traces(args: &DataArgs) -> Result<Traces> {
 
 /// Traces that reinforcement learning rehearses; none where none are asked for.
 pub(crate) fn rehearsed(args: &RlArgs) -> Result<Vec<Pair>> {
-    args.annotators.check()?;
     let questions = &args.questions;
     match args.rehearsal.rehearse.as_deref() {
         None => Ok(Vec::new()),
-        Some(path) if is_file(path) => from_file(Path::new(path), false),
+        Some(path) if is_file(path) => file::traces(Path::new(path), Reading::default()),
         Some(ARITH) => {
             let n = questions.examples.unwrap_or(ARITH_QUESTIONS);
-            Ok(arith_pairs(arith::Split::Train, n, questions.data_seed, &args.annotators))
+            Ok(arith_pairs(arith::Split::Train, n, questions.data_seed, &args.rehearsal.annotators()))
         }
         Some(task) => from_task(task, questions.data_dir.as_deref()),
     }
 }
 
-impl AnnotatorArgs {
-    fn check(&self) -> Result<()> {
-        let shares = [
-            ("wrong-share", self.wrong_share),
-            ("interrupted-share", self.interrupted_share),
-            ("draft-wrong-share", self.draft_wrong_share.unwrap_or_default()),
-        ];
-        match shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
-            Some((name, _)) => Err(SetUp(format!("--{name} is a share from 0 to 1")).into()),
-            None => Ok(()),
-        }
-    }
-}
-
-pub(crate) fn is_file(data: &str) -> bool {
-    data.ends_with(".jsonl") || data.ends_with(".json")
-}
-
-fn from_file(path: &Path, strip: bool) -> Result<Vec<Pair>> {
-    let clean = |text: String| if strip { strip_annotations(&text) } else { text };
-    let rows = read_jsonl(path).in_set_up()?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Pair {
-            asked: Asked::Text(row.prompt),
-            draft: String::new(),
-            completion: clean(row.completion),
-        })
-        .collect())
-}
-
 /// Problems of `arith` with the traces of their annotators.
-fn arith_pairs(split: arith::Split, n: usize, seed: u64, annotators: &AnnotatorArgs) -> Vec<Pair> {
+fn arith_pairs(split: arith::Split, n: usize, seed: u64, annotators: &Annotators) -> Vec<Pair> {
     let pair = |index: u64| {
         let problem = arith::generate(seed, split, index, &Difficulty::default());
         let asked = Asked::Text(arith::prompt(&problem.question));
@@ -229,12 +206,18 @@ fn prompt_tokens(
 }
 
 impl Pair {
-    fn as_plain(&self) -> Example {
+    /// As text for a model without a chat template; one space stands between `A:` and what follows.
+    pub(crate) fn as_plain(&self) -> Example {
         let (draft, completion) = (self.draft.clone(), self.completion.clone());
         match &self.asked {
             Asked::Text(prompt) => Example { prompt: prompt.clone(), draft, completion },
             Asked::Question(question, _) => {
-                Example { prompt: arith::prompt(&question.text), draft, completion: format!(" {completion}") }
+                let space = if completion.starts_with(char::is_whitespace) { "" } else { " " };
+                Example {
+                    prompt: fewshot::render(&[], question),
+                    draft,
+                    completion: format!("{space}{completion}"),
+                }
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Every flag of `entrace train`.
 
 use crate::exit::SetUp;
+use crate::train::data::Annotators;
+use crate::train::file::Reading;
+use crate::train::numbers::{not_negative, positive, share};
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use entrace_train::rl::RlOptions;
@@ -8,6 +11,11 @@ use entrace_train::{
     AdamW, Adaptation, Checkpoints, Decay, ExportType, FitOptions, Lora, LossOn, ModelSize, Schedule,
 };
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// Headings in the help that say what flags depend on.
+const OF_ARITH: &str = "Data of arith (--data arith, the default)";
+const REHEARSAL: &str = "Rehearsal of traces beside the rewards";
 
 /// Trains small models on reasoning traces.
 #[derive(Debug, Args)]
@@ -73,8 +81,6 @@ pub(crate) struct RlArgs {
     #[command(flatten)]
     pub(crate) rehearsal: RehearsalArgs,
     #[command(flatten)]
-    pub(crate) annotators: AnnotatorArgs,
-    #[command(flatten)]
     pub(crate) update: UpdateArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -82,7 +88,8 @@ pub(crate) struct RlArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RecipeArgs {
-    /// TOML file of stages, in their order: `train` is mle, sft or rl, the other lines are flags of that command
+    /// TOML file of stages, in their order: `train` is mle, sft or rl, the other lines are flags of that command. Given again, stages that
+    /// are done are passed over, and one that was interrupted goes on
     pub(crate) recipe: PathBuf,
     /// Only these stages, by their place from 1
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -144,7 +151,14 @@ pub(crate) struct LoraArgs {
     #[arg(long, value_name = "R", help_heading = "Adapters")]
     pub(crate) lora_rank: Option<usize>,
     /// Scale of adapters, α (default: twice the rank)
-    #[arg(long, value_name = "A", requires = "lora_rank", help_heading = "Adapters")]
+    #[arg(
+        long,
+        value_name = "A",
+        requires = "lora_rank",
+        value_parser = positive,
+        allow_negative_numbers = true,
+        help_heading = "Adapters"
+    )]
     pub(crate) lora_alpha: Option<f64>,
 }
 
@@ -164,10 +178,20 @@ impl LoraArgs {
 /// Which traces are learnt.
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// Traces: a task of `entrace ls tasks` with rationales, or JSON Lines of prompt or question, and completion, trace or answer
+    /// Traces: a task of `entrace ls tasks` with rationales, or a file (.jsonl, .json, .parquet). The question of a row is asked as
+    /// `entrace run` asks it, with the model's chat template or as "Q: ... A:"; a prompt is taken verbatim. What follows stands under
+    /// completion or trace, or under answer where the first row has neither. The first line that cannot be read stops the training, where
+    /// `run` and `score` would skip it
     #[arg(long, default_value = "arith", value_name = "TASK_OR_FILE", help_heading = "Data")]
     pub(crate) data: String,
-    /// Traces on which the loss is only measured (JSON Lines; default: the task's validation split, if it is made or there is one)
+    /// Columns of a file: question=COL,prompt=COL,trace=COL,target=COL,choices=COL
+    #[arg(long, value_name = "MAP", help_heading = "Data")]
+    pub(crate) map: Option<String>,
+    /// How the answers of a file are read: number, choice or text; chat models are asked for answers of this kind (default: by its
+    /// targets, as in `entrace run`; text if it has none)
+    #[arg(long, value_name = "FORMAT", help_heading = "Data")]
+    pub(crate) answer_format: Option<String>,
+    /// File of traces on which the loss is only measured (default: others of arith's problems; of other data none)
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     pub(crate) eval_data: Option<PathBuf>,
     /// Folder of benchmark files (default: fetched from the Hub)
@@ -179,32 +203,72 @@ pub(crate) struct DataArgs {
     /// Traces on which the loss is measured
     #[arg(long, default_value_t = 300, value_name = "N", help_heading = "Data")]
     pub(crate) eval_examples: usize,
-    #[command(flatten)]
-    pub(crate) annotators: AnnotatorArgs,
-    /// Seed of arith's problems
-    #[arg(long, default_value_t = 1, value_name = "SEED", help_heading = "Data")]
-    pub(crate) data_seed: u64,
     /// Remove calculator annotations, <<48/2=24>>, from the completions of a file
     #[arg(long, help_heading = "Data")]
     pub(crate) strip_annotations: bool,
     /// Which tokens are learnt
     #[arg(long, value_enum, default_value = "completion", help_heading = "Data")]
     pub(crate) loss_on: LossOnArg,
+    #[command(flatten)]
+    pub(crate) arith: ArithArgs,
 }
 
-/// Who wrote the solutions of arith's problems that are learnt or rehearsed.
+impl DataArgs {
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        Reading {
+            map: self.map.as_deref(),
+            answer_format: self.answer_format.as_deref(),
+            strip_annotations: self.strip_annotations,
+        }
+    }
+}
+
+/// Which of arith's problems are learnt, and who wrote their solutions.
 #[derive(Debug, Args)]
-pub(crate) struct AnnotatorArgs {
-    /// Share of arith's traces with a wrong step
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE", help_heading = "Annotators")]
+pub(crate) struct ArithArgs {
+    /// Seed of the problems
+    #[arg(long, default_value_t = 1, value_name = "SEED", help_heading = OF_ARITH)]
+    pub(crate) data_seed: u64,
+    /// Share of traces with a wrong step
+    #[arg(
+        long,
+        default_value_t = 0.0,
+        value_name = "SHARE",
+        value_parser = share,
+        allow_negative_numbers = true,
+        help_heading = OF_ARITH
+    )]
     pub(crate) wrong_share: f64,
-    /// Share of arith's traces that end, after any of their lines, with the true answer: what the estimators ask for
-    #[arg(long, default_value_t = 0.2, value_name = "SHARE", help_heading = "Annotators")]
+    /// Share of traces that end, after any of their lines, with the true answer: what the estimators ask for
+    #[arg(
+        long,
+        default_value_t = 0.2,
+        value_name = "SHARE",
+        value_parser = share,
+        allow_negative_numbers = true,
+        help_heading = OF_ARITH
+    )]
     pub(crate) interrupted_share: f64,
     /// Interrupt drafts, this share of which have a wrong step: they are given, only the answer after them is learnt (default: interrupt
     /// what is learnt otherwise, and learn all of it)
-    #[arg(long, value_name = "SHARE", help_heading = "Annotators")]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        value_parser = share,
+        allow_negative_numbers = true,
+        help_heading = OF_ARITH
+    )]
     pub(crate) draft_wrong_share: Option<f64>,
+}
+
+impl ArithArgs {
+    pub(crate) fn annotators(&self) -> Annotators {
+        Annotators {
+            wrong_share: self.wrong_share,
+            interrupted_share: self.interrupted_share,
+            draft_wrong_share: self.draft_wrong_share,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -242,17 +306,61 @@ pub(crate) struct QuestionArgs {
     pub(crate) data_seed: u64,
 }
 
-/// How a batch of maximum likelihood is made.
+/// How maximum likelihood makes batches and changes weights.
 #[derive(Debug, Args)]
 pub(crate) struct FitArgs {
+    /// Updates
+    #[arg(long, default_value_t = 1000, value_name = "N", help_heading = "Training")]
+    pub(crate) steps: u64,
     /// Most tokens in the batch of an update
     #[arg(long, default_value_t = 8192, value_name = "N", help_heading = "Training")]
     pub(crate) batch_tokens: usize,
+    /// Largest learning rate
+    #[arg(
+        long,
+        default_value_t = 1e-3,
+        value_name = "RATE",
+        value_parser = positive,
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
+    pub(crate) learning_rate: f64,
+    /// Updates until it is reached
+    #[arg(long, default_value_t = 100, value_name = "N", help_heading = "Training")]
+    pub(crate) warmup_steps: u64,
+    /// Decay of matrices
+    #[arg(
+        long,
+        default_value_t = 0.1,
+        value_name = "LAMBDA",
+        value_parser = not_negative,
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
+    pub(crate) weight_decay: f64,
 }
 
-/// How reinforcement learning samples, and what it rewards.
+impl FitArgs {
+    pub(crate) fn options(&self, update: &UpdateArgs) -> FitOptions {
+        FitOptions {
+            steps: self.steps,
+            batch_tokens: self.batch_tokens,
+            shards: update.shards,
+            accumulation: update.accumulation,
+            seed: update.seed,
+            optimizer: update.optimizer(self.weight_decay),
+            schedule: update.schedule(self.learning_rate, self.warmup_steps),
+            evaluate_every: Some(update.evaluation_interval(self.steps)),
+        }
+    }
+}
+
+/// How reinforcement learning samples, what it rewards, and how it changes weights.
 #[derive(Debug, Args)]
 pub(crate) struct GroupArgs {
+    /// Steps: questions are sampled, rewarded and learnt from
+    #[arg(long, default_value_t = 1000, value_name = "N", help_heading = "Training")]
+    pub(crate) steps: u64,
     /// Questions of a step
     #[arg(long, default_value_t = 16, value_name = "N", help_heading = "Training")]
     pub(crate) questions: usize,
@@ -266,21 +374,91 @@ pub(crate) struct GroupArgs {
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Training")]
     pub(crate) updates: usize,
     /// Weight of the divergence from the reference
-    #[arg(long, default_value_t = 0.02, value_name = "BETA", help_heading = "Training")]
+    #[arg(
+        long,
+        default_value_t = 0.02,
+        value_name = "BETA",
+        value_parser = not_negative,
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub(crate) kl_weight: f64,
     /// Weight of the entropy bonus
-    #[arg(long, default_value_t = 0.0, value_name = "C", help_heading = "Training")]
+    #[arg(
+        long,
+        default_value_t = 0.0,
+        value_name = "C",
+        value_parser = not_negative,
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub(crate) entropy_weight: f64,
     /// Divergence from the reference, in nats a token, beyond which training ends
-    #[arg(long, default_value_t = 1.0, value_name = "NATS", help_heading = "Training")]
+    #[arg(
+        long,
+        default_value_t = 1.0,
+        value_name = "NATS",
+        value_parser = positive,
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub(crate) max_kl: f64,
+    /// Largest learning rate
+    #[arg(
+        long,
+        default_value_t = 1e-4,
+        value_name = "RATE",
+        value_parser = positive,
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
+    pub(crate) learning_rate: f64,
+    /// Steps until it is reached
+    #[arg(long, default_value_t = 5, value_name = "N", help_heading = "Training")]
+    pub(crate) warmup_steps: u64,
+    /// Decay of matrices
+    #[arg(
+        long,
+        default_value_t = 0.0,
+        value_name = "LAMBDA",
+        value_parser = not_negative,
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
+    pub(crate) weight_decay: f64,
+}
+
+impl GroupArgs {
+    pub(crate) fn options(&self, update: &UpdateArgs, rehearsal: &RehearsalArgs) -> RlOptions {
+        let default = RlOptions::default();
+        let mut objective = default.objective.clone();
+        (objective.kl_weight, objective.entropy_weight) = (self.kl_weight, self.entropy_weight);
+        RlOptions {
+            steps: self.steps,
+            questions: self.questions,
+            samples: self.samples,
+            max_new_tokens: self.max_new_tokens,
+            updates: self.updates,
+            rehearsal_weight: rehearsal.rehearsal_weight,
+            rehearsal_tokens: rehearsal.rehearsal_tokens,
+            shards: update.shards,
+            accumulation: update.accumulation,
+            seed: update.seed,
+            objective,
+            optimizer: update.optimizer(self.weight_decay),
+            schedule: update.schedule(self.learning_rate, self.warmup_steps),
+            max_kl: Some(self.max_kl),
+            evaluate_every: Some(update.evaluation_interval(self.steps)),
+            ..default
+        }
+    }
 }
 
 /// Traces that are learnt by maximum likelihood beside the rewards, so that they are not forgotten.
 #[derive(Debug, Args)]
 pub(crate) struct RehearsalArgs {
-    /// Traces to rehearse: a task with rationales (arith: of the questions that are asked), or a JSONL file as for `train sft`
-    #[arg(long, value_name = "TASK_OR_FILE", help_heading = "Rehearsal")]
+    /// Traces to rehearse: a task with rationales (arith: of the questions that are asked), or a file as for `train sft --data`
+    #[arg(long, value_name = "TASK_OR_FILE", help_heading = REHEARSAL)]
     pub(crate) rehearse: Option<String>,
     /// Weight of their mean loss beside that of the rewards
     #[arg(
@@ -288,34 +466,80 @@ pub(crate) struct RehearsalArgs {
         requires = "rehearse",
         default_value_t = 1.0,
         value_name = "GAMMA",
-        help_heading = "Rehearsal"
+        value_parser = not_negative,
+        allow_negative_numbers = true,
+        help_heading = REHEARSAL
     )]
     pub(crate) rehearsal_weight: f64,
     /// Most tokens of them in an update
-    #[arg(long, requires = "rehearse", default_value_t = 2048, value_name = "N", help_heading = "Rehearsal")]
+    #[arg(long, requires = "rehearse", default_value_t = 2048, value_name = "N", help_heading = REHEARSAL)]
     pub(crate) rehearsal_tokens: usize,
+    /// With --rehearse arith: share of the rehearsed traces with a wrong step
+    #[arg(
+        long,
+        requires = "rehearse",
+        default_value_t = 0.0,
+        value_name = "SHARE",
+        value_parser = share,
+        allow_negative_numbers = true,
+        help_heading = REHEARSAL
+    )]
+    pub(crate) wrong_share: f64,
+    /// With --rehearse arith: share of them that end, after any of their lines, with the true answer
+    #[arg(
+        long,
+        requires = "rehearse",
+        default_value_t = 0.2,
+        value_name = "SHARE",
+        value_parser = share,
+        allow_negative_numbers = true,
+        help_heading = REHEARSAL
+    )]
+    pub(crate) interrupted_share: f64,
+    /// With --rehearse arith: interrupt drafts, this share of which have a wrong step; only the answer after them is learnt
+    #[arg(
+        long,
+        requires = "rehearse",
+        value_name = "SHARE",
+        value_parser = share,
+        allow_negative_numbers = true,
+        help_heading = REHEARSAL
+    )]
+    pub(crate) draft_wrong_share: Option<f64>,
 }
 
-/// How weights change.
+impl RehearsalArgs {
+    pub(crate) fn annotators(&self) -> Annotators {
+        Annotators {
+            wrong_share: self.wrong_share,
+            interrupted_share: self.interrupted_share,
+            draft_wrong_share: self.draft_wrong_share,
+        }
+    }
+}
+
+/// How weights change, whatever the method.
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArgs {
-    /// Updates (of maximum likelihood) or steps (of reinforcement learning)
-    #[arg(long, default_value_t = 1000, value_name = "N", help_heading = "Training")]
-    pub(crate) steps: u64,
-    /// Largest learning rate (default: 1e-3, for rl 1e-4)
-    #[arg(long, value_name = "RATE", help_heading = "Training")]
-    pub(crate) learning_rate: Option<f64>,
-    /// Updates until it is reached (default: 100, for rl 5)
-    #[arg(long, value_name = "N", help_heading = "Training")]
-    pub(crate) warmup_steps: Option<u64>,
     /// Share of the learning rate at which the cosine ends; 1 keeps it constant
-    #[arg(long, default_value_t = 0.1, value_name = "SHARE", help_heading = "Training")]
+    #[arg(
+        long,
+        default_value_t = 0.1,
+        value_name = "SHARE",
+        value_parser = share,
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub(crate) final_rate: f64,
-    /// Decay of matrices (default: 0.1, for rl 0)
-    #[arg(long, value_name = "LAMBDA", help_heading = "Training")]
-    pub(crate) weight_decay: Option<f64>,
     /// Largest norm of the gradient
-    #[arg(long, default_value_t = 1.0, value_name = "NORM", help_heading = "Training")]
+    #[arg(
+        long,
+        default_value_t = 1.0,
+        value_name = "NORM",
+        value_parser = positive,
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub(crate) clip_norm: f64,
     /// Parts of a batch that run side by side; results depend on it in the last digits
     #[arg(long, default_value_t = 8, value_name = "N", help_heading = "Training")]
@@ -323,80 +547,50 @@ pub(crate) struct UpdateArgs {
     /// Rounds of such parts: more of them need less memory
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Training")]
     pub(crate) accumulation: usize,
-    /// Seed of weights, order and samples
+    /// Seed of new weights, of the order of data, and of samples
     #[arg(long, default_value_t = 0, value_name = "SEED", help_heading = "Training")]
     pub(crate) seed: u64,
-    /// Updates between evaluations on held-out data (default: a twentieth of all)
+    /// Steps between evaluations on held-out data (default: a twentieth of all)
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub(crate) evaluate_every: Option<u64>,
 }
 
 impl UpdateArgs {
-    pub(crate) fn fit_options(&self, fit: &FitArgs) -> FitOptions {
-        let default = FitOptions::default();
-        FitOptions {
-            steps: self.steps,
-            batch_tokens: fit.batch_tokens,
-            shards: self.shards,
-            accumulation: self.accumulation,
-            seed: self.seed,
-            optimizer: self.optimizer(default.optimizer),
-            schedule: self.schedule(&default.schedule),
-            evaluate_every: Some(self.evaluation_interval()),
-        }
+    fn evaluation_interval(&self, steps: u64) -> u64 {
+        self.evaluate_every.unwrap_or_else(|| steps.div_ceil(20).max(1))
     }
 
-    pub(crate) fn rl_options(&self, group: &GroupArgs, rehearsal: &RehearsalArgs) -> RlOptions {
-        let default = RlOptions::default();
-        let mut objective = default.objective.clone();
-        (objective.kl_weight, objective.entropy_weight) = (group.kl_weight, group.entropy_weight);
-        RlOptions {
-            steps: self.steps,
-            questions: group.questions,
-            samples: group.samples,
-            max_new_tokens: group.max_new_tokens,
-            updates: group.updates,
-            rehearsal_weight: rehearsal.rehearsal_weight,
-            rehearsal_tokens: rehearsal.rehearsal_tokens,
-            shards: self.shards,
-            accumulation: self.accumulation,
-            seed: self.seed,
-            objective,
-            optimizer: self.optimizer(default.optimizer.clone()),
-            schedule: self.schedule(&default.schedule),
-            max_kl: Some(group.max_kl),
-            evaluate_every: Some(self.evaluation_interval()),
-            ..default
-        }
+    fn optimizer(&self, weight_decay: f64) -> AdamW {
+        AdamW { weight_decay, clip_norm: Some(self.clip_norm), ..AdamW::default() }
     }
 
-    fn evaluation_interval(&self) -> u64 {
-        self.evaluate_every.unwrap_or_else(|| self.steps.div_ceil(20).max(1))
-    }
-
-    fn optimizer(&self, default: AdamW) -> AdamW {
-        let weight_decay = self.weight_decay.unwrap_or(default.weight_decay);
-        AdamW { weight_decay, clip_norm: Some(self.clip_norm), ..default }
-    }
-
-    fn schedule(&self, default: &Schedule) -> Schedule {
-        Schedule {
-            peak: self.learning_rate.unwrap_or(default.peak),
-            warmup_steps: self.warmup_steps.unwrap_or(default.warmup_steps),
-            decay: if self.final_rate < 1.0 { Decay::Cosine(self.final_rate) } else { Decay::Constant },
-        }
+    fn schedule(&self, peak: f64, warmup_steps: u64) -> Schedule {
+        let decay = if self.final_rate < 1.0 { Decay::Cosine(self.final_rate) } else { Decay::Constant };
+        Schedule { peak, warmup_steps, decay }
     }
 }
 
 /// Where checkpoints go, and what is done with them.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
-    /// Folder of metrics.jsonl and the checkpoints step-NNNNNN (default: entrace-train/METHOD)
+    /// Folder of metrics.jsonl and the checkpoints step-NNNNNN; if it holds this training unfinished, it goes on from the last checkpoint
+    /// (default: entrace-train/METHOD)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) output_path: Option<PathBuf>,
     /// Updates between checkpoints (default: one at the end)
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub(crate) checkpoint_every: Option<u64>,
+    /// Minutes without a checkpoint after which one is written all the same, and removed when the next one is there: where a training
+    /// that is killed goes on. 0 writes none
+    #[arg(
+        long,
+        default_value_t = 5.0,
+        value_name = "MINUTES",
+        value_parser = not_negative,
+        allow_negative_numbers = true,
+        help_heading = "Output"
+    )]
+    pub(crate) checkpoint_minutes: f64,
     /// Checkpoints after these numbers of updates; 0 is the start
     #[arg(long, value_delimiter = ',', value_name = "LIST", help_heading = "Output")]
     pub(crate) checkpoint_at: Vec<u64>,
@@ -406,7 +600,8 @@ pub(crate) struct OutputArgs {
     /// Write checkpoints without what resuming needs
     #[arg(long, help_heading = "Output")]
     pub(crate) no_resume: bool,
-    /// Checkpoint to go on from, of a training with the same flags
+    /// Checkpoint to go on from, or folder of a training whose last checkpoint it is; the training had the same flags (default: what is in
+    /// the output folder)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) resume: Option<PathBuf>,
     /// Replace what an earlier training left in the folder
@@ -416,7 +611,7 @@ pub(crate) struct OutputArgs {
     /// checkpoints, for `entrace compare`
     #[arg(long, value_name = "N", help_heading = "Measurement")]
     pub(crate) measure: Option<u64>,
-    /// Tasks that are measured, as in `entrace run` (default: the task of --data, of a file arith)
+    /// Tasks that are measured, as in `entrace run` (default: the task of --data; arith where that is a file)
     #[arg(long, value_name = "LIST", help_heading = "Measurement")]
     pub(crate) measure_tasks: Option<String>,
     /// Questions of each task that are measured
@@ -447,7 +642,8 @@ impl OutputArgs {
         if let Some(every) = self.measure.filter(|&n| n > 0) {
             at.extend((0..=steps / every).map(|i| i * every));
         }
-        Checkpoints { every: self.checkpoint_every, at }
+        let rolling = Duration::try_from_secs_f64(60.0 * self.checkpoint_minutes).ok();
+        Checkpoints { every: self.checkpoint_every, at, rolling: rolling.filter(|after| !after.is_zero()) }
     }
 
     pub(crate) fn export(&self) -> ExportType {

@@ -1,6 +1,6 @@
 //! The tokenizer of a new model, from what it will read.
 
-use crate::train::data::{Asked, Pair, Traces};
+use crate::train::data::{Pair, Traces};
 use crate::train::flags::DataArgs;
 use anyhow::Result;
 use entrace_train::Vocabulary;
@@ -19,11 +19,8 @@ pub(crate) fn of(args: &DataArgs, traces: &Traces) -> Result<Vocabulary> {
 fn frequent(pairs: &[Pair]) -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for pair in pairs {
-        let asked = match &pair.asked {
-            Asked::Text(prompt) => prompt.clone(),
-            Asked::Question(question, _) => arith::prompt(&question.text),
-        };
-        for piece in [asked.as_str(), &pair.completion].into_iter().flat_map(arith::split_pieces) {
+        let text = pair.as_plain();
+        for piece in [&text.prompt, &text.completion].into_iter().flat_map(|text| arith::split_pieces(text)) {
             if piece.chars().all(|c| c == '\n' || (' '..='~').contains(&c)) {
                 *counts.entry(piece.to_string()).or_default() += 1;
             }

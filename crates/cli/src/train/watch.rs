@@ -7,7 +7,9 @@ use crate::config_file;
 use crate::exit::SetUp;
 use crate::progress::{Progress, stop_is_asked_for};
 use crate::train::data;
+use crate::train::file::is_file;
 use crate::train::flags::OutputArgs;
+use crate::train::place::Place;
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
 use entrace_train::{Event, Flow};
@@ -21,9 +23,8 @@ pub(crate) struct Watch<'a> {
     bar: ProgressBar,
     measuring: Measuring<'a>,
     folder: &'a Path,
-    steps: u64,
-    /// Run folders that were written.
-    pub(crate) measured: Vec<PathBuf>,
+    /// Updates until the end.
+    pub(crate) steps: u64,
     /// The first failure of a measurement; it ends the training.
     failure: Option<anyhow::Error>,
 }
@@ -36,8 +37,17 @@ pub(crate) struct Measuring<'a> {
     pub(crate) data_dir: Option<&'a Path>,
 }
 
+/// The measurements of a training.
+pub(crate) struct Measured {
+    /// Run folders in the order of training.
+    pub(crate) runs: Vec<PathBuf>,
+    /// Whether all are there.
+    pub(crate) is_complete: bool,
+}
+
 impl<'a> Watch<'a> {
-    pub(crate) fn new(measuring: Measuring<'a>, folder: &'a Path, steps: u64) -> Result<Self> {
+    pub(crate) fn new(measuring: Measuring<'a>, place: &'a Place<'_>, steps: u64) -> Result<Self> {
+        let folder = place.folder.as_path();
         let output = measuring.output;
         let shown = !output.quiet && std::io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -49,15 +59,21 @@ impl<'a> Watch<'a> {
             let refuse = |error: anyhow::Error| SetUp(format!("--measure-config: {error:#}"));
             measuring.command(folder, folder).map_err(refuse)?;
         }
-        Ok(Self {
-            progress: Progress::new(output.quiet)?,
-            bar,
-            measuring,
-            folder,
-            steps,
-            measured: Vec::new(),
-            failure: None,
-        })
+        let watch =
+            Self { progress: Progress::new(output.quiet)?, bar, measuring, folder, steps, failure: None };
+        if let Some(checkpoint) = &place.resume {
+            watch.note(&format!("going on from {}", checkpoint.display()));
+        }
+        Ok(watch)
+    }
+
+    fn run_folder(&self, step: u64) -> PathBuf {
+        self.folder.join("measured").join(format!("step-{step:06}"))
+    }
+
+    fn is_measured(&self, step: u64) -> bool {
+        let every = self.measuring.output.measure.filter(|&n| n > 0);
+        every.is_some_and(|n| step.is_multiple_of(n) || step == self.steps)
     }
 
     /// A line for the user.
@@ -72,10 +88,26 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Takes the bar away and passes on what failed.
-    pub(crate) fn end(self) -> Result<Vec<PathBuf>> {
+    /// Takes the bar away, and passes on what failed. What was to be measured before an interruption and was not is measured now.
+    pub(crate) fn end(mut self) -> Result<Measured> {
         self.bar.finish_and_clear();
-        self.failure.map_or(Ok(self.measured), Err)
+        let mut measured = Measured { runs: Vec::new(), is_complete: true };
+        for checkpoint in crate::model::checkpoints(self.folder) {
+            let name = checkpoint.file_name().unwrap_or_default().to_string_lossy();
+            let step = name.strip_prefix("step-").and_then(|step| step.parse().ok());
+            let Some(step) = step.filter(|&step| self.is_measured(step)) else { continue };
+            let run = self.run_folder(step);
+            let is_complete = || run.join("metrics.json").exists();
+            if !is_complete() && !stop_is_asked_for() {
+                self.saved(step, &checkpoint);
+            }
+            if is_complete() {
+                measured.runs.push(run);
+            } else {
+                measured.is_complete = false;
+            }
+        }
+        self.failure.map_or(Ok(measured), Err)
     }
 
     pub(crate) fn event(&mut self, event: &Event<'_>) -> Flow {
@@ -110,21 +142,22 @@ impl<'a> Watch<'a> {
     }
 
     fn saved(&mut self, step: u64, checkpoint: &Path) {
-        let due = self
-            .measuring
-            .output
-            .measure
-            .is_some_and(|n| n > 0 && (step.is_multiple_of(n) || step == self.steps));
-        if !due || self.failure.is_some() {
+        if !self.is_measured(step) || self.failure.is_some() {
             return;
         }
-        let run = self.folder.join("measured").join(format!("step-{step:06}"));
+        let run = self.run_folder(step);
         self.note(&format!("step {step}: measuring"));
         match self.measuring.measure(checkpoint, &run) {
-            Ok(()) => self.measured.push(run),
+            Ok(()) => {}
+            // Training stops as well, and measures again when it goes on.
+            Err(error) if is_interruption(&error) => {}
             Err(error) => self.failure = Some(error),
         }
     }
+}
+
+fn is_interruption(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(entrace_run::Error::Interrupted))
 }
 
 impl Measuring<'_> {
@@ -149,7 +182,7 @@ impl Measuring<'_> {
     }
 
     fn tasks(&self) -> &str {
-        let own = if data::is_file(self.data) { data::ARITH } else { self.data };
+        let own = if is_file(self.data) { data::ARITH } else { self.data };
         self.output.measure_tasks.as_deref().unwrap_or(own)
     }
 }

@@ -12,3 +12,5 @@ mod resume;
 mod sprout;
 mod support;
 mod train;
+mod training_files;
+mod training_goes_on;

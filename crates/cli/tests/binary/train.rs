@@ -4,7 +4,7 @@ use crate::support::{Scratch, expect};
 use std::path::Path;
 
 /// A training of a tiny model that takes a second.
-const TINY: [&str; 16] = [
+pub(crate) const TINY: [&str; 16] = [
     "--layers=1",
     "--hidden-size=16",
     "--heads=2",
@@ -27,7 +27,7 @@ fn mle(output: &str, more: &[&str]) -> String {
     expect(0, &[&["train", "mle", "--output-path", output][..], &TINY, more].concat())
 }
 
-fn weights(checkpoint: &str) -> Vec<u8> {
+pub(crate) fn weights(checkpoint: &str) -> Vec<u8> {
     std::fs::read(Path::new(checkpoint).join("model.safetensors")).unwrap()
 }
 
@@ -45,7 +45,9 @@ fn a_resumed_training_ends_with_the_same_weights() {
     assert_eq!(rows.lines().filter(|line| line.contains("\"loss\"")).count(), 6);
     assert_eq!(rows.lines().filter(|line| line.contains("\"eval_loss\"")).count(), 3);
     let args = [&["train", "mle", "--output-path", &parts][..], &TINY].concat();
-    assert!(expect(2, &args).contains("--overwrite"));
+    assert!(expect(0, &args).contains("6 updates"));
+    let other = expect(2, &[&args[..], &["--batch-tokens=256"]].concat());
+    assert!(other.contains("batch_tokens") && other.contains("--overwrite"), "{other}");
     let changed = [&args[..], &["--resume", &checkpoint, "--batch-tokens=256"]].concat();
     assert!(expect(2, &changed).contains("batch_tokens"));
 }
@@ -110,6 +112,7 @@ fn a_recipe_is_a_list_of_command_lines() {
     let stage = format!("[[stage]]\ntrain = 'mle'\noutput_path = '{out}'\n{}", lines.concat());
     let recipe = scratch.file("recipe.toml", &stage);
     assert!(expect(0, &["train", "recipe", &recipe, "--quiet"]).contains("6 updates"));
+    assert!(expect(0, &["train", "recipe", &recipe]).contains("going on from"));
     expect(0, &["train", "recipe", &recipe, "--quiet", "--overwrite", "--stages", "1"]);
     for (text, message) in [
         (format!("{stage}wrongshare = 0.1\n"), "wrongshare: no such flag of `entrace mle`"),
@@ -124,6 +127,21 @@ fn a_recipe_is_a_list_of_command_lines() {
 }
 
 #[test]
+fn the_help_of_a_method_is_about_that_method() {
+    let help = |method: &str| expect(0, &["train", method, "--help"]);
+    for method in ["mle", "sft"] {
+        let said = help(method);
+        assert!(!said.contains("reinforcement") && !said.contains("for rl"), "{said}");
+        assert!(said.contains("[default: 0.001]") && !said.contains("--rehearse"), "{said}");
+    }
+    let said = help("rl");
+    assert!(
+        said.contains("[default: 0.0001]") && said.matches("With --rehearse arith").count() == 3,
+        "{said}"
+    );
+}
+
+#[test]
 fn what_cannot_be_trained_is_refused() {
     let scratch = Scratch::new();
     let out = scratch.arg("out");
@@ -131,12 +149,29 @@ fn what_cannot_be_trained_is_refused() {
         let said = expect(2, &[&["train"], args, &["--output-path", &out]].concat());
         assert!(said.contains(message), "{said}");
     };
+    for flag in
+        ["learning-rate", "weight-decay", "final-rate", "clip-norm", "wrong-share", "interrupted-share"]
+    {
+        for value in ["nan", "inf", "-1"] {
+            refused(&["mle", &format!("--{flag}"), value], &format!("--{flag} <"));
+        }
+    }
+    for flag in ["learning-rate", "kl-weight", "entropy-weight", "max-kl", "rehearsal-weight", "lora-alpha"] {
+        refused(&["rl", "--model=sprout", &format!("--{flag}=nan")], &format!("--{flag} <"));
+    }
     refused(&["mle", "--wrong-share=2"], "--wrong-share");
-    refused(&["mle", "--draft-wrong-share=-1"], "--draft-wrong-share");
+    refused(&["mle", "--draft-wrong-share", "-1"], "--draft-wrong-share");
+    refused(&["rl", "--model=sprout", "--wrong-share=0.5"], "--rehearse");
     refused(&["mle", "--data=no-such-task"], "no-such-task");
     refused(&["mle", "--heads=3"], "--hidden-size");
     refused(&["mle", "--examples=9", "--measure=1", "--measure-config=no-such.toml"], "no-such.toml");
-    refused(&["sft"], "--model");
+    refused(&["sft"], "--model is missing: a folder in Hugging Face layout");
+    let gguf = scratch.file("model.gguf", "GGUF");
+    refused(&["sft", "--model", &gguf], "training needs a folder in Hugging Face layout");
+    let empty = scratch.arg("empty");
+    std::fs::create_dir(&empty).unwrap();
+    refused(&["rl", "--model", &empty], "has no config.json");
+    assert!(!expect(2, &["train", "sft"]).contains("gguf"));
     refused(&["rl", "--model=sprout@base"], "init, mle, sft, rl");
     refused(&["rl", "--model=sprout", "--rehearsal-weight=1"], "--rehearse");
     let empty = scratch.file("empty.jsonl", "");

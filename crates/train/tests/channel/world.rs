@@ -109,7 +109,7 @@ impl Lesson {
         let output = Output {
             folder: folder.to_path_buf(),
             texts: world.texts.clone(),
-            checkpoints: Checkpoints { every: None, at: self.checkpoints.clone() },
+            checkpoints: Checkpoints { at: self.checkpoints.clone(), ..Checkpoints::default() },
             export: ExportType::F32,
             resumable: false,
         };
