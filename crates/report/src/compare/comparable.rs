@@ -1,6 +1,6 @@
 //! Whether numbers of several runs mean the same.
 //!
-//! Refused: different questions, estimators, answer formats, cue, segmentation, and whichever of draws, choice form and enumeration
+//! Refused: different questions (also under equal ids), estimators, answer formats, cue, segmentation, and whichever of draws, choice form and enumeration
 //! limits the estimators in use depend on. Let pass with a note: all else in which settings differ, apart from the model itself, the
 //! batch size, and which tasks were asked for.
 
@@ -94,6 +94,7 @@ fn tasks(first: &Stage, other: &Stage, name: &str) -> Vec<String> {
             other.name
         ));
     }
+    differences.extend(first.questions.difference(&other.questions, name, [&first.name, &other.name]));
     differences
 }
 
