@@ -49,7 +49,9 @@ use crate::write::write_files;
 use questions::Questions;
 
 /// Version of the fields of `compare.json`.
-pub const COMPARISON_VERSION: &str = "1.0";
+///
+/// History: 1.0, the first; 1.1 adds `finished_at` to stages.
+pub const COMPARISON_VERSION: &str = "1.1";
 
 /// Adjusted p-value below which a change is called clear.
 pub const CLEAR: f64 = 0.05;
@@ -129,6 +131,9 @@ pub struct StageRecord {
     pub model_hash: String,
     /// When the run began.
     pub started_at: String,
+    /// When it was completed; null while it is not.
+    #[serde(default)]
+    pub finished_at: Option<String>,
 }
 
 /// One task at all stages.
@@ -250,6 +255,7 @@ fn record(stage: &Stage) -> StageRecord {
         revision: model.revision.clone(),
         model_hash: model.model_hash.clone(),
         started_at: stage.manifest.started_at.clone(),
+        finished_at: stage.manifest.finished_at.clone(),
     }
 }
 

@@ -89,13 +89,18 @@ fn tasks(first: &Stage, other: &Stage, name: &str) -> Vec<String> {
             "questions of {name}: {} are in both, of {} in {} and {} in {}",
             in_a.intersection(&in_b).count(),
             in_a.len(),
-            first.name,
+            run_name(first),
             in_b.len(),
-            other.name
+            run_name(other)
         ));
     }
     differences.extend(first.questions.difference(&other.questions, name, [&first.name, &other.name]));
     differences
+}
+
+fn run_name(stage: &Stage) -> String {
+    let unfinished = if stage.manifest.finished_at.is_some() { "" } else { " (unfinished)" };
+    format!("{}{unfinished}", stage.name)
 }
 
 fn question_ids(task: &TaskFacts) -> BTreeSet<&str> {

@@ -5,13 +5,14 @@ use maud::{Markup, html};
 use super::parts::{cell, fact};
 use crate::depth::FINAL;
 use crate::format::{NONE, Scale, count, optional, thousands};
+use crate::gaps;
 use crate::metrics::{Metrics, Quantity, TaskMetrics};
 
 /// Model, tasks, date and the settings that decide what the numbers mean.
 pub(super) fn header(metrics: &Metrics) -> Markup {
     let settings = &metrics.run.settings;
     let model = &settings.model;
-    let n_measured: usize = metrics.tasks.iter().map(|t| t.counts.measured).sum();
+    let n_measured = metrics.totals().measured;
     let n_questions: usize = metrics.tasks.iter().map(|t| t.counts.questions_measured).sum();
     let date = metrics.run.started_at.get(..10).unwrap_or(&metrics.run.started_at);
     html! {
@@ -21,9 +22,9 @@ pub(super) fn header(metrics: &Metrics) -> Markup {
             p.lead {
                 (count(metrics.tasks.len(), "task")) ", " (count(n_questions, "question")) ", "
                 (count(n_measured, "trace")) " measured"
-                @if metrics.run.finished_at.is_none() { "; the run is not finished" }
                 "."
             }
+            @if let Some(how_far) = gaps::unfinished(metrics) { p.note { b { "Unfinished: " } (how_far) "." } }
             dl.facts {
                 (fact("Date of the run", date))
                 (fact("Estimator", &distinct(metrics, |t| t.estimator.clone())))
