@@ -1,16 +1,17 @@
 //! `entrace report`: the report of a run folder, made again from its record.
 
 use crate::args::ReportArgs;
-use crate::exit::Exit;
+use crate::exit::{Exit, SetUp};
 use crate::outputs::{exit_of, terminal_width};
 use anyhow::Result;
 use entrace_record::RunReader;
 use entrace_report::{ReportOptions, markdown, terminal, write_report};
 use std::io::Write;
+use std::path::Path;
 
 pub(crate) fn report(args: &ReportArgs) -> Result<Exit> {
     // Opened here first, so that a folder without a run counts as wrong usage.
-    RunReader::open(&args.run)?;
+    open(&args.run)?;
     let report = write_report(&args.run, &ReportOptions::default())?;
     let mut out = std::io::stdout().lock();
     if args.markdown {
@@ -20,4 +21,22 @@ pub(crate) fn report(args: &ReportArgs) -> Result<Exit> {
         writeln!(out, "{}", args.run.join("report.html").display())?;
     }
     Ok(exit_of(&report.metrics))
+}
+
+/// Opens the run folder that an argument names; a file gets a message of its own.
+pub(crate) fn open(run: &Path) -> Result<RunReader> {
+    if run.is_file() {
+        return Err(SetUp(format!("{} is a file; {}", run.display(), folder_to_name(run))).into());
+    }
+    Ok(RunReader::open(run)?)
+}
+
+/// Which folder to name in place of a file.
+fn folder_to_name(file: &Path) -> String {
+    match file.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }) {
+        Some(folder) if RunReader::open(folder).is_ok() => {
+            format!("name the run folder that it lies in: {}", folder.display())
+        }
+        _ => "name a run folder, which is what `entrace run` and `entrace score` write".to_string(),
+    }
 }
