@@ -18,9 +18,10 @@
 //! the bootstrap over questions ([`entrace_stats::bootstrap::mean_against_zero`]; for areas both samples share their questions). P-values are
 //! adjusted by Holm over all changes of a task.
 //!
-//! Runs are compared only where their numbers mean the same: equal questions (ids, texts, options and targets, `questions`), cue,
-//! estimators, draws, choice form, segmentation and enumeration limits. Anything else is refused with a list of what differs. Other
-//! settings that differ, such as the prompt template or the temperature, are listed beside the results. The model may differ in anything.
+//! Runs are compared only where their numbers mean the same: equal questions (ids, texts, options and targets,
+//! `questions`), cue, estimators, draws, choice form, segmentation and enumeration limits. Anything else is refused with
+//! a list of what differs. Other settings that differ, such as the prompt template or the temperature, are listed beside
+//! the results. The model may differ in anything.
 //!
 //! What a change does not say: that training caused it, for stages may differ in more than one thing.
 //! Source: arXiv:2604.06192 (growth over training stages); quantities as in [`crate::metrics`].

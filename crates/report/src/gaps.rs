@@ -1,5 +1,5 @@
-//! What a run has not measured, in lines for the terminal and Markdown: questions still to come, traces left out and why, lines of the
-//! input that could not be read.
+//! What a run has not measured, in lines for the terminal and Markdown: questions still to come, traces left out and why,
+//! lines of the input that could not be read.
 
 use crate::format::{count, shortened, thousands};
 use crate::metrics::{Counts, Metrics, OutcomeReason};

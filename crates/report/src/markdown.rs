@@ -5,10 +5,10 @@ use crate::format::{Scale, decimal, optional, percent, printable, thousands};
 use crate::gaps;
 use crate::metrics::{Metrics, TaskMetrics};
 use crate::sentence;
-use crate::terminal::{WIDTH, left_out, net_gain};
+use crate::terminal::{LEFT_OUT, WIDTH, left_out, net_gain};
 
-/// A heading-free table, one line per task, and a line that says what it shows; then for each task what was found and what is missing. An
-/// unfinished run says so first, and one that measured nothing says that in place of the table.
+/// A heading-free table, one line per task, and a line that says what it shows; then for each task what was found and
+/// what is missing. An unfinished run says so first, and one that measured nothing says that in place of the table.
 pub fn results(metrics: &Metrics) -> String {
     let mut text = gaps::unfinished(metrics)
         .map_or_else(String::new, |how_far| format!("**Unfinished:** {}.\n\n", cell(&how_far)));
@@ -46,8 +46,7 @@ fn table(metrics: &Metrics) -> String {
     }
     text.push_str(&format!(
         "\n{}: n questions; H (answer entropy) and G (information gained about the target; net of swapped traces) in nats at relative \
-         depths 0 and 1; AUROC of −H(1) for correctness; median lock-in depth; left out: traces skipped/failed, lines not read; {} % \
-         intervals, questions resampled.\n",
+         depths 0 and 1; AUROC of −H(1) for correctness; median lock-in depth; {LEFT_OUT}; {} % intervals, questions resampled.\n",
         cell(&metrics.run.settings.model.name),
         decimal(100.0 * metrics.options.level, 0)
     ));

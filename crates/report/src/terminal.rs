@@ -30,8 +30,8 @@ const HEADER: [&str; 11] = [
     "left out",
 ];
 
-/// The results of a run, or that there are none; an unfinished run says so first. Intervals go below their values where one line would be
-/// wider than `width`.
+/// The results of a run, or that there are none; an unfinished run says so first. Intervals go below their values where
+/// one line would be wider than `width`.
 pub fn results(metrics: &Metrics, width: Option<usize>) -> String {
     let head =
         gaps::unfinished(metrics).map_or_else(String::new, |how_far| format!("Unfinished: {how_far}.\n"));
@@ -96,9 +96,12 @@ fn tasks(metrics: &Metrics, width: usize) -> String {
 }
 
 /// What the words of both tables mean, for readers who have nothing but the terminal.
-const GLOSSARY: &str = "H: entropy of the answer, G: information gained about the target, in nats; (0), (1): depth, the share of \
-    the steps taken; net G: G beyond that of another question's trace in its place (swapped); lock-in: the depth from which the \
-    leading answer stands";
+const GLOSSARY: &str = "H: entropy of the answer, G: information gained about the target, in nats; (0), (1): depth, the \
+    share of the steps taken; net G: G beyond that of another question's trace in its place (swapped); lock-in: the depth \
+    from which the leading answer stands";
+
+/// What stands in the column `left out`.
+pub(crate) const LEFT_OUT: &str = "left out: traces skipped/traces failed/lines of the input not read";
 
 /// What the columns mean, with unit, estimator and m.
 fn legend(metrics: &Metrics, width: usize) -> String {
@@ -110,9 +113,8 @@ fn legend(metrics: &Metrics, width: usize) -> String {
             None => format!("{}: {}", task.task, task.estimator),
         })
         .collect();
-    let words = format!(
-        "n: questions measured; {GLOSSARY} (median); AUROC: of −H(1) for correctness; left out: traces skipped/failed, lines not read."
-    );
+    let words =
+        format!("n: questions measured; {GLOSSARY} (median); AUROC: of −H(1) for correctness; {LEFT_OUT}.");
     format!(
         "{}\n[ ]: {} % intervals, questions resampled. Estimator {}.\n",
         wrapped(&words, "", width),
@@ -154,8 +156,8 @@ const ROWS: [Row; 15] = [
     ("skipped/failed/not read", left_out),
 ];
 
-/// Two or more runs side by side: a block of lines for each task that any of them has, a column for each run. Unfinished runs are named
-/// first.
+/// Two or more runs side by side: a block of lines for each task that any of them has, a column for each run. Unfinished
+/// runs are named first.
 ///
 /// Intervals of runs on the same questions are not independent: whether they overlap says little about the difference.
 pub fn compare(runs: &[(String, Metrics)]) -> String {

@@ -1,8 +1,8 @@
 //! Whether numbers of several runs mean the same.
 //!
-//! Refused: different questions (also under equal ids), estimators, answer formats, cue, segmentation, and whichever of draws, choice form and enumeration
-//! limits the estimators in use depend on. Let pass with a note: all else in which settings differ, apart from the model itself, the
-//! batch size, and which tasks were asked for.
+//! Refused: different questions (also under equal ids), estimators, answer formats, cue, segmentation, and whichever of
+//! draws, choice form and enumeration limits the estimators in use depend on. Let pass with a note: all else in which
+//! settings differ, apart from the model itself, the batch size, and which tasks were asked for.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

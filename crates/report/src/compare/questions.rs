@@ -1,8 +1,8 @@
 //! What was asked under each id, so that equal ids of different questions are found.
 //!
-//! Two rows ask the same where text, options and target agree; texts agree up to white space, and what one side lacks counts as equal. A
-//! trace file may have prompts in the place of questions. A prompt agrees with a question that it contains. Two prompts may ask the
-//! same in the words of two models, so they also agree where both have a target.
+//! Two rows ask the same where text, options and target agree; texts agree up to white space, and what one side lacks
+//! counts as equal. A trace file may have prompts in the place of questions. A prompt agrees with a question that it
+//! contains. Two prompts may ask the same in the templates of two models, so where both have a target, that decides.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,8 +59,8 @@ impl Questions {
         let mut differ = shared.iter().filter(|(_, a, b)| !a.is_same(b));
         let (id, a, b) = differ.next()?;
         Some(format!(
-            "questions of {task}: {} of the {} in both runs {} for different questions, first {:?}: {}; measure both runs on the same \
-             file (a question without an id goes by its line)",
+            "questions of {task}: {} of the {} in both runs {} for different questions, first {:?}: {}; measure both \
+             runs on the same file (a question without an id goes by its line)",
             1 + differ.count(),
             count(shared.len(), "id"),
             if shared.len() == 1 { "stands" } else { "stand" },

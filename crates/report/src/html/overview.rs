@@ -67,7 +67,8 @@ pub(super) fn results(metrics: &Metrics) -> Markup {
         p.foot {
             "Verdict: whether reasoning informs about the true answer step by step. H: answer entropy in nats at relative depth 0 (question alone) and 1 (whole trace). G: information gained about the \
              target in nats; net G: above another question's trace in its place. AUROC: how well −H tells correct from wrong \
-             traces. Lock-in: median depth from which the leading answer stands. Left out: traces skipped or failed. Brackets: "
+             traces. Lock-in: median depth from which the leading answer stands. Left out: traces skipped or failed, and lines of \
+             the input not read. Brackets: "
             (crate::format::decimal(100.0 * metrics.options.level, 0)) " % intervals. " (NONE) ": undefined; each section says why."
         }
     }
@@ -89,7 +90,10 @@ fn row(number: usize, task: &TaskMetrics) -> Markup {
             td { (cell(&task.separability.at(FINAL), Scale::Plain)) }
             td { (optional(task.lock_in.all.median_depth, 2)) }
             td { (Scale::Percent.value(task.invalid_share.value)) }
-            td { (left_out) " of " (thousands(task.counts.traces)) }
+            td {
+                (left_out) " of " (thousands(task.counts.traces))
+                @if task.counts.bad_lines > 0 { ", " (count(task.counts.bad_lines, "line")) }
+            }
         }
     }
 }

@@ -17,7 +17,7 @@
 //! |---|---|
 //! | supported | the interval of net G(1) lies above τ, and the trend has p < α (0.05) |
 //! | not supported | the interval of net G(1) does not reach above τ, or that of G(1) itself does not |
-//! | inconclusive | neither; or nothing was measured, there is no swapped control, too few questions, too many traces without a gain, or an estimator that fails its own check |
+//! | inconclusive | neither; or there is nothing measured, no swapped control, too few questions, too many traces without a gain, or an estimator that fails its own check |
 //!
 //! Under the null hypothesis *supported* has a probability of at most the interval's tail, 2.5 % at level 0.95; measured in the tests of
 //! this module. Without the swapped control nothing is ever supported: any fluent text may raise the probability of the answer that a
