@@ -2,6 +2,7 @@
 
 use crate::args::{Cli, Command, CompareArgs};
 use crate::exit::{Exit, InSetUp};
+use crate::report::open;
 use crate::{measure, sprout};
 use anyhow::Result;
 use clap::Parser;
@@ -13,9 +14,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn compare(args: &CompareArgs) -> Result<Exit> {
-    // A name that is wrong is told before anything is measured.
-    for run in args.runs.iter().filter(|run| !run.exists()) {
-        sprout::Stage::named(&run.to_string_lossy())?;
+    // An argument that is wrong is told before anything is measured.
+    for run in &args.runs {
+        if run.exists() {
+            open(run)?;
+        } else {
+            sprout::Stage::named(&run.to_string_lossy())?;
+        }
     }
     let dirs = args.runs.iter().map(|run| folder(run)).collect::<Result<Vec<PathBuf>>>()?;
     let names = paired::names(&dirs);
@@ -23,7 +28,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Exit> {
     for ((dir, argument), name) in dirs.iter().zip(&args.runs).zip(names) {
         // A stage of sprout goes by the name that was given for it.
         let name = if dir == argument { name } else { argument.display().to_string() };
-        let reader = RunReader::open(dir)?;
+        let reader = open(dir)?;
         runs.push((name.clone(), Report::of_run(&reader, &ReportOptions::default())?.metrics));
         stages.push(Stage::of_run(&name, &reader)?);
     }

@@ -1,17 +1,18 @@
 //! `entrace report`: the report of a run folder, made again from its record.
 
 use crate::args::ReportArgs;
-use crate::exit::Exit;
+use crate::exit::{Exit, SetUp};
 use crate::outputs::{exit_of, terminal_width};
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use entrace_record::RunReader;
 use entrace_report::{ReportOptions, markdown, terminal, write_report};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
 
 pub(crate) fn report(args: &ReportArgs) -> Result<Exit> {
     // Opened here first, so that a folder without a run counts as wrong usage.
-    RunReader::open(&args.run)?;
-    let report = write_report(&args.run, &ReportOptions::default())?;
+    open(&args.run)?;
+    let report = write_report(&args.run, &ReportOptions::default()).map_err(not_allowed)?;
     let mut out = std::io::stdout().lock();
     if args.markdown {
         write!(out, "{}", markdown::results(&report.metrics))?;
@@ -20,4 +21,56 @@ pub(crate) fn report(args: &ReportArgs) -> Result<Exit> {
         writeln!(out, "{}", args.run.join("report.html").display())?;
     }
     Ok(exit_of(&report.metrics))
+}
+
+/// Says where a report goes, to who may not write there: this command has no --output-path.
+fn not_allowed(error: entrace_report::Error) -> anyhow::Error {
+    match error {
+        entrace_report::Error::Record(entrace_record::Error::Io { action, path, source })
+            if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+        {
+            anyhow!(
+                "could not {action} {}: {source}; a report lies beside its record, so copy the run folder to where you \
+                 may write",
+                path.display()
+            )
+        }
+        other => other.into(),
+    }
+}
+
+/// Opens the run folder that an argument names; a file gets a message of its own.
+pub(crate) fn open(run: &Path) -> Result<RunReader> {
+    if run.is_file() {
+        return Err(SetUp(format!("{} is a file; {}", run.display(), folder_to_name(run))).into());
+    }
+    Ok(RunReader::open(run)?)
+}
+
+/// Which folder to name in place of a file.
+fn folder_to_name(file: &Path) -> String {
+    match file.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }) {
+        Some(folder) if RunReader::open(folder).is_ok() => {
+            format!("name the run folder that it lies in: {}", folder.display())
+        }
+        _ => "name a run folder, which is what `entrace run` and `entrace score` write".to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_read_only_is_to_be_copied() {
+        let refused = |kind: ErrorKind| {
+            let (path, source) = ("run/metrics.json".into(), std::io::Error::from(kind));
+            let error = entrace_record::Error::Io { action: "create", path, source };
+            not_allowed(error.into()).to_string()
+        };
+        let said = refused(ErrorKind::PermissionDenied);
+        assert!(said.contains("run/metrics.json") && said.contains("copy the run folder"), "{said}");
+        assert!(!said.contains("--output-path"), "{said}");
+        assert!(refused(ErrorKind::StorageFull).contains("free some space"));
+    }
 }

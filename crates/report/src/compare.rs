@@ -18,9 +18,10 @@
 //! the bootstrap over questions ([`entrace_stats::bootstrap::mean_against_zero`]; for areas both samples share their questions). P-values are
 //! adjusted by Holm over all changes of a task.
 //!
-//! Runs are compared only where their numbers mean the same: equal question sets, cue, estimators, draws, choice form, segmentation
-//! and enumeration limits. Anything else is refused with a list of what differs. Other settings that differ, such as the prompt
-//! template or the temperature, are listed beside the results. The model may differ in anything.
+//! Runs are compared only where their numbers mean the same: equal questions (ids, texts, options and targets,
+//! `questions`), cue, estimators, draws, choice form, segmentation and enumeration limits. Anything else is refused with
+//! a list of what differs. Other settings that differ, such as the prompt template or the temperature, are listed beside
+//! the results. The model may differ in anything.
 //!
 //! What a change does not say: that training caused it, for stages may differ in more than one thing.
 //! Source: arXiv:2604.06192 (growth over training stages); quantities as in [`crate::metrics`].
@@ -28,6 +29,7 @@
 mod changes;
 mod comparable;
 mod page;
+mod questions;
 mod words;
 
 use std::collections::BTreeMap;
@@ -45,9 +47,12 @@ use crate::facts::TaskFacts;
 use crate::figure;
 use crate::metrics::{MetricOptions, Quantity};
 use crate::write::write_files;
+use questions::Questions;
 
 /// Version of the fields of `compare.json`.
-pub const COMPARISON_VERSION: &str = "1.0";
+///
+/// History: 1.0, the first; 1.1 adds `finished_at` to stages.
+pub const COMPARISON_VERSION: &str = "1.1";
 
 /// Adjusted p-value below which a change is called clear.
 pub const CLEAR: f64 = 0.05;
@@ -67,6 +72,7 @@ pub struct Stage {
     name: String,
     manifest: Manifest,
     tasks: Vec<TaskFacts>,
+    questions: Questions,
 }
 
 impl Stage {
@@ -74,13 +80,19 @@ impl Stage {
     pub fn of_rows(name: &str, manifest: &Manifest, rows: &Rows) -> Self {
         let mut collector = Collector::new(manifest);
         collector.add_rows(rows);
-        Self { name: name.to_string(), manifest: manifest.clone(), tasks: collector.finish() }
+        let mut questions = Questions::new(manifest);
+        rows.traces.iter().for_each(|row| questions.add(row));
+        Self { name: name.to_string(), manifest: manifest.clone(), tasks: collector.finish(), questions }
     }
 
     /// A stage from a run folder.
     pub fn of_run(name: &str, reader: &RunReader) -> Result<Self, Error> {
         let tasks = Collector::of_run(reader)?.finish();
-        Ok(Self { name: name.to_string(), manifest: reader.manifest().clone(), tasks })
+        let mut questions = Questions::new(reader.manifest());
+        for row in reader.stream_traces() {
+            questions.add(&row?);
+        }
+        Ok(Self { name: name.to_string(), manifest: reader.manifest().clone(), tasks, questions })
     }
 
     fn task(&self, name: &str) -> Option<&TaskFacts> {
@@ -120,6 +132,9 @@ pub struct StageRecord {
     pub model_hash: String,
     /// When the run began.
     pub started_at: String,
+    /// When it was completed; null while it is not.
+    #[serde(default)]
+    pub finished_at: Option<String>,
 }
 
 /// One task at all stages.
@@ -241,6 +256,7 @@ fn record(stage: &Stage) -> StageRecord {
         revision: model.revision.clone(),
         model_hash: model.model_hash.clone(),
         started_at: stage.manifest.started_at.clone(),
+        finished_at: stage.manifest.finished_at.clone(),
     }
 }
 

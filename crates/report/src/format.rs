@@ -89,6 +89,16 @@ pub(crate) fn wrapped(text: &str, indent: &str, width: usize) -> String {
     lines
 }
 
+/// Text on one line of at most `width` characters; what is cut off is marked.
+pub(crate) fn shortened(text: &str, width: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= width {
+        return line;
+    }
+    let kept: String = line.chars().take(width.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
+}
+
 /// A count with its noun, in the plural unless it is one.
 pub(crate) fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{} {noun}s", thousands(n)) }
@@ -126,6 +136,13 @@ mod tests {
     fn lines_are_broken_at_spaces() {
         assert_eq!(wrapped("one two three", "  ", 9), "  one two\n  three");
         assert_eq!(wrapped("indivisible", "", 4), "indivisible");
+    }
+
+    #[test]
+    fn long_text_is_cut_to_a_line() {
+        assert_eq!(shortened(" one\n two ", 7), "one two");
+        assert_eq!(shortened("one two three", 9), "one two…");
+        assert_eq!(shortened("äöüß", 3), "äö…");
     }
 
     #[test]

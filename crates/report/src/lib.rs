@@ -19,6 +19,7 @@ mod exemplar;
 mod facts;
 pub mod figure;
 mod format;
+mod gaps;
 mod html;
 mod index;
 pub mod markdown;

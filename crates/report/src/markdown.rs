@@ -2,12 +2,25 @@
 
 use crate::depth::FINAL;
 use crate::format::{Scale, decimal, optional, percent, printable, thousands};
-use crate::metrics::Metrics;
+use crate::gaps;
+use crate::metrics::{Metrics, TaskMetrics};
 use crate::sentence;
-use crate::terminal::net_gain;
+use crate::terminal::{LEFT_OUT, WIDTH, left_out, net_gain};
 
-/// A heading-free table, one line per task, and a line that says what it shows.
+/// A heading-free table, one line per task, and a line that says what it shows; then for each task what was found and
+/// what is missing. An unfinished run says so first, and one that measured nothing says that in place of the table.
 pub fn results(metrics: &Metrics) -> String {
+    let mut text = gaps::unfinished(metrics)
+        .map_or_else(String::new, |how_far| format!("**Unfinished:** {}.\n\n", cell(&how_far)));
+    match gaps::nothing(metrics) {
+        Some(nothing) => text.push_str(&format!("{nothing}\n")),
+        None => text.push_str(&table(metrics)),
+    }
+    metrics.tasks.iter().for_each(|task| text.push_str(&paragraph(task)));
+    text
+}
+
+fn table(metrics: &Metrics) -> String {
     let mut text = String::from(
         "| task | estimator | n | accuracy, % | H(0) | H(1) | G(1) | net G(1) | AUROC(1) | lock-in | invalid, % | left out |\n\
          |:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
@@ -27,23 +40,31 @@ pub fn results(metrics: &Metrics) -> String {
             Scale::Plain.with_interval(&task.separability.at(FINAL)),
             optional(task.lock_in.all.median_depth, 2),
             percent(task.invalid_share.value),
-            (task.counts.skipped + task.counts.failed).to_string(),
+            left_out(task),
         ];
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     text.push_str(&format!(
         "\n{}: n questions; H (answer entropy) and G (information gained about the target; net of swapped traces) in nats at relative \
-         depths 0 and 1; AUROC of −H(1) for correctness; median lock-in depth; {} % intervals, questions resampled.\n",
+         depths 0 and 1; AUROC of −H(1) for correctness; median lock-in depth; {LEFT_OUT}; {} % intervals, questions resampled.\n",
         cell(&metrics.run.settings.model.name),
         decimal(100.0 * metrics.options.level, 0)
     ));
-    for task in &metrics.tasks {
-        text.push_str(&format!("\n**{}.** {}", cell(&task.task), cell(&sentence::verdict(task))));
-        if let Some(best) = sentence::best_signals(&task.predict) {
-            text.push_str(&format!(" {}", cell(&best)));
-        }
+    text
+}
+
+/// The verdict of a task, the signals that predict best, and a list of what was left out and why.
+fn paragraph(task: &TaskMetrics) -> String {
+    let mut text = format!("\n**{}.** {}", cell(&task.task), cell(&sentence::verdict(task)));
+    if let Some(best) = sentence::best_signals(&task.predict) {
+        text.push_str(&format!(" {}", cell(&best)));
+    }
+    text.push('\n');
+    let gaps = gaps::lines(&task.counts, WIDTH);
+    if !gaps.is_empty() {
         text.push('\n');
     }
+    gaps.iter().for_each(|line| text.push_str(&format!("- {}\n", cell(line))));
     text
 }
 

@@ -30,7 +30,7 @@ use entrace_stats::Level;
 use entrace_stats::bootstrap::Resampling;
 use serde::{Deserialize, Serialize};
 
-pub use counts::{Counts, OutcomeReason, StopCount};
+pub use counts::{Counts, OutcomeReason, StopCount, Totals};
 pub use curves::ControlMetrics;
 pub use fano::{Alphabet, FanoMetrics};
 pub use mass::{MassMetrics, Summary};
@@ -167,6 +167,16 @@ impl Metrics {
     /// Metrics of rows that were collected one by one.
     pub fn of_collected(manifest: &Manifest, collector: Collector, options: &MetricOptions) -> Self {
         Self::of_tasks(manifest, &collector.finish(), options)
+    }
+
+    /// Counts over all tasks.
+    pub fn totals(&self) -> Totals {
+        self.tasks.iter().fold(Totals::default(), |totals, task| totals.add(&task.counts))
+    }
+
+    /// Whether the run was finished; else the numbers are those of the questions so far.
+    pub fn is_finished(&self) -> bool {
+        self.run.finished_at.is_some()
     }
 
     pub(crate) fn of_tasks(manifest: &Manifest, tasks: &[TaskFacts], options: &MetricOptions) -> Self {

@@ -10,8 +10,12 @@ pub(crate) const LIMITS: &str = "It is about averages over questions, not about 
     this model's belief towards the true answer, not that the model is right, nor what training brought it about. A falling \
     entropy plays no part in it: where the rest of the reasoning is sampled, mean entropy falls for any model, right or wrong.";
 
-/// The verdict with its reasons, as one sentence; a failed self-check of the estimator comes first.
+/// The verdict with its reasons, as one sentence; a failed self-check of the estimator comes first. Where nothing was
+/// measured there is none.
 pub(crate) fn verdict(task: &TaskMetrics) -> String {
+    if task.counts.measured == 0 {
+        return "Nothing of this task was measured.".to_string();
+    }
     let verdict = &task.verdict;
     let finding = match verdict.finding {
         Finding::Supported => "Stepwise informativeness is supported",

@@ -143,8 +143,10 @@ impl TraceMaker {
         if self.question % 31 == 17 {
             return rows.traces.push(self.unmeasured(Outcome::Failed, "prefix 3: logits are not finite"));
         }
-        let answers = self.answers(random);
-        let target = random.below(answers.len().min(4));
+        // Runs of other seeds answer the same questions.
+        let mut asked = Random::new(self.question as u64);
+        let answers = self.answers(&mut asked);
+        let target = asked.below(answers.len().min(4));
         let ease = random.normal();
         let correct = ease + 0.7 * random.normal() > -0.6;
         let drawn = random.below(answers.len() - 1);

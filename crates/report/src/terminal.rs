@@ -8,11 +8,12 @@ use comfy_table::{CellAlignment, Table};
 use crate::compare::{Change, Comparison};
 use crate::depth::FINAL;
 use crate::format::{NONE, Scale, decimal, optional, percent, printable, thousands, wrapped};
+use crate::gaps;
 use crate::metrics::{Metrics, Quantity, TaskMetrics};
 use crate::sentence;
 
 /// Width of sentences where none is asked for.
-const WIDTH: usize = 110;
+pub(crate) const WIDTH: usize = 110;
 
 /// Columns of the results table.
 const HEADER: [&str; 11] = [
@@ -29,15 +30,26 @@ const HEADER: [&str; 11] = [
     "left out",
 ];
 
-/// The results of a run. Intervals go below their values where one line would be wider than `width`.
+/// The results of a run, or that there are none; an unfinished run says so first. Intervals go below their values where
+/// one line would be wider than `width`.
 pub fn results(metrics: &Metrics, width: Option<usize>) -> String {
+    let head =
+        gaps::unfinished(metrics).map_or_else(String::new, |how_far| format!("Unfinished: {how_far}.\n"));
+    let text_width = width.unwrap_or(WIDTH);
+    let body = match gaps::nothing(metrics) {
+        Some(nothing) => format!("{nothing}\n"),
+        None => format!("{}\n{}", fitting_table(metrics, width), legend(metrics, text_width)),
+    };
+    printable(&format!("{head}{body}{}", tasks(metrics, text_width)))
+}
+
+fn fitting_table(metrics: &Metrics, width: Option<usize>) -> String {
     let one_line = results_table(metrics, " ");
     let widest = one_line.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-    let table = match width {
+    match width {
         Some(width) if widest > width => results_table(metrics, "\n"),
         _ => one_line,
-    };
-    printable(&format!("{table}\n{}{}", legend(metrics), verdicts(metrics, width.unwrap_or(WIDTH))))
+    }
 }
 
 fn results_table(metrics: &Metrics, break_with: &str) -> String {
@@ -58,25 +70,41 @@ fn results_table(metrics: &Metrics, break_with: &str) -> String {
             show(&task.separability.at(FINAL), Scale::Plain),
             optional(task.lock_in.all.median_depth, 2),
             percent(task.invalid_share.value),
-            format!("{}/{}", task.counts.skipped, task.counts.failed),
+            left_out(task),
         ]);
     }
     table.trim_fmt()
 }
 
-/// For each task its verdict and the signals that predict best, in plain sentences.
-fn verdicts(metrics: &Metrics, width: usize) -> String {
+/// Traces that were skipped, traces that failed, and lines of the input that could not be read.
+pub(crate) fn left_out(task: &TaskMetrics) -> String {
+    let counts = &task.counts;
+    format!("{}/{}/{}", counts.skipped, counts.failed, counts.bad_lines)
+}
+
+/// For each task its verdict, the signals that predict best, and why traces were left out.
+fn tasks(metrics: &Metrics, width: usize) -> String {
     let mut text = String::new();
     for task in &metrics.tasks {
         let sentences = [Some(sentence::verdict(task)), sentence::best_signals(&task.predict)];
-        let lines: Vec<String> = sentences.iter().flatten().map(|s| wrapped(s, "  ", width)).collect();
+        let mut lines: Vec<String> = sentences.iter().flatten().map(|s| wrapped(s, "  ", width)).collect();
+        let reasons = gaps::lines(&task.counts, width.saturating_sub(2));
+        lines.extend(reasons.iter().map(|line| format!("  {line}")));
         text.push_str(&format!("\n{}\n{}\n", task.task, lines.join("\n")));
     }
     text
 }
 
+/// What the words of both tables mean, for readers who have nothing but the terminal.
+const GLOSSARY: &str = "H: entropy of the answer, G: information gained about the target, in nats; (0), (1): depth, the \
+    share of the steps taken; net G: G beyond that of another question's trace in its place (swapped); lock-in: the depth \
+    from which the leading answer stands";
+
+/// What stands in the column `left out`.
+pub(crate) const LEFT_OUT: &str = "left out: traces skipped/traces failed/lines of the input not read";
+
 /// What the columns mean, with unit, estimator and m.
-fn legend(metrics: &Metrics) -> String {
+fn legend(metrics: &Metrics, width: usize) -> String {
     let estimators: Vec<String> = metrics
         .tasks
         .iter()
@@ -85,10 +113,11 @@ fn legend(metrics: &Metrics) -> String {
             None => format!("{}: {}", task.task, task.estimator),
         })
         .collect();
+    let words =
+        format!("n: questions measured; {GLOSSARY} (median); AUROC: of −H(1) for correctness; {LEFT_OUT}.");
     format!(
-        "n: questions measured. H, G in nats at depth 0 and 1; net G: over the swapped control;\n\
-         AUROC of -H(1) for correctness; lock-in: median depth; left out: skipped/failed traces;\n\
-         [ ]: {} % intervals, questions resampled. Estimator {}.\n",
+        "{}\n[ ]: {} % intervals, questions resampled. Estimator {}.\n",
+        wrapped(&words, "", width),
         decimal(100.0 * metrics.options.level, 0),
         if estimators.is_empty() { NONE.to_string() } else { estimators.join("; ") }
     )
@@ -116,15 +145,19 @@ const ROWS: [Row; 15] = [
     ("H(1), nats", |t| Scale::Plain.with_interval(&t.entropy.all.at(FINAL))),
     ("G(1), nats", |t| Scale::Plain.with_interval(&t.information_gain.all.at(FINAL))),
     ("net G(1), nats", |t| Scale::Plain.with_interval(&net_gain(t))),
-    ("verdict", |t| t.verdict.finding.name().to_string()),
+    ("verdict", |t| match t.counts.measured {
+        0 => "nothing measured".to_string(),
+        _ => t.verdict.finding.name().to_string(),
+    }),
     ("AUROC(0)", |t| Scale::Plain.with_interval(&t.separability.at(0))),
     ("AUROC(1)", |t| Scale::Plain.with_interval(&t.separability.at(FINAL))),
     ("lock-in, median depth", |t| optional(t.lock_in.all.median_depth, 2)),
     ("tokens after lock-in, %", |t| Scale::Percent.with_interval(&t.lock_in.all.wasted_token_share)),
-    ("skipped/failed", |t| format!("{}/{}", t.counts.skipped, t.counts.failed)),
+    ("skipped/failed/not read", left_out),
 ];
 
-/// Two or more runs side by side: a block of lines for each task that any of them has, a column for each run.
+/// Two or more runs side by side: a block of lines for each task that any of them has, a column for each run. Unfinished
+/// runs are named first.
 ///
 /// Intervals of runs on the same questions are not independent: whether they overlap says little about the difference.
 pub fn compare(runs: &[(String, Metrics)]) -> String {
@@ -144,7 +177,15 @@ pub fn compare(runs: &[(String, Metrics)]) -> String {
             table.add_row(cells);
         }
     }
-    printable(&format!("{}\n", table.trim_fmt()))
+    let glossary = wrapped(&format!("{GLOSSARY}."), "", WIDTH);
+    printable(&format!("{}{}\n{glossary}\n", unfinished(runs), table.trim_fmt()))
+}
+
+fn unfinished(runs: &[(String, Metrics)]) -> String {
+    let how_far = |(name, metrics): &(String, Metrics)| {
+        gaps::unfinished(metrics).map(|how_far| format!("Unfinished: {name}, {how_far}.\n"))
+    };
+    runs.iter().filter_map(how_far).collect()
 }
 
 /// A comparison of runs on the same questions: values by run, changes with intervals and adjusted p, and what changed in a sentence.
@@ -217,6 +258,8 @@ fn plain_table(header: Vec<String>) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use entrace_record::rows::{Outcome, Rows};
+
     use super::*;
     use crate::metrics::MetricOptions;
     use crate::synthetic;
@@ -245,6 +288,81 @@ mod tests {
         let narrow = results(&metrics, Some(100));
         assert!(widest(&narrow) < widest(&wide), "{narrow}");
         assert!(wide.contains("Estimator arc_easy: choices; gsm8k: enumerate."), "{wide}");
+    }
+
+    /// A run of which 20 of 40 questions were measured before it was killed.
+    fn killed() -> Metrics {
+        let (mut manifest, rows) = synthetic::run(20, 1);
+        manifest.finished_at = None;
+        manifest.settings.tasks.iter_mut().for_each(|task| task.n_questions = 40);
+        Metrics::of(&manifest, &rows, &MetricOptions { replicates: 60, ..MetricOptions::default() })
+    }
+
+    #[test]
+    fn an_unfinished_run_says_so_first() {
+        let how_far = "40 of 80 questions are done; run the same command again to go on.";
+        let killed = killed();
+        assert_eq!(
+            results(&killed, Some(100)).lines().next(),
+            Some(format!("Unfinished: {how_far}").as_str())
+        );
+        let markdown = crate::markdown::results(&killed);
+        assert!(markdown.starts_with(&format!("**Unfinished:** {how_far}\n\n|")), "{markdown}");
+        let table = compare(&[("base".into(), metrics(1)), ("tuned".into(), killed)]);
+        assert!(table.starts_with(&format!("Unfinished: tuned, {how_far}\n")), "{table}");
+        assert_eq!(table.matches("Unfinished").count(), 1);
+        assert!(!results(&metrics(1), None).contains("Unfinished"));
+    }
+
+    #[test]
+    fn what_was_left_out_has_its_reasons() {
+        let mut metrics = metrics(1);
+        metrics.tasks[1].counts.bad_lines = 3;
+        let reason = "1 trace skipped: the trace has no step that ends before the limit of 1024 tokens";
+        let table = results(&metrics, None);
+        assert!(table.contains("1/1/0") && table.contains("1/1/3"), "{table}");
+        assert_eq!(table.matches(&format!("\n  {reason}\n")).count(), 2, "{table}");
+        assert_eq!(
+            table.matches("\n  1 trace failed: prefix 3: logits are not finite\n").count(),
+            2,
+            "{table}"
+        );
+        assert_eq!(table.matches("\n  3 lines of the input could not be read\n").count(), 1, "{table}");
+        let narrow = results(&metrics, Some(60));
+        assert!(
+            narrow.contains("\n  1 trace skipped: the trace has no step that ends before t…\n"),
+            "{narrow}"
+        );
+        let markdown = crate::markdown::results(&metrics);
+        assert_eq!(markdown.matches(&format!("\n- {reason}\n")).count(), 2, "{markdown}");
+        assert!(markdown.contains("| 1/1/3 |") && markdown.contains("- 3 lines of the input"), "{markdown}");
+    }
+
+    #[test]
+    fn where_nothing_was_measured_there_is_no_table() {
+        let (manifest, mut rows) = synthetic::run(20, 1);
+        for row in &mut rows.traces {
+            (row.outcome, row.reason) = (Outcome::Skipped, Some("the trace is empty".into()));
+        }
+        let skipped = Metrics::of(&manifest, &rows, &MetricOptions::default());
+        for text in [results(&skipped, Some(80)), crate::markdown::results(&skipped)] {
+            assert!(text.starts_with("Nothing was measured: every trace was skipped or failed.\n"), "{text}");
+            assert!(text.contains("20 traces skipped: the trace is empty"), "{text}");
+            assert!(!text.contains(NONE) && !text.contains("target"), "{text}");
+        }
+        assert_eq!(skipped.tasks[0].verdict.reasons, ["no trace was measured"]);
+        let empty = Metrics::of(&manifest, &Rows::default(), &MetricOptions::default());
+        assert!(results(&empty, None).starts_with("Nothing was measured: the record holds no trace.\n"));
+        let table = compare(&[("base".into(), metrics(1)), ("tuned".into(), skipped)]);
+        assert!(table.contains("nothing measured"), "{table}");
+    }
+
+    #[test]
+    fn a_comparison_explains_its_words() {
+        let table = compare(&[("base".into(), metrics(1)), ("tuned".into(), metrics(2))]);
+        for word in ["net G:", "lock-in:", "depth, the share of"] {
+            assert!(table.contains(word), "{word} is not explained in {table}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod bad_input;
 mod disk;
 mod end_to_end;
 mod real;
+mod reports;
 mod resume;
 mod sprout;
 mod support;

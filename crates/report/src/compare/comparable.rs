@@ -1,8 +1,8 @@
 //! Whether numbers of several runs mean the same.
 //!
-//! Refused: different questions, estimators, answer formats, cue, segmentation, and whichever of draws, choice form and enumeration
-//! limits the estimators in use depend on. Let pass with a note: all else in which settings differ, apart from the model itself, the
-//! batch size, and which tasks were asked for.
+//! Refused: different questions (also under equal ids), estimators, answer formats, cue, segmentation, and whichever of
+//! draws, choice form and enumeration limits the estimators in use depend on. Let pass with a note: all else in which
+//! settings differ, apart from the model itself, the batch size, and which tasks were asked for.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -89,12 +89,18 @@ fn tasks(first: &Stage, other: &Stage, name: &str) -> Vec<String> {
             "questions of {name}: {} are in both, of {} in {} and {} in {}",
             in_a.intersection(&in_b).count(),
             in_a.len(),
-            first.name,
+            run_name(first),
             in_b.len(),
-            other.name
+            run_name(other)
         ));
     }
+    differences.extend(first.questions.difference(&other.questions, name, [&first.name, &other.name]));
     differences
+}
+
+fn run_name(stage: &Stage) -> String {
+    let unfinished = if stage.manifest.finished_at.is_some() { "" } else { " (unfinished)" };
+    format!("{}{unfinished}", stage.name)
 }
 
 fn question_ids(task: &TaskFacts) -> BTreeSet<&str> {

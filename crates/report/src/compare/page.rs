@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Change, Comparison, QuantityComparison, TaskComparison};
+use super::{Change, Comparison, QuantityComparison, StageRecord, TaskComparison};
 use crate::format::{NONE, Scale, decimal, printable, thousands};
 use crate::html::STYLE;
 use crate::html::parts::{cell, fact};
@@ -39,10 +39,7 @@ fn header(comparison: &Comparison) -> Markup {
             h1 { @for (i, stage) in comparison.stages.iter().enumerate() { @if i > 0 { " → " } (stage.name) } }
             dl.facts {
                 @for stage in &comparison.stages {
-                    (fact(&stage.name, &match &stage.revision {
-                        Some(revision) => format!("{} at {revision}, {}", stage.model, day(&stage.started_at)),
-                        None => format!("{}, {}", stage.model, day(&stage.started_at)),
-                    }))
+                    (fact(&stage.name, &identity(stage)))
                 }
             }
             @if !comparison.tasks_left_out.is_empty() {
@@ -53,6 +50,13 @@ fn header(comparison: &Comparison) -> Markup {
             }
         }
     }
+}
+
+/// Model, revision and day of a run, and whether it is unfinished.
+fn identity(stage: &StageRecord) -> String {
+    let revision = stage.revision.as_ref().map_or_else(String::new, |revision| format!(" at {revision}"));
+    let unfinished = if stage.finished_at.is_some() { "" } else { ", unfinished" };
+    format!("{}{revision}, {}{unfinished}", stage.model, day(&stage.started_at))
 }
 
 fn day(date: &str) -> &str {

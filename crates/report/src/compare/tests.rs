@@ -1,7 +1,8 @@
 //! Comparisons of runs of which the difference is known, and of runs that cannot be compared.
 
 use entrace_record::RunWriter;
-use entrace_record::rows::PrefixRow;
+use entrace_record::manifest::TraceSource;
+use entrace_record::rows::{PrefixRow, TraceRow};
 
 use super::*;
 use crate::synthetic;
@@ -140,6 +141,50 @@ fn what_is_not_comparable_is_refused_with_all_that_differs() {
     }
     assert!(!error.contains("draws"), "no estimator draws: {error}");
     assert!(matches!(of(&[], &options()), Err(Error::TooFewRuns { found: 0 })));
+}
+
+/// A run whose questions were edited.
+fn asked(name: &str, edit: impl Fn(&mut TraceRow)) -> Stage {
+    let (manifest, mut rows) = synthetic::run(20, 4);
+    rows.traces.iter_mut().for_each(edit);
+    Stage::of_rows(name, &manifest, &rows)
+}
+
+#[test]
+fn other_questions_under_the_same_ids_are_refused() {
+    let other = |edit: fn(&mut TraceRow)| {
+        of(&[asked("base", |_| ()), asked("tuned", edit)], &options()).unwrap_err().to_string()
+    };
+    let error = other(|row| {
+        if &*row.task == "gsm8k" && &*row.question_id >= "q008" {
+            row.question = format!("Two rows of {} chairs. How many chairs?", row.question_id);
+        }
+    });
+    for part in [
+        "questions of gsm8k: 12 of the 20 ids in both runs stand for different questions, first \"q008\": \"A shelf holds 11 jars.",
+        "…\" in base, \"Two rows of q008 chairs. How many chairs?\" in tuned",
+        "measure both runs on the same file",
+    ] {
+        assert!(error.contains(part), "{part} not in {error}");
+    }
+    assert!(!error.contains("arc_easy"), "{error}");
+    let error = other(|row| row.target = row.target.take().map(|target| format!("{target}0")));
+    assert!(error.contains(" has the target D in base, D0 in tuned"), "{error}");
+    let error = other(|row| row.choices = row.choices.as_ref().map(|json| json.replace("magnet", "coin")));
+    assert!(error.contains("has the options") && error.contains("coin"), "{error}");
+}
+
+#[test]
+fn scored_traces_are_compared_with_a_run_on_the_same_questions() {
+    let (mut manifest, mut rows) = synthetic::run(20, 4);
+    let run = Stage::of_rows("run", &manifest, &rows);
+    manifest.settings.traces = TraceSource::Imported { path: "t.jsonl".into(), hash: String::new() };
+    for row in &mut rows.traces {
+        row.prompt = format!("<user>{}\nThink first.<assistant>", row.question);
+        row.question = row.prompt.clone();
+        row.choices = None;
+    }
+    of(&[run, Stage::of_rows("score", &manifest, &rows)], &options()).unwrap();
 }
 
 #[test]

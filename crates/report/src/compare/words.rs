@@ -11,7 +11,11 @@ pub(super) fn summary(quantities: &[QuantityComparison], stages: &[&str], n_ques
     let clear: Vec<String> = known().filter(|(_, c)| c.is_clear()).map(|(q, c)| sentence(q, c)).collect();
     let open: Vec<&str> = known().filter(|(_, c)| !c.is_clear()).map(|(q, _)| phrase(q)).collect();
     let base = format!("On the same {}, from {first} to {last}: ", count(n_questions, "question"));
-    let changed = if clear.is_empty() { "nothing changes clearly".to_string() } else { clear.join("; ") };
+    let changed = match (clear.len(), open.len()) {
+        (0, 0) => "no change can be tested, for want of questions with values in both".to_string(),
+        (0, _) => "nothing changes clearly".to_string(),
+        _ => clear.join("; "),
+    };
     let open = match open.len() {
         0 => String::new(),
         _ if clear.is_empty() => format!(" ({})", open.join(", ")),

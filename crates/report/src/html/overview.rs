@@ -5,13 +5,14 @@ use maud::{Markup, html};
 use super::parts::{cell, fact};
 use crate::depth::FINAL;
 use crate::format::{NONE, Scale, count, optional, thousands};
+use crate::gaps;
 use crate::metrics::{Metrics, Quantity, TaskMetrics};
 
 /// Model, tasks, date and the settings that decide what the numbers mean.
 pub(super) fn header(metrics: &Metrics) -> Markup {
     let settings = &metrics.run.settings;
     let model = &settings.model;
-    let n_measured: usize = metrics.tasks.iter().map(|t| t.counts.measured).sum();
+    let n_measured = metrics.totals().measured;
     let n_questions: usize = metrics.tasks.iter().map(|t| t.counts.questions_measured).sum();
     let date = metrics.run.started_at.get(..10).unwrap_or(&metrics.run.started_at);
     html! {
@@ -21,9 +22,9 @@ pub(super) fn header(metrics: &Metrics) -> Markup {
             p.lead {
                 (count(metrics.tasks.len(), "task")) ", " (count(n_questions, "question")) ", "
                 (count(n_measured, "trace")) " measured"
-                @if metrics.run.finished_at.is_none() { "; the run is not finished" }
                 "."
             }
+            @if let Some(how_far) = gaps::unfinished(metrics) { p.note { b { "Unfinished: " } (how_far) "." } }
             dl.facts {
                 (fact("Date of the run", date))
                 (fact("Estimator", &distinct(metrics, |t| t.estimator.clone())))
@@ -66,7 +67,8 @@ pub(super) fn results(metrics: &Metrics) -> Markup {
         p.foot {
             "Verdict: whether reasoning informs about the true answer step by step. H: answer entropy in nats at relative depth 0 (question alone) and 1 (whole trace). G: information gained about the \
              target in nats; net G: above another question's trace in its place. AUROC: how well −H tells correct from wrong \
-             traces. Lock-in: median depth from which the leading answer stands. Left out: traces skipped or failed. Brackets: "
+             traces. Lock-in: median depth from which the leading answer stands. Left out: traces skipped or failed, and lines of \
+             the input not read. Brackets: "
             (crate::format::decimal(100.0 * metrics.options.level, 0)) " % intervals. " (NONE) ": undefined; each section says why."
         }
     }
@@ -88,7 +90,10 @@ fn row(number: usize, task: &TaskMetrics) -> Markup {
             td { (cell(&task.separability.at(FINAL), Scale::Plain)) }
             td { (optional(task.lock_in.all.median_depth, 2)) }
             td { (Scale::Percent.value(task.invalid_share.value)) }
-            td { (left_out) " of " (thousands(task.counts.traces)) }
+            td {
+                (left_out) " of " (thousands(task.counts.traces))
+                @if task.counts.bad_lines > 0 { ", " (count(task.counts.bad_lines, "line")) }
+            }
         }
     }
 }

@@ -42,6 +42,39 @@ pub struct Counts {
     pub stop_reasons: Vec<StopCount>,
 }
 
+/// Sums of [`Counts`] over the tasks of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Questions that the run set out to measure.
+    pub questions_planned: usize,
+    /// Questions with at least one trace row.
+    pub questions: usize,
+    /// Lines of the sources that could not be read.
+    pub bad_lines: usize,
+    /// Trace rows.
+    pub traces: usize,
+    /// Traces of which all was measured.
+    pub measured: usize,
+    /// Traces that could not be measured for a reason in the question.
+    pub skipped: usize,
+    /// Traces at which measuring failed.
+    pub failed: usize,
+}
+
+impl Totals {
+    /// Adds the counts of a task.
+    pub(super) fn add(mut self, counts: &Counts) -> Self {
+        self.questions_planned += counts.questions_planned.unwrap_or(counts.questions);
+        self.questions += counts.questions;
+        self.bad_lines += counts.bad_lines;
+        self.traces += counts.traces;
+        self.measured += counts.measured;
+        self.skipped += counts.skipped;
+        self.failed += counts.failed;
+        self
+    }
+}
+
 /// A reason for which traces were not measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeReason {

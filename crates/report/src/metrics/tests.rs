@@ -109,6 +109,24 @@ fn counts_have_denominators() {
 }
 
 #[test]
+fn totals_are_sums_over_tasks() {
+    let (mut manifest, rows) = synthetic::run(20, 1);
+    manifest.settings.tasks[1].n_bad_lines = 2;
+    let metrics = Metrics::of(&manifest, &rows, &MetricOptions::default());
+    let expected = Totals {
+        questions_planned: 40,
+        questions: 40,
+        bad_lines: 2,
+        traces: 40,
+        measured: 36,
+        skipped: 2,
+        failed: 2,
+    };
+    assert_eq!(metrics.totals(), expected);
+    assert!(metrics.is_finished());
+}
+
+#[test]
 fn questions_count_once_however_many_traces_they_have() {
     let task = of(&tiny());
     assert_close(task.accuracy.value, 0.5);
@@ -283,6 +301,7 @@ fn nothing_measured_is_null_with_reasons() {
     assert_eq!(metrics.tasks.len(), 2);
     let task = &metrics.tasks[0];
     assert_eq!(task.counts.questions_planned, Some(1));
+    assert_eq!(metrics.totals(), Totals { questions_planned: 2, ..Totals::default() });
     assert_eq!((task.accuracy.value, task.mass.n_prefixes), (None, 0));
     assert!(
         task.accuracy.reason.is_some() && task.fano.reason.is_some() && task.separability.reason.is_some()

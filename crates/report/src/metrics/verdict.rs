@@ -17,7 +17,7 @@
 //! |---|---|
 //! | supported | the interval of net G(1) lies above τ, and the trend has p < α (0.05) |
 //! | not supported | the interval of net G(1) does not reach above τ, or that of G(1) itself does not |
-//! | inconclusive | neither; or there is no swapped control, too few questions, too many traces without a gain, or an estimator that fails its own check |
+//! | inconclusive | neither; or there is nothing measured, no swapped control, too few questions, too many traces without a gain, or an estimator that fails its own check |
 //!
 //! Under the null hypothesis *supported* has a probability of at most the interval's tail, 2.5 % at level 0.95; measured in the tests of
 //! this module. Without the swapped control nothing is ever supported: any fluent text may raise the probability of the answer that a
@@ -181,7 +181,10 @@ pub(super) fn of(task: &TaskFacts, resampling: &Resampling, options: &MetricOpti
         questions_needed: None,
         estimator_check: task.is_rollout().then(|| martingale::check(task)),
     };
-    (verdict.finding, verdict.reasons) = decide(&verdict);
+    (verdict.finding, verdict.reasons) = match task.measured().next() {
+        Some(_) => decide(&verdict),
+        None => (Finding::Inconclusive, vec!["no trace was measured".to_string()]),
+    };
     let swapped = nets.iter().find(|(control, _)| control == SWAPPED);
     if let (Finding::Inconclusive, true, Some((_, net))) =
         (verdict.finding, may_decide(&verdict).is_ok(), swapped)
@@ -231,14 +234,15 @@ fn decide(verdict: &VerdictMetrics) -> (Finding, Vec<String>) {
         return (Finding::Inconclusive, vec![reason]);
     }
     let threshold = verdict.threshold;
+    let limit = format!("the threshold of {threshold} nats");
     let reaches_no_higher = |quantity: &Quantity| quantity.high.is_some_and(|high| high <= threshold);
     let net = verdict.net_gain().filter(|net| net.n_questions >= FEWEST_QUESTIONS);
     let mut refuted = Vec::new();
     if net.is_some_and(reaches_no_higher) {
-        refuted.push("the net gain over another question's trace is not above the threshold".to_string());
+        refuted.push(format!("the net gain over another question's trace is not above {limit}"));
     }
     if reaches_no_higher(&verdict.gain) {
-        refuted.push("the gain itself is not above the threshold".to_string());
+        refuted.push(format!("the gain itself is not above {limit}"));
     }
     if !refuted.is_empty() {
         return (Finding::NotSupported, refuted);
@@ -253,14 +257,16 @@ fn decide(verdict: &VerdictMetrics) -> (Finding, Vec<String>) {
     };
     let mut open = Vec::new();
     if !net.is_above(threshold) {
-        open.push("the interval of the net gain holds the threshold".to_string());
+        open.push(format!("the interval of the net gain holds {limit}"));
     }
     if verdict.trend.p_value.is_none_or(|p| p >= verdict.alpha) {
         open.push("the gain is not shown to rise along depth".to_string());
     }
     if open.is_empty() {
-        let why = "the net gain over another question's trace is above the threshold and the gain rises along depth";
-        return (Finding::Supported, vec![why.to_string()]);
+        let why = format!(
+            "the net gain over another question's trace is above {limit} and the gain rises along depth"
+        );
+        return (Finding::Supported, vec![why]);
     }
     (Finding::Inconclusive, open)
 }

@@ -9,6 +9,7 @@ use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, TraceRow};
 use entrace_stats::Level;
 
 use super::*;
+use crate::Metrics;
 use crate::collect::Collector;
 use crate::synthetic::{self, Random};
 
@@ -312,6 +313,19 @@ fn a_gain_that_falls_is_refuted_without_any_control() {
     let mut questions: Vec<Recorded> = (0..30).map(|_| forced(&mut random, falls, wanders)).collect();
     questions.iter_mut().for_each(|q| q.swapped = None);
     assert_eq!(verdict(&questions).finding, Finding::NotSupported);
+}
+
+#[test]
+fn reasons_state_the_threshold() {
+    let high = MetricOptions { threshold: 0.25, ..MetricOptions::default() };
+    let rows = rows_of(&informed_world(50, 1));
+    for (options, part) in
+        [(MetricOptions::default(), "threshold of 0 nats"), (high, "threshold of 0.25 nats")]
+    {
+        let reasons =
+            Metrics::of(&synthetic::manifest(&[]), &rows, &options).tasks[0].verdict.reasons.join("; ");
+        assert!(reasons.contains(part), "{reasons}");
+    }
 }
 
 #[test]
