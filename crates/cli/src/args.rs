@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "entrace", version, max_term_width = 110, args_override_self = true)]
 #[command(
-    after_help = "Exit codes: 0 all measured, 1 finished with failed items, 2 usage or set-up, 3 engine or disk failure, \
+    after_help = "Exit codes: 0 measured, 1 finished with failed items or nothing measured, 2 usage or set-up, 3 engine or disk failure, \
                         130 interrupted (the same command goes on).\n\
                         Environment: HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE for models and data from the Hub; RAYON_NUM_THREADS."
 )]

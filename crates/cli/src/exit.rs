@@ -1,6 +1,6 @@
 //! Exit codes, and how failures become them.
 //!
-//! 0 everything was measured; 1 finished, with failed items; 2 wrong usage or set-up; 3 engine or disk failure; 130 interrupted, the same
+//! 0 measured; 1 finished, with items that failed or nothing measured; 2 wrong usage or set-up; 3 engine or disk failure; 130 interrupted, the same
 //! command goes on. A reader that closes the pipe early is no failure.
 
 use std::io::Write;
@@ -23,7 +23,7 @@ impl Exit {
         Self { code: 0, message: None }
     }
 
-    /// Finished, with failed items.
+    /// Finished, with items that failed or nothing measured.
     pub(crate) fn with_failures() -> Self {
         Self { code: 1, message: None }
     }

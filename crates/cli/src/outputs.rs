@@ -25,10 +25,14 @@ pub(crate) fn write_all(writer: &mut RunWriter, limit: Option<f64>, quiet: bool)
     Ok(exit_of(&report.metrics))
 }
 
-/// Whether items failed.
+/// Whether items failed, or nothing at all was measured. A trace that is skipped, as one without tokens is, is no failure.
 pub(crate) fn exit_of(metrics: &Metrics) -> Exit {
-    let failed: usize = metrics.tasks.iter().map(|task| task.counts.failed + task.counts.bad_lines).sum();
-    if failed > 0 { Exit::with_failures() } else { Exit::success() }
+    let totals = metrics.totals();
+    if totals.failed + totals.bad_lines > 0 || totals.measured == 0 {
+        Exit::with_failures()
+    } else {
+        Exit::success()
+    }
 }
 
 /// Columns of the terminal; `None` where the output goes elsewhere.

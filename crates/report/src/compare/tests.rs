@@ -178,7 +178,8 @@ fn other_questions_under_the_same_ids_are_refused() {
 fn scored_traces_are_compared_with_a_run_on_the_same_questions() {
     let (mut manifest, mut rows) = synthetic::run(20, 4);
     let run = Stage::of_rows("run", &manifest, &rows);
-    manifest.settings.traces = TraceSource::Imported { path: "t.jsonl".into(), hash: String::new() };
+    manifest.settings.traces =
+        TraceSource::Imported { path: "t.jsonl".into(), hash: String::new(), sampling: None };
     for row in &mut rows.traces {
         row.prompt = format!("<user>{}\nThink first.<assistant>", row.question);
         row.question = row.prompt.clone();
