@@ -62,9 +62,15 @@ fn dispatch(command: Command) -> Exit {
 }
 
 /// Tells the thread pools how many threads to use.
+///
+/// candle's own pool, which is for the elements of large tensors, gets none but the caller: trainings run several packs side by side, and
+/// threads that wait in turn for one more pool take half of the processor's time.
 fn set_threads(threads: Option<usize>) {
-    if let Some(threads) = threads {
-        // SAFETY: nothing else runs yet; no other thread can read the environment at this point.
-        unsafe { std::env::set_var("RAYON_NUM_THREADS", threads.to_string()) };
+    // SAFETY: nothing else runs yet; no other thread can read the environment at this point.
+    unsafe {
+        std::env::set_var("CANDLE_NUM_THREADS", "1");
+        if let Some(threads) = threads {
+            std::env::set_var("RAYON_NUM_THREADS", threads.to_string());
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Training speed as a share of this machine's rate of matrix products.
 //!
-//! `cargo run --release -p entrace-train --example throughput -- [steps] [batch tokens] [shards] [folder]` fits the default model, or adapters
-//! of the model in the folder, to random sequences of 96 to 160 tokens and prints tokens per second. One token costs 4 operations for each weight and 2 more for each trained one; the share is
-//! that over the rate of single-threaded products of 1024 × 1024 matrices on all threads at once, measured before and after.
+//! `cargo run --release -p entrace-train --example throughput -- [steps] [batch tokens] [shards] [folder]` fits the default model, or
+//! adapters of the model in the folder, to random sequences of 96 to 160 tokens and prints tokens per second. One token costs 4 operations
+//! for each weight and 2 more for each trained one; the share is that over the rate of single-threaded products of 1024 × 1024 matrices on
+//! all threads at once, measured before and after.
 
 #![expect(clippy::print_stdout, reason = "an example that prints its result")]
 
