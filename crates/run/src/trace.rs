@@ -153,7 +153,7 @@ fn generate(
         let streams = samples.iter().map(seed).collect();
         requests.push(GenerateRequest {
             context: prompt.token_ids.clone(),
-            forks: vec![Fork { n_tokens, suffix: Vec::new(), streams }],
+            forks: vec![Fork { n_tokens, suffix: Vec::new(), streams, max_new_tokens: None }],
         });
         slots.push((samples.len(), None));
     }

@@ -65,7 +65,12 @@ pub(super) fn verbalised(
             _ => Ok(context),
         });
         if let Ok(context) = &context {
-            let forks = vec![Fork { n_tokens: context.len(), suffix: Vec::new(), streams: vec![0] }];
+            let forks = vec![Fork {
+                n_tokens: context.len(),
+                suffix: Vec::new(),
+                streams: vec![0],
+                max_new_tokens: None,
+            }];
             requests.push(GenerateRequest { context: context.clone(), forks });
         }
         contexts.push(context.map(|_| ()));
