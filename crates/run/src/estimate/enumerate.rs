@@ -6,8 +6,8 @@
 //! likeliest first, until at each site the unexplored mass is at most ε of what was elicited, or its node budget is spent.
 //!
 //! What leads to the target is expanded too, whatever the budget, the likeliest first, until nothing that is left could raise what is known
-//! of the target's probability by a ten-thousandth: its log-probability is known wherever a form of it fits in the length limit. To the
-//! target lead the beginnings of its surface forms, in any tokens, after any white space and in upper or lower case, and what still reads as
+//! of the target's probability by a thousandth: its log-probability is known wherever a form of it fits in the length limit. To the
+//! target lead the beginnings of its surface forms, in any tokens, with or without the space before them and in upper or lower case, and what still reads as
 //! the target when a form is complete but not closed (the full stop after ` 34`, which may begin decimals).
 //!
 //! Surface forms of one canonical answer (`18`, `18.0`, `$18`) are added up. The number of answers that were not found, for the upper end
@@ -37,7 +37,7 @@ const NODES_AT_ONCE: usize = 16;
 const WORTH_NOW: f64 = 0.25;
 
 /// What leads to the target with less mass than this share of what was found of it is not looked for.
-const NEGLIGIBLE_FORM: f64 = 1e-4;
+const NEGLIGIBLE_FORM: f64 = 1e-3;
 
 /// Mass below which a node is counted as unexplored without being kept.
 const NEGLIGIBLE_LOGMASS: f64 = -27.6;
@@ -221,7 +221,7 @@ impl Ord for Node {
 struct Search<'a> {
     question: &'a Question,
     key: Vec<String>,
-    /// Surface forms of the target, in lower case and without white space before them.
+    /// Surface forms of the target, in lower case; with and without white space before them.
     target_forms: Vec<String>,
     open: BinaryHeap<Node>,
     /// Open nodes that lead to the target.
@@ -319,7 +319,7 @@ fn begin<'a>(enumerator: &mut Enumerator, site: &TreeSite<'a>, cue: &[TokenId]) 
     let search = Search {
         question: site.question,
         key,
-        target_forms: forms.iter().map(|form| form.trim_start().to_lowercase()).collect(),
+        target_forms: forms.iter().flat_map(|form| ways_to_write(form)).collect(),
         open: BinaryHeap::new(),
         on_target: BinaryHeap::new(),
         open_mass: 0.0,
@@ -330,6 +330,10 @@ fn begin<'a>(enumerator: &mut Enumerator, site: &TreeSite<'a>, cue: &[TokenId]) 
         cue_entropy: None,
     };
     (search, Branch { parent: Some(site.at), tokens: cue.to_vec(), next, keep: true, ..Branch::default() })
+}
+
+fn ways_to_write(form: &str) -> BTreeSet<String> {
+    BTreeSet::from([form.to_lowercase(), form.trim_start().to_lowercase()])
 }
 
 fn next_request(enumerator: &mut Enumerator, key: &[String], state: GrammarState) -> Option<NextRequest> {
@@ -355,8 +359,6 @@ fn branch(enumerator: &mut Enumerator, search: &Search<'_>, node: &Node) -> Bran
 struct WaysToTarget<'a> {
     /// What is missing of every form that the node begins, in lower case.
     missing: Vec<String>,
-    /// Whether the node is nothing but white space, of which there may be more.
-    at_start: bool,
     /// The target, where the node reads as the target already and its answer may go on.
     read: Option<&'a Answer>,
     choices: Option<&'a Choices>,
@@ -366,13 +368,12 @@ struct WaysToTarget<'a> {
 
 impl<'a> WaysToTarget<'a> {
     fn after(search: &Search<'a>, enumerator: &Enumerator, node: &Node, complete: bool) -> Self {
-        let begun = node.text.trim_start().to_lowercase();
+        let begun = node.text.to_lowercase();
         let missing = search.target_forms.iter().filter_map(|form| form.strip_prefix(begun.as_str()));
         let choices = search.question.choices.as_ref();
         let reads =
             |target: &&Answer| complete && enumerator.format.canonical(&node.text, choices) == **target;
         Self {
-            at_start: begun.is_empty(),
             missing: missing.filter(|rest| !rest.is_empty()).map(str::to_string).collect(),
             read: search.question.target.as_ref().filter(reads),
             choices,
@@ -383,9 +384,7 @@ impl<'a> WaysToTarget<'a> {
     /// Whether one more token is on a way.
     fn has(&self, enumerator: &Enumerator, text: &str, token: TokenId) -> bool {
         let index = token as usize;
-        let folded = enumerator.token_texts_folded[index].as_str();
-        let folded = if self.at_start { folded.trim_start() } else { folded };
-        let on_form = |rest: &String| rest.starts_with(folded);
+        let on_form = |rest: &String| rest.starts_with(&enumerator.token_texts_folded[index]);
         let still_reads = |target: &Answer| {
             let text = format!("{text}{}", enumerator.token_texts[index]);
             enumerator.format.canonical(&text, self.choices) == *target

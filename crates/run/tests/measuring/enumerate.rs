@@ -248,7 +248,7 @@ fn check_all_budgets(case: &Case, seeds: u64) {
                 let forced = forced_mass(&model, case, &context);
                 assert!(target >= forced - 1e-12, "{target} {forced} {at:?}");
                 let exact = list[&Some(case.target.to_string())];
-                assert!(target <= exact + 1e-12 && target >= 0.95 * exact, "{target} {exact} {at:?}");
+                assert!(target <= exact + 1e-12 && target >= 0.9 * exact, "{target} {exact} {at:?}");
                 if max_nodes == 64 && at.residual_mass > epsilon {
                     assert!(at.residual_mass < 0.5, "{at:?}");
                 }
