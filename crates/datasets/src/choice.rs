@@ -30,6 +30,10 @@ impl AnswerFormat for ChoiceFormat {
         answer(choices, |choices| extract::extract(completion, choices))
     }
 
+    fn extract_cut(&self, text: &str, choices: Option<&Choices>) -> Answer {
+        answer(choices, |choices| extract::extract_cut(text, choices))
+    }
+
     fn canonical(&self, surface: &str, choices: Option<&Choices>) -> Answer {
         answer(choices, |choices| whole(surface, choices))
     }

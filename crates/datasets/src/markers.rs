@@ -5,6 +5,9 @@
 //! ..`, as the prompts of Wei et al. 2022 end. The last one from which an answer can be read wins, whatever its kind: models
 //! correct themselves, and a completion that quotes its instructions does so first. A completion that runs on into another
 //! question must be cut before it comes here.
+//!
+//! Of a text that the limit on tokens cut, only closed statements count: a box always, the others where text follows the end of
+//! their line or, but for hashes, of their sentence.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -36,6 +39,20 @@ impl Marker<'_> {
     /// Whether what stands after `statement`, a part of the marker's text, has what `is` looks for.
     pub(crate) fn goes_on_with(&self, statement: &str, is: impl Fn(&str) -> bool) -> bool {
         self.text.split_once(statement).is_some_and(|(_, later)| is(later))
+    }
+
+    /// Whether the statement ends before the text does, so that more text could not change it.
+    pub(crate) fn is_closed(&self) -> bool {
+        let line = line(self.text);
+        let by_line = self.goes_on_with(line, |later| !line.is_empty() && later.starts_with(['\n', '\r']));
+        match self.kind {
+            MarkerKind::Boxed => true,
+            MarkerKind::Hashes => by_line,
+            MarkerKind::Cue | MarkerKind::Heading => {
+                let mark = line[sentence(line).len()..].chars().next();
+                by_line || mark.is_some_and(|mark| line.len() > sentence(line).len() + mark.len_utf8())
+            }
+        }
     }
 }
 
@@ -131,6 +148,21 @@ mod tests {
         assert_eq!(texts("**Answer:** 18"), ["18"]);
         assert_eq!(texts("The correct option would be (B)."), ["(B)"]);
         assert_eq!(texts("The answer to the last part of it is 12 cows"), ["12 cows"]);
+    }
+
+    #[test]
+    fn statements_are_closed_by_what_follows_their_end() {
+        let closed = |completion: &str| -> Vec<bool> {
+            last_first(completion).iter().map(Marker::is_closed).collect()
+        };
+        assert_eq!(closed("The answer is 5. So the answer is 6.5"), [false, true]);
+        assert_eq!(closed("The answer is 5."), [false]);
+        assert_eq!(closed("The answer is 5\n"), [true]);
+        assert_eq!(closed("Answer:\n"), [false]);
+        assert_eq!(closed("**Answer:** 18.** "), [true]);
+        assert_eq!(closed("#### 18 dollars. It"), [false]);
+        assert_eq!(closed("#### 18\nIt"), [true]);
+        assert_eq!(closed("\\boxed{18}"), [true]);
     }
 
     #[test]

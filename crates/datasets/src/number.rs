@@ -34,6 +34,10 @@ impl AnswerFormat for NumberFormat {
         extract::extract(completion).map_or(Answer::Invalid, Answer::Value)
     }
 
+    fn extract_cut(&self, text: &str, _: Option<&Choices>) -> Answer {
+        extract::extract_cut(text).map_or(Answer::Invalid, Answer::Value)
+    }
+
     fn canonical(&self, surface: &str, _: Option<&Choices>) -> Answer {
         read(surface).map_or(Answer::Invalid, |reading| Answer::Value(reading.value))
     }

@@ -134,6 +134,27 @@ fn extraction() {
 }
 
 #[test]
+fn of_a_cut_completion_only_closed_statements_are_read() {
+    let table = [
+        (weather(), "The answer is (B). It", "B"),
+        (weather(), "The answer is B", NONE),
+        (weather(), "The answer is (B) or", NONE),
+        (weather(), "The answer is A. No, the answer is", "A"),
+        (weather(), "Answer: B\n", "B"),
+        (weather(), "Answer: It is dry, so not (A). It", NONE),
+        (weather(), "so \\boxed{B}", "B"),
+        (weather(), "B", NONE),
+        (weather(), "It will rain", NONE),
+        (weather(), "So it must be (B).\n", NONE),
+        (numbered(), "The answer is 3", NONE),
+        (numbered(), "#### 3\n", "3"),
+    ];
+    for (choices, text, expected) in table {
+        assert_eq!(ChoiceFormat.extract_cut(text, Some(&choices)).name(), expected, "{text:?}");
+    }
+}
+
+#[test]
 fn surface_forms_read_as_their_option() {
     for choices in [weather(), numbered(), genes(), choices(&["A", "B"], &["B", "A"])] {
         for label in choices.labels() {

@@ -7,6 +7,9 @@
 //!    statement.
 //! 2. Otherwise the last number of the completion, as lm-eval's `flexible-extract` takes it for GSM8K; unlike there, digits
 //!    inside a word (`H2O`), exponents, ordinals, times, dates and the numbers of list items are passed over.
+//!
+//! Of a completion that the limit on tokens cut, only closed statements are read, and no last number. After `Answer:` only a
+//! number by itself is one then: an equation there may be the first of several.
 
 use std::sync::LazyLock;
 
@@ -36,6 +39,22 @@ pub(super) fn extract(completion: &str) -> Option<String> {
         }
     }
     last_number(&plain_latex(completion))
+}
+
+/// The canonical form of the number that a closed statement of a cut completion gives.
+pub(super) fn extract_cut(completion: &str) -> Option<String> {
+    let closed = markers::last_first(completion).into_iter().filter(Marker::is_closed);
+    let stated = closed.filter(|marker| !may_begin_reasoning(marker)).map(|marker| stated(&marker));
+    match stated.into_iter().find(|stated| *stated != Stated::Nothing)? {
+        Stated::Number(value) => Some(value),
+        Stated::Unevaluated | Stated::Nothing => None,
+    }
+}
+
+/// Whether more than a number follows `Answer:`.
+fn may_begin_reasoning(marker: &Marker<'_>) -> bool {
+    let sentence = markers::sentence(markers::line(marker.text));
+    marker.kind == MarkerKind::Heading && (read(sentence).is_none() || sentence.contains(['=', '≈']))
 }
 
 fn stated(marker: &Marker<'_>) -> Stated {

@@ -189,6 +189,36 @@ fn extraction() {
 }
 
 #[test]
+fn of_a_cut_completion_only_closed_statements_are_read() {
+    let table = [
+        ("Now Eva has 14 + 23 =", NONE),
+        ("S: 10\nT: 1", NONE),
+        ("She has 9 eggs.\n", NONE),
+        ("The answer is 18. So", "18"),
+        ("The answer is 18.\n", "18"),
+        ("The answer is 18", NONE),
+        ("The answer is 18.", NONE),
+        ("The answer is 18 +", NONE),
+        ("The answer is 5 + 3. It", NONE),
+        ("The answer is 18 dollars", NONE),
+        ("The answer is 18. The answer is 1", "18"),
+        ("The answer is 5 + 3 = 8. And", "8"),
+        ("#### 18", NONE),
+        ("#### 18 dollars. Or", NONE),
+        ("#### 18\n", "18"),
+        ("\\boxed{18}", "18"),
+        ("\\boxed{18} or \\boxed{1", "18"),
+        ("Answer: 18\n\nQ:", "18"),
+        ("Answer: She has 9 eggs. She", NONE),
+        ("Answer: 16 - 3 = 13 eggs.\nThen", NONE),
+        ("", NONE),
+    ];
+    for (text, expected) in table {
+        assert_eq!(NumberFormat.extract_cut(text, None).name(), expected, "{text:?}");
+    }
+}
+
+#[test]
 fn a_number_alone_is_told_from_a_number_in_text() {
     for text in ["18", "$1,200.", "-3.5", "50%", " 1/2 ", "51.0"] {
         assert!(is_number(text), "{text:?}");
