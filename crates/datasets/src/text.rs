@@ -214,6 +214,8 @@ mod tests {
         assert_eq!(extract("Answer:\nthe Seine\nmore"), "seine");
         assert_eq!(extract("So \\boxed{\\alpha}"), "\\alpha");
         assert_eq!(extract("It flows\nThe Seine.\n\n"), "seine");
+        assert_eq!(extract("The answer is Paris. I am sure this answer is correct."), "paris");
+        assert_eq!(extract("Is it so? The answer is correct."), "correct");
         assert_eq!(extract("\n."), Answer::INVALID_NAME);
     }
 

@@ -103,6 +103,8 @@ fn extraction() {
         (weather(), "The answer is A or B.", NONE),
         (weather(), "The answer is both A and B.", NONE),
         (weather(), "The answer is snow.", NONE),
+        (weather(), "The answer is B. This answer is correct because (A) is dry.", "B"),
+        (choices(&["A", "B"], &["left", "right"]), "The answer is right.", "B"),
         (weather(), "The answer is A-rated rain", "B"),
         (weather(), "B", "B"),
         (weather(), "B. rain", "B"),
