@@ -10,6 +10,7 @@
 
 mod extract;
 mod grammar;
+pub(crate) mod index;
 
 use entrace_measure::{Answer, AnswerFormat, AnswerGrammar, Choices};
 
