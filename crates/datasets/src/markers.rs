@@ -74,13 +74,13 @@ static CUE: LazyLock<Regex> = LazyLock::new(|| {
         "#,
     )
 });
-/// A judgement of the answer in the place of one.
+/// A judgement of the answer in the place of one; after a colon the answer may still come.
 static REMARK: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r"(?ix) ^[\s*_:]* (?: \d+(?:\.\d+)?\s*(?:%|per\s?cent)\s+ )?
         (?: (?:\w+ly|also|indeed|very|most|quite|almost|to\s+be)\s+ )*
         (?: (?:in)?correct | right | wrong | (?:in)?accurate | (?:in)?valid | sure | (?:un)?certain | (?:un)?clear
-        | obvious | (?:un)?reasonable | plausible | confirmed | verified | consistent | confident ) \b",
+        | obvious | (?:un)?reasonable | plausible | confirmed | verified | consistent | confident ) \b \s* (?: [^\s:] | $ )",
     )
 });
 static NEGATED: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)^[\s*_]*(?:not|never|neither)\b"));

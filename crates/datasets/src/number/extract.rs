@@ -86,14 +86,20 @@ fn stated(marker: &Marker<'_>) -> Stated {
 
 /// A numbered heading, such as `#### 2. Multiply`.
 static HEADING: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s*\d+\s*[.):]\s+\p{L}"));
-/// An operator and a second operand, perhaps after the unit of the first: a few words such as `dollars/hour` or `per day`.
+/// An operator and a second operand, perhaps after the unit of the first: a few words such as `dollars/hour` or `per day`. A dash
+/// may follow one word only, since after several it rather sets off an aside (`18 dollars a day - 9 eggs at $2 each`).
 static CONTINUES: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?x) ^\s* (?:\p{L}+(?:/\p{L}+)*\s+){0,5}
-        (?: [-−–+*×x÷/^=≈] | \\times | \\cdot | \\div | (?:times|plus|minus)\s | %\s+of\s )
-        \s* [(\\]? [$€£]? \d",
+        r"(?x) ^\s* (?:
+            (?:\p{L}+(?:/\p{L}+)*\s+){0,5}
+            (?: [+*×x÷/^=≈] | \\times | \\cdot | \\div | (?:times|plus|minus)\s | %\s+of\s )
+            | (?:\p{L}+(?:/\p{L}+)*\s+)? [-−–]
+        ) \s* [(\\]? [$€£]? \d",
     )
 });
+/// A dash and a second operand after any unit; within an equation that is a minus.
+static SUBTRACTS: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"^\s*(?:\p{L}+(?:/\p{L}+)*\s+){2,5}[-−–]\s*[(\\]?[$€£]?\d"));
 /// A fraction after a whole number.
 static MIXED: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"^(?:\s+(\d{1,4})[/⁄](\d{1,4})|\s*\\[dt]?frac\{(\d{1,4})\}\{(\d{1,4})\}|\s+([½⅓⅔¼¾⅕⅖⅗⅘⅛⅜⅝⅞]))")
@@ -113,10 +119,11 @@ fn in_sentence(text: &str) -> Stated {
 fn in_equation(text: &str) -> Option<Stated> {
     let sides: Vec<&str> = text.split(['=', '≈']).collect();
     let mut stated = UNSPACED.is_match(text).then_some(Stated::Unevaluated);
-    for side in sides {
+    for (i, side) in sides.iter().enumerate() {
         let Some(reading) = read_mixed(side) else { continue };
         let rest = &side[reading.end..];
-        if CONTINUES.is_match(rest) {
+        let is_last = i + 1 == sides.len();
+        if CONTINUES.is_match(rest) || (!is_last && SUBTRACTS.is_match(rest)) {
             stated.get_or_insert(Stated::Unevaluated);
             continue;
         }
