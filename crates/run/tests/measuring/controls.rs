@@ -71,7 +71,8 @@ fn another_trace_of_the_donor_is_lent_where_one_does_not_fit() {
     ];
     // Prompts of 4 and 11 tokens, traces of 16 and 7, cue and answer of 10.
     let model = model().with_context_length(30);
-    let found = swapped(&measure(&model, &[numbers(items)], &how(16)));
-    let second: Vec<usize> = found.iter().filter(|(id, ..)| id == "q1").map(|(.., n)| *n).collect();
-    assert_eq!(second, [2, 2]);
+    let rows = measure(&model, &[numbers(items)], &how(16));
+    let lent = rows.prefixes.iter().filter(|at| (&*at.question_id, &*at.control) == ("q1", "swapped"));
+    let lengths: Vec<u32> = lent.map(|at| at.n_tokens).collect();
+    assert_eq!(lengths, [0, 7, 0, 7]);
 }
