@@ -80,7 +80,7 @@ pub(crate) fn estimate(
                 };
                 let answers = draws.iter().map(|draw| match estimator {
                     Estimator::Sample => read_answer(format, draw, choices),
-                    _ => format.extract(&format!("{before}{}", draw.text), choices),
+                    _ => read_ending(format, &format!("{before}{}", draw.text), draw, choices),
                 });
                 let mut distribution = distribution(estimator, answers, context.question)?;
                 distribution.cue_entropy = if forced { first_entropy(&draws) } else { None };
@@ -147,6 +147,19 @@ fn read_answer(format: &dyn AnswerFormat, draw: &Completion, choices: Option<&Ch
         format.canonical(text, choices)
     } else {
         Answer::Invalid
+    }
+}
+
+/// Reads the final answer of prefix and continuation.
+fn read_ending(
+    format: &dyn AnswerFormat,
+    text: &str,
+    draw: &Completion,
+    choices: Option<&Choices>,
+) -> Answer {
+    match draw.stop_reason {
+        StopReason::Length => format.extract_cut(text, choices),
+        _ => format.extract(text, choices),
     }
 }
 
