@@ -43,6 +43,9 @@ pub(crate) struct Unmeasured {
     pub(crate) completion: String,
     pub(crate) n_prompt_tokens: usize,
     pub(crate) n_trace_tokens: usize,
+    /// What the completion states all the same; `None` where there is nothing to read.
+    pub(crate) answer: Option<Answer>,
+    pub(crate) correct: Option<bool>,
     /// Whether something failed; otherwise the question itself cannot be measured.
     pub(crate) failed: bool,
     pub(crate) reason: String,
@@ -67,13 +70,17 @@ pub(crate) fn trace_batch(
     for (item, prompt) in items.iter().zip(&prompts) {
         for (sample, input) in &item.traces {
             let unmeasured = |failed: bool, reason: String| {
+                let completion = text_of(input);
+                let (answer, correct) = stated(task, &item.question, input, completion);
                 Err(Box::new(Unmeasured {
                     question: Arc::clone(&item.question),
                     sample: *sample,
                     prompt: prompt.as_ref().map_or_else(|_| String::new(), |p| p.text.clone()),
-                    completion: String::new(),
+                    completion: completion.to_string(),
                     n_prompt_tokens: prompt.as_ref().map_or(0, |p| p.token_ids.len()),
                     n_trace_tokens: 0,
+                    answer,
+                    correct,
                     failed,
                     reason,
                 }))
@@ -85,7 +92,7 @@ pub(crate) fn trace_batch(
                     continue;
                 }
             };
-            let maker = Maker { engine, task, how, answer_room, item, sample: *sample, prompt };
+            let maker = Maker { engine, task, how, answer_room, item, input, sample: *sample, prompt };
             outcomes.push(match input {
                 TraceInput::Imported { text, step_ends, correct } => {
                     maker.imported(text, step_ends.as_deref(), *correct)
@@ -99,6 +106,33 @@ pub(crate) fn trace_batch(
         }
     }
     Ok(outcomes)
+}
+
+/// The text of an imported trace; empty for one that is to be written.
+fn text_of(input: &TraceInput) -> &str {
+    match input {
+        TraceInput::Generate => "",
+        TraceInput::Imported { text, .. } => text,
+    }
+}
+
+/// What a completion that is not measured states, and whether that is right. A model that was asked and wrote nothing has given no
+/// readable answer, which is wrong, as it is where only answers are scored. An imported trace without text may as well have been lost, so
+/// there only what the file itself says counts.
+fn stated(
+    task: &TaskPlan,
+    question: &Question,
+    input: &TraceInput,
+    completion: &str,
+) -> (Option<Answer>, Option<bool>) {
+    let judged = match input {
+        TraceInput::Generate => None,
+        TraceInput::Imported { correct, .. } if completion.trim().is_empty() => return (None, *correct),
+        TraceInput::Imported { correct, .. } => *correct,
+    };
+    let answer = task.format.extract(completion, question.choices.as_ref());
+    let agrees = question.target.as_ref().map(|target| &answer == target);
+    (Some(answer), judged.or(agrees))
 }
 
 /// Tokens of cue and answer, for which a context needs room after prompt and trace.
@@ -222,6 +256,7 @@ struct Maker<'a> {
     how: &'a Measurement,
     answer_room: usize,
     item: &'a WorkItem,
+    input: &'a TraceInput,
     sample: u32,
     prompt: &'a Prompt,
 }
@@ -322,6 +357,7 @@ impl Maker<'_> {
     }
 
     fn unmeasured(&self, completion: &str, n_trace_tokens: usize, failed: bool, reason: String) -> Outcome {
+        let (answer, correct) = stated(self.task, &self.item.question, self.input, completion);
         Err(Box::new(Unmeasured {
             question: Arc::clone(&self.item.question),
             sample: self.sample,
@@ -329,6 +365,8 @@ impl Maker<'_> {
             completion: completion.to_string(),
             n_prompt_tokens: self.prompt.token_ids.len(),
             n_trace_tokens,
+            answer,
+            correct,
             failed,
             reason,
         }))
