@@ -129,9 +129,13 @@ fn net_gain(task: &TaskMetrics) -> Option<String> {
 fn separability(task: &TaskMetrics) -> Option<String> {
     let (start, end) = (task.separability.at(0), task.separability.at(FINAL));
     end.value?;
+    let no_interval = match (end.low, &end.reason) {
+        (None, Some(reason)) => format!("; {reason}"),
+        _ => String::new(),
+    };
     Some(format!(
-        "A correct trace ends with lower entropy than a wrong one with probability {} (AUROC; 0.5 is chance); before any reasoning \
-         it is {}.",
+        "A correct trace ends with lower entropy than a wrong one with probability {} (AUROC; 0.5 is chance{no_interval}); before any \
+         reasoning it is {}.",
         Scale::Plain.with_interval(&end),
         Scale::Plain.with_interval(&start)
     ))

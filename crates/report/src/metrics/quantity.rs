@@ -64,16 +64,19 @@ impl Quantity {
         Self { low: None, high: None, standard_error: None, reason, ..self }
     }
 
+    /// The interval cut to the range that the number has by nature.
+    pub(crate) fn within(self, lowest: f64, highest: f64) -> Self {
+        let [low, high] = [self.low, self.high].map(|end| end.map(|end| end.clamp(lowest, highest)));
+        Self { low, high, ..self }
+    }
+
     /// A share of yes and no: where every question agrees the bootstrap shows no spread, and Wilson's interval for the number of questions
     /// stands in its place. Other intervals end at 0 and 1.
     pub(crate) fn into_share(self, level: Level) -> Self {
         let successes = match self.value {
             Some(value) if value <= 0.0 => 0,
             Some(value) if value >= 1.0 => self.n_questions,
-            _ => {
-                let [low, high] = [self.low, self.high].map(|end| end.map(|share| share.clamp(0.0, 1.0)));
-                return Self { low, high, ..self };
-            }
+            _ => return self.within(0.0, 1.0),
         };
         match interval::wilson(successes, self.n_questions, level) {
             Ok(interval) => Self { low: Some(interval.low), high: Some(interval.high), reason: None, ..self },

@@ -180,6 +180,20 @@ fn standard_errors_are_those_of_question_means() {
 }
 
 #[test]
+fn intervals_of_few_questions_are_wide_and_within_range() {
+    let (manifest, rows) = synthetic::run(4, 5);
+    let task = Metrics::of(&manifest, &rows, &MetricOptions::default()).tasks.swap_remove(0);
+    let entropy = task.entropy.all.at(FINAL);
+    let half = entropy.high.unwrap() - entropy.value.unwrap();
+    // t of three degrees of freedom.
+    assert!((half / entropy.standard_error.unwrap() - 3.182).abs() < 0.001, "{entropy:?}");
+    assert!(entropy.low.unwrap() >= 0.0);
+    for share in [&task.accuracy, &task.lock_in.all.wasted_token_share] {
+        assert!(share.low.unwrap() >= 0.0 && share.high.unwrap() <= 1.0, "{share:?}");
+    }
+}
+
+#[test]
 fn a_prefix_that_is_no_belief_fails_its_trace() {
     for (edit, column) in [
         ((|row| row.answer_entropy = f64::NAN) as fn(&mut PrefixRow), "answer_entropy"),

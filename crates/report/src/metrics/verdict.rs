@@ -283,7 +283,8 @@ fn may_decide(verdict: &VerdictMetrics) -> Result<(), String> {
     }
     if n_questions < FEWEST_QUESTIONS {
         return Err(format!(
-            "{n_questions} questions have a gain and at least {FEWEST_QUESTIONS} are needed for any finding"
+            "a gain is known of {}, and at least {FEWEST_QUESTIONS} are needed for any finding",
+            count(n_questions, "question")
         ));
     }
     Ok(())
