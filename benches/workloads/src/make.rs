@@ -94,7 +94,8 @@ fn write_traces(
     for question in questions {
         let prompt = asked(model, question, kind)?;
         let streams = vec![stream_seed(seed, &[&question.id])];
-        let fork = Fork { n_tokens: prompt.token_ids.len(), suffix: Vec::new(), streams };
+        let fork =
+            Fork { n_tokens: prompt.token_ids.len(), suffix: Vec::new(), streams, max_new_tokens: None };
         requests.push(GenerateRequest { context: prompt.token_ids.clone(), forks: vec![fork] });
         prompts.push(prompt);
     }

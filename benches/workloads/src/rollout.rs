@@ -35,7 +35,12 @@ fn generate(model: &dyn Generate, rollout: &Rollout) -> Result<usize> {
     };
     let fork = |(number, &n_tokens): (usize, &usize)| {
         let stream = |draw: usize| stream_seed(0, &[&number.to_string(), &draw.to_string()]);
-        Fork { n_tokens, suffix: Vec::new(), streams: (0..rollout.draws).map(stream).collect() }
+        Fork {
+            n_tokens,
+            suffix: Vec::new(),
+            streams: (0..rollout.draws).map(stream).collect(),
+            max_new_tokens: None,
+        }
     };
     let forks = rollout.forks.iter().enumerate().map(fork).collect();
     let request = GenerateRequest { context: rollout.context_ids.clone(), forks };

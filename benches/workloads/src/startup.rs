@@ -29,7 +29,8 @@ pub(crate) fn measure(model: &Path, args: &Args) -> Result<Outcome> {
 pub(crate) fn first_token(path: &Path, options: Options) -> Result<()> {
     let model = crate::open(path, options)?;
     let context = model.encode_prompt("The answer to the question is")?.token_ids;
-    let forks = vec![Fork { n_tokens: context.len(), suffix: Vec::new(), streams: vec![0] }];
+    let forks =
+        vec![Fork { n_tokens: context.len(), suffix: Vec::new(), streams: vec![0], max_new_tokens: None }];
     let sampling = Sampling { temperature: 0.0, top_p: 1.0, top_k: 0, max_new_tokens: 1, stop: Vec::new() };
     model.generate(&[GenerateRequest { context, forks }], &sampling, &mut |_| true)?;
     Ok(())

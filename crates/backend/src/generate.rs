@@ -35,6 +35,15 @@ pub struct Fork {
     pub suffix: Vec<TokenId>,
     /// Seeds of the random streams: one completion each.
     pub streams: Vec<u64>,
+    /// Most tokens of a completion, where that is fewer than the sampling allows.
+    pub max_new_tokens: Option<usize>,
+}
+
+impl Fork {
+    /// Most tokens of its completions.
+    pub fn limit(&self, sampling: &Sampling) -> usize {
+        self.max_new_tokens.map_or(sampling.max_new_tokens, |most| most.min(sampling.max_new_tokens))
+    }
 }
 
 /// A context with its forks.

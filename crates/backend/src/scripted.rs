@@ -29,8 +29,8 @@ pub use vocabulary::{SpecialToken, Vocabulary};
 
 use crate::generate::RequestCompletions;
 use crate::{
-    ChatMessage, Completion, Decoded, Error, Generate, GenerateRequest, LayerRequest, LayerScores, ModelInfo,
-    Prompt, ReadLayers, Role, Sampling, ScoreTree, Sharpness, Text, TreeSession, stream_seed,
+    ChatMessage, Completion, Decoded, Error, Fork, Generate, GenerateRequest, LayerRequest, LayerScores,
+    ModelInfo, Prompt, ReadLayers, Role, Sampling, ScoreTree, Sharpness, Text, TreeSession, stream_seed,
 };
 use entrace_measure::{StopReason, TokenId};
 use rand::{RngExt, SeedableRng};
@@ -291,7 +291,8 @@ impl Generate for Scripted {
             let mut of_request = Vec::with_capacity(request.forks.len());
             for fork in &request.forks {
                 let start = [&request.context[..fork.n_tokens], &fork.suffix].concat();
-                let drawn = fork.streams.iter().map(|&seed| self.complete(&start, seed, sampling, progress));
+                let drawn =
+                    fork.streams.iter().map(|&seed| self.complete(&start, seed, fork, sampling, progress));
                 of_request.push(drawn.collect::<Result<_, _>>()?);
             }
             completions.push(of_request);
@@ -324,6 +325,7 @@ impl Scripted {
         &self,
         start: &[TokenId],
         seed: u64,
+        fork: &Fork,
         sampling: &Sampling,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Completion, Error> {
@@ -332,7 +334,7 @@ impl Scripted {
         let (mut logprobs, mut sharpness) = (Vec::new(), Vec::new());
         let mut stop_reason = StopReason::Length;
         let mut cut = None;
-        while logprobs.len() < sampling.max_new_tokens && path.len() < self.info.context_length {
+        while logprobs.len() < fork.limit(sampling) && path.len() < self.info.context_length {
             let probs = self.distribution(&path)?;
             let token = sampler::draw(&probs, sampling, rng.random());
             if self.stop_tokens.contains(&token) {

@@ -148,7 +148,7 @@ pub(crate) struct MeasureArgs {
     /// Most new tokens of a trace or rollout (default 512; 96 for sprout in `run`)
     #[arg(long, value_name = "N", help_heading = "Sampling")]
     pub(crate) max_new_tokens: Option<usize>,
-    /// String that ends a trace; may be given several times
+    /// String that ends a trace or rollout; may be given several times. Plain questions (Q: .. A:) also end before "\n\nQ:"
     #[arg(long, value_name = "TEXT", help_heading = "Sampling")]
     pub(crate) stop: Vec<String>,
     /// Run folder; if it holds this run unfinished, the run goes on (default: entrace-runs/MODEL_TASKS)

@@ -34,12 +34,8 @@ pub(crate) struct Job {
     pub(crate) bad_lines: Vec<BadLine>,
 }
 
-/// Turns flags into a measurement; `extra_stop` ends traces besides `--stop`, and `max_new_tokens` holds unless a flag says otherwise.
-pub(crate) fn measurement(
-    args: &MeasureArgs,
-    extra_stop: &[&str],
-    max_new_tokens: usize,
-) -> Result<Measurement> {
+/// Turns flags into a measurement; `max_new_tokens` holds unless a flag says otherwise.
+pub(crate) fn measurement(args: &MeasureArgs, max_new_tokens: usize) -> Result<Measurement> {
     let segmentation = Segmentation::parse(&args.segment).in_set_up()?;
     let in_range = |name: &str, ok: bool| {
         if ok { Ok(()) } else { Err(SetUp(format!("--{name} is out of range"))) }
@@ -48,8 +44,7 @@ pub(crate) fn measurement(
     in_range("batch-size", args.batch_size > 0)?;
     in_range("max-answer-tokens", args.max_answer_tokens > 0)?;
     in_range("max-steps", args.max_steps != Some(0))?;
-    let mut sampling = sampling(args, max_new_tokens)?;
-    sampling.stop.extend(extra_stop.iter().map(ToString::to_string));
+    let sampling = sampling(args, max_new_tokens)?;
     Ok(Measurement {
         estimator: match args.estimator {
             EstimatorArg::Auto => EstimatorChoice::Auto,

@@ -16,8 +16,8 @@ use entrace_run::{Measurement, Prompting, TaskPlan, TraceInput, WorkItem};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Ends the completions of few-shot prompts before a question of the model's own.
-pub(crate) const FEWSHOT_STOP: &str = "\n\nQ:";
+/// Ends the completions of prompts in Q/A blocks before a question of the model's own.
+const BLOCK_STOP: &str = "\n\nQ:";
 
 /// What `--tasks` names.
 pub(crate) struct Asked {
@@ -38,7 +38,7 @@ struct Source {
 /// Opens all tasks. `notes` receives what the user should know.
 pub(crate) fn plans(
     args: &RunArgs,
-    text: &dyn Text,
+    asking: &Asking,
     how: &Measurement,
     notes: &mut Vec<String>,
 ) -> Result<Asked> {
@@ -46,7 +46,6 @@ pub(crate) fn plans(
         let names: Vec<&str> = task::registry().iter().map(|task| task.name).collect();
         return Err(SetUp(format!("--tasks is missing: any of {}, or a JSONL file", names.join(", "))).into());
     }
-    let asking = Asking::new(args, text)?;
     if let Some(note) = asking.note() {
         notes.push(note);
     }
@@ -66,7 +65,7 @@ pub(crate) fn plans(
         }
         notes.extend(source.note.clone());
         bad_lines.extend(source.loaded.bad_lines.clone());
-        plans.push(plan(source, args, how, &asking)?);
+        plans.push(plan(source, args, how, asking)?);
     }
     Ok(Asked { tasks: plans, bad_lines })
 }
@@ -197,7 +196,7 @@ pub(crate) struct Asking {
 }
 
 impl Asking {
-    fn new(args: &RunArgs, text: &dyn Text) -> Result<Self> {
+    pub(crate) fn new(args: &RunArgs, text: &dyn Text) -> Result<Self> {
         Self::of(args.system.as_deref(), args.prompt_template.as_deref(), args.num_fewshot > 0, text)
     }
 
@@ -219,6 +218,16 @@ impl Asking {
             );
         }
         Ok(Self { system: system.map(str::to_string), template, chat, fewshot })
+    }
+
+    /// Whether prompts are plain text in Q/A blocks.
+    fn in_blocks(&self) -> bool {
+        self.fewshot || (!self.chat && self.template.is_none())
+    }
+
+    /// What ends a completion besides the model's end of turn.
+    pub(crate) fn stop(&self) -> Option<String> {
+        self.in_blocks().then(|| BLOCK_STOP.to_string())
     }
 
     /// What the user should know.
@@ -246,7 +255,7 @@ impl Asking {
         pool: &[Question],
         num_fewshot: usize,
     ) -> Prompting {
-        if self.fewshot || (!self.chat && self.template.is_none()) {
+        if self.in_blocks() {
             let examples = fewshot::choose(pool, num_fewshot, Order::First, question);
             return Prompting::Verbatim(fewshot::render(&examples, question));
         }

@@ -16,10 +16,9 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
     if args.tasks.is_empty() {
         return Err(SetUp("--tasks is missing; `entrace ls tasks` lists what is built in".into()).into());
     }
-    let stop: &[&str] = if args.num_fewshot > 0 { &[questions::FEWSHOT_STOP] } else { &[] };
     // Sprout's solutions have some forty tokens; without training it would fill its context, which leaves no room to ask for an answer.
     let max_new_tokens = if is_sprout { sprout::TRACE_TOKENS } else { measure::MAX_NEW_TOKENS };
-    let how = measure::measurement(&args.measure, stop, max_new_tokens)?;
+    let mut how = measure::measurement(&args.measure, max_new_tokens)?;
     if args.repeats > 1 && how.traces.sampling.temperature <= 0.0 {
         notes.push(format!(
             "at temperature 0 the {} traces of a question are all alike; --temperature makes them differ",
@@ -27,7 +26,9 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
         ));
     }
     let (model, revision) = crate::model::open(&args.model)?;
-    let asked = questions::plans(&args, &model, &how, &mut notes)?;
+    let asking = Asking::new(&args, &model)?;
+    how.traces.sampling.stop.extend(asking.stop());
+    let asked = questions::plans(&args, &asking, &how, &mut notes)?;
     let progress = Progress::new(args.measure.quiet)?;
     notes.iter().for_each(|note| progress.note(note));
     let sampling = &how.traces.sampling;

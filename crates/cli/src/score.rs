@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     let path =
         args.traces.clone().ok_or_else(|| SetUp("--traces is missing: a JSONL file of traces".into()))?;
-    let how = measure::measurement(&args.measure, &[], measure::MAX_NEW_TOKENS)?;
+    let mut how = measure::measurement(&args.measure, measure::MAX_NEW_TOKENS)?;
     let name = match &args.task {
         Some(name) => name.clone(),
         None => path.file_stem().map_or_else(|| "traces".into(), |stem| stem.to_string_lossy().into_owned()),
@@ -43,6 +43,9 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     let mut traces = read.traces;
     traces.truncate(n);
     let n_questions = n_questions(&traces);
+    if traces.iter().any(|trace| trace.prompt.is_none()) {
+        how.traces.sampling.stop.extend(asking.stop());
+    }
     let items = items(traces, &asking, read.answer_format);
     let record = TaskRecord {
         name: name.clone(),

@@ -10,6 +10,7 @@
 
 mod extract;
 mod grammar;
+pub(crate) mod index;
 
 use entrace_measure::{Answer, AnswerFormat, AnswerGrammar, Choices};
 
@@ -28,6 +29,10 @@ impl AnswerFormat for ChoiceFormat {
 
     fn extract(&self, completion: &str, choices: Option<&Choices>) -> Answer {
         answer(choices, |choices| extract::extract(completion, choices))
+    }
+
+    fn extract_cut(&self, text: &str, choices: Option<&Choices>) -> Answer {
+        answer(choices, |choices| extract::extract_cut(text, choices))
     }
 
     fn canonical(&self, surface: &str, choices: Option<&Choices>) -> Answer {

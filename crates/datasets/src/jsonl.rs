@@ -1,7 +1,8 @@
 //! Questions from a user's own file: JSON Lines, a JSON array or Parquet, with any column names.
 //!
 //! A row needs a question; target, choices and id are optional unless they are mapped. Without an id a question is named by its
-//! line, `line-17`. Where a target is a worked solution that ends in `#### 18`, only what follows the marks is the target.
+//! line, `line-17`. Where a target is a worked solution that ends in `#### 18`, only what follows the marks is the target. A
+//! target that is a JSON number names one of the listed options by its index from 0 or by its text (`choice::index`).
 //!
 //! The answer format is given or inferred from all rows: choices on every row make it `choice`, targets that are all numbers
 //! `number`, anything else `text`.
@@ -10,7 +11,9 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use entrace_measure::{Answer, AnswerFormat, Choices, Question};
+use serde_json::Value;
 
+use crate::choice::index;
 use crate::columns::{Column, ColumnMap};
 use crate::error::Error;
 use crate::format::FormatKind;
@@ -129,6 +132,13 @@ pub(crate) struct Stated {
     pub(crate) text: String,
     pub(crate) choices: Option<Choices>,
     pub(crate) target: Option<String>,
+    /// The target as a JSON number beside options without labels of their own.
+    pub(crate) option_number: Option<u64>,
+}
+
+/// The target as a number, if the options have no labels of their own among which it could be.
+pub(crate) fn option_number(choices: Option<&Value>, target: Option<&Value>) -> Option<u64> {
+    target?.as_u64().filter(|_| choices.is_some_and(rows::without_labels))
 }
 
 impl Stated {
@@ -143,9 +153,11 @@ impl Stated {
     /// All but the question's text, which stays empty for the caller to fill.
     pub(crate) fn without_text(row: &Row, columns: &ColumnMap, line_number: usize) -> Result<Self, String> {
         let id = columns.scalar(row, Column::Id)?.unwrap_or_else(|| format!("line-{line_number}"));
-        let choices = columns.get(row, Column::Choices)?.map(rows::choices).transpose()?;
+        let listed = columns.get(row, Column::Choices)?;
+        let option_number = option_number(listed, columns.get(row, Column::Target)?);
+        let choices = listed.map(rows::choices).transpose()?;
         let target = columns.scalar(row, Column::Target)?.map(|target| after_marks(&target).to_string());
-        Ok(Self { id, text: String::new(), choices, target })
+        Ok(Self { id, text: String::new(), choices, target, option_number })
     }
 
     pub(crate) fn question(
@@ -157,10 +169,13 @@ impl Stated {
         if kind == FormatKind::Choice && self.choices.is_none() {
             return Err("the answer format is choice, but the question lists no choices".into());
         }
-        let target = self.target.map(|target| match format.canonical(&target, self.choices.as_ref()) {
-            Answer::Invalid => Err(format!("the target {target:?} cannot be read as {}", kind.name())),
-            answer => Ok(answer),
-        });
+        let target = match (kind, self.option_number, &self.choices) {
+            (FormatKind::Choice, Some(number), Some(choices)) => Some(index::target(number, choices)),
+            _ => self.target.map(|target| match format.canonical(&target, self.choices.as_ref()) {
+                Answer::Invalid => Err(format!("the target {target:?} cannot be read as {}", kind.name())),
+                answer => Ok(answer),
+            }),
+        };
         Ok(Question {
             task: task.to_string(),
             id: self.id,

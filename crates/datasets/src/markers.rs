@@ -3,8 +3,11 @@
 //! Three markers are known: `#### 42`, which ends GSM8K's solutions (Cobbe et al. 2021; their scorer reads only this);
 //! `\boxed{..}`, which ends the solutions of MATH (Hendrycks et al. 2021); and a cue in words, `the answer is ..`, `Answer:
 //! ..`, as the prompts of Wei et al. 2022 end. The last one from which an answer can be read wins, whatever its kind: models
-//! correct themselves, and a completion that quotes its instructions does so first. A completion that runs on into another
+//! correct themselves, but remarks on the answer (`the answer is correct`) come after all others; and a completion that quotes its instructions does so first. A completion that runs on into another
 //! question must be cut before it comes here.
+//!
+//! Of a text that the limit on tokens cut, only closed statements count: a box always, the others where text follows the end of
+//! their line or, but for hashes, of their sentence.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -37,6 +40,25 @@ impl Marker<'_> {
     pub(crate) fn goes_on_with(&self, statement: &str, is: impl Fn(&str) -> bool) -> bool {
         self.text.split_once(statement).is_some_and(|(_, later)| is(later))
     }
+
+    /// Whether a cue is followed by a judgement of the answer, such as `correct` or `100% sure`.
+    pub(crate) fn is_remark(&self) -> bool {
+        self.kind == MarkerKind::Cue && REMARK.is_match(self.text)
+    }
+
+    /// Whether the statement ends before the text does, so that more text could not change it.
+    pub(crate) fn is_closed(&self) -> bool {
+        let line = line(self.text);
+        let by_line = self.goes_on_with(line, |later| !line.is_empty() && later.starts_with(['\n', '\r']));
+        match self.kind {
+            MarkerKind::Boxed => true,
+            MarkerKind::Hashes => by_line,
+            MarkerKind::Cue | MarkerKind::Heading => {
+                let mark = line[sentence(line).len()..].chars().next();
+                by_line || mark.is_some_and(|mark| line.len() > sentence(line).len() + mark.len_utf8())
+            }
+        }
+    }
 }
 
 static HASHES: LazyLock<Regex> = LazyLock::new(|| regex(r"(?m)^[ \t]*####(?:[^#]|$)"));
@@ -52,13 +74,22 @@ static CUE: LazyLock<Regex> = LazyLock::new(|| {
         "#,
     )
 });
+/// A judgement of the answer in the place of one; after a colon the answer may still come.
+static REMARK: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?ix) ^[\s*_:]* (?: \d+(?:\.\d+)?\s*(?:%|per\s?cent)\s+ )?
+        (?: (?:\w+ly|also|indeed|very|most|quite|almost|to\s+be)\s+ )*
+        (?: (?:in)?correct | right | wrong | (?:in)?accurate | (?:in)?valid | sure | (?:un)?certain | (?:un)?clear
+        | obvious | (?:un)?reasonable | plausible | confirmed | verified | consistent | confident ) \b \s* (?: [^\s:] | $ )",
+    )
+});
 static NEGATED: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)^[\s*_]*(?:not|never|neither)\b"));
 
 fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is a constant")
 }
 
-/// The markers of a completion, the last one first. Negated ones (`the answer is not 5`) are left out.
+/// The markers of a completion, the last one first, remarks after all others. Negated ones (`the answer is not 5`) are left out.
 pub(crate) fn last_first(completion: &str) -> Vec<Marker<'_>> {
     let mut found: Vec<(usize, Marker<'_>)> = Vec::new();
     let after = |kind, end: usize| (end, Marker { kind, text: &completion[end..] });
@@ -75,7 +106,7 @@ pub(crate) fn last_first(completion: &str) -> Vec<Marker<'_>> {
         after(kind, hit.end())
     }));
     found.retain(|(_, marker)| marker.kind != MarkerKind::Cue || !NEGATED.is_match(marker.text));
-    found.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    found.sort_by_key(|(at, marker)| (marker.is_remark(), std::cmp::Reverse(*at)));
     found.into_iter().map(|(_, marker)| marker).collect()
 }
 
@@ -131,6 +162,28 @@ mod tests {
         assert_eq!(texts("**Answer:** 18"), ["18"]);
         assert_eq!(texts("The correct option would be (B)."), ["(B)"]);
         assert_eq!(texts("The answer to the last part of it is 12 cows"), ["12 cows"]);
+    }
+
+    #[test]
+    fn statements_are_closed_by_what_follows_their_end() {
+        let closed = |completion: &str| -> Vec<bool> {
+            last_first(completion).iter().map(Marker::is_closed).collect()
+        };
+        assert_eq!(closed("The answer is 5. So the answer is 6.5"), [false, true]);
+        assert_eq!(closed("The answer is 5."), [false]);
+        assert_eq!(closed("The answer is 5\n"), [true]);
+        assert_eq!(closed("Answer:\n"), [false]);
+        assert_eq!(closed("**Answer:** 18.** "), [true]);
+        assert_eq!(closed("#### 18 dollars. It"), [false]);
+        assert_eq!(closed("#### 18\nIt"), [true]);
+        assert_eq!(closed("\\boxed{18}"), [true]);
+    }
+
+    #[test]
+    fn remarks_come_after_statements() {
+        assert_eq!(texts("The answer is fog. This answer is clearly correct."), ["fog", "clearly correct"]);
+        assert_eq!(texts("The answer is 18. I am 100% sure the answer is 100% right"), ["18", "100% right"]);
+        assert_eq!(texts("The answer is left. The answer is rightly so"), ["rightly so", "left"]);
     }
 
     #[test]

@@ -10,8 +10,8 @@
 //!
 //! Not read: words (`eighteen`), arithmetic that is not carried out (`5 + 3`), thousands set off by spaces, decimal commas
 //! (`1,5` is no number: it may be a list), powers of ten after a multiplication sign, times (`12:30`), dates, version numbers.
-//! In the forced reading after a cue a number ends at a space, so ` 5 + 3 = 8` answers 5 there; `extract`, which sees the whole
-//! sentence, reads 8.
+//! In the forced reading after a cue a number ends at a space, so ` 5 + 3 = 8` answers 5 there, and ` 5 1/2` as well; `extract`,
+//! which sees the whole sentence, reads 8 and 5.5.
 
 mod extract;
 mod grammar;
@@ -32,6 +32,10 @@ impl AnswerFormat for NumberFormat {
 
     fn extract(&self, completion: &str, _: Option<&Choices>) -> Answer {
         extract::extract(completion).map_or(Answer::Invalid, Answer::Value)
+    }
+
+    fn extract_cut(&self, text: &str, _: Option<&Choices>) -> Answer {
+        extract::extract_cut(text).map_or(Answer::Invalid, Answer::Value)
     }
 
     fn canonical(&self, surface: &str, _: Option<&Choices>) -> Answer {

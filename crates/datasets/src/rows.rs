@@ -181,6 +181,11 @@ pub(crate) fn choices(value: &Value) -> Result<Choices, String> {
     Choices::new(labels?, texts?).map_err(|error| error.to_string())
 }
 
+/// Whether choices are a list of texts, so that their labels are ours.
+pub(crate) fn without_labels(choices: &Value) -> bool {
+    choices.as_array().is_some_and(|items| !items.iter().all(Value::is_object))
+}
+
 fn parallel(columns: &Row, names: [&str; 2]) -> Result<Vec<String>, String> {
     let found = names.iter().find_map(|name| columns.get(*name));
     let list =

@@ -11,7 +11,7 @@
 
 use entrace_measure::{Answer, AnswerFormat, AnswerGrammar, Choices, GrammarState, Verdict};
 
-use crate::markers::{self, MarkerKind};
+use crate::markers::{self, Marker, MarkerKind};
 
 /// The format of free-text answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +32,18 @@ impl AnswerFormat for TextFormat {
         stated
             .chain(last_line)
             .map(|text| self.canonical(text, choices))
+            .find(|answer| !answer.is_invalid())
+            .unwrap_or(Answer::Invalid)
+    }
+
+    /// What the last statement says whose end, as the grammar has it, is in the text.
+    fn extract_cut(&self, text: &str, choices: Option<&Choices>) -> Answer {
+        let closed = |marker: &Marker<'_>| {
+            marker.kind == MarkerKind::Boxed || answer_part(marker.text).len() < marker.text.len()
+        };
+        let stated = markers::last_first(text).into_iter().filter(closed);
+        stated
+            .map(|marker| self.canonical(marker.text, choices))
             .find(|answer| !answer.is_invalid())
             .unwrap_or(Answer::Invalid)
     }
@@ -202,7 +214,20 @@ mod tests {
         assert_eq!(extract("Answer:\nthe Seine\nmore"), "seine");
         assert_eq!(extract("So \\boxed{\\alpha}"), "\\alpha");
         assert_eq!(extract("It flows\nThe Seine.\n\n"), "seine");
+        assert_eq!(extract("The answer is Paris. I am sure this answer is correct."), "paris");
+        assert_eq!(extract("Is it so? The answer is correct."), "correct");
         assert_eq!(extract("\n."), Answer::INVALID_NAME);
+    }
+
+    #[test]
+    fn of_a_cut_completion_only_closed_statements_are_read() {
+        let extract = |text: &str| TextFormat.extract_cut(text, None).name().to_string();
+        assert_eq!(extract("The answer is London. No, the answer is the Sei"), "london");
+        assert_eq!(extract("The answer is Dr. Who"), Answer::INVALID_NAME);
+        assert_eq!(extract("The answer is Dr. Who\n"), "dr. who");
+        assert_eq!(extract("Answer:\n**the Seine** \nIt"), "seine");
+        assert_eq!(extract("So \\boxed{\\alpha}"), "\\alpha");
+        assert_eq!(extract("It flows\nThe Seine.\n\n"), Answer::INVALID_NAME);
     }
 
     #[test]

@@ -63,12 +63,26 @@ fn choices_and_free_text_are_inferred_too() {
         json!({"question": "What melts?", "choices": ["ice", "fire"], "answer": "B"}),
         json!({"question": "What burns?", "choices": {"labels": ["x", "y"], "texts": ["ice", "wood"]}, "answer": "wood"}),
         json!({"question": "What?", "choices": ["ice", "fire"], "answer": 1}),
+        json!({"question": "How many?", "choices": ["1", "2", "3", "4"], "answer": 1}),
+        json!({"question": "How many?", "choices": ["1", "2", "3", "4"], "answer": "1"}),
+        json!({"question": "Which?", "choices": {"label": ["1", "2"], "text": ["2", "1"]}, "answer": 1}),
+        json!({"question": "What?", "choices": ["ice", "fire"], "answer": 2}),
     ];
     let read = custom(&choice, &Options::default()).unwrap();
     assert_eq!(read.answer_format, FormatKind::Choice);
     assert_eq!(read.loaded.questions[1].target.as_ref().unwrap().name(), "y");
     assert_eq!(read.loaded.questions[0].id, "line-1");
-    assert_eq!(reasons(&read.loaded.bad_lines), [(3, "the target \"1\" cannot be read as choice")]);
+    let targets: Vec<&str> =
+        read.loaded.questions[2..].iter().map(|question| question.target.as_ref().unwrap().name()).collect();
+    assert_eq!(targets, ["B", "A", "1"]);
+    let reasons = reasons(&read.loaded.bad_lines);
+    assert_eq!((reasons[0].0, reasons[1].0), (4, 7));
+    assert!(reasons[0].1.contains("may be an index from 0"), "{reasons:?}");
+    let as_numbers = Options { answer_format: Some(FormatKind::Number), ..Options::default() };
+    assert_eq!(
+        custom(&choice[3..4], &as_numbers).unwrap().loaded.questions[0].target,
+        Some(entrace_measure::Answer::Value("1".into()))
+    );
 
     let text = [json!({"question": "Where?", "target": "The Seine."}), json!({"question": "When?"})];
     let read = custom(&text, &Options::default()).unwrap();

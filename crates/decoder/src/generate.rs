@@ -402,7 +402,9 @@ impl Batch<'_> {
 
     /// Takes the newly drawn token; the sequence goes on or ends.
     fn advance(&mut self, mut sequence: Live, drawn: &Drawn) {
-        if self.sampling.max_new_tokens == 0 {
+        let Place(request, fork, _) = sequence.place;
+        let limit = self.requests[request].forks[fork].limit(self.sampling);
+        if limit == 0 {
             return self.finish(sequence, StopReason::Length, None);
         }
         if self.model.stop_tokens().contains(&drawn.token) {
@@ -416,7 +418,7 @@ impl Batch<'_> {
             return self.finish(sequence, StopReason::Stop, Some(cut));
         }
         let full = sequence.n_tokens() >= self.model.decoder.model.spec().context_length;
-        if sequence.token_ids.len() == self.sampling.max_new_tokens || full {
+        if sequence.token_ids.len() == limit || full {
             return self.finish(sequence, StopReason::Length, None);
         }
         self.live.push(sequence);

@@ -202,8 +202,12 @@ fn completions_that_outgrow_their_angles_go_on_as_from_scratch() {
         let options = Options { max_rows: 11, max_sequences: 5, ..Options::default() };
         let model = language_model(folder.path(), options);
         let ids: Vec<u32> = (40..62).collect();
-        let fork =
-            |n_tokens: usize, suffix: &[u32]| Fork { n_tokens, suffix: suffix.to_vec(), streams: vec![1, 2] };
+        let fork = |n_tokens: usize, suffix: &[u32]| Fork {
+            n_tokens,
+            suffix: suffix.to_vec(),
+            streams: vec![1, 2],
+            max_new_tokens: None,
+        };
         let requests = [
             GenerateRequest {
                 context: ids.clone(),
@@ -242,7 +246,12 @@ fn sizes_of_passes_do_not_matter() {
         let options = Options { max_rows, max_sequences, ..Options::default() };
         let model = language_model(folder.path(), options);
         let context = model.encode_prompt(&TEXTS.concat()).unwrap().token_ids;
-        let fork = Fork { n_tokens: context.len(), suffix: vec![], streams: (0..20).collect() };
+        let fork = Fork {
+            n_tokens: context.len(),
+            suffix: vec![],
+            streams: (0..20).collect(),
+            max_new_tokens: None,
+        };
         let request = GenerateRequest { context, forks: vec![fork] };
         model.generate(&[request], &sampling, &mut |_| true).unwrap().remove(0).remove(0)
     };

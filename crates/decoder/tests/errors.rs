@@ -672,7 +672,7 @@ fn sampling_from_numbers_that_are_not_finite_is_refused() {
     let model = language_model(folder.path()).unwrap_or_else(|e| panic!("{e}"));
     let context = model.encode_plain("BCFD").unwrap();
     assert_eq!(context, [1, 2, 5, 3]);
-    let fork = Fork { n_tokens: 4, suffix: vec![], streams: vec![1] };
+    let fork = Fork { n_tokens: 4, suffix: vec![], streams: vec![1], max_new_tokens: None };
     let sampling = Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 4, stop: vec![] };
     let found = model.generate(&[GenerateRequest { context, forks: vec![fork] }], &sampling, &mut |_| true);
     assert!(matches!(found, Err(BackendError::NotFinite { index: 3 })), "{found:?}");

@@ -179,9 +179,11 @@ pub fn beliefs_of(curve: &EntropyCurve) -> Vec<Belief<'_>> {
     beliefs.collect()
 }
 
-/// The most likely answer, ties by name as in `AnswerDistribution`.
+/// The most likely answer, ties in the order of [`Answer`] as in `AnswerDistribution`.
 fn leader<'a>(belief: &Belief<'a>) -> &'a str {
-    let ahead = |a: &&(&str, f64), b: &&(&str, f64)| a.1.total_cmp(&b.1).then_with(|| b.0.cmp(a.0));
+    let ahead = |a: &&(&str, f64), b: &&(&str, f64)| {
+        a.1.total_cmp(&b.1).then_with(|| Answer::from_name(b.0).cmp(&Answer::from_name(a.0)))
+    };
     belief.masses.iter().max_by(ahead).map_or(Answer::INVALID_NAME, |m| m.0)
 }
 
@@ -288,7 +290,8 @@ mod tests {
     }
 
     #[test]
-    fn ties_are_led_by_the_first_name() {
+    fn ties_are_led_by_the_first_answer_and_by_one_that_can_be_read() {
         assert_eq!(leader(&belief(&[("b", 0.5), ("a", 0.5)])), "a");
+        assert_eq!(leader(&belief(&[(Answer::INVALID_NAME, 0.5), ("a", 0.5)])), "a");
     }
 }

@@ -4,7 +4,8 @@
 //! Output, in nats:
 //!
 //! * lock-in step: the first k from which on the leader is one and the same answer, and at each of those prefixes leads with
-//!   p ≥ 0.9 or H ≤ ε. `None` where the last prefix does not lead so; what cannot be read as an answer never locks in.
+//!   p ≥ 0.9, or with p ≥ ½ and H ≤ ε (below one half, H is that of the little that was found). `None` where the last prefix does not
+//!   lead so; what cannot be read as an answer never locks in.
 //! * wasted tokens: T − t_k of the lock-in step.
 //! * total drop: H_0 − H_K; negative where the trace left the model less sure.
 //! * area: ∫ H(s) ds over [0, 1] by the trapezoid rule; `None` for a trace without steps.
@@ -39,7 +40,7 @@ pub struct Point<'a> {
 pub struct SignatureOptions {
     /// Probability from which a leader leads clearly.
     pub lock_in_prob: f64,
-    /// Entropy in nats up to which a leader leads clearly, whatever its recorded probability.
+    /// Entropy in nats up to which a leader of at least one half leads clearly.
     pub lock_in_entropy: f64,
     /// Rise in nats that a monotone curve may have at one step.
     pub monotone_tolerance: f64,
@@ -129,7 +130,8 @@ pub fn points_of(curve: &EntropyCurve) -> Vec<Point<'_>> {
 fn lock_in_step(points: &[Point<'_>], options: &SignatureOptions) -> Option<usize> {
     let final_leader = points.last()?.leader;
     let leads = |p: &&Point<'_>| {
-        let clearly = p.leader_prob >= options.lock_in_prob || p.entropy <= options.lock_in_entropy;
+        let decided = p.leader_prob >= 0.5 && p.entropy <= options.lock_in_entropy;
+        let clearly = p.leader_prob >= options.lock_in_prob || decided;
         p.leader == final_leader && p.leader != Answer::INVALID_NAME && clearly
     };
     let n_locked = points.iter().rev().take_while(leads).count();
@@ -186,6 +188,7 @@ mod tests {
         assert_eq!(lock_in(&[clear, clear, clear]), (Some(0), Some(20)));
         assert_eq!(lock_in(&[clear, (0.9, "4", 0.89)]), (None, None));
         assert_eq!(lock_in(&[(0.01, "4", 0.5)]), (Some(0), Some(0)));
+        assert_eq!(lock_in(&[(0.0, "4", 0.2)]), (None, None));
         assert_eq!(lock_in(&[(0.0, Answer::INVALID_NAME, 1.0)]), (None, None));
     }
 

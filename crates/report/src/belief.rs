@@ -190,10 +190,12 @@ fn prob(belief: &Belief<'_>, answer: &str) -> f64 {
     belief.masses.iter().find(|mass| mass.0 == answer).map_or(0.0, |mass| mass.1)
 }
 
-/// The answer of a rank, 0 for the most likely, ties by name.
+/// The answer of a rank, 0 for the most likely, ties in the order of `Answer`.
 fn ranked<'a>(belief: &Belief<'a>, rank: usize) -> Option<&'a str> {
     let mut order: Vec<&(&str, f64)> = belief.masses.iter().collect();
-    order.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    order.sort_by(|a, b| {
+        b.1.total_cmp(&a.1).then_with(|| Answer::from_name(a.0).cmp(&Answer::from_name(b.0)))
+    });
     order.get(rank).map(|mass| mass.0)
 }
 

@@ -1,7 +1,10 @@
 //! Controls: traces that stand in the place of a question's own.
 //!
 //! `swapped` takes the trace of another question of the task: the one measured just before (for the first question, the last one). The
-//! order of questions is random, so the donor is a random other question, and it does not depend on how questions are batched.
+//! order of questions is random, so the donor is a random other question, and it does not depend on how questions are batched. A question
+//! that is asked in several ways has one donor, and lends the traces of the first way. Of the donor's traces the next one is taken that
+//! fits the context whole; a part of one would end where the donor did not, and where none fits there is no control.
+//!
 //! `shuffled` takes the trace's own steps in random order, token for token. A gain that survives either is not due to this reasoning
 //! about this question. Each variant is measured at its own step boundaries.
 
@@ -36,19 +39,43 @@ impl Donor {
     }
 }
 
+/// Traces to lend, as a walk comes by them.
+#[derive(Default)]
+pub(crate) struct Donors {
+    /// Of the last question that had some.
+    last: Vec<Donor>,
+    /// Of the one before it.
+    before: Vec<Donor>,
+}
+
+impl Donors {
+    /// The traces of the question last seen that is another one.
+    pub(crate) fn for_question(&self, question_id: &str) -> &[Donor] {
+        let same = self.last.first().is_some_and(|donor| donor.question_id == question_id);
+        if same { &self.before } else { &self.last }
+    }
+
+    /// Takes the traces of a question, unless it is the last one over again.
+    pub(crate) fn add(&mut self, donors: Vec<Donor>) {
+        let question = |donors: &[Donor]| donors.first().map(|donor| donor.question_id.clone());
+        if question(&donors) != question(&self.last) {
+            self.before = std::mem::replace(&mut self.last, donors);
+        }
+    }
+}
+
 /// The question's own trace.
 pub(crate) fn own(traced: &Traced) -> Variant {
     Variant { control: None, token_ids: traced.trace.token_ids().to_vec(), prefixes: traced.prefixes.clone() }
 }
 
-/// The donor's trace, cut so that it fits the room.
-pub(crate) fn swapped(donor: &Donor, room: usize) -> Option<Variant> {
-    let prefixes: Vec<Prefix> = donor.prefixes.iter().copied().filter(|p| p.n_tokens <= room).collect();
-    let n = prefixes.last().map_or(0, |p| p.n_tokens);
-    (n > 0).then(|| Variant {
+/// The first of the donors' traces, from the one of this index on, that fits the room.
+pub(crate) fn swapped(donors: &[Donor], index: usize, room: usize) -> Option<Variant> {
+    let from_index = (0..donors.len()).map(|offset| &donors[(index + offset) % donors.len()]);
+    from_index.into_iter().find(|donor| (1..=room).contains(&donor.token_ids.len())).map(|donor| Variant {
         control: Some(Control::Swapped),
-        token_ids: donor.token_ids[..n].to_vec(),
-        prefixes,
+        token_ids: donor.token_ids.clone(),
+        prefixes: donor.prefixes.clone(),
     })
 }
 

@@ -14,7 +14,7 @@ use crate::event::{Event, Observer};
 use crate::plan::{Engine, Measurement, TaskPlan};
 use crate::trace::{TokenScored, Traced};
 use entrace_backend::{Branch, BranchId, Parent, TokenScores, TreeSession};
-use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator, TokenId};
+use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator, StopReason, TokenId};
 
 /// Tokens of prompts and traces in one tree.
 const TREE_TOKENS: usize = 4096;
@@ -157,7 +157,7 @@ fn measure_tree(
             continue;
         }
         let found = if estimator.is_sampled() {
-            let contexts = flat_sites(task, subjects, &chosen);
+            let contexts = flat_sites(task, subjects, &chosen, how);
             let by_context =
                 sampled::estimate(engine, task.format.as_ref(), estimator, &contexts, how, observer)?;
             let owners = chosen.iter().flat_map(|&i| (0..subjects[i].variants.len()).map(move |v| (i, v)));
@@ -266,7 +266,12 @@ impl Tree {
     }
 }
 
-fn flat_sites<'a>(task: &TaskPlan, subjects: &[Subject<'a>], chosen: &[usize]) -> Vec<FlatSites<'a>> {
+fn flat_sites<'a>(
+    task: &TaskPlan,
+    subjects: &[Subject<'a>],
+    chosen: &[usize],
+    how: &Measurement,
+) -> Vec<FlatSites<'a>> {
     let mut contexts = Vec::new();
     for &i in chosen {
         let traced = subjects[i].traced;
@@ -283,6 +288,8 @@ fn flat_sites<'a>(task: &TaskPlan, subjects: &[Subject<'a>], chosen: &[usize]) -
                 ],
                 context: traced.prompt.token_ids.iter().chain(&variant.token_ids).copied().collect(),
                 n_prompt: traced.prompt.token_ids.len(),
+                most_tokens: (traced.stop_reason != StopReason::Imported)
+                    .then_some(how.traces.sampling.max_new_tokens),
                 sites: sites.map(|(_, p)| (variant.prefixes[p].step, variant.prefixes[p].n_tokens)).collect(),
             });
         }

@@ -187,7 +187,7 @@ fn generate(
         let streams = samples.iter().map(seed).collect();
         requests.push(GenerateRequest {
             context: prompt.token_ids.clone(),
-            forks: vec![Fork { n_tokens, suffix: Vec::new(), streams }],
+            forks: vec![Fork { n_tokens, suffix: Vec::new(), streams, max_new_tokens: None }],
         });
         slots.push((samples.len(), None));
     }
@@ -282,7 +282,11 @@ impl Maker<'_> {
             Ok(trace) => trace,
             Err(error) => return self.unmeasured(&completion.text, n, true, error.to_string()),
         };
-        let answer = self.task.format.extract(&completion.text, self.item.question.choices.as_ref());
+        let (format, choices) = (&self.task.format, self.item.question.choices.as_ref());
+        let answer = match completion.stop_reason {
+            StopReason::Length => format.extract_cut(&completion.text, choices),
+            StopReason::Stop | StopReason::Imported => format.extract(&completion.text, choices),
+        };
         let correct = self.item.question.target.as_ref().map(|target| &answer == target);
         let scores = TokenScored {
             logprobs: completion.logprobs[..n].iter().copied().map(Some).collect(),

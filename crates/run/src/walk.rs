@@ -2,9 +2,9 @@
 //!
 //! A batch is the unit of work and of the record: its rows are written as one part or not at all, and since batches do not depend on one
 //! another's arithmetic, a run that was interrupted ends with the same tables as one that was not. What a batch needs of the one before
-//! it, the trace that is lent to the next question as its swapped control, is read back from the record.
+//! it, the traces that are lent to the next question as its swapped control, are read back from the record.
 
-use crate::control::{self, Donor, Variant};
+use crate::control::{self, Donor, Donors, Variant};
 use crate::error::Error;
 use crate::estimate::enumerate::Enumerator;
 use crate::event::{Event, Observer};
@@ -47,8 +47,8 @@ pub fn run(
             how,
             enumerator: Enumerator::new(engine.text, Arc::clone(&task.format)),
             answer_room: trace::answer_room(engine, how)?,
-            donors: Vec::new(),
-            orphan: None,
+            donors: Donors::default(),
+            orphans: Vec::new(),
         };
         for (index, batch) in batches.iter().enumerate() {
             if finished_parts.contains(&(n_parts + index)) {
@@ -139,10 +139,9 @@ struct Walk<'a> {
     enumerator: Enumerator,
     /// Tokens that a context needs besides prompt and trace.
     answer_room: usize,
-    /// Traces of the last question that had some.
-    donors: Vec<Donor>,
-    /// The first question that had a trace: its donor is the last one.
-    orphan: Option<Orphan>,
+    donors: Donors,
+    /// The prompts of the first question that had a trace: their donor is the last question.
+    orphans: Vec<Orphan>,
 }
 
 struct Orphan {
@@ -165,17 +164,13 @@ impl Walk<'_> {
         }
     }
 
-    /// Goes on to the next question, whose donor is the one just seen. A question that is asked in several ways lends the traces of the
-    /// first.
+    /// Goes on to the next item.
     fn pass(&mut self, item: usize, samples: Vec<u32>, donors: Vec<Donor>) {
-        let question = |donors: &[Donor]| donors.first().map(|donor| donor.question_id.clone());
-        if donors.is_empty() || question(&donors) == question(&self.donors) {
-            return;
+        let Some(first) = donors.first() else { return };
+        if self.donors.for_question(&first.question_id).is_empty() {
+            self.orphans.push(Orphan { item, samples });
         }
-        if self.donors.is_empty() {
-            self.orphan = Some(Orphan { item, samples });
-        }
-        self.donors = donors;
+        self.donors.add(donors);
     }
 
     /// Measures a batch.
@@ -214,7 +209,7 @@ impl Walk<'_> {
             }
         }
         if last {
-            self.adopt_orphan(&mut rows, observer)?;
+            self.adopt_orphans(&mut rows, observer)?;
         }
         Ok(rows)
     }
@@ -231,21 +226,24 @@ impl Walk<'_> {
     }
 
     fn swapped(&self, traced: &Traced, index: usize) -> Option<Variant> {
-        let donor = self.donors.get(index % self.donors.len().max(1))?;
-        if donor.question_id == traced.question.id {
-            return None;
-        }
         let limit = self.engine.text.info().context_length;
         let taken = traced.prompt.token_ids.len() + self.answer_room;
-        control::swapped(donor, limit.saturating_sub(taken))
+        let donors = self.donors.for_question(&traced.question.id);
+        control::swapped(donors, index, limit.saturating_sub(taken))
     }
 
     /// Measures the swapped control of the first question, whose donor has come last.
-    fn adopt_orphan(&mut self, rows: &mut Rows, observer: &mut dyn Observer) -> Result<(), Error> {
-        let Some(orphan) = self.orphan.take() else { return Ok(()) };
-        if !self.how.controls.contains(&Control::Swapped) {
-            return Ok(());
+    fn adopt_orphans(&mut self, rows: &mut Rows, observer: &mut dyn Observer) -> Result<(), Error> {
+        let orphans = std::mem::take(&mut self.orphans);
+        if self.how.controls.contains(&Control::Swapped) {
+            for orphan in &orphans {
+                self.adopt(orphan, rows, observer)?;
+            }
         }
+        Ok(())
+    }
+
+    fn adopt(&mut self, orphan: &Orphan, rows: &mut Rows, observer: &mut dyn Observer) -> Result<(), Error> {
         let item = &self.task.items[orphan.item];
         let prompt = trace::prompt(self.engine, &item.prompting)?;
         let stubs: Vec<Traced> = orphan

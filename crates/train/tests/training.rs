@@ -151,7 +151,8 @@ fn a_checkpoint_is_a_model_that_has_learnt() {
     let asked = [(3, 4), (9, 8), (0, 0)].map(|(a, b)| format!("{a}+{b}="));
     let requests = asked.map(|text| {
         let context = read.encode_prompt(&text).unwrap().token_ids;
-        let fork = Fork { n_tokens: context.len(), suffix: Vec::new(), streams: vec![0] };
+        let fork =
+            Fork { n_tokens: context.len(), suffix: Vec::new(), streams: vec![0], max_new_tokens: None };
         GenerateRequest { context, forks: vec![fork] }
     });
     let completions = read.generate(&requests, &sampling, &mut |_| true).unwrap();

@@ -147,9 +147,19 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
         let sampling = plain(8);
         let long = [self.context.as_slice(), &self.suffix].concat();
         let forks = vec![
-            Fork { n_tokens: long.len(), suffix: vec![], streams: vec![21, 22, 21] },
-            Fork { n_tokens: self.context.len(), suffix: self.suffix.clone(), streams: vec![] },
-            Fork { n_tokens: self.context.len(), suffix: self.suffix.clone(), streams: vec![21, 23] },
+            Fork { n_tokens: long.len(), suffix: vec![], streams: vec![21, 22, 21], max_new_tokens: None },
+            Fork {
+                n_tokens: self.context.len(),
+                suffix: self.suffix.clone(),
+                streams: vec![],
+                max_new_tokens: None,
+            },
+            Fork {
+                n_tokens: self.context.len(),
+                suffix: self.suffix.clone(),
+                streams: vec![21, 23],
+                max_new_tokens: None,
+            },
         ];
         let first = GenerateRequest { context: long, forks };
         let many: Vec<u64> = (30..60).collect();
@@ -185,8 +195,12 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
     fn forks_are_contexts(&self) {
         let junk = self.model.encode_plain(&self.model.decode(&self.suffix).text.repeat(2)).unwrap();
         let context = [self.context.as_slice(), &junk].concat();
-        let fork =
-            Fork { n_tokens: self.context.len(), suffix: self.suffix.clone(), streams: vec![41, 42, 43] };
+        let fork = Fork {
+            n_tokens: self.context.len(),
+            suffix: self.suffix.clone(),
+            streams: vec![41, 42, 43],
+            max_new_tokens: None,
+        };
         let forked = self.generate(&[GenerateRequest { context, forks: vec![fork] }], &plain(8)).remove(0);
         let whole = [self.context.as_slice(), &self.suffix].concat();
         let whole = self.complete(&whole, &[41, 42, 43], &plain(8));
@@ -242,6 +256,16 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
         let none = self.complete(&self.context, &[51], &plain(0)).remove(0);
         assert!(none.token_ids.is_empty() && none.text.is_empty(), "no room for tokens: {none:?}");
         assert_eq!(none.stop_reason, StopReason::Length, "no room for tokens");
+        let fork = |max_new_tokens| Fork {
+            n_tokens: self.context.len(),
+            suffix: vec![],
+            streams: vec![51],
+            max_new_tokens,
+        };
+        let forks = [0, 4, 99].map(|most| fork(Some(most))).to_vec();
+        let forked = self.generate(&[GenerateRequest { context: self.context.clone(), forks }], &plain(9));
+        let limited = [0, 4, 9].map(|n| self.complete(&self.context, &[51], &plain(n)));
+        self.assert_same("a limit of a fork's own", &forked[0], &limited);
         let streams = [51, 52, 53, 54, 55, 56, 57, 58];
         let long = self.complete(&self.context, &streams, &plain(9));
         for n in [1, 4] {
@@ -310,7 +334,10 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
         let good = request(&self.context, &[1]);
         let with = |n_tokens, suffix: Vec<TokenId>| GenerateRequest {
             context: self.context.clone(),
-            forks: vec![good.forks[0].clone(), Fork { n_tokens, suffix, streams: vec![1] }],
+            forks: vec![
+                good.forks[0].clone(),
+                Fork { n_tokens, suffix, streams: vec![1], max_new_tokens: None },
+            ],
         };
         let refused = |faulty: GenerateRequest| {
             self.model.generate(&[good.clone(), faulty], &plain(2), &mut |_| true).err()
@@ -350,7 +377,8 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
 }
 
 fn request(context: &[TokenId], streams: &[u64]) -> GenerateRequest {
-    let fork = Fork { n_tokens: context.len(), suffix: vec![], streams: streams.to_vec() };
+    let fork =
+        Fork { n_tokens: context.len(), suffix: vec![], streams: streams.to_vec(), max_new_tokens: None };
     GenerateRequest { context: context.to_vec(), forks: vec![fork] }
 }
 

@@ -16,7 +16,8 @@ fn question(model: &Scripted) -> Vec<TokenId> {
 
 fn complete(model: &Scripted, n: u64, temperature: f64) -> Vec<Completion> {
     let context = question(model);
-    let fork = Fork { n_tokens: context.len(), suffix: vec![], streams: (0..n).collect() };
+    let fork =
+        Fork { n_tokens: context.len(), suffix: vec![], streams: (0..n).collect(), max_new_tokens: None };
     let request = GenerateRequest { context, forks: vec![fork] };
     model.generate(&[request], &sampling(temperature, 200), &mut |_| true).unwrap().remove(0).remove(0)
 }

@@ -38,3 +38,20 @@ fn stages_are_named_exactly() {
     let said = expect(2, &["compare", "sprout@init", "sprout@base"]);
     assert!(said.contains("init, mle, sft, rl"), "{said}");
 }
+
+/// sprout has no chat template, so that questions are put in Q/A blocks, of which a model may write one of its own.
+#[test]
+fn plain_questions_end_before_another_one() {
+    let scratch = Scratch::new();
+    let traces = scratch
+        .file("t.jsonl", "{\"question\": \"Tom has 5 shells.\", \"answer\": \"5\", \"trace\": \"T: 5\"}\n");
+    let stop = |args: &[&str]| {
+        let out = scratch.arg("out");
+        expect(0, &[args, &["--overwrite", "--model=sprout", "--output-path", &out]].concat());
+        let manifest = std::fs::read_to_string(scratch.path("out").join("manifest.json")).unwrap();
+        manifest.contains(r"\n\nQ:")
+    };
+    assert!(stop(&["run", "--limit=2"]));
+    assert!(stop(&["score", "--traces", &traces]));
+    assert!(!stop(&["run", "--limit=2", "--prompt-template={question}"]));
+}

@@ -8,6 +8,8 @@
 //!    `**B**`, a line that begins with `B.`, or an option's text; one that is ruled out on the spot (`(A) is wrong`) does not
 //!    count. A completion that weighs several options and concludes nothing has no answer; taking the last one mentioned, as
 //!    other harnesses do, would often take a rejected one.
+//!
+//! Of a completion that the limit on tokens cut, only closed statements are read (the first rule).
 
 use std::sync::LazyLock;
 
@@ -17,7 +19,7 @@ use regex::{Match, Regex};
 use super::grammar::read_label;
 use super::{label_in_any_case, only, with_text};
 use crate::lead;
-use crate::markers::{self, MarkerKind};
+use crate::markers::{self, Marker, MarkerKind};
 
 static FILLING: LazyLock<Regex> = LazyLock::new(|| {
     regex(
@@ -59,7 +61,21 @@ fn regex(pattern: &str) -> Regex {
 
 /// Position of the stated option.
 pub(super) fn extract(completion: &str, choices: &Choices) -> Option<usize> {
-    let stated = markers::last_first(completion).into_iter().find_map(|marker| match marker.kind {
+    let stated = markers::last_first(completion).iter().find_map(|marker| stated_by(marker, choices));
+    stated.or_else(|| undisputed_whole(completion, choices)).or_else(|| {
+        let last_line = completion.lines().rev().find(|line| !line.trim().is_empty())?;
+        mentioned(last_line, choices).or_else(|| mentioned(completion, choices))
+    })
+}
+
+/// Position of the option that a closed statement of a cut completion gives.
+pub(super) fn extract_cut(completion: &str, choices: &Choices) -> Option<usize> {
+    let markers = markers::last_first(completion);
+    markers.iter().filter(|marker| marker.is_closed()).find_map(|marker| stated_by(marker, choices))
+}
+
+fn stated_by(marker: &Marker<'_>, choices: &Choices) -> Option<usize> {
+    match marker.kind {
         MarkerKind::Boxed => stated(marker.text, choices),
         MarkerKind::Hashes | MarkerKind::Cue => stated(markers::line(marker.text), choices),
         MarkerKind::Heading => {
@@ -68,11 +84,7 @@ pub(super) fn extract(completion: &str, choices: &Choices) -> Option<usize> {
                 marker.goes_on_with(markers::sentence(line), |later| later.contains(char::is_alphanumeric));
             if reasoning { at_start(line, choices) } else { stated(line, choices) }
         }
-    });
-    stated.or_else(|| undisputed_whole(completion, choices)).or_else(|| {
-        let last_line = completion.lines().rev().find(|line| !line.trim().is_empty())?;
-        mentioned(last_line, choices).or_else(|| mentioned(completion, choices))
-    })
+    }
 }
 
 fn stated(line: &str, choices: &Choices) -> Option<usize> {

@@ -103,6 +103,8 @@ fn extraction() {
         (weather(), "The answer is A or B.", NONE),
         (weather(), "The answer is both A and B.", NONE),
         (weather(), "The answer is snow.", NONE),
+        (weather(), "The answer is B. This answer is correct because (A) is dry.", "B"),
+        (choices(&["A", "B"], &["left", "right"]), "The answer is right.", "B"),
         (weather(), "The answer is A-rated rain", "B"),
         (weather(), "B", "B"),
         (weather(), "B. rain", "B"),
@@ -130,6 +132,27 @@ fn extraction() {
     ];
     for (choices, text, expected) in table {
         assert_eq!(ChoiceFormat.extract(text, Some(&choices)).name(), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn of_a_cut_completion_only_closed_statements_are_read() {
+    let table = [
+        (weather(), "The answer is (B). It", "B"),
+        (weather(), "The answer is B", NONE),
+        (weather(), "The answer is (B) or", NONE),
+        (weather(), "The answer is A. No, the answer is", "A"),
+        (weather(), "Answer: B\n", "B"),
+        (weather(), "Answer: It is dry, so not (A). It", NONE),
+        (weather(), "so \\boxed{B}", "B"),
+        (weather(), "B", NONE),
+        (weather(), "It will rain", NONE),
+        (weather(), "So it must be (B).\n", NONE),
+        (numbered(), "The answer is 3", NONE),
+        (numbered(), "#### 3\n", "3"),
+    ];
+    for (choices, text, expected) in table {
+        assert_eq!(ChoiceFormat.extract_cut(text, Some(&choices)).name(), expected, "{text:?}");
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::StatedTrace;
 use crate::columns::{Column, ColumnMap};
-use crate::jsonl::{Stated, after_marks};
+use crate::jsonl::{Stated, after_marks, option_number};
 use crate::rows::{self, Line, Row};
 
 /// The filter of the first row if this is such a file, null if its rows name none; `None` if it is another file.
@@ -30,13 +30,15 @@ pub(super) fn traces(row: &Row, columns: &ColumnMap, filter: &Value) -> Result<V
     let in_doc = |name: &str| doc.and_then(|doc| doc.get(name));
     let question = columns.scalar(row, Column::Question)?;
     let text = question.or_else(|| in_doc("question").and_then(Value::as_str).map(str::to_string));
+    let listed = in_doc("choices").filter(|value| !value.is_null());
     let stated = Stated {
         id: rows::scalar_in(row, "doc_id")?,
         text: text
             .or_else(|| prompt.clone())
             .ok_or("neither doc nor arguments have a question; map question=doc.COLUMN")?,
-        choices: in_doc("choices").filter(|value| !value.is_null()).map(rows::choices).transpose()?,
+        choices: listed.map(rows::choices).transpose()?,
         target: columns.scalar(row, Column::Target)?.map(|target| after_marks(&target).to_string()),
+        option_number: option_number(listed, columns.get(row, Column::Target)?),
     };
     let trace = |(sample, trace)| StatedTrace {
         stated: stated.clone(),

@@ -282,7 +282,8 @@ fn digit_value(c: char) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
-fn vulgar(c: char) -> Option<(u128, u128)> {
+/// Numerator and denominator of a one-character fraction.
+pub(super) fn vulgar(c: char) -> Option<(u128, u128)> {
     Some(match c {
         '½' => (1, 2),
         '⅓' => (1, 3),

@@ -129,6 +129,29 @@ fn extraction() {
         ("The answer is 5 apples + 3 apples = 8 apples.", "8"),
         ("The answer is 5 + 3 = 8 because 2 + 2 = 4.", "8"),
         ("The answer is 18 = 3 * 6.", "18"),
+        ("The answer is 20 dollars/hour * 8 hours = 160 dollars.", "160"),
+        ("The answer is 10 per day x 7 days = 70", "70"),
+        ("The answer is 8 hours/day * 5 days = 40 hours", "40"),
+        ("The answer is $20/hour * 8 hours = $160.", "160"),
+        ("The answer is 20% of 50 = 10.", "10"),
+        ("The answer is 5 plus 3 = 8.", "8"),
+        ("It is 3. The answer is 20 dollars/hour * 8 hours.", NONE),
+        ("The answer is 18 dollars a day since 9 * 2 = 18.", "18"),
+        ("The answer is 18 dollars every day - 9 eggs at $2 each.", "18"),
+        ("The answer is 20 dollars per day - 5 dollars = 15 dollars.", "15"),
+        ("Answer: 5. So the answer is clear: 18 dollars.", "18"),
+        ("The answer is 5 1/2.", "5.5"),
+        ("The answer is -5 1/3 degrees.", "-16/3"),
+        ("The answer is 5 ½.", "5.5"),
+        ("The answer is 2 1/2 + 3 1/4 = 5 3/4 cups.", "5.75"),
+        ("\\boxed{5\\frac{1}{2}}", "5.5"),
+        ("It takes 5 1/2 hours", "5.5"),
+        ("It takes 5 \\frac{1}{2} hours", "5.5"),
+        ("It takes 20 3/4-inch nails", "0.75"),
+        ("It takes 5 7/2 hours", "3.5"),
+        ("The answer is 18. I am sure this answer is 100% correct.", "18"),
+        ("The answer is 18. The answer is correct because 3 of 3 checks pass.", "18"),
+        ("The answer is 18. This answer is most likely right, 3 of 3 times.", "18"),
         ("The answer is x = 5.", "5"),
         ("It is 3. The answer is 5 + 3.", NONE),
         ("It is 3. The answer is 5+3.", NONE),
@@ -185,6 +208,36 @@ fn extraction() {
     ];
     for (text, expected) in table {
         assert_eq!(extract(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn of_a_cut_completion_only_closed_statements_are_read() {
+    let table = [
+        ("Now Eva has 14 + 23 =", NONE),
+        ("S: 10\nT: 1", NONE),
+        ("She has 9 eggs.\n", NONE),
+        ("The answer is 18. So", "18"),
+        ("The answer is 18.\n", "18"),
+        ("The answer is 18", NONE),
+        ("The answer is 18.", NONE),
+        ("The answer is 18 +", NONE),
+        ("The answer is 5 + 3. It", NONE),
+        ("The answer is 18 dollars", NONE),
+        ("The answer is 18. The answer is 1", "18"),
+        ("The answer is 5 + 3 = 8. And", "8"),
+        ("#### 18", NONE),
+        ("#### 18 dollars. Or", NONE),
+        ("#### 18\n", "18"),
+        ("\\boxed{18}", "18"),
+        ("\\boxed{18} or \\boxed{1", "18"),
+        ("Answer: 18\n\nQ:", "18"),
+        ("Answer: She has 9 eggs. She", NONE),
+        ("Answer: 16 - 3 = 13 eggs.\nThen", NONE),
+        ("", NONE),
+    ];
+    for (text, expected) in table {
+        assert_eq!(NumberFormat.extract_cut(text, None).name(), expected, "{text:?}");
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The cue is one branch; the distribution after it gives the first token of every option. Options of several tokens fork from the cue
 //! and are scored as branches. By default the option is its label with a leading space; `text` scores the option's text, summed, and
-//! `text-mean` divides by its number of tokens (then the raw mass means nothing and is not reported).
+//! `text-mean` divides by its number of tokens (then the raw mass means nothing and is not reported). Options of one text are one event there,
+//! of which no share belongs to either: such a question fails.
 
 use super::{SiteResult, TreeSite};
 use crate::error::Error;
@@ -23,17 +24,21 @@ pub(crate) fn estimate(
     let mut plans = Vec::with_capacity(sites.len());
     for site in sites {
         let Some(choices) = &site.question.choices else {
-            plans.push(None);
+            plans.push(Err("the question lists no choices, which the estimator needs".to_string()));
             continue;
         };
         let options = options(text, choices, how.choice_form)?;
-        plans.push(Some(add_branches(&mut branches, n_branches, site.at, &cue, options)));
+        let distinct = alike(&options).map_or(Ok(()), |(a, b)| {
+            let [a, b] = [a, b].map(|option| &choices.labels()[option]);
+            Err(format!("options {a} and {b} read alike, which their texts cannot tell apart (--choice-form label can)"))
+        });
+        plans.push(distinct.map(|()| add_branches(&mut branches, n_branches, site.at, &cue, options)));
     }
     let scores = session.extend(&branches)?;
     session.truncate(n_branches);
     let results = sites.iter().zip(&plans).map(|(site, plan)| match plan {
-        None => Err("the question lists no choices, which the estimator needs".to_string()),
-        Some(plan) => distribution(site, plan, &scores, how.choice_form),
+        Err(reason) => Err(reason.clone()),
+        Ok(plan) => distribution(site, plan, &scores, how.choice_form),
     });
     Ok(results.collect())
 }
@@ -44,6 +49,12 @@ fn options(text: &dyn Text, choices: &Choices, form: ChoiceForm) -> Result<Vec<V
         ChoiceForm::Text | ChoiceForm::TextMean => choices.texts(),
     };
     Ok(surfaces.iter().map(|surface| text.encode_plain(&format!(" {surface}"))).collect::<Result<_, _>>()?)
+}
+
+/// The first two options of the same tokens.
+fn alike(options: &[Vec<TokenId>]) -> Option<(usize, usize)> {
+    let earlier = |b: usize| options[..b].iter().position(|a| *a == options[b]).map(|a| (a, b));
+    (1..options.len()).find_map(earlier)
 }
 
 /// Which branches of the call belong to a site.

@@ -3,14 +3,17 @@
 //! The format's grammar sorts the whole vocabulary at every node: a token closes the answer, extends it, or leaves the grammar (the model
 //! declines to answer). The mass of all closing tokens goes to the canonical answer read so far, that of declining tokens to `invalid`,
 //! and every extending token becomes a node of its own, so masses always sum to one. Nodes of all sites are expanded together, the
-//! likeliest first, until at each site the unexplored mass is at most ε of what was elicited, or its node budget is spent. Tokens on the
-//! way of the target's own surface forms are expanded too, the likeliest form first, until none that is left could raise what is known of
-//! the target's probability by a ten-thousandth: its log-probability is always known.
+//! likeliest first, until at each site the unexplored mass is at most ε of what was elicited, or its node budget is spent.
+//!
+//! What leads to the target is expanded too, whatever the budget, the likeliest first, until nothing that is left could raise what is known
+//! of the target's probability by a thousandth: its log-probability is known wherever a form of it fits in the length limit. To the
+//! target lead the beginnings of its surface forms, in any tokens, with or without the space before them and in upper or lower case, and what still reads as
+//! the target when a form is complete but not closed (the full stop after ` 34`, which may begin decimals).
 //!
 //! Surface forms of one canonical answer (`18`, `18.0`, `$18`) are added up. The number of answers that were not found, for the upper end
 //! of the certified interval, is the number of labels for options; for others it is bounded by the number of token strings that the
 //! grammar lets through, (E + 1)^L for L tokens in an answer and E extending tokens in the state of the grammar that has the most. The
-//! interval is certified for answers of at most L tokens.
+//! interval is certified for answers of at most L tokens. A token that is only a part of a character leaves the grammar.
 
 use super::{Continuations, SiteResult, TreeSite};
 use crate::error::Error;
@@ -33,8 +36,8 @@ const NODES_AT_ONCE: usize = 16;
 /// A node below this share of the pass's likeliest waits for the next pass, unless it alone is more than may stay unexplored.
 const WORTH_NOW: f64 = 0.25;
 
-/// A form of the target with less mass than this share of what was found of it is not looked for.
-const NEGLIGIBLE_FORM: f64 = 1e-4;
+/// What leads to the target with less mass than this share of what was found of it is not looked for.
+const NEGLIGIBLE_FORM: f64 = 1e-3;
 
 /// Mass below which a node is counted as unexplored without being kept.
 const NEGLIGIBLE_LOGMASS: f64 = -27.6;
@@ -43,6 +46,8 @@ const NEGLIGIBLE_LOGMASS: f64 = -27.6;
 pub(crate) struct Enumerator {
     format: Arc<dyn AnswerFormat>,
     token_texts: Vec<String>,
+    /// The same in lower case.
+    token_texts_folded: Vec<String>,
     stop_tokens: BTreeSet<TokenId>,
     grammars: HashMap<Vec<String>, Grammar>,
 }
@@ -56,6 +61,8 @@ struct Grammar {
 
 /// All tokens seen from one state of the grammar.
 struct StateTokens {
+    /// Whether what was read so far is an answer.
+    complete: bool,
     continuations: Continuations,
     extensions: Vec<Extension>,
 }
@@ -72,9 +79,11 @@ struct Extension {
 impl Enumerator {
     pub(crate) fn new(text: &dyn Text, format: Arc<dyn AnswerFormat>) -> Self {
         let vocab_size = text.info().vocab_size;
-        let token_texts = (0..vocab_size).map(|token| text.token_text(token as TokenId)).collect();
+        let token_texts: Vec<String> =
+            (0..vocab_size).map(|token| text.token_text(token as TokenId)).collect();
+        let token_texts_folded = token_texts.iter().map(|text| text.to_lowercase()).collect();
         let stop_tokens = text.stop_tokens().iter().copied().collect();
-        Self { format, token_texts, stop_tokens, grammars: HashMap::new() }
+        Self { format, token_texts, token_texts_folded, stop_tokens, grammars: HashMap::new() }
     }
 
     fn start(&mut self, choices: Option<&Choices>) -> (Vec<String>, GrammarState) {
@@ -132,7 +141,11 @@ fn sort_tokens(
         }
     }
     let classes = Arc::new(TokenClasses { class_of, n_classes: 3 });
-    StateTokens { continuations: Continuations { classes, extending: extending.into() }, extensions }
+    StateTokens {
+        complete,
+        continuations: Continuations { classes, extending: extending.into() },
+        extensions,
+    }
 }
 
 fn most_extending(grammar: &dyn AnswerGrammar, texts: &[String]) -> usize {
@@ -208,9 +221,10 @@ impl Ord for Node {
 struct Search<'a> {
     question: &'a Question,
     key: Vec<String>,
-    target_paths: Vec<Vec<TokenId>>,
+    /// Surface forms of the target, in lower case; with and without white space before them.
+    target_forms: Vec<String>,
     open: BinaryHeap<Node>,
-    /// Open nodes on the way of a form of the target.
+    /// Open nodes that lead to the target.
     on_target: BinaryHeap<Node>,
     /// Mass of open nodes, by kind: still in a heap, and given up for good.
     open_mass: f64,
@@ -244,7 +258,7 @@ pub(crate) fn estimate(
     let mut results = Vec::with_capacity(sites.len());
     let at_once = (NODES_HELD / how.max_nodes.max(1)).clamp(FEWEST_SITES_AT_ONCE, MOST_SITES_AT_ONCE);
     for wave in sites.chunks(at_once) {
-        results.extend(search_wave(session, text, enumerator, wave, &cue, how)?);
+        results.extend(search_wave(session, enumerator, wave, &cue, how)?);
         session.truncate(n_branches);
     }
     Ok(results)
@@ -252,7 +266,6 @@ pub(crate) fn estimate(
 
 fn search_wave(
     session: &mut dyn TreeSession,
-    text: &dyn Text,
     enumerator: &mut Enumerator,
     sites: &[TreeSite<'_>],
     cue: &[TokenId],
@@ -261,7 +274,7 @@ fn search_wave(
     let mut searches = Vec::with_capacity(sites.len());
     let mut roots = Vec::with_capacity(sites.len());
     for site in sites {
-        let (search, branch) = begin(text, enumerator, site, cue)?;
+        let (search, branch) = begin(enumerator, site, cue);
         searches.push(search);
         roots.push(branch);
     }
@@ -295,24 +308,18 @@ fn search_wave(
     Ok(searches.into_iter().map(|search| search.finish(enumerator, how)).collect())
 }
 
-fn begin<'a>(
-    text: &dyn Text,
-    enumerator: &mut Enumerator,
-    site: &TreeSite<'a>,
-    cue: &[TokenId],
-) -> Result<(Search<'a>, Branch), Error> {
+fn begin<'a>(enumerator: &mut Enumerator, site: &TreeSite<'a>, cue: &[TokenId]) -> (Search<'a>, Branch) {
     let choices = site.question.choices.as_ref();
     let (key, start) = enumerator.start(choices);
     let forms = match &site.question.target {
         Some(target) => enumerator.format.surface_forms(target, choices),
         None => Vec::new(),
     };
-    let target_paths = forms.iter().map(|form| text.encode_plain(form)).collect::<Result<_, _>>()?;
     let next = next_request(enumerator, &key, start);
     let search = Search {
         question: site.question,
         key,
-        target_paths,
+        target_forms: forms.iter().flat_map(|form| ways_to_write(form)).collect(),
         open: BinaryHeap::new(),
         on_target: BinaryHeap::new(),
         open_mass: 0.0,
@@ -322,10 +329,11 @@ fn begin<'a>(
         n_expanded: 0,
         cue_entropy: None,
     };
-    Ok((
-        search,
-        Branch { parent: Some(site.at), tokens: cue.to_vec(), next, keep: true, ..Branch::default() },
-    ))
+    (search, Branch { parent: Some(site.at), tokens: cue.to_vec(), next, keep: true, ..Branch::default() })
+}
+
+fn ways_to_write(form: &str) -> BTreeSet<String> {
+    BTreeSet::from([form.to_lowercase(), form.trim_start().to_lowercase()])
 }
 
 fn next_request(enumerator: &mut Enumerator, key: &[String], state: GrammarState) -> Option<NextRequest> {
@@ -347,12 +355,61 @@ fn branch(enumerator: &mut Enumerator, search: &Search<'_>, node: &Node) -> Bran
     }
 }
 
+/// What leads from a node to the target.
+struct WaysToTarget<'a> {
+    /// What is missing of every form that the node begins, in lower case.
+    missing: Vec<String>,
+    /// The target, where the node reads as the target already and its answer may go on.
+    read: Option<&'a Answer>,
+    choices: Option<&'a Choices>,
+    /// Log-mass below which no way matters.
+    negligible: f64,
+}
+
+impl<'a> WaysToTarget<'a> {
+    fn after(search: &Search<'a>, enumerator: &Enumerator, node: &Node, complete: bool) -> Self {
+        let begun = node.text.to_lowercase();
+        let missing = search.target_forms.iter().filter_map(|form| form.strip_prefix(begun.as_str()));
+        let choices = search.question.choices.as_ref();
+        let reads =
+            |target: &&Answer| complete && enumerator.format.canonical(&node.text, choices) == **target;
+        Self {
+            missing: missing.filter(|rest| !rest.is_empty()).map(str::to_string).collect(),
+            read: search.question.target.as_ref().filter(reads),
+            choices,
+            negligible: search.negligible_for_target(),
+        }
+    }
+
+    /// Whether one more token is on a way.
+    fn has(&self, enumerator: &Enumerator, text: &str, token: TokenId) -> bool {
+        let index = token as usize;
+        let on_form = |rest: &String| rest.starts_with(&enumerator.token_texts_folded[index]);
+        let still_reads = |target: &Answer| {
+            let text = format!("{text}{}", enumerator.token_texts[index]);
+            enumerator.format.canonical(&text, self.choices) == *target
+        };
+        self.missing.iter().any(on_form) || self.read.is_some_and(still_reads)
+    }
+}
+
 impl Search<'_> {
-    /// The nodes to expand next, the likeliest first; none when the site is done.
+    /// The nodes to expand next, the likeliest first; none when the site is done. What is open elsewhere does not matter.
     fn take(&mut self, how: &Measurement) -> Vec<Node> {
+        loop {
+            let n_open = self.open.len() + self.on_target.len();
+            let taken = self.take_likeliest(how);
+            if !taken.is_empty() || self.open.len() + self.on_target.len() == n_open {
+                return taken;
+            }
+        }
+    }
+
+    /// As `take`; none as well where all that was likely enough had to be given up.
+    fn take_likeliest(&mut self, how: &Measurement) -> Vec<Node> {
         let mut taken = Vec::new();
         let mut left = self.open_mass;
-        self.give_up_negligible_forms();
+        self.give_up_negligible_ways();
         if let Some(node) = self.on_target.pop() {
             left -= node.logmass.exp();
             self.spend(node, how, &mut taken);
@@ -375,9 +432,9 @@ impl Search<'_> {
         taken
     }
 
-    /// Takes a node for expansion, or gives it up if it is as long as answers may be.
+    /// Takes a node for expansion, or gives it up if it is longer than answers may be.
     fn spend(&mut self, node: Node, how: &Measurement, taken: &mut Vec<Node>) {
-        if node.path.len() >= how.max_answer_tokens {
+        if node.path.len() > how.max_answer_tokens {
             self.open_mass -= node.logmass.exp();
             self.given_up += node.logmass.exp();
             return;
@@ -386,15 +443,18 @@ impl Search<'_> {
         taken.push(node);
     }
 
-    /// Treats what is left of the target's forms as any other node once the target's mass is known well enough.
-    fn give_up_negligible_forms(&mut self) {
-        let Some(found) = self.question.target.as_ref().and_then(|target| self.found.get(target)) else {
-            return;
-        };
-        let negligible = found + NEGLIGIBLE_FORM.ln();
+    /// Treats what is left of the ways to the target as any other node once the target's mass is known well enough.
+    fn give_up_negligible_ways(&mut self) {
+        let negligible = self.negligible_for_target();
         if self.on_target.peek().is_some_and(|node| node.logmass < negligible) {
             self.open.append(&mut self.on_target);
         }
+    }
+
+    /// Log-mass below which nothing matters for the target's probability.
+    fn negligible_for_target(&self) -> f64 {
+        let found = self.question.target.as_ref().and_then(|target| self.found.get(target));
+        found.map_or(f64::NEG_INFINITY, |found| found + NEGLIGIBLE_FORM.ln())
     }
 
     /// Puts the continuations of a node in their places.
@@ -409,6 +469,7 @@ impl Search<'_> {
         if closing > f64::NEG_INFINITY {
             self.add(enumerator.format.canonical(&node.text, choices), closing);
         }
+        let to_target = WaysToTarget::after(self, enumerator, node, tokens.complete);
         for ((&token, extension), &logprob) in
             tokens.continuations.extending.iter().zip(&tokens.extensions).zip(&next.gather)
         {
@@ -418,10 +479,7 @@ impl Search<'_> {
                 self.add(enumerator.format.canonical(&text, choices), logmass);
                 continue;
             }
-            let on_target = |path: &Vec<TokenId>| {
-                path.starts_with(&node.path) && path.get(node.path.len()) == Some(&token)
-            };
-            let wanted = self.target_paths.iter().any(on_target);
+            let wanted = logmass >= to_target.negligible && to_target.has(enumerator, &node.text, token);
             if logmass < NEGLIGIBLE_LOGMASS && !wanted {
                 self.given_up += logmass.exp();
                 continue;

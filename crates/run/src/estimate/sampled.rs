@@ -1,8 +1,10 @@
 //! `sample` and `rollout`: answer distributions from m draws.
 //!
-//! `sample` draws answers after prefix and cue, from the raw distribution (temperature 1), and reads each through the format's grammar.
+//! `sample` draws answers after prefix and cue, from the raw distribution (temperature 1), and reads each through the format's grammar. A
+//! draw ends with its line, so that of a model that begins a new line after the cue nothing is read, where `enumerate` passes over it.
 //! `rollout` lets the model go on from the prefix to the end, with the sampling of the traces themselves, and reads the final answer of
-//! prefix and continuation together. What cannot be read is the outcome `invalid`. Every draw has a random stream of its own; the label
+//! prefix and continuation together. Both together have no more tokens than a trace may have: with a limit of their own, continuations
+//! would end where the trace could not, and belief would move without a cause. What cannot be read is the outcome `invalid`. Every draw has a random stream of its own; the label
 //! of a trace comes from the trace's own ending, from which these draws are disjoint.
 
 use super::SiteResult;
@@ -25,6 +27,8 @@ pub(crate) struct FlatSites<'a> {
     pub(crate) context: Vec<TokenId>,
     /// Tokens of the prompt.
     pub(crate) n_prompt: usize,
+    /// Most tokens of a trace, where it was made under a limit.
+    pub(crate) most_tokens: Option<usize>,
     /// Step and trace tokens of each site.
     pub(crate) sites: Vec<(usize, usize)>,
 }
@@ -76,7 +80,7 @@ pub(crate) fn estimate(
                 };
                 let answers = draws.iter().map(|draw| match estimator {
                     Estimator::Sample => read_answer(format, draw, choices),
-                    _ => format.extract(&format!("{before}{}", draw.text), choices),
+                    _ => read_ending(format, &format!("{before}{}", draw.text), draw, choices),
                 });
                 let mut distribution = distribution(estimator, answers, context.question)?;
                 distribution.cue_entropy = if forced { first_entropy(&draws) } else { None };
@@ -107,6 +111,7 @@ fn request(
     estimator: Estimator,
     how: &Measurement,
 ) -> GenerateRequest {
+    let forced = estimator == Estimator::Sample;
     let forks = context.sites.iter().map(|&(step, n_tokens)| {
         let streams = (0..how.samples).map(|draw| {
             let (step, draw) = (step.to_string(), draw.to_string());
@@ -114,7 +119,12 @@ fn request(
             parts.extend([estimator.name(), step.as_str(), draw.as_str()]);
             stream_seed(how.seed, &parts)
         });
-        Fork { n_tokens: context.n_prompt + n_tokens, suffix: suffix.to_vec(), streams: streams.collect() }
+        Fork {
+            n_tokens: context.n_prompt + n_tokens,
+            suffix: suffix.to_vec(),
+            streams: streams.collect(),
+            max_new_tokens: context.most_tokens.filter(|_| !forced).map(|most| most.saturating_sub(n_tokens)),
+        }
     });
     GenerateRequest { context: context.context.clone(), forks: forks.collect() }
 }
@@ -137,6 +147,19 @@ fn read_answer(format: &dyn AnswerFormat, draw: &Completion, choices: Option<&Ch
         format.canonical(text, choices)
     } else {
         Answer::Invalid
+    }
+}
+
+/// Reads the final answer of prefix and continuation.
+fn read_ending(
+    format: &dyn AnswerFormat,
+    text: &str,
+    draw: &Completion,
+    choices: Option<&Choices>,
+) -> Answer {
+    match draw.stop_reason {
+        StopReason::Length => format.extract_cut(text, choices),
+        _ => format.extract(text, choices),
     }
 }
 

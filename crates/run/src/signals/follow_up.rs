@@ -5,7 +5,8 @@
 //! are what was asked for:
 //!
 //! - `verbalised_confidence`: the number that the model writes greedily after `Confidence:`, read as per cent (a number with a decimal
-//!   point that is at most 1 is read as a share); arXiv:2305.14975
+//!   point that is at most 1 is read as a share, and so are `9/10` and `8 out of 10`); an integer that the limit on tokens may have cut is
+//!   none; arXiv:2305.14975
 //! - `p_true`: of the raw probabilities of ` A` (true) and ` B` (false) after `The letter is`, the share of ` A`; arXiv:2207.05221
 //!
 //! The completion is rendered anew by the template, which may leave a reasoning part out, as it would in use.
@@ -18,7 +19,7 @@ use crate::trace::{NoTrace, Traced, sample_each};
 use entrace_backend::{
     Branch, BranchId, ChatMessage, Fork, GenerateRequest, Parent, Role, Sampling, TokenScores,
 };
-use entrace_measure::TokenId;
+use entrace_measure::{StopReason, TokenId};
 
 /// A question about the answer, and how the reply begins.
 struct Question {
@@ -65,7 +66,12 @@ pub(super) fn verbalised(
             _ => Ok(context),
         });
         if let Ok(context) = &context {
-            let forks = vec![Fork { n_tokens: context.len(), suffix: Vec::new(), streams: vec![0] }];
+            let forks = vec![Fork {
+                n_tokens: context.len(),
+                suffix: Vec::new(),
+                streams: vec![0],
+                max_new_tokens: None,
+            }];
             requests.push(GenerateRequest { context: context.clone(), forks });
         }
         contexts.push(context.map(|_| ()));
@@ -74,7 +80,7 @@ pub(super) fn verbalised(
     let read = contexts.into_iter().map(|context| match context {
         Err(reason) => Err(reason),
         Ok(()) => match replies.next() {
-            Some(Ok(reply)) => confidence(&reply.text)
+            Some(Ok(reply)) => confidence(whole_numbers(&reply.text, reply.stop_reason))
                 .ok_or_else(|| format!("no number from 0 to 100 in the reply {:?}", reply.text)),
             Some(Err(NoTrace { reason, .. })) => Err(reason),
             None => Err(format!("the engine returned too few replies for {}", task.name)),
@@ -163,16 +169,40 @@ fn context(engine: Engine<'_>, traced: &Traced, question: &Question) -> Result<V
     }
 }
 
-/// The first number of a reply as a share; `None` where there is none, or it is not one of 0 to 100.
+/// The reply without an integer that the limit on tokens may have cut. More decimals would change little.
+fn whole_numbers(reply: &str, stop_reason: StopReason) -> &str {
+    let before = reply.trim_end_matches(|c: char| c.is_ascii_digit());
+    let is_cut = stop_reason == StopReason::Length && !before.ends_with('.');
+    if is_cut { before } else { reply }
+}
+
+/// The first number of a reply as a share; `None` where there is none, or it is not one of 0 to 100, or of 0 to the number it is out of.
 fn confidence(reply: &str) -> Option<f64> {
     let start = reply.find(|c: char| c.is_ascii_digit())?;
-    let number = &reply[start..];
-    let end = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
-    let number = number[..end].trim_end_matches('.');
+    let (number, rest) = leading_number(&reply[start..]);
     let negative = reply[..start].ends_with('-');
     let value: f64 = number.parse().ok().filter(|_| !negative)?;
-    let share = if number.contains('.') && value <= 1.0 { value } else { value / 100.0 };
+    let share = match out_of(rest) {
+        Some(whole) => value / whole?,
+        None if number.contains('.') && value <= 1.0 => value,
+        None => value / 100.0,
+    };
     (0.0..=1.0).contains(&share).then_some(share)
+}
+
+/// What a number is out of, where something is said of that; `Some(None)` where that is no positive number.
+fn out_of(rest: &str) -> Option<Option<f64>> {
+    let rest = rest.trim_start();
+    let whole = rest.strip_prefix('/').or_else(|| rest.strip_prefix("out of "))?;
+    let whole: Option<f64> = leading_number(whole.trim_start()).0.parse().ok();
+    Some(whole.filter(|&whole| whole > 0.0))
+}
+
+/// The number that a text begins with, which may be empty, and what follows it.
+fn leading_number(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number = text[..end].trim_end_matches('.');
+    text.split_at(number.len())
 }
 
 #[cfg(test)]
@@ -190,6 +220,13 @@ mod tests {
             (" 1", Some(0.01)),
             (" 0", Some(0.0)),
             (" 90/100", Some(0.9)),
+            (" 9/10", Some(0.9)),
+            (" 8 out of 10.", Some(0.8)),
+            (" 9 / 10", Some(0.9)),
+            (" 11/10", None),
+            (" 9/", None),
+            (" 9/0", None),
+            (" 9 out of ten", None),
             (" 120", None),
             (" -5", None),
             (" high", None),
@@ -198,5 +235,14 @@ mod tests {
         for (reply, expected) in cases {
             assert_eq!(confidence(reply), expected, "{reply:?}");
         }
+    }
+    #[test]
+    fn an_integer_at_the_limit_is_none() {
+        let read = |reply: &str, stop_reason| confidence(whole_numbers(reply, stop_reason));
+        assert_eq!(read(" I would say 8", StopReason::Length), None);
+        assert_eq!(read(" I would say 8", StopReason::Stop), Some(0.08));
+        assert_eq!(read(" about 9/1", StopReason::Length), None);
+        assert_eq!(read(" 85 of 1", StopReason::Length), Some(0.85));
+        assert_eq!(read(" 0.85", StopReason::Length), Some(0.85));
     }
 }

@@ -143,3 +143,24 @@ fn a_question_without_options_fails_with_the_reason() {
     assert_eq!(rows.traces[0].outcome, Outcome::Failed);
     assert!(rows.traces[0].reason.as_ref().unwrap().contains("lists no choices"));
 }
+
+#[test]
+fn options_of_one_text_fail_with_the_reason_unless_labels_are_scored() {
+    let alike = Question { choices: Some(choices(&["A", "B"], &["ab", "ab"])), ..question(0, Some("A")) };
+    let items = || {
+        vec![asked(alike.clone(), "a", &[imported("ab")]), asked(asked_question(1), "b", &[imported("ab")])]
+    };
+    let run = |choice_form| {
+        let how = Measurement { choice_form, cue: "\n".into(), ..measurement() };
+        measure(&model(0), &[plan(FormatKind::Choice.format(), items())], &how).traces
+    };
+    for form in [ChoiceForm::Text, ChoiceForm::TextMean] {
+        let traces = run(form);
+        assert_eq!(
+            traces.iter().map(|t| t.outcome).collect::<Vec<_>>(),
+            [Outcome::Failed, Outcome::Measured]
+        );
+        assert!(traces[0].reason.as_ref().unwrap().contains("options A and B read alike"), "{traces:?}");
+    }
+    assert!(run(ChoiceForm::Label).iter().all(|trace| trace.outcome == Outcome::Measured));
+}

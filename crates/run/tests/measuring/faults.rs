@@ -157,14 +157,14 @@ fn prompt_trace_cue_and_answer_have_to_fit_the_context() {
 }
 
 #[test]
-fn a_longer_trace_is_lent_as_far_as_it_fits() {
+fn a_trace_that_does_not_fit_whole_is_not_lent() {
     let long_prompt = "Q0 0 0 0 0\nA:";
     let mut task = task(&[imported(STEPS), imported("Step 1: up.\n\nStep 2: up.")]);
     task.items[0] = asked(question(0, Some("1")), long_prompt, &[imported("Step 1: up.\n")]);
     let how = Measurement { controls: vec![Control::Swapped], ..how() };
     let rows = measure(&Scripted::new(vocabulary(), known()).with_context_length(33), &[task], &how);
     assert_eq!(outcomes(&rows), [Outcome::Measured; 2]);
-    assert_eq!((n_prefixes(&rows, "q0", "swapped"), n_prefixes(&rows, "q1", "swapped")), (2, 2));
+    assert_eq!((n_prefixes(&rows, "q0", "swapped"), n_prefixes(&rows, "q1", "swapped")), (0, 2));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use crate::support::{answers_at, asked, imported, measure, measurement, numbers, patient, question, sit};
 use entrace_backend::scripted::{KnownAnswers, Reasoning, Scripted, Vocabulary};
 use entrace_measure::{Estimator, Question};
-use entrace_record::rows::Rows;
+use entrace_record::rows::{PrefixRow, Rows};
 use entrace_run::{Error, EstimatorChoice, Measurement, TaskPlan, TraceInput, WorkItem};
 
 const PIECES: [&str; 18] = [
@@ -131,6 +131,23 @@ fn an_answer_that_the_limit_cuts_is_not_read() {
     let long = Measurement { max_answer_tokens: 5, ..how(Estimator::Sample, 4) };
     let rows = measure(&model, &[task("Step 1: up.")], &long);
     assert!(rows.answers.iter().all(|row| &*row.answer == "12"));
+}
+
+#[test]
+fn prefix_and_continuation_share_the_limit_of_a_trace() {
+    let mut how = how(Estimator::Rollout, 4);
+    how.traces.sampling.max_new_tokens = 6;
+    let rows = measure(&model(), &[generated(0..30)], &how);
+    let mut n_cut = 0;
+    for trace in rows.traces.iter().filter(|trace| trace.n_trace_tokens == 6) {
+        let of_trace = |at: &&PrefixRow| (&at.question_id, at.sample) == (&trace.question_id, trace.sample);
+        let end = rows.prefixes.iter().filter(of_trace).last().unwrap();
+        assert_eq!(end.n_tokens, 6);
+        let answers = answers_at(&rows, end);
+        assert_eq!((answers.len(), answers[0].prob), (1, 1.0), "nothing may follow: {answers:?}");
+        n_cut += 1;
+    }
+    assert!(n_cut > 10, "{n_cut}");
 }
 
 #[test]

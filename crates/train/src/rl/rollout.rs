@@ -57,7 +57,12 @@ impl Sampler {
                 let context = prompts[question].clone();
                 let streams = (0..draw.n_samples).map(|sample| draw.stream(question, sample)).collect();
                 GenerateRequest {
-                    forks: vec![Fork { n_tokens: context.len(), suffix: Vec::new(), streams }],
+                    forks: vec![Fork {
+                        n_tokens: context.len(),
+                        suffix: Vec::new(),
+                        streams,
+                        max_new_tokens: None,
+                    }],
                     context,
                 }
             })
