@@ -481,6 +481,24 @@ mod tests {
     }
 
     #[test]
+    fn areas_of_few_positives_do_not_differ_by_chance() {
+        // 400 simulations of two scores of noise, 12 of 120 rows positive: P(Binomial(400, 0.05) > 34) = 0.002.
+        let clusters = Clusters::singletons(120);
+        let labels: Vec<bool> = (0..120).map(|row| row < 12).collect();
+        let differs = |seed: &u64| {
+            let mut stream = Stream::new(*seed, Purpose::Permutation, 53);
+            let scores: Vec<f64> = (0..240).map(|_| stream.normal()).collect();
+            let sample = |scores| Sample { scores, labels: &labels, clusters: &clusters };
+            let resampling = Resampling { replicates: 400, seed: *seed, level: Level::P95 };
+            let test = bootstrap_difference(&sample(&scores[..120]), &sample(&scores[120..]), &resampling);
+            test.unwrap().p_value < 0.05
+        };
+        let count = (0..400).filter(differs).count();
+        println!("differences of areas with p < 0.05: {count} of 400");
+        assert!(count <= 34, "{count}");
+    }
+
+    #[test]
     fn too_few_of_a_class_have_an_area_and_no_interval() {
         let scores: Vec<f64> = (0..40).map(f64::from).collect();
         let few = Err(Undefined::FewOfClass { needed: 10, found: 9 });
