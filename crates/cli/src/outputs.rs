@@ -84,25 +84,17 @@ fn task_results(task: &TaskMetrics, manifest: &Manifest, mut rows: Vec<TraceRow>
         TraceSource::Imported { .. } => 0,
     };
     let mut metrics = Map::new();
-    let mut put = |name: &str, value: Option<f64>, low: Option<f64>, high: Option<f64>| {
-        metrics.insert(format!("{name},none"), json!(value));
-        let stderr = low.zip(high).map(|(low, high)| (high - low) / 2.0 / 1.96);
-        metrics.insert(format!("{name}_stderr,none"), stderr.map_or(json!("N/A"), |s| json!(s)));
-    };
-    for (name, share) in [("exact_match", &task.accuracy), ("invalid", &task.invalid_share)] {
-        put(name, share.value, share.low, share.high);
-    }
-    let last = |curve: &Curve| {
-        let end = |values: &[Option<f64>]| values.last().copied().flatten();
-        (end(&curve.value), end(&curve.low), end(&curve.high))
-    };
-    for (name, curve) in [
-        ("information_gain", &task.information_gain.all),
-        ("answer_entropy", &task.entropy.all),
-        ("auroc_answer_entropy", &task.separability),
+    let last = |curve: &Curve| curve.at(curve.value.len().saturating_sub(1));
+    for (name, quantity) in [
+        ("exact_match", task.accuracy.clone()),
+        ("invalid", task.invalid_share.clone()),
+        ("information_gain", last(&task.information_gain.all)),
+        ("answer_entropy", last(&task.entropy.all)),
+        ("auroc_answer_entropy", last(&task.separability)),
     ] {
-        let (value, low, high) = last(curve);
-        put(name, value, low, high);
+        metrics.insert(format!("{name},none"), json!(quantity.value));
+        let stderr = quantity.standard_error.map_or(json!("N/A"), |s| json!(s));
+        metrics.insert(format!("{name}_stderr,none"), stderr);
     }
     let record = manifest.settings.tasks.iter().find(|record| record.name == task.task);
     let n_available = record.map(|record| record.n_available.max(record.n_questions));
@@ -120,7 +112,7 @@ fn task_results(task: &TaskMetrics, manifest: &Manifest, mut rows: Vec<TraceRow>
         })),
         num_fewshot,
         n_original: n_available.unwrap_or(samples.len()),
-        n_effective: samples.len(),
+        n_effective: task.accuracy.n_questions,
         samples,
     }
 }

@@ -57,7 +57,7 @@ pub struct TaskResults {
     pub num_fewshot: usize,
     /// Questions of the task.
     pub n_original: usize,
-    /// Questions that were asked.
+    /// Questions whose answers were scored.
     pub n_effective: usize,
     /// The samples; without any, no file of samples is written.
     pub samples: Vec<Sample>,

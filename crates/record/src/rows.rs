@@ -25,9 +25,9 @@ pub struct TraceRow {
     pub completion: String,
     /// The true answer in canonical form; null where the benchmark has none.
     pub target: Option<String>,
-    /// The answer that the completion states, `[invalid]` where none can be read; null when nothing was generated.
+    /// The answer that the completion states, `[invalid]` where none can be read, as where the model wrote nothing; null for an imported trace without text.
     pub answer: Option<String>,
-    /// Whether answer and target agree; null without a target.
+    /// Whether answer and target agree, or what the imported file says of that; null without either. Traces that were not measured have it too.
     pub correct: Option<bool>,
     /// `stop`, `length` or `imported`; null when nothing was generated.
     pub stop_reason: Option<String>,

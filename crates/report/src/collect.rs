@@ -4,12 +4,13 @@
 //! numbers for each prefix and answer, about 120 and 16 bytes, and for tokens nothing beyond sums and scores: the tokens of a trace
 //! are reduced as soon as all of them have come. Rows may come in any order within a table: curves are put in order of step at the
 //! end, questions in order of their identity, so that metrics do not depend on how a run was batched or resumed. A trace row that
-//! comes twice replaces the first; a row of another table without its trace row is left out.
+//! comes twice replaces the first; a row of another table without its trace row is left out. A prefix whose numbers are not finite takes
+//! its curve with it: the trace is failed, with that reason, or lacks the control.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use entrace_record::rows::{AnswerRow, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
+use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use entrace_record::{Manifest, RunReader};
 use rayon::prelude::*;
 
@@ -24,6 +25,8 @@ use crate::signals::{self, Token};
 struct Pending {
     masses: Vec<Mass>,
     tokens: Vec<Token>,
+    /// Controls with a prefix that is no belief.
+    broken: Vec<Arc<str>>,
 }
 
 /// Takes rows and gives facts.
@@ -105,11 +108,11 @@ impl Collector {
 
     /// Takes a row of `prefixes`.
     pub fn add_prefix(&mut self, row: &PrefixRow) {
-        let Some((task, position)) = self.positions.get(&row.task, &row.question_id, row.sample) else {
+        let Some((number, position)) = self.positions.get(&row.task, &row.question_id, row.sample) else {
             return;
         };
-        let leader = self.answer_number(task, &row.leader);
-        let task = &mut self.tasks[task];
+        let leader = self.answer_number(number, &row.leader);
+        let task = &mut self.tasks[number];
         if !task.estimators.contains(&row.estimator) {
             task.estimators.push(row.estimator.clone());
         }
@@ -118,6 +121,14 @@ impl Collector {
             task.n_samples = Some((fewest.min(m), most.max(m)));
         }
         let trace = &mut task.traces[position];
+        if let Some(column) = not_finite(row) {
+            if &*row.control == OWN {
+                fail(trace, &format!("the record's {column} after step {} is not finite", row.step));
+            } else {
+                self.pending[number][position].broken.push(row.control.clone());
+            }
+            return;
+        }
         let point = point(row, leader, trace.target.as_deref());
         match trace.curves.iter_mut().find(|(control, _)| *control == row.control) {
             Some((_, points)) => points.push(point),
@@ -181,6 +192,7 @@ impl Collector {
             task.estimators.sort_unstable();
             let (names, is_rollout) = (std::mem::take(&mut task.answers), task.is_rollout());
             task.traces.par_iter_mut().zip(pending).for_each(|(trace, mut pending)| {
+                trace.curves.retain(|(control, _)| !pending.broken.contains(control));
                 trace.curves.sort_by(|a, b| a.0.cmp(&b.0));
                 for (_, points) in &mut trace.curves {
                     points.sort_by_key(|point| point.step);
@@ -227,6 +239,26 @@ impl Collector {
         answers.push(name.clone());
         self.answer_numbers[task].insert(name.clone(), number);
         number
+    }
+}
+
+/// The first column that no metric can do without and that is NaN or infinite.
+fn not_finite(row: &PrefixRow) -> Option<&'static str> {
+    let columns = [
+        ("depth", row.depth),
+        ("answer_entropy", row.answer_entropy),
+        ("entropy_lower", row.entropy_lower),
+        ("entropy_upper", row.entropy_upper),
+        ("leader_prob", row.leader_prob),
+        ("residual_mass", row.residual_mass),
+    ];
+    columns.into_iter().find(|(_, value)| !value.is_finite()).map(|(name, _)| name)
+}
+
+/// Takes a trace out of the measured ones; one that was none keeps its reason.
+fn fail(trace: &mut TraceFacts, reason: &str) {
+    if trace.outcome == Outcome::Measured {
+        (trace.outcome, trace.reason) = (Outcome::Failed, Some(reason.to_string()));
     }
 }
 

@@ -14,9 +14,11 @@
 //! | switches | mean number of changes of the leading answer |
 //! | wasted tokens | mean number of tokens after lock-in, 0 for a trace that never locks in |
 //!
-//! A change is the mean over questions of later − earlier, over questions that have both; its interval and two-sided p-value come from
-//! the bootstrap over questions ([`entrace_stats::bootstrap::mean_against_zero`]; for areas both samples share their questions). P-values are
-//! adjusted by Holm over all changes of a task.
+//! A change is the mean over questions of later − earlier, over questions that have both; its interval comes from the bootstrap over
+//! questions, its two-sided p-value from the bootstrap or from sign flips of questions, whichever is larger
+//! ([`entrace_stats::paired`]). For areas both samples share their questions ([`entrace_stats::auroc::bootstrap_difference`]). Fewer
+//! than ten questions have no p-value, nor has an area of which one verdict is that of fewer. P-values are adjusted by Holm over all
+//! changes of a task that have one.
 //!
 //! Runs are compared only where their numbers mean the same: equal questions (ids, texts, options and targets,
 //! `questions`), cue, estimators, draws, choice form, segmentation and enumeration limits. Anything else is refused with
@@ -51,8 +53,8 @@ use questions::Questions;
 
 /// Version of the fields of `compare.json`.
 ///
-/// History: 1.0, the first; 1.1 adds `finished_at` to stages.
-pub const COMPARISON_VERSION: &str = "1.1";
+/// History: 1.0, the first; 1.1 adds `finished_at` to stages; 1.2 adds `untested` to changes and `standard_error` to values.
+pub const COMPARISON_VERSION: &str = "1.2";
 
 /// Adjusted p-value below which a change is called clear.
 pub const CLEAR: f64 = 0.05;
@@ -183,10 +185,13 @@ pub struct Change {
     pub to: usize,
     /// Later − earlier.
     pub difference: Quantity,
-    /// Two-sided bootstrap p-value of no change.
+    /// Two-sided p-value of no change.
     pub p_value: Option<f64>,
     /// The same after Holm's adjustment over the task.
     pub holm_p: Option<f64>,
+    /// Why a change that has a value has no p-value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untested: Option<String>,
 }
 
 impl Change {

@@ -107,7 +107,7 @@ impl TraceFacts {
         }
     }
 
-    /// Whether the trace states no readable answer; `None` where nothing was generated.
+    /// Whether the trace states no readable answer; `None` where there was nothing to read it from.
     pub(crate) fn invalid(&self) -> Option<bool> {
         self.answer.as_deref().map(|answer| answer == entrace_measure::Answer::INVALID_NAME)
     }

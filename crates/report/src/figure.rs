@@ -9,6 +9,7 @@ mod bands;
 mod forest;
 mod frame;
 mod histogram;
+mod labels;
 mod stages;
 mod style;
 mod trace;

@@ -61,9 +61,16 @@ impl Scale {
     }
 }
 
-/// Text with control characters replaced, so that names from files cannot steer a terminal or break a page. Line breaks and tabs stay.
+/// Text with control characters replaced, those of the writing direction among them, so that names from files cannot steer a terminal,
+/// turn the words after them around or break a page. Line breaks and tabs stay.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    let steers = |c: char| (c.is_control() && c != '\n' && c != '\t') || turns_around(c);
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Marks, embeddings, overrides and isolates of the bidirectional algorithm.
+fn turns_around(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Text broken at spaces into lines of at most `width` characters, each after the indent; longer words stand alone.
@@ -130,6 +137,15 @@ mod tests {
         assert_eq!(decimal(-1.256, 2), "−1.26");
         assert_eq!(percent(Some(0.7125)), "71.2");
         assert_eq!(percent(None), "–");
+    }
+
+    #[test]
+    fn nothing_steers_or_turns_around() {
+        assert_eq!(
+            printable("a\u{202e}b\u{2066}c\u{200f}d\u{1b}[1m\n"),
+            "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}[1m\n"
+        );
+        assert_eq!(printable("−äöü 日本語 🎉\u{202f}"), "−äöü 日本語 🎉\u{202f}");
     }
 
     #[test]

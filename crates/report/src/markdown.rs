@@ -46,7 +46,7 @@ fn table(metrics: &Metrics) -> String {
     }
     text.push_str(&format!(
         "\n{}: n questions; H (answer entropy) and G (information gained about the target; net of swapped traces) in nats at relative \
-         depths 0 and 1; AUROC of −H(1) for correctness; median lock-in depth; {LEFT_OUT}; {} % intervals, questions resampled.\n",
+         depths 0 and 1; AUROC of −H(1) for correctness; median lock-in depth; {LEFT_OUT}; {} % intervals over questions.\n",
         cell(&metrics.run.settings.model.name),
         decimal(100.0 * metrics.options.level, 0)
     ));
@@ -68,17 +68,29 @@ fn paragraph(task: &TaskMetrics) -> String {
     text
 }
 
-/// Text that stays in its cell and is no markup.
+/// Text that stays in its cell and is no markup. An underscore between letters, as in the name of a signal, is none anyway.
 fn cell(text: &str) -> String {
-    printable(text)
-        .chars()
-        .map(|c| match c {
-            '\n' | '\t' => " ".to_string(),
-            '<' => "&lt;".to_string(),
-            '>' => "&gt;".to_string(),
-            '&' => "&amp;".to_string(),
-            '|' | '\\' | '`' | '*' | '[' | ']' => format!("\\{c}"),
-            other => other.to_string(),
-        })
-        .collect()
+    let chars: Vec<char> = printable(text).chars().collect();
+    let is_letter = |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(|c| c.is_alphanumeric());
+    let escaped = |(at, &c): (usize, &char)| match c {
+        '\n' | '\t' => " ".to_string(),
+        '<' => "&lt;".to_string(),
+        '>' => "&gt;".to_string(),
+        '&' => "&amp;".to_string(),
+        '_' if is_letter(at.checked_sub(1)) && is_letter(Some(at + 1)) => "_".to_string(),
+        '|' | '\\' | '`' | '*' | '[' | ']' | '_' | '$' | '~' => format!("\\{c}"),
+        other => other.to_string(),
+    };
+    chars.iter().enumerate().map(escaped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_no_markup() {
+        assert_eq!(cell("_it_ $a$ ~~b~~ c_d |x|\ny"), r"\_it\_ \$a\$ \~\~b\~\~ c_d \|x\| y");
+        assert_eq!(cell("final_answer_entropy"), "final_answer_entropy");
+    }
 }

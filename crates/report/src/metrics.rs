@@ -3,7 +3,8 @@
 //! Input: the manifest and the rows of a record. Output: [`Metrics`], the content of `metrics.json`. Entropies and log-probabilities
 //! are in nats; a share is in [0, 1]; whatever is undefined is null, with the reason beside it; every number carries how many
 //! questions and traces it stands on. Only traces whose outcome is `measured` enter the numbers; the others are counted, with
-//! their reasons, in [`Counts`].
+//! their reasons, in [`Counts`]. Accuracy and the share of invalid answers need no measurement, so all traces with a known verdict, or
+//! with an answer, enter them.
 //!
 //! Means are over the traces of a question first and then over questions; intervals resample questions. Curves stand on the grid of
 //! [`crate::depth`]; their intervals are pointwise. The number of bootstrap replicates falls below the requested one for tasks of more
@@ -47,8 +48,10 @@ use crate::facts::TaskFacts;
 
 /// Version of the fields of `metrics.json`. Fields are added under the same major version, and never change their meaning.
 ///
-/// History: 1.0, the first; 1.1 adds `verdict`, `profile` and `predict` to tasks, `threshold` and `alpha` to the options.
-pub const METRICS_VERSION: &str = "1.1";
+/// History: 1.0, the first; 1.1 adds `verdict`, `profile` and `predict` to tasks, `threshold` and `alpha` to the options;
+/// 1.2 adds `standard_error` to quantities and curves, `gain_before_end` and `n_without_control` to verdicts, `residual_first` and
+/// `residual_last` to the mass.
+pub const METRICS_VERSION: &str = "1.2";
 
 /// Questions up to which a task is resampled as often as requested.
 pub const FULL_RESAMPLING: usize = 2_000;
@@ -113,9 +116,9 @@ pub struct TaskMetrics {
     pub replicates: usize,
     /// Questions and traces by what became of them.
     pub counts: Counts,
-    /// Share of traces whose stated answer is the target.
+    /// Share of traces whose stated answer is the target, measured or not.
     pub accuracy: Quantity,
-    /// Share of traces that state no readable answer.
+    /// Share of traces that state no readable answer, measured or not.
     pub invalid_share: Quantity,
     /// H(s), the answer entropy.
     pub entropy: Groups<Curve>,

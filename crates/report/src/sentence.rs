@@ -18,6 +18,9 @@ pub(crate) fn verdict(task: &TaskMetrics) -> String {
     }
     let verdict = &task.verdict;
     let finding = match verdict.finding {
+        Finding::Supported if verdict.comes_at_the_end() => {
+            "Stepwise informativeness is supported, by the last steps only"
+        }
         Finding::Supported => "Stepwise informativeness is supported",
         Finding::NotSupported => "Stepwise informativeness is not supported",
         Finding::Inconclusive => "Stepwise informativeness is neither supported nor refuted",
@@ -33,7 +36,8 @@ fn numbers(task: &TaskMetrics) -> String {
     let mut parts = Vec::new();
     let mut name = |label: &str, quantity: &Quantity| {
         if quantity.value.is_some() {
-            parts.push(format!("{label} = {}", Scale::Plain.with_interval(quantity)));
+            let n = other_n(quantity, verdict.gain.n_questions);
+            parts.push(format!("{label} = {}{n}", Scale::Plain.with_interval(quantity)));
         }
     };
     name("G(1)", &verdict.gain);
@@ -47,6 +51,14 @@ fn numbers(task: &TaskMetrics) -> String {
         return String::new();
     }
     format!(" ({}; n = {})", parts.join(", "), verdict.gain.n_questions)
+}
+
+/// The number of questions of a quantity, in brackets, where it is not that of the others.
+pub(crate) fn other_n(quantity: &Quantity, n_questions: usize) -> String {
+    if quantity.n_questions == n_questions {
+        return String::new();
+    }
+    format!(" (n = {})", quantity.n_questions)
 }
 
 /// The alarm of an estimator that fails its own check.
@@ -80,7 +92,10 @@ pub(crate) fn best_signals(predict: &PredictMetrics) -> Option<String> {
     let best: Vec<String> = distinct
         .iter()
         .take(3)
-        .map(|signal| format!("{} {}", signal.signal, Scale::Plain.with_interval(&signal.auroc)))
+        .map(|signal| {
+            let sign = if signal.negated { "−" } else { "" };
+            format!("{sign}{} {}", signal.signal, Scale::Plain.with_interval(&signal.auroc))
+        })
         .collect();
     let combined = match predict.combined.auroc.value {
         Some(_) => {

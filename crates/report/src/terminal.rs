@@ -116,7 +116,7 @@ fn legend(metrics: &Metrics, width: usize) -> String {
     let words =
         format!("n: questions measured; {GLOSSARY} (median); AUROC: of −H(1) for correctness; {LEFT_OUT}.");
     format!(
-        "{}\n[ ]: {} % intervals, questions resampled. Estimator {}.\n",
+        "{}\n[ ]: {} % intervals over questions. Estimator {}.\n",
         wrapped(&words, "", width),
         decimal(100.0 * metrics.options.level, 0),
         if estimators.is_empty() { NONE.to_string() } else { estimators.join("; ") }
@@ -209,7 +209,7 @@ pub fn comparison(comparison: &Comparison) -> String {
         text.push_str(&format!("{}\n{summary}\n\n", table.trim_fmt()));
     }
     text.push_str(&format!(
-        "[ ]: {} % intervals, questions resampled; p adjusted by Holm over the changes of a task; *: clear at 0.05.\n",
+        "[ ]: {} % intervals over questions; p adjusted by Holm over the changes of a task; *: clear at 0.05.\n",
         decimal(100.0 * comparison.options.level, 0)
     ));
     for note in &comparison.notes {
@@ -226,7 +226,10 @@ pub fn comparison(comparison: &Comparison) -> String {
 
 fn change(change: &Change) -> String {
     let star = if change.is_clear() { "*" } else { "" };
-    let p = change.holm_p.map_or_else(String::new, |p| format!("\n{}{star}", sentence::p_value(p)));
+    let p = match (&change.untested, change.holm_p) {
+        (Some(_), _) => "\nnot tested".to_string(),
+        (None, p) => p.map_or_else(String::new, |p| format!("\n{}{star}", sentence::p_value(p))),
+    };
     format!("{}{p}", Scale::Plain.with_interval(&change.difference))
 }
 

@@ -43,6 +43,9 @@ pub(crate) struct Unmeasured {
     pub(crate) completion: String,
     pub(crate) n_prompt_tokens: usize,
     pub(crate) n_trace_tokens: usize,
+    /// What the completion states all the same; `None` where there is nothing to read.
+    pub(crate) answer: Option<Answer>,
+    pub(crate) correct: Option<bool>,
     /// Whether something failed; otherwise the question itself cannot be measured.
     pub(crate) failed: bool,
     pub(crate) reason: String,
@@ -67,13 +70,17 @@ pub(crate) fn trace_batch(
     for (item, prompt) in items.iter().zip(&prompts) {
         for (sample, input) in &item.traces {
             let unmeasured = |failed: bool, reason: String| {
+                let completion = text_of(input);
+                let (answer, correct) = stated(task, &item.question, input, completion, StopReason::Stop);
                 Err(Box::new(Unmeasured {
                     question: Arc::clone(&item.question),
                     sample: *sample,
                     prompt: prompt.as_ref().map_or_else(|_| String::new(), |p| p.text.clone()),
-                    completion: String::new(),
+                    completion: completion.to_string(),
                     n_prompt_tokens: prompt.as_ref().map_or(0, |p| p.token_ids.len()),
                     n_trace_tokens: 0,
+                    answer,
+                    correct,
                     failed,
                     reason,
                 }))
@@ -85,7 +92,7 @@ pub(crate) fn trace_batch(
                     continue;
                 }
             };
-            let maker = Maker { engine, task, how, answer_room, item, sample: *sample, prompt };
+            let maker = Maker { engine, task, how, answer_room, item, input, sample: *sample, prompt };
             outcomes.push(match input {
                 TraceInput::Imported { text, step_ends, correct } => {
                     maker.imported(text, step_ends.as_deref(), *correct)
@@ -99,6 +106,42 @@ pub(crate) fn trace_batch(
         }
     }
     Ok(outcomes)
+}
+
+/// The text of an imported trace; empty for one that is to be written.
+fn text_of(input: &TraceInput) -> &str {
+    match input {
+        TraceInput::Generate => "",
+        TraceInput::Imported { text, .. } => text,
+    }
+}
+
+/// The answer that a completion states.
+fn answer(task: &TaskPlan, question: &Question, completion: &str, stop_reason: StopReason) -> Answer {
+    match stop_reason {
+        StopReason::Length => task.format.extract_cut(completion, question.choices.as_ref()),
+        StopReason::Stop | StopReason::Imported => task.format.extract(completion, question.choices.as_ref()),
+    }
+}
+
+/// What a completion that is not measured states, and whether that is right. A model that was asked and wrote nothing has given no
+/// readable answer, which is wrong, as it is where only answers are scored. An imported trace without text may as well have been lost, so
+/// there only what the file itself says counts.
+fn stated(
+    task: &TaskPlan,
+    question: &Question,
+    input: &TraceInput,
+    completion: &str,
+    stop_reason: StopReason,
+) -> (Option<Answer>, Option<bool>) {
+    let judged = match input {
+        TraceInput::Generate => None,
+        TraceInput::Imported { correct, .. } if completion.trim().is_empty() => return (None, *correct),
+        TraceInput::Imported { correct, .. } => *correct,
+    };
+    let answer = answer(task, question, completion, stop_reason);
+    let agrees = question.target.as_ref().map(|target| &answer == target);
+    (Some(answer), judged.or(agrees))
 }
 
 /// Tokens of cue and answer, for which a context needs room after prompt and trace.
@@ -222,6 +265,7 @@ struct Maker<'a> {
     how: &'a Measurement,
     answer_room: usize,
     item: &'a WorkItem,
+    input: &'a TraceInput,
     sample: u32,
     prompt: &'a Prompt,
 }
@@ -245,13 +289,12 @@ impl Maker<'_> {
         );
         let trace = match trace {
             Ok(trace) => trace,
-            Err(error) => return self.unmeasured(&completion.text, n, true, error.to_string()),
+            Err(error) => {
+                let stop_reason = completion.stop_reason;
+                return self.unmeasured(&completion.text, stop_reason, n, true, error.to_string());
+            }
         };
-        let (format, choices) = (&self.task.format, self.item.question.choices.as_ref());
-        let answer = match completion.stop_reason {
-            StopReason::Length => format.extract_cut(&completion.text, choices),
-            StopReason::Stop | StopReason::Imported => format.extract(&completion.text, choices),
-        };
+        let answer = answer(self.task, &self.item.question, &completion.text, completion.stop_reason);
         let correct = self.item.question.target.as_ref().map(|target| &answer == target);
         let scores = TokenScored {
             logprobs: completion.logprobs[..n].iter().copied().map(Some).collect(),
@@ -272,9 +315,9 @@ impl Maker<'_> {
         });
         let trace = match trace {
             Ok(trace) => trace,
-            Err(reason) => return self.unmeasured(text, 0, true, reason),
+            Err(reason) => return self.unmeasured(text, StopReason::Imported, 0, true, reason),
         };
-        let answer = self.task.format.extract(text, self.item.question.choices.as_ref());
+        let answer = answer(self.task, &self.item.question, text, StopReason::Imported);
         let agrees = self.item.question.target.as_ref().map(|target| &answer == target);
         self.traced(trace, text.to_string(), step_ends, None, answer, judged.or(agrees), StopReason::Imported)
     }
@@ -292,7 +335,7 @@ impl Maker<'_> {
     ) -> Outcome {
         let n_tokens = trace.len();
         if n_tokens == 0 {
-            return self.unmeasured(&completion, 0, false, "the trace is empty".into());
+            return self.unmeasured(&completion, stop_reason, 0, false, "the trace is empty".into());
         }
         let limit = self.engine.text.info().context_length;
         let needed = self.prompt.token_ids.len() + n_tokens + self.answer_room;
@@ -302,13 +345,15 @@ impl Maker<'_> {
                 self.prompt.token_ids.len(),
                 self.answer_room
             );
-            return self.unmeasured(&completion, n_tokens, false, reason);
+            return self.unmeasured(&completion, stop_reason, n_tokens, false, reason);
         }
         let prefixes =
             entrace_measure::prefix::prefixes(&trace, &self.how.segmentation, step_ends, self.how.max_steps);
         let prefixes = match prefixes {
             Ok(prefixes) => prefixes,
-            Err(error) => return self.unmeasured(&completion, n_tokens, false, error.to_string()),
+            Err(error) => {
+                return self.unmeasured(&completion, stop_reason, n_tokens, false, error.to_string());
+            }
         };
         Ok(Box::new(Traced {
             question: Arc::clone(&self.item.question),
@@ -325,7 +370,15 @@ impl Maker<'_> {
         }))
     }
 
-    fn unmeasured(&self, completion: &str, n_trace_tokens: usize, failed: bool, reason: String) -> Outcome {
+    fn unmeasured(
+        &self,
+        completion: &str,
+        stop_reason: StopReason,
+        n_trace_tokens: usize,
+        failed: bool,
+        reason: String,
+    ) -> Outcome {
+        let (answer, correct) = stated(self.task, &self.item.question, self.input, completion, stop_reason);
         Err(Box::new(Unmeasured {
             question: Arc::clone(&self.item.question),
             sample: self.sample,
@@ -333,6 +386,8 @@ impl Maker<'_> {
             completion: completion.to_string(),
             n_prompt_tokens: self.prompt.token_ids.len(),
             n_trace_tokens,
+            answer,
+            correct,
             failed,
             reason,
         }))

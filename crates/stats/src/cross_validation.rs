@@ -1,19 +1,35 @@
 //! Folds by cluster, and out-of-fold scores of a logistic regression by nested cross-validation.
 //!
-//! Clusters are shuffled by a seeded stream and dealt to the folds in turn; all rows of a cluster share its fold. For
-//! each outer fold, the penalty is chosen by the summed log-loss over inner folds of the remaining clusters (equal
+//! Clusters are shuffled by a seeded stream, ordered by their share of positive rows, and dealt to the folds in turn, so that folds
+//! have about the same share of positives; all rows of a cluster share its fold. For each outer fold, the penalty is chosen by the summed log-loss over inner folds of the remaining clusters (equal
 //! losses: the larger penalty), the model is refitted on all of them and scores the rows of the outer fold. No row is
 //! scored by a model that saw its cluster, neither for the weights nor for the penalty.
 //!
+//! Logits of different folds are not to be compared: each fold has its own model, whose intercept is high where the fold itself
+//! holds few positives. On noise and with folds dealt at random, areas of pooled logits lie far below one half (0.42 on average for
+//! 100 rows, a quarter of them negative). So areas are those of ranks within folds, which are centred: [`OutOfFold::against_chance`], and against a score that
+//! was not fitted [`OutOfFold::compare`], which ranks that score in the same folds.
+//!
+//! Folds are not independent either: the product of what two folds say about a feature enters twice, each being once in the training
+//! set and once judged. On noise this doubles the variance, and with it that of what useless features add to a useful score; so standard
+//! errors here are those of the rows times sqrt(2). Where the signal is strong that is too wide.
+//!
 //! A training set with one class only gives [`Undefined::SingleClass`]: use fewer folds.
-//! Source: Stone 1974; Varma and Simon 2006, BMC Bioinform. 7 (nesting).
+//! Source: Stone 1974; Varma and Simon 2006, BMC Bioinform. 7 (nesting); Parker, Gunter and Bedo 2007, BMC Bioinform. 8 (pooling);
+//! Bengio and Grandvalet 2004, J. Mach. Learn. Res. 5 (variance).
 
 use rayon::prelude::*;
 
+use crate::auroc::{ChanceTest, Comparison, widened_against_chance, widened_compare};
 use crate::cluster::Clusters;
+use crate::interval::Level;
 use crate::logistic::{Features, Logistic, log_loss, sigmoid};
+use crate::rank::midranks;
 use crate::stream::{Purpose, Stream};
-use crate::undefined::{Undefined, check_count, check_paired};
+use crate::undefined::{Undefined, check_count, check_finite, check_paired};
+
+/// By how much the standard error of an area over folds exceeds that of its rows: sqrt(2).
+const SHARED_TRAINING: f64 = std::f64::consts::SQRT_2;
 
 /// Numbers of folds, and the seed that deals clusters to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +61,56 @@ pub struct OutOfFold {
     pub lambdas: Vec<f64>,
 }
 
+impl OutOfFold {
+    /// The area of the scores within folds, and its evidence against 0.5.
+    pub fn against_chance(
+        &self,
+        labels: &[bool],
+        clusters: &Clusters,
+        level: Level,
+    ) -> Result<ChanceTest, Undefined> {
+        check_paired(self.logits.len(), labels.len())?;
+        widened_against_chance(&self.ranks(&self.logits), labels, clusters, level, SHARED_TRAINING)
+    }
+
+    /// The area of the scores within folds minus that of another score within the same folds.
+    pub fn compare(
+        &self,
+        baseline: &[f64],
+        labels: &[bool],
+        clusters: &Clusters,
+        level: Level,
+    ) -> Result<Comparison, Undefined> {
+        check_paired(self.logits.len(), baseline.len())?;
+        check_finite(baseline)?;
+        let ranks = [self.ranks(&self.logits), self.ranks(baseline)];
+        widened_compare([&ranks[0], &ranks[1]], labels, clusters, level, SHARED_TRAINING)
+    }
+
+    /// The rank of each row's score among the rows of its fold, as a share in (0, 1); tied scores share their mean rank.
+    fn ranks(&self, scores: &[f64]) -> Vec<f64> {
+        let mut ranks = vec![0.0; scores.len()];
+        for fold in 0..self.lambdas.len() {
+            let rows: Vec<usize> = (0..scores.len()).filter(|&row| self.folds[row] == fold).collect();
+            let own: Vec<f64> = rows.iter().map(|&row| scores[row]).collect();
+            for (&row, rank) in rows.iter().zip(midranks(&own)) {
+                ranks[row] = rank / (rows.len() + 1) as f64;
+            }
+        }
+        ranks
+    }
+}
+
 /// The fold of each cluster; sizes differ by at most one.
 pub fn assign_folds(n_clusters: usize, n_folds: usize, seed: u64) -> Result<Vec<usize>, Undefined> {
-    let clusters: Vec<usize> = (0..n_clusters).collect();
-    let mut folds = vec![0; n_clusters];
-    for (cluster, fold) in deal(clusters, n_folds, &mut Stream::new(seed, Purpose::Folds, 0))? {
+    assign_even_folds(&vec![0.0; n_clusters], n_folds, seed)
+}
+
+/// The same for clusters with these rates, which are spread evenly over the folds.
+fn assign_even_folds(rates: &[f64], n_folds: usize, seed: u64) -> Result<Vec<usize>, Undefined> {
+    let clusters: Vec<usize> = (0..rates.len()).collect();
+    let mut folds = vec![0; rates.len()];
+    for (cluster, fold) in deal(clusters, rates, n_folds, &mut Stream::new(seed, Purpose::Folds, 0))? {
         folds[cluster] = fold;
     }
     Ok(folds)
@@ -66,8 +127,8 @@ pub fn out_of_fold(
     check_paired(features.n_rows(), labels.len())?;
     check_paired(labels.len(), clusters.n_rows())?;
     check_count(lambdas.len(), 1)?;
-    let data = Data { features, labels, clusters };
-    let fold_of_cluster = assign_folds(clusters.count(), folds.outer, folds.seed)?;
+    let data = Data { features, labels, clusters, rates: positive_rates(labels, clusters) };
+    let fold_of_cluster = assign_even_folds(&data.rates, folds.outer, folds.seed)?;
     let judged: Vec<(f64, Vec<(usize, f64)>)> = (0..folds.outer)
         .into_par_iter()
         .map(|fold| {
@@ -93,15 +154,27 @@ pub fn out_of_fold(
     })
 }
 
-/// Pairs of (cluster, fold), the clusters in random order and the folds in turn.
+/// The share of positive rows of each cluster; 0 for one without rows.
+fn positive_rates(labels: &[bool], clusters: &Clusters) -> Vec<f64> {
+    let mut counts = vec![(0_usize, 0_usize); clusters.count()];
+    for (&label, &cluster) in labels.iter().zip(clusters.ids()) {
+        counts[cluster].0 += usize::from(label);
+        counts[cluster].1 += 1;
+    }
+    counts.into_iter().map(|(positive, all)| positive as f64 / all.max(1) as f64).collect()
+}
+
+/// Pairs of (cluster, fold), the clusters in order of their rates and at random among equal ones, the folds in turn.
 fn deal(
     mut clusters: Vec<usize>,
+    rates: &[f64],
     n_folds: usize,
     stream: &mut Stream,
 ) -> Result<Vec<(usize, usize)>, Undefined> {
     check_count(n_folds, 2)?;
     check_count(clusters.len(), n_folds)?;
     stream.shuffle(&mut clusters);
+    clusters.sort_by(|&a, &b| rates[a].total_cmp(&rates[b]));
     Ok(clusters.into_iter().zip((0..n_folds).cycle()).collect())
 }
 
@@ -110,6 +183,8 @@ struct Data<'a> {
     features: &'a Features,
     labels: &'a [bool],
     clusters: &'a Clusters,
+    /// Share of positive rows of each cluster.
+    rates: Vec<f64>,
 }
 
 impl Data<'_> {
@@ -122,7 +197,7 @@ impl Data<'_> {
         stream: &mut Stream,
     ) -> Result<f64, Undefined> {
         let mut fold_of_cluster = vec![None; self.clusters.count()];
-        for (cluster, fold) in deal(training, n_folds, stream)? {
+        for (cluster, fold) in deal(training, &self.rates, n_folds, stream)? {
             fold_of_cluster[cluster] = Some(fold);
         }
         let loss_of = |lambda: f64| -> Result<f64, Undefined> {
@@ -213,11 +288,79 @@ mod tests {
         let (features, labels, clusters) = sample(2);
         let folds = NestedFolds::default();
         let before = out_of_fold(&features, &labels, &clusters, &[1.0], &folds).unwrap();
+        // Two labels of one cluster change places, so that the dealing stays as it is.
+        let row = (0..labels.len()).step_by(3).find(|&row| labels[row] != labels[row + 1]).unwrap();
         let mut changed = labels.clone();
-        changed[0] = !changed[0];
+        changed.swap(row, row + 1);
         let after = out_of_fold(&features, &changed, &clusters, &[1.0], &folds).unwrap();
-        assert!((before.logits[0] - after.logits[0]).abs() < 1e-15);
+        assert!((before.logits[row] - after.logits[row]).abs() < 1e-15);
         assert!(before.logits != after.logits);
+    }
+
+    #[test]
+    fn folds_have_equal_shares_of_positives() {
+        let labels: Vec<bool> = (0..100).map(|row| row % 4 == 0).collect();
+        let rates = positive_rates(&labels, &Clusters::singletons(100));
+        let folds = assign_even_folds(&rates, 5, 2).unwrap();
+        for fold in 0..5 {
+            let positive = (0..100).filter(|&row| folds[row] == fold && labels[row]).count();
+            let all = folds.iter().filter(|&&f| f == fold).count();
+            assert_eq!((positive, all), (5, 20));
+        }
+    }
+
+    /// On noise: mean areas of pooled logits and of ranks within folds, and how often the interval of the latter misses 0.5.
+    fn noise(n_rows: usize, n_positive: usize, simulations: u64) -> (f64, f64, f64) {
+        let clusters = Clusters::singletons(n_rows);
+        let (mut pooled, mut within, mut missed) = (0.0, 0.0, 0);
+        for seed in 0..simulations {
+            let mut stream = Stream::new(seed, Purpose::Permutation, 22);
+            let features = Features::new(8, (0..n_rows * 8).map(|_| stream.normal()).collect()).unwrap();
+            let labels: Vec<bool> = (0..n_rows).map(|row| row < n_positive).collect();
+            let folds = NestedFolds { inner: 2, seed, ..NestedFolds::default() };
+            let scored = out_of_fold(&features, &labels, &clusters, &[10.0], &folds).unwrap();
+            let area = scored.against_chance(&labels, &clusters, Level::P95).unwrap().estimate;
+            pooled += auroc(&scored.logits, &labels).unwrap().value;
+            within += area.value;
+            missed += usize::from(!area.interval.contains(0.5));
+        }
+        let n = simulations as f64;
+        (pooled / n, within / n, missed as f64 / n)
+    }
+
+    #[test]
+    fn noise_is_no_better_and_no_worse_than_chance() {
+        // 400 simulations: the mean has standard error 0.004 or less; P(Binomial(400, 0.05) > 36) = 0.0006.
+        for (n_rows, n_positive) in [(60, 30), (100, 75), (200, 150)] {
+            let (pooled, within, missed) = noise(n_rows, n_positive, 400);
+            println!(
+                "{n_positive} of {n_rows}: pooled {pooled:.3}, within folds {within:.3}, missed {missed:.3}"
+            );
+            assert!((within - 0.5).abs() < 0.02, "{n_positive} of {n_rows}: {within}");
+            assert!(missed <= 0.09, "{n_positive} of {n_rows}: {missed}");
+        }
+    }
+
+    #[test]
+    fn noise_adds_nothing_to_a_useful_score() {
+        // The first of eight features is the baseline, and all that there is to know. 400 simulations as above, one tail of 2.5 %:
+        // P(Binomial(400, 0.025) > 22) = 0.0004.
+        let (n_rows, clusters) = (150, Clusters::singletons(150));
+        let mut better = 0;
+        for seed in 0..400 {
+            let mut stream = Stream::new(seed, Purpose::Permutation, 23);
+            let values: Vec<f64> = (0..n_rows * 8).map(|_| stream.normal()).collect();
+            let labels: Vec<bool> =
+                values.iter().step_by(8).map(|x| x + 1.5 * stream.normal() > -0.5).collect();
+            let baseline: Vec<f64> = values.iter().step_by(8).copied().collect();
+            let folds = NestedFolds { inner: 2, seed, ..NestedFolds::default() };
+            let features = Features::new(8, values).unwrap();
+            let scored = out_of_fold(&features, &labels, &clusters, &[10.0], &folds).unwrap();
+            let compared = scored.compare(&baseline, &labels, &clusters, Level::P95).unwrap();
+            better += usize::from(compared.difference.interval.low > 0.0);
+        }
+        println!("noise beats the baseline in {better} of 400");
+        assert!(better <= 22, "{better}");
     }
 
     #[test]

@@ -18,6 +18,14 @@ pub enum Undefined {
         /// The number that was given.
         found: usize,
     },
+    /// A class has members in fewer independent clusters than an interval or a test needs.
+    #[error("the rarer class has {found} independent observations; at least {needed} are needed")]
+    FewOfClass {
+        /// The smallest number that works.
+        needed: usize,
+        /// The number of the rarer class.
+        found: usize,
+    },
     /// A binary label takes one value only.
     #[error("all labels belong to one class")]
     SingleClass,

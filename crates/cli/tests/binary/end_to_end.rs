@@ -27,6 +27,7 @@ fn a_run_writes_everything() {
     for start in ["results_", "samples_sums_"] {
         assert!(names.iter().any(|name| name.starts_with(start)), "{start}* is missing: {names:?}");
     }
+    scores_are_those_of_the_metrics(&out, &names);
     assert!(!names.contains(&"parts".to_string()));
     let html = std::fs::read_to_string(Path::new(&out).join("report.html")).unwrap();
     assert!(!html.contains("<script") && !html.contains("src=\"http") && !html.contains("href=\"http"));
@@ -40,6 +41,19 @@ fn a_run_writes_everything() {
     assert!(expect(0, &["report", &out, "--markdown"]).contains("sums"));
     let again = expect(0, &[&args[..], &["--output-path", &out]].concat());
     assert!(again.contains("is complete already"), "{again}");
+}
+
+fn scores_are_those_of_the_metrics(out: &str, names: &[String]) {
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(Path::new(out).join(name)).unwrap()).unwrap()
+    };
+    let results = read(names.iter().find(|name| name.starts_with("results_")).unwrap());
+    let accuracy = &read("metrics.json")["tasks"][0]["accuracy"];
+    let scores = &results["results"]["sums"];
+    assert_eq!(scores["exact_match,none"], accuracy["value"]);
+    assert_eq!(scores["exact_match_stderr,none"], accuracy["standard_error"]);
+    assert!(scores["exact_match_stderr,none"].is_f64(), "{scores}");
+    assert_eq!(results["n-samples"]["sums"]["effective"], accuracy["n_questions"]);
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! The quantities of a task at each stage, and their changes.
 
 use entrace_stats::auroc::{self, Sample};
-use entrace_stats::bootstrap::{self, Resampling, ZeroTest};
-use entrace_stats::{Clusters, Estimate, Undefined, multiplicity};
+use entrace_stats::bootstrap::{Resampling, ZeroTest};
+use entrace_stats::{Clusters, Estimate, Undefined, multiplicity, paired};
 
 use super::{Change, QuantityComparison};
 use crate::facts::{Point, TaskFacts, TraceFacts};
+use crate::format::count;
 use crate::metrics::Quantity;
 use crate::metrics::quantity::QuestionMeans;
-use crate::metrics::separability::area;
+use crate::metrics::separability::{area, too_few};
+use crate::metrics::verdict::FEWEST_QUESTIONS;
 
 /// A quantity that is a mean over questions of one value for each trace.
 struct TraceQuantity {
@@ -17,13 +19,9 @@ struct TraceQuantity {
     value: fn(&TraceFacts, &[Point]) -> Option<f64>,
 }
 
-/// In the order in which they are shown; the net gain and the area, which are no means over traces, are put in between.
-const MEANS: [TraceQuantity; 8] = [
-    TraceQuantity {
-        name: "accuracy",
-        label: "Accuracy, share",
-        value: |trace, _| trace.correct.map(|correct| if correct { 1.0 } else { 0.0 }),
-    },
+/// In the order in which they are shown; the accuracy, which needs no curve, the net gain and the area, which are no means over traces,
+/// are put in between.
+const MEANS: [TraceQuantity; 7] = [
     TraceQuantity { name: "gain", label: "Information gained G(1), nats", value: |_, points| gain(points) },
     TraceQuantity {
         name: "entropy_first",
@@ -57,7 +55,8 @@ const MEANS: [TraceQuantity; 8] = [
     },
 ];
 
-/// Positions of the net gain and the area among all quantities.
+/// Positions of the accuracy, the net gain and the area among all quantities.
+const ACCURACY: usize = 0;
 const NET_GAIN: usize = 2;
 const AREA: usize = 5;
 
@@ -78,6 +77,8 @@ pub(super) fn quantities(tasks: &[&TaskFacts], resampling: &Resampling) -> Vec<Q
             of_means(quantity.name, quantity.label, stages, resampling)
         })
         .collect();
+    let accuracies = tasks.iter().map(|task| accuracies(task)).collect();
+    all.insert(ACCURACY, of_means("accuracy", "Accuracy, share", accuracies, resampling));
     let nets = tasks.iter().map(|task| net_gains(task)).collect();
     all.insert(NET_GAIN, of_means("net_gain", "Net of swapped traces, nats", nets, resampling));
     all.insert(AREA, areas(tasks, resampling));
@@ -91,18 +92,33 @@ struct Means {
     n_traces: usize,
 }
 
-fn trace_means(task: &TaskFacts, value: fn(&TraceFacts, &[Point]) -> Option<f64>) -> Means {
-    let mut sums = vec![(0.0, 0_usize); task.n_questions];
-    for (trace, points) in task.measured() {
-        if let Some(value) = value(trace, points) {
-            sums[trace.question].0 += value;
-            sums[trace.question].1 += 1;
+impl Means {
+    /// Of (question, value) of each trace.
+    fn of(n_questions: usize, values: impl Iterator<Item = (usize, f64)>) -> Self {
+        let mut sums = vec![(0.0, 0_usize); n_questions];
+        for (question, value) in values {
+            sums[question].0 += value;
+            sums[question].1 += 1;
+        }
+        Self {
+            n_traces: sums.iter().map(|sum| sum.1).sum(),
+            values: sums.into_iter().map(|(sum, n)| (n > 0).then(|| sum / n as f64)).collect(),
         }
     }
-    Means {
-        n_traces: sums.iter().map(|sum| sum.1).sum(),
-        values: sums.into_iter().map(|(sum, n)| (n > 0).then(|| sum / n as f64)).collect(),
-    }
+}
+
+/// Of all traces with a known verdict, measured or not.
+fn accuracies(task: &TaskFacts) -> Means {
+    let verdict = |trace: &TraceFacts| Some((trace.question, if trace.correct? { 1.0 } else { 0.0 }));
+    Means::of(task.n_questions, task.traces.iter().filter_map(verdict))
+}
+
+fn trace_means(task: &TaskFacts, value: fn(&TraceFacts, &[Point]) -> Option<f64>) -> Means {
+    let measured = task.measured();
+    Means::of(
+        task.n_questions,
+        measured.filter_map(|(trace, points)| Some((trace.question, value(trace, points)?))),
+    )
 }
 
 fn net_gains(task: &TaskFacts) -> Means {
@@ -115,10 +131,9 @@ fn net_gains(task: &TaskFacts) -> Means {
 fn of_means(name: &str, label: &str, stages: Vec<Means>, resampling: &Resampling) -> QuantityComparison {
     let changes = pairs(stages.len()).into_iter().map(|(from, to)| {
         let both = stages[from].values.iter().zip(&stages[to].values);
-        let differences: Vec<f64> = both.filter_map(|(a, b)| Some((*b)? - (*a)?)).collect();
+        let (before, after): (Vec<f64>, Vec<f64>) = both.filter_map(|(a, b)| (*a).zip(*b)).unzip();
         let n_traces = stages[from].n_traces.min(stages[to].n_traces);
-        let test = bootstrap::mean_against_zero(&differences, resampling);
-        change(from, to, test, differences.len(), n_traces)
+        change(from, to, mean_change(&before, &after, resampling), before.len(), n_traces)
     });
     QuantityComparison {
         quantity: name.to_string(),
@@ -126,6 +141,13 @@ fn of_means(name: &str, label: &str, stages: Vec<Means>, resampling: &Resampling
         changes: changes.collect(),
         stages: stages.iter().map(|stage| stage_mean(name, stage, resampling)).collect(),
     }
+}
+
+/// The mean change over questions. Two tests are made of it, by the bootstrap and by sign flips, and the larger p-value counts: where
+/// all questions change by the same amount the bootstrap has nothing to go by.
+fn mean_change(before: &[f64], after: &[f64], resampling: &Resampling) -> Result<ZeroTest, Undefined> {
+    let test = paired::difference(before, after, &Clusters::singletons(before.len()), resampling)?;
+    Ok(ZeroTest { estimate: test.difference, p_value: test.bootstrap_p.max(test.sign_flip.p_value) })
 }
 
 fn stage_mean(name: &str, means: &Means, resampling: &Resampling) -> Quantity {
@@ -155,15 +177,19 @@ fn change(
     n_questions: usize,
     n_traces: usize,
 ) -> Change {
-    let p_value = test.ok().map(|test| test.p_value);
+    let p_value = test.ok().map(|test| test.p_value).filter(|_| n_questions >= FEWEST_QUESTIONS);
     let estimate: Result<Estimate, Undefined> = test.map(|test| test.estimate);
     let same = estimate.is_ok_and(|estimate| estimate.standard_error <= 0.0);
     let mut difference = Quantity::of(None, estimate, n_questions, n_traces);
     if same {
-        let reason = Some("no interval: every question changes by the same amount".to_string());
-        difference = Quantity { low: None, high: None, reason, ..difference };
+        difference = difference.without_interval("no interval: every question changes by the same amount");
     }
-    Change { from, to, difference, p_value, holm_p: None }
+    let untested = (p_value.is_none() && difference.value.is_some()).then(|| {
+        let verb = if n_questions == 1 { "has" } else { "have" };
+        let questions = count(n_questions, "question");
+        format!("only {questions} {verb} values in both, and at least {FEWEST_QUESTIONS} are needed")
+    });
+    Change { from, to, difference, p_value, holm_p: None, untested }
 }
 
 /// Scores −H(1) with their labels and questions.
@@ -189,6 +215,10 @@ impl Scores {
         Self { scores, labels, questions, clusters }
     }
 
+    fn area(&self) -> Option<f64> {
+        auroc::auroc(&self.scores, &self.labels).ok().map(|area| area.value)
+    }
+
     fn sample(&self) -> Result<Sample<'_>, Undefined> {
         let clusters = self.clusters.as_ref().ok_or(Undefined::Empty)?;
         Ok(Sample { scores: &self.scores, labels: &self.labels, clusters })
@@ -205,7 +235,11 @@ fn areas(tasks: &[&TaskFacts], resampling: &Resampling) -> QuantityComparison {
             .sample()
             .and_then(|later| auroc::bootstrap_difference(&later, &scores[from].sample()?, resampling));
         let n_traces = scores[from].labels.len().min(scores[to].labels.len());
-        change(from, to, test, tasks[from].n_questions, n_traces)
+        let change = change(from, to, test, tasks[from].n_questions, n_traces);
+        match (test, scores[to].area(), scores[from].area()) {
+            (Err(undefined), Some(later), Some(earlier)) => without_test(change, later - earlier, undefined),
+            _ => change,
+        }
     });
     QuantityComparison {
         quantity: "auroc".to_string(),
@@ -213,6 +247,16 @@ fn areas(tasks: &[&TaskFacts], resampling: &Resampling) -> QuantityComparison {
         stages: stages.collect(),
         changes: changes.collect(),
     }
+}
+
+/// A change of which nothing but the size is known.
+fn without_test(change: Change, value: f64, undefined: Undefined) -> Change {
+    let reason = too_few(undefined);
+    let difference = Quantity {
+        value: Some(value),
+        ..change.difference.without_interval(&format!("no interval: {reason}"))
+    };
+    Change { difference, untested: Some(reason), ..change }
 }
 
 fn adjust(quantities: &mut [QuantityComparison]) {

@@ -51,6 +51,7 @@ fn settings(first: &Stage, other: &Stage, shared: &[String]) -> Vec<String> {
         estimators.iter().filter_map(|name| Estimator::from_name(name)).any(test)
     };
     let enumerates = uses(&|e| e == Estimator::Enumerate);
+    let writes_answers = enumerates || uses(&|e| e == Estimator::Sample);
     let rows = [
         ("answer cue", format!("{:?}", a.cue), format!("{:?}", b.cue), true),
         ("segmentation", a.segment.clone(), b.segment.clone(), true),
@@ -59,13 +60,14 @@ fn settings(first: &Stage, other: &Stage, shared: &[String]) -> Vec<String> {
         ("draws m", a.samples.to_string(), b.samples.to_string(), uses(&Estimator::is_sampled)),
         ("enumeration epsilon", a.enumerate_epsilon.to_string(), b.enumerate_epsilon.to_string(), enumerates),
         ("enumeration nodes", a.enumerate_nodes.to_string(), b.enumerate_nodes.to_string(), enumerates),
+        ("most tokens of an answer", limit(a.max_answer_tokens), limit(b.max_answer_tokens), writes_answers),
     ];
     let differ = rows.into_iter().filter(|(_, a, b, matters)| *matters && a != b);
     differ.map(|(what, a, b, _)| format!("{what}: {a} in {}, {b} in {}", first.name, other.name)).collect()
 }
 
-fn limit(steps: Option<usize>) -> String {
-    steps.map_or_else(|| "none".to_string(), |n| n.to_string())
+fn limit(most: Option<usize>) -> String {
+    most.map_or_else(|| "none".to_string(), |n| n.to_string())
 }
 
 fn tasks(first: &Stage, other: &Stage, name: &str) -> Vec<String> {

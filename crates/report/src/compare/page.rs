@@ -72,7 +72,7 @@ fn section(task: &TaskComparison, stages: &[&str], svg: &str) -> Markup {
                 (thousands(task.replicates)) " bootstrap replicates."
             }
             div.verdict { p.headline { "What changed" } p { (task.summary) } }
-            figure.stages { (PreEscaped(svg)) figcaption { "Each quantity at each stage with its interval, questions resampled. \
+            figure.stages { (PreEscaped(svg)) figcaption { "Each quantity at each stage with its interval over questions. \
                 Runs share their questions, so overlapping intervals do not mean that nothing changed; the table tests the changes." } }
             (table(task, stages))
         }
@@ -114,7 +114,10 @@ fn changed(change: &Change) -> Markup {
         } @else {
             @if change.is_clear() { b { (signed(difference.value)) } } @else { (signed(difference.value)) }
             @if let Some(interval) = Scale::Plain.interval(difference) { span.ci { (interval) } }
-            span.ci { "p " (p_number(change.holm_p)) }
+            @match &change.untested {
+                Some(reason) => span.ci title=(reason) { "not tested" },
+                None => span.ci { "p " (p_number(change.holm_p)) },
+            }
         }
     }
 }
@@ -135,8 +138,10 @@ fn method(comparison: &Comparison) -> Markup {
             h2 { "How changes are tested" }
             p {
                 "A change is the mean over questions of later minus earlier; its " (decimal(100.0 * comparison.options.level, 0))
-                " % interval and two-sided p-value resample questions. P-values are adjusted by Holm over all changes of a task. \
-                 The AUROC has no value per question; there both runs are resampled with the same questions. A trace that never \
+                " % interval resamples questions, and its two-sided p-value is the larger of that of the resamples and that of random sign \
+                 flips of questions. Fewer than ten questions are not tested. P-values are adjusted by Holm over all changes of a task \
+                 that are tested. The AUROC has no value per question; there both runs are resampled with the same questions, and \
+                 both verdicts need ten questions each. A trace that never \
                  locks in counts with depth 1 and no wasted token."
             }
             p {

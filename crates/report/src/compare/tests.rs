@@ -36,7 +36,9 @@ fn a_run_does_not_differ_from_itself() {
         for quantity in &task.quantities {
             assert_eq!(quantity.stages[0], quantity.stages[1], "{}", quantity.quantity);
             let change = &quantity.changes[0];
-            assert!(change.difference.value.unwrap().abs() < 1e-12 && change.p_value.unwrap() > 0.99);
+            assert!(
+                change.difference.value.unwrap().abs() < 1e-12 && change.p_value.is_none_or(|p| p > 0.99)
+            );
             assert!(change.difference.low.is_none() && !change.is_clear());
         }
         assert!(task.summary.contains("nothing changes clearly"), "{}", task.summary);
@@ -92,6 +94,83 @@ fn stages_have_the_values_of_the_metrics() {
     }
 }
 
+/// A run of `n` questions whose entropies fall by given amounts.
+fn falling(name: &str, n: usize, fall: impl Fn(usize) -> f64) -> Stage {
+    let (manifest, mut rows) = synthetic::run(n, 4);
+    for row in &mut rows.prefixes {
+        let question: usize = row.question_id[1..].parse().unwrap();
+        row.answer_entropy = 1.5 - fall(question);
+    }
+    Stage::of_rows(name, &manifest, &rows)
+}
+
+#[test]
+fn few_questions_show_sizes_and_no_p_values() {
+    let fall = |question: usize| if question == 0 { 0.2 } else { 0.5 };
+    let comparison = of(&[falling("a", 2, |_| 0.0), falling("b", 2, fall)], &options()).unwrap();
+    let task = &comparison.tasks[0];
+    let change = &quantity(task, "entropy_last").changes[0];
+    assert!((change.difference.value.unwrap() + 0.35).abs() < 1e-12);
+    assert!(change.difference.low.unwrap() < -1.0 && change.difference.high.unwrap() > 0.0, "{change:?}");
+    assert!(change.p_value.is_none() && change.holm_p.is_none() && !change.is_clear());
+    assert!(change.untested.as_deref().unwrap().contains("only 2 questions have values in both"));
+    assert!(task.summary.contains("no change can be tested, for want of questions"), "{}", task.summary);
+    assert!(crate::terminal::comparison(&comparison).contains("not tested"));
+    assert!(files(&comparison).unwrap()["compare.html"].contains("not tested"));
+}
+
+#[test]
+fn equal_changes_of_all_questions_are_tested_by_sign_flips() {
+    let comparison = of(&[falling("a", 11, |_| 0.0), falling("b", 11, |_| 0.1)], &options()).unwrap();
+    let change = &quantity(&comparison.tasks[0], "entropy_last").changes[0];
+    assert!(change.difference.low.is_none());
+    // Ten or eleven questions in one direction: 2/2^n of all patterns of signs.
+    let p = change.p_value.unwrap();
+    assert!((0.0005..0.004).contains(&p), "{p}");
+}
+
+#[test]
+fn areas_of_few_verdicts_change_without_a_test() {
+    let few = |name: &str, seed: u64| {
+        let (manifest, mut rows) = synthetic::run(40, seed);
+        for row in rows.traces.iter_mut().filter(|row| row.correct.is_some()) {
+            row.correct = Some(row.question_id.ends_with('1'));
+        }
+        Stage::of_rows(name, &manifest, &rows)
+    };
+    let comparison = of(&[few("a", 4), few("b", 5)], &options()).unwrap();
+    let task = &comparison.tasks[0];
+    let change = &quantity(task, "auroc").changes[0];
+    assert!(change.difference.value.is_some() && change.difference.low.is_none() && change.holm_p.is_none());
+    assert!(change.untested.as_deref().unwrap().contains("rarer verdict"), "{change:?}");
+    assert!(
+        task.summary.contains("Not tested, for want of questions: the AUROC of −H(1)"),
+        "{}",
+        task.summary
+    );
+    let tested = task.quantities.iter().flat_map(|q| &q.changes).filter(|c| c.p_value.is_some()).count();
+    let smallest =
+        task.quantities.iter().flat_map(|q| &q.changes).filter_map(|c| c.p_value).fold(1.0, f64::min);
+    let adjusted =
+        task.quantities.iter().flat_map(|q| &q.changes).filter_map(|c| c.holm_p).fold(1.0, f64::min);
+    assert!(
+        (adjusted - (smallest * tested as f64).min(1.0)).abs() < 1e-12,
+        "Holm counts tests that were made"
+    );
+}
+
+#[test]
+fn long_names_of_stages_are_told_apart() {
+    let names = ["Qwen2.5-Math-1.5B_gsm8k", "Qwen2.5-Math-7B_gsm8k", "Qwen2.5-Math-72B<&>_gsm8k"];
+    let stages: Vec<Stage> = names.iter().map(|name| stage(name, 20, 4)).collect();
+    let comparison = of(&stages, &options()).unwrap();
+    let svg = &files(&comparison).unwrap()["figures/gsm8k_stages.svg"];
+    assert!(svg.contains("<title>gsm8k at each stage: Qwen2.5-Math-1.5B_gsm8k, "), "{}", &svg[..600]);
+    assert!(svg.contains(">7B: Qwen2.5-Math-7B_gsm8k</text>") && svg.contains("72B&lt;&amp;&gt;"));
+    let short = files(&of(&[stage("a", 20, 4), stage("b", 20, 5)], &options()).unwrap()).unwrap();
+    assert!(!short["figures/gsm8k_stages.svg"].contains(">a: a</text>"));
+}
+
 #[test]
 fn three_stages_have_three_changes() {
     let stages = [stage("base", 40, 4), stage("sft", 40, 5), stage("rl", 40, 6)];
@@ -125,6 +204,7 @@ fn what_is_not_comparable_is_refused_with_all_that_differs() {
     other.settings.cue = "\\boxed{".into();
     other.settings.segment = "sentence".into();
     other.settings.enumerate_epsilon = 0.1;
+    other.settings.max_answer_tokens = Some(2);
     other.settings.samples = 64;
     other.settings.choice_form = "text".into();
     let mut fewer = rows.clone();
@@ -134,6 +214,7 @@ fn what_is_not_comparable_is_refused_with_all_that_differs() {
         r#"answer cue: "\nThe answer is" in base, "\\boxed{" in tuned"#,
         "segmentation: auto in base, sentence in tuned",
         "enumeration epsilon: 0.01",
+        "most tokens of an answer: 16 in base, 2 in tuned",
         "choice form: label",
         "questions of gsm8k: 15 are in both, of 20 in base and 15 in tuned",
     ] {

@@ -11,8 +11,10 @@ pub(super) fn summary(quantities: &[QuantityComparison], stages: &[&str], n_ques
     let clear: Vec<String> = known().filter(|(_, c)| c.is_clear()).map(|(q, c)| sentence(q, c)).collect();
     let open: Vec<&str> = known().filter(|(_, c)| !c.is_clear()).map(|(q, _)| phrase(q)).collect();
     let base = format!("On the same {}, from {first} to {last}: ", count(n_questions, "question"));
+    let untested = |q: &&QuantityComparison| q.overall().is_some_and(|c| c.untested.is_some());
+    let untested: Vec<&str> = quantities.iter().filter(untested).map(phrase).collect();
     let changed = match (clear.len(), open.len()) {
-        (0, 0) => "no change can be tested, for want of questions with values in both".to_string(),
+        (0, 0) => "no change can be tested, for want of questions".to_string(),
         (0, _) => "nothing changes clearly".to_string(),
         _ => clear.join("; "),
     };
@@ -21,7 +23,12 @@ pub(super) fn summary(quantities: &[QuantityComparison], stages: &[&str], n_ques
         _ if clear.is_empty() => format!(" ({})", open.join(", ")),
         _ => format!(". No clear change: {}", open.join(", ")),
     };
-    format!("{base}{changed}{open}.")
+    let untested = match untested.len() {
+        0 => String::new(),
+        _ if clear.is_empty() && open.is_empty() => String::new(),
+        _ => format!(". Not tested, for want of questions: {}", untested.join(", ")),
+    };
+    format!("{base}{changed}{open}{untested}.")
 }
 
 fn sentence(quantity: &QuantityComparison, change: &Change) -> String {

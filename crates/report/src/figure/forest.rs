@@ -7,7 +7,7 @@ use super::frame::{Axis, Canvas, Chart, Drawn, Frame, draw};
 use super::style::{MUTED, Role, TICK, px, size, text};
 use crate::error::Error;
 use crate::format::Scale;
-use crate::metrics::predict::SignalMetrics;
+use crate::metrics::predict::{LEVELS, SignalMetrics};
 use crate::metrics::{Quantity, TaskMetrics};
 
 /// Height of a line in pixels.
@@ -60,7 +60,7 @@ pub(super) fn signals(task: &TaskMetrics) -> Result<Option<String>, Error> {
 fn lines(task: &TaskMetrics) -> Vec<Line<'_>> {
     let ranked = task.predict.ranked();
     let mut lines: Vec<Line<'_>> = Vec::new();
-    for level in ["token", "step", "answer", "sequence"] {
+    for (level, _) in LEVELS {
         let signals: Vec<&&SignalMetrics> = ranked.iter().filter(|s| s.level == level).collect();
         if signals.is_empty() {
             continue;
@@ -99,4 +99,39 @@ fn draw_line(canvas: &Canvas<'_>, chart: &mut Chart<'_, '_>, line: &Line<'_>, y:
     let numbers = Scale::Plain.with_interval(area);
     canvas.draw(&Text::new(numbers, (right + px(12), row), text(TICK, MUTED, HPos::Left)))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use entrace_record::rows::SignalRow;
+
+    use super::*;
+    use crate::metrics::{MetricOptions, Metrics};
+    use crate::synthetic;
+
+    #[test]
+    fn every_level_is_shown() {
+        let (manifest, mut rows) = synthetic::run(60, 1);
+        let names =
+            ["semantic_entropy", "lens_entropy", "eigen_score", "attention_score", "verbalised_confidence"];
+        for (n, trace) in rows.traces.iter().enumerate() {
+            rows.signals.extend(names.map(|name| SignalRow {
+                task: trace.task.clone(),
+                question_id: trace.question_id.clone(),
+                sample: trace.sample,
+                signal: name.into(),
+                value: Some((n * 7 % 31) as f64 / 31.0),
+                reason: None,
+            }));
+        }
+        let options = MetricOptions { replicates: 60, ..MetricOptions::default() };
+        let metrics = Metrics::of(&manifest, &rows, &options);
+        let task = &metrics.tasks[0];
+        let shown = lines(task).iter().filter(|line| line.area.is_some()).count();
+        let combined = usize::from(task.predict.combined.auroc.value.is_some());
+        assert_eq!(shown, task.predict.ranked().len() + combined);
+        for level in ["layer level", "hidden level", "attention level"] {
+            assert!(lines(task).iter().any(|line| line.label == level), "{level}");
+        }
+    }
 }

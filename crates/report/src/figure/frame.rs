@@ -163,7 +163,7 @@ fn at_size(svg: &str, frame: &Frame) -> String {
 }
 
 /// Text as XML content.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '<' => "&lt;".to_string(),

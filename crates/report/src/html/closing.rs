@@ -20,8 +20,9 @@ pub(super) fn method(metrics: &Metrics) -> Markup {
                 "Traces have different numbers of steps, so curves are read at relative depths " var { "s" } " = 0, 0.05, …, 1: the \
                  value at " var { "s" } " is that of the last prefix at or before it. Means are over the traces of a question first and \
                  then over questions. Intervals are " (decimal(100.0 * metrics.options.level, 0)) " %, pointwise, from a bootstrap \
-                 that resamples whole questions (seed " (metrics.options.seed) "); those of AUROC use the variance of Obuchowski \
-                 for clustered rows."
+                 that resamples whole questions (seed " (metrics.options.seed) "), below eight questions Student's. Those of AUROC use \
+                 the variance of Obuchowski for clustered rows and Student's t; where fewer than ten questions have traces of one \
+                 verdict there is none."
             }
             p {
                 "Under " code { "rollout" } " the mean entropy falls along any trace, whatever the model knows: the belief is a \
@@ -55,7 +56,8 @@ pub(super) fn glossary() -> Markup {
                 dd { "Probability that a correct trace has lower entropy than a wrong one at depth " var { "s" }
                     ", ties counting one half: 0.5 is chance, 1 perfect." }
                 dt { "Stepwise informativeness" }
-                dd { "The assumption that information about the true answer accumulates along reasoning, in expectation. Supported where the                       net gain over swapped traces and its rise along depth are both beyond chance." }
+                dd { "The assumption that information about the true answer accumulates along reasoning, in expectation. Supported where the \
+                     gain itself, its net over swapped traces and its rise along depth are all beyond chance." }
                 dt { "Effective answers" }
                 dd { "e" sup { var { "H" } } ": the number of equally likely answers that a belief is worth." }
                 dt { "Path length, directness" }

@@ -34,7 +34,7 @@ pub(super) fn header(metrics: &Metrics) -> Markup {
                 (fact("Answer cue", &format!("{:?}", settings.cue)))
                 (fact("Unit", "nats (natural logarithm)"))
                 (fact("Intervals", &format!(
-                    "{} %, questions resampled", crate::format::decimal(100.0 * metrics.options.level, 0))))
+                    "{} %, over questions", crate::format::decimal(100.0 * metrics.options.level, 0))))
                 (fact("Model revision", model.revision.as_deref().unwrap_or(NONE)))
                 (fact("Parameters", &thousands(usize::try_from(model.n_parameters).unwrap_or(usize::MAX))))
                 (fact("Numbers and device", &format!("{}, {}", model.dtype, model.device)))

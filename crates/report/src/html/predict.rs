@@ -4,21 +4,9 @@ use maud::{Markup, PreEscaped, html};
 
 use super::parts::cell;
 use crate::format::{NONE, Scale, decimal, optional};
-use crate::metrics::predict::{Calibration, SignalMetrics};
+use crate::metrics::predict::{Calibration, LEVELS, SignalMetrics};
 use crate::metrics::{PredictMetrics, TaskMetrics};
 use crate::sentence::{best_signals, p_number, p_value};
-
-/// Levels in the order in which they are shown.
-const LEVELS: [(&str, &str); 8] = [
-    ("token", "Tokens of the trace"),
-    ("step", "Steps of the trace"),
-    ("answer", "Answer distributions along the trace"),
-    ("semantic", "Meanings of answers"),
-    ("layer", "Layers of the model"),
-    ("hidden", "Hidden states of the model"),
-    ("attention", "Attention of the model"),
-    ("sequence", "Whole completions"),
-];
 
 pub(super) fn predict(task: &TaskMetrics, figure: Option<&str>) -> Markup {
     let predict = &task.predict;
@@ -32,8 +20,7 @@ pub(super) fn predict(task: &TaskMetrics, figure: Option<&str>) -> Markup {
             }
         }
         @if let Some(svg) = figure { figure.forest { (PreEscaped(svg)) figcaption {
-            "AUROC of each signal for correctness with its interval, questions resampled. Left of one half a signal points the \
-             other way."
+            "AUROC of each signal for correctness with its interval over questions. Left of one half a signal points the other way."
         } } }
         @if predict.reason.is_none() { (combined(predict)) }
         details {
@@ -52,7 +39,7 @@ fn combined(predict: &PredictMetrics) -> Markup {
             @if let Some(reason) = &combined.reason { "No combined score: " (reason) "." }
             @else {
                 "Combined score: logistic regression over " (combined.signals.len())
-                " cheap signals, cross-validated by question: AUROC " (Scale::Plain.with_interval(&combined.auroc))
+                " cheap signals, cross-validated by question: AUROC within folds " (Scale::Plain.with_interval(&combined.auroc))
                 @if combined.difference.value.is_some() {
                     ", " (Scale::Plain.with_interval(&combined.difference)) " above −H(1) alone"
                     @if let Some(p) = combined.p_value { " (" (p_value(p)) ")" }

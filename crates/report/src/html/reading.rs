@@ -38,15 +38,24 @@ fn accuracy(task: &TaskMetrics) -> String {
     if task.accuracy.value.is_none() {
         return format!("{base} were measured. No target is known, so no answer is correct or wrong.");
     }
-    let invalid = match counts.invalid {
-        0 => "every trace states a readable answer".to_string(),
-        n => format!("{} no readable answer, which counts as wrong", states(n)),
+    let invalid = match task.invalid_share.value {
+        Some(value) if value > 0.0 => {
+            format!("{} state no readable answer, which counts as wrong", share(&task.invalid_share))
+        }
+        _ => "every trace states a readable answer".to_string(),
     };
-    format!("{base} were measured: {} end in the right answer; {invalid}.", share(&task.accuracy))
-}
-
-fn states(n: usize) -> String {
-    if n == 1 { "1 trace states".to_string() } else { format!("{n} traces state") }
+    let scored = task.accuracy.n_traces;
+    let of = match scored.saturating_sub(counts.measured) {
+        0 => String::new(),
+        n => format!("Of all {scored} with a verdict, {n} of which could not be measured, "),
+    };
+    if of.is_empty() {
+        return format!(
+            "{base} were measured: {} end in the right answer; {invalid}.",
+            share(&task.accuracy)
+        );
+    }
+    format!("{base} were measured. {of}{} are right; {invalid}.", share(&task.accuracy))
 }
 
 fn entropy(task: &TaskMetrics) -> Option<String> {
@@ -73,9 +82,24 @@ fn gain(task: &TaskMetrics) -> Option<String> {
     ))
 }
 
+/// e^nats in words: 4.5, 1/8100, 10^12.
 fn factor(nats: f64) -> String {
-    let factor = nats.exp();
-    if factor >= 10.0 { decimal(factor, 0) } else { decimal(factor, if factor < 0.1 { 3 } else { 2 }) }
+    let size = nats.abs().exp();
+    if nats < 0.0 && size < 10.0 {
+        return decimal(nats.exp(), 2);
+    }
+    let whole = match size {
+        size if size < 10.0 => decimal(size, 2),
+        size if size < 1e6 => decimal(two_digits(size), 0),
+        _ => format!("10^{}", decimal(nats.abs() / std::f64::consts::LN_10, 0)),
+    };
+    if nats < 0.0 { format!("1/{whole}") } else { whole }
+}
+
+/// A number of at least ten, rounded to two digits.
+fn two_digits(value: f64) -> f64 {
+    let unit = 10_f64.powf(value.log10().floor() - 1.0);
+    (value / unit).round() * unit
 }
 
 fn side(quantity: &Quantity) -> &'static str {
@@ -105,9 +129,13 @@ fn net_gain(task: &TaskMetrics) -> Option<String> {
 fn separability(task: &TaskMetrics) -> Option<String> {
     let (start, end) = (task.separability.at(0), task.separability.at(FINAL));
     end.value?;
+    let no_interval = match (end.low, &end.reason) {
+        (None, Some(reason)) => format!("; {reason}"),
+        _ => String::new(),
+    };
     Some(format!(
-        "A correct trace ends with lower entropy than a wrong one with probability {} (AUROC; 0.5 is chance); before any reasoning \
-         it is {}.",
+        "A correct trace ends with lower entropy than a wrong one with probability {} (AUROC; 0.5 is chance{no_interval}); before any \
+         reasoning it is {}.",
         Scale::Plain.with_interval(&end),
         Scale::Plain.with_interval(&start)
     ))
@@ -138,4 +166,15 @@ fn monotone(task: &TaskMetrics) -> Option<String> {
         share(&descent.accuracy_monotone),
         share(&descent.accuracy_not_monotone)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn factors_are_told_at_any_size() {
+        let told = [0.0, 1.5, -1.5, 2.5, -9.0, 9.0, -2.4, 30.0, -30.0].map(factor);
+        assert_eq!(told, ["1.00", "4.48", "0.22", "12", "1/8100", "8100", "1/11", "10^13", "1/10^13"]);
+    }
 }

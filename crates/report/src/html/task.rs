@@ -79,7 +79,25 @@ fn keys(task: &TaskMetrics) -> Markup {
             (key("Entropy at the end, H(1)", &task.entropy.all.at(FINAL), Scale::Plain, "nats"))
             (key("AUROC of −H(1)", &task.separability.at(FINAL), Scale::Plain, ""))
         }
+        @if let Some(sentence) = unexplored(task) { p.note { (sentence) } }
     }
+}
+
+/// How far entropies are those of the answers that were found.
+fn unexplored(task: &TaskMetrics) -> Option<String> {
+    let (first, last) = (task.mass.residual_first?, task.mass.residual_last?);
+    let certified = |at: usize| {
+        let end = |ends: &[Option<f64>]| optional(ends.get(at).copied().flatten(), 2);
+        format!("[{}, {}]", end(&task.entropy_lower), end(&task.entropy_upper))
+    };
+    Some(format!(
+        "Enumerating answers left {} % of the probability unexplored before reasoning and {} % at the end, on average. H is that of \
+         the answers found; the certified interval says what is left open: {} nats for H(0) and {} for H(1).",
+        percent(Some(first)),
+        percent(Some(last)),
+        certified(0),
+        certified(FINAL)
+    ))
 }
 
 fn figure(name: &str, svg: &str, task: &TaskMetrics) -> Markup {
@@ -94,8 +112,8 @@ fn figure(name: &str, svg: &str, task: &TaskMetrics) -> Markup {
         "entropy" => "Mean over questions of the answer entropy at each depth. A falling curve alone is no evidence of knowledge."
             .to_string(),
         "information_gain" => {
-            "Mean change of the target's log-probability since the question alone. Controls show what any \
-                               reasoning text does, whatever it says."
+            "Mean change of the target's log-probability since the question alone. Controls: text of this kind that is about another \
+             question (swapped), or the own steps out of order (shuffled)."
                 .to_string()
         }
         "separability" => {

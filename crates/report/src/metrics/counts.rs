@@ -146,12 +146,13 @@ fn stop_reasons(task: &TaskFacts) -> Vec<StopCount> {
     counts.into_iter().map(|(reason, traces)| StopCount { stop_reason: reason.to_string(), traces }).collect()
 }
 
-/// Share of measured traces with a known verdict that are correct.
+/// Share of traces with a known verdict that are correct, measured or not: a trace too long to be measured has an answer, and one that
+/// the model never wrote is wrong.
 pub(super) fn accuracy(task: &TaskFacts, resampling: &Resampling) -> Quantity {
     share(task, resampling, |trace| trace.correct)
 }
 
-/// Share of measured traces with a completion whose answer cannot be read.
+/// Share of traces with a completion, measured or not, whose answer cannot be read.
 pub(super) fn invalid_share(task: &TaskFacts, resampling: &Resampling) -> Quantity {
     share(task, resampling, TraceFacts::invalid)
 }
@@ -162,7 +163,7 @@ fn share(
     verdict: impl Fn(&TraceFacts) -> Option<bool>,
 ) -> Quantity {
     let mut means = QuestionMeans::new(task.n_questions, 1);
-    for trace in task.traces.iter().filter(|t| t.outcome == Outcome::Measured) {
+    for trace in &task.traces {
         if let Some(verdict) = verdict(trace) {
             means.add(trace.question, 0, if verdict { 1.0 } else { 0.0 });
         }

@@ -81,7 +81,7 @@ pub(super) fn of_control(task: &TaskFacts, control: &str, resampling: &Resamplin
     let quantities = means.per_question().quantities(resampling);
     ControlMetrics {
         control: control.to_string(),
-        entropy: Curve::of(&quantities[..N_DEPTHS]),
+        entropy: Curve::of(&not_negative(&quantities[..N_DEPTHS])),
         information_gain: Curve::of(&quantities[N_DEPTHS..]),
         net_gain: paired_difference(&own, &other, resampling),
     }
@@ -142,20 +142,24 @@ impl GroupColumns {
     }
 
     fn curves(self, resampling: &Resampling) -> Groups<Curve> {
-        grouped(&self.0.per_question(), resampling)
+        grouped(&self.0.per_question().quantities(resampling))
     }
 
     /// The curves, and wrong − correct.
     fn curves_and_gap(self, resampling: &Resampling) -> (Groups<Curve>, Curve) {
         let means = self.0.per_question();
-        let groups = grouped(&means, resampling);
+        let groups = grouped(&not_negative(&means.quantities(resampling)));
         let pairs: Vec<(usize, usize)> = (0..N_DEPTHS).map(|i| (2 * N_DEPTHS + i, N_DEPTHS + i)).collect();
         (groups, Curve::of(&means.differences(&pairs, resampling)))
     }
 }
 
-fn grouped(means: &QuestionMeans, resampling: &Resampling) -> Groups<Curve> {
-    let quantities: Vec<Quantity> = means.quantities(resampling);
+/// Intervals of quantities that are no less than 0.
+fn not_negative(quantities: &[Quantity]) -> Vec<Quantity> {
+    quantities.iter().cloned().map(|quantity| quantity.within(0.0, f64::INFINITY)).collect()
+}
+
+fn grouped(quantities: &[Quantity]) -> Groups<Curve> {
     Groups {
         all: Curve::of(&quantities[..N_DEPTHS]),
         correct: Curve::of(&quantities[N_DEPTHS..2 * N_DEPTHS]),

@@ -4,9 +4,11 @@
 //! describes what the model would say in a case that hardly occurs. `residual_mass` is what `enumerate` left unexplored. All
 //! prefixes of measured traces count, controls do not.
 
+use entrace_measure::Estimator;
 use entrace_stats::summary;
 use serde::{Deserialize, Serialize};
 
+use super::quantity::QuestionMeans;
 use crate::facts::TaskFacts;
 
 /// A sample in seven numbers.
@@ -53,11 +55,19 @@ pub struct MassMetrics {
     pub elicited: Option<Summary>,
     /// Unexplored probability; null without prefixes.
     pub residual: Option<Summary>,
+    /// Mean over questions of the unexplored probability before reasoning, at s = 0; null where nothing was enumerated.
+    #[serde(default)]
+    pub residual_first: Option<f64>,
+    /// The same at the end, s = 1.
+    #[serde(default)]
+    pub residual_last: Option<f64>,
     /// Width of the entropy interval that the estimator vouches for, nats; null without prefixes.
     pub entropy_width: Option<Summary>,
 }
 
 pub(super) fn of(task: &TaskFacts) -> MassMetrics {
+    let enumerated = task.estimators.iter().any(|name| &**name == Estimator::Enumerate.name());
+    let ends = if enumerated { residual_ends(task) } else { [None, None] };
     let (mut elicited, mut residual, mut width) = (Vec::new(), Vec::new(), Vec::new());
     for point in task.measured().flat_map(|(_, points)| points) {
         elicited.extend(point.elicited_mass);
@@ -68,6 +78,22 @@ pub(super) fn of(task: &TaskFacts) -> MassMetrics {
         n_prefixes: residual.len(),
         elicited: Summary::of(&elicited),
         residual: Summary::of(&residual),
+        residual_first: ends[0],
+        residual_last: ends[1],
         entropy_width: Summary::of(&width),
     }
+}
+
+/// Mean residual masses at the first and the last prefix, over the traces of a question first and then over questions.
+fn residual_ends(task: &TaskFacts) -> [Option<f64>; 2] {
+    let mut means = QuestionMeans::new(task.n_questions, 2);
+    for (trace, points) in task.measured() {
+        for (column, point) in [points.first(), points.last()].into_iter().enumerate() {
+            if let Some(point) = point {
+                means.add(trace.question, column, point.residual_mass);
+            }
+        }
+    }
+    let means = means.per_question().means();
+    [means[0], means[1]]
 }

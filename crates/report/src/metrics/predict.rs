@@ -4,15 +4,16 @@
 //! are listed with the reason why they are absent. Rows are measured traces with a known verdict, clusters are questions. Per signal:
 //!
 //! * AUROC with Obuchowski's interval for clustered rows, and DeLong's where every question has one trace (the same number then); a
-//!   two-sided normal p-value against 0.5, adjusted by Holm over the signals of the task. An AUROC surely below 0.5 is a finding too:
-//!   the signal points the other way here.
+//!   two-sided p-value against 0.5, adjusted by Holm over the signals of the task that have one. An AUROC surely below 0.5 is a finding
+//!   too: the signal points the other way here. Where fewer than ten questions have traces of one verdict, there is neither.
 //! * average precision; AURC with its excess over the oracle's; prediction-rejection ratio, with 1 for correct as the quality.
 //! * for scores that claim to be probabilities of being right: Brier score with its parts, and expected calibration error in ten bins of
 //!   equal mass.
 //! * an isotonic and a logistic (Platt) map from score to probability, fitted on one half of the questions and judged on the other.
 //!
 //! The combined score is a ridge logistic regression over the cheap signals, those that need nothing beyond the trace and its answer
-//! curve; rows are judged by models that saw neither their question for the weights nor for the penalty. Its gain is measured against
+//! curve; rows are judged by models that saw neither their question for the weights nor for the penalty. Its area is that of ranks within
+//! folds, and so is the baseline's (`entrace_stats::cross_validation`). Its gain is measured against
 //! −H(1), a baseline named in advance, not against the best signal, which is picked on these very rows. At most
 //! [`MOST_COMBINED`] questions take part, drawn by the seed.
 //!
@@ -41,6 +42,18 @@ use crate::facts::{TaskFacts, TraceFacts};
 
 /// Bins of the calibration error.
 const BINS: usize = 10;
+
+/// Levels of representation in the order in which they are shown, with what they are levels of.
+pub(crate) const LEVELS: [(&str, &str); 8] = [
+    ("token", "Tokens of the trace"),
+    ("step", "Steps of the trace"),
+    ("answer", "Answer distributions along the trace"),
+    ("semantic", "Meanings of answers"),
+    ("layer", "Layers of the model"),
+    ("hidden", "Hidden states of the model"),
+    ("attention", "Attention of the model"),
+    ("sequence", "Whole completions"),
+];
 
 /// Scores that claim to be the probability of being right; other scores in [0, 1] are shares of something else.
 const PROBABILITIES: [&str; 4] = ["top_answer_prob", "self_consistency", "verbalised_confidence", "p_true"];
@@ -78,7 +91,7 @@ impl PredictMetrics {
 pub struct SignalMetrics {
     /// Name in the registry.
     pub signal: String,
-    /// `token`, `step`, `answer` or `sequence`.
+    /// One of `token`, `step`, `answer`, `semantic`, `layer`, `hidden`, `attention` and `sequence`.
     pub level: String,
     /// Where it is from.
     pub source: String,

@@ -16,6 +16,9 @@ pub struct Quantity {
     pub low: Option<f64>,
     /// Upper end of the interval.
     pub high: Option<f64>,
+    /// Standard error over questions; null where there is none.
+    #[serde(default)]
+    pub standard_error: Option<f64>,
     /// Questions that took part.
     pub n_questions: usize,
     /// Traces that took part.
@@ -37,6 +40,7 @@ impl Quantity {
                 value: Some(estimate.value),
                 low: Some(estimate.interval.low),
                 high: Some(estimate.interval.high),
+                standard_error: Some(estimate.standard_error),
                 n_questions,
                 n_traces,
                 reason: None,
@@ -44,7 +48,7 @@ impl Quantity {
             Err(undefined) => {
                 let what = if value.is_some() { "no interval: " } else { "" };
                 let reason = Some(format!("{what}{undefined}"));
-                Self { value, low: None, high: None, n_questions, n_traces, reason }
+                Self { value, n_questions, n_traces, reason, ..Self::default() }
             }
         }
     }
@@ -54,13 +58,25 @@ impl Quantity {
         Self { reason: Some(reason.to_string()), ..Self::default() }
     }
 
+    /// The value alone, with the reason why it has no interval.
+    pub(crate) fn without_interval(self, reason: &str) -> Self {
+        let reason = Some(reason.to_string());
+        Self { low: None, high: None, standard_error: None, reason, ..self }
+    }
+
+    /// The interval cut to the range that the number has by nature.
+    pub(crate) fn within(self, lowest: f64, highest: f64) -> Self {
+        let [low, high] = [self.low, self.high].map(|end| end.map(|end| end.clamp(lowest, highest)));
+        Self { low, high, ..self }
+    }
+
     /// A share of yes and no: where every question agrees the bootstrap shows no spread, and Wilson's interval for the number of questions
-    /// stands in its place.
+    /// stands in its place. Other intervals end at 0 and 1.
     pub(crate) fn into_share(self, level: Level) -> Self {
         let successes = match self.value {
             Some(value) if value <= 0.0 => 0,
             Some(value) if value >= 1.0 => self.n_questions,
-            _ => return self,
+            _ => return self.within(0.0, 1.0),
         };
         match interval::wilson(successes, self.n_questions, level) {
             Ok(interval) => Self { low: Some(interval.low), high: Some(interval.high), reason: None, ..self },
@@ -88,6 +104,9 @@ pub struct Curve {
     pub low: Vec<Option<f64>>,
     /// Upper ends.
     pub high: Vec<Option<f64>>,
+    /// Standard errors over questions.
+    #[serde(default)]
+    pub standard_error: Vec<Option<f64>>,
     /// Questions that took part (the most at any depth).
     pub n_questions: usize,
     /// Traces that took part (the most at any depth).
@@ -103,6 +122,7 @@ impl Curve {
             value: points.iter().map(|p| p.value).collect(),
             low: points.iter().map(|p| p.low).collect(),
             high: points.iter().map(|p| p.high).collect(),
+            standard_error: points.iter().map(|p| p.standard_error).collect(),
             n_questions: points.iter().map(|p| p.n_questions).max().unwrap_or(0),
             n_traces: points.iter().map(|p| p.n_traces).max().unwrap_or(0),
             reason: points.iter().find_map(|p| p.reason.clone()),
@@ -116,6 +136,7 @@ impl Curve {
             value: get(&self.value),
             low: get(&self.low),
             high: get(&self.high),
+            standard_error: get(&self.standard_error),
             n_questions: self.n_questions,
             n_traces: self.n_traces,
             reason: self.reason.clone(),

@@ -2,15 +2,16 @@
 //!
 //! 0.5 says nothing, 1 is perfect: a correct trace always has the lower entropy. Rows are traces with a known verdict; the variance
 //! sums over the traces of a question (Obuchowski 1997, in `entrace_stats::auroc`). A perfect separation has variance zero there, which
-//! is no knowledge, so it is given without an interval.
+//! is no knowledge, so it is given without an interval; so is an area of which one verdict is that of fewer than ten questions.
 
-use entrace_stats::distribution::normal_two_sided;
-use entrace_stats::{Clusters, Level, auroc};
+use entrace_stats::auroc::{self, Auroc, ChanceTest};
+use entrace_stats::{Clusters, Level, Undefined};
 
 use super::curves::positions;
 use super::quantity::{Curve, Quantity};
 use crate::depth::N_DEPTHS;
 use crate::facts::TaskFacts;
+use crate::format::count;
 
 pub(super) fn of(task: &TaskFacts, level: Level) -> Curve {
     let (mut labels, mut questions, mut entropies) = (Vec::new(), Vec::new(), Vec::new());
@@ -31,7 +32,7 @@ pub(super) fn of(task: &TaskFacts, level: Level) -> Curve {
     Curve::of(&quantities)
 }
 
-/// The area with its interval, and the two-sided normal p-value of 0.5; `None` for a standard error of zero.
+/// The area with its interval, and the two-sided p-value of 0.5; `None` without an interval.
 pub(crate) fn area(
     scores: &[f64],
     labels: &[bool],
@@ -39,19 +40,37 @@ pub(crate) fn area(
     level: Level,
 ) -> (Quantity, Option<f64>) {
     let value = auroc::auroc(scores, labels);
-    let estimate = auroc::clustered(scores, labels, clusters, level);
-    let no_width = match (value, estimate) {
-        (Ok(area), _) if area.constant_score => Some("no interval: all scores are equal"),
-        (_, Ok(estimate)) if estimate.standard_error <= 0.0 => Some("no interval: the separation is perfect"),
-        _ => None,
-    };
-    let p_value = estimate
-        .ok()
-        .filter(|estimate| no_width.is_none() && estimate.standard_error > 0.0)
-        .map(|estimate| normal_two_sided((estimate.value - 0.5) / estimate.standard_error));
+    let test = auroc::against_chance(scores, labels, clusters, level);
+    let no_width = no_interval(value, test);
+    let estimate = test.map(|test| test.estimate);
     let area = Quantity::of(value.ok().map(|a| a.value), estimate, clusters.count(), labels.len());
     match no_width {
-        Some(reason) => (Quantity { low: None, high: None, reason: Some(reason.to_string()), ..area }, None),
-        None => (area, p_value),
+        Some(reason) => (area.without_interval(&reason), None),
+        None => (area, test.ok().and_then(|test| test.p_value)),
+    }
+}
+
+/// Why an area that is defined has no interval.
+fn no_interval(area: Result<Auroc, Undefined>, test: Result<ChanceTest, Undefined>) -> Option<String> {
+    let area = area.ok()?;
+    match test {
+        _ if area.constant_score => Some("no interval: all scores are equal".to_string()),
+        Ok(test) if test.estimate.standard_error <= 0.0 => {
+            Some("no interval: the separation is perfect".to_string())
+        }
+        Err(undefined) => Some(format!("no interval: {}", too_few(undefined))),
+        Ok(_) => None,
+    }
+}
+
+/// A reason in terms of questions and verdicts.
+pub(crate) fn too_few(undefined: Undefined) -> String {
+    match undefined {
+        Undefined::FewOfClass { needed, found } => {
+            let verb = if found == 1 { "has" } else { "have" };
+            let questions = count(found, "question");
+            format!("only {questions} {verb} traces of the rarer verdict, and at least {needed} are needed")
+        }
+        other => other.to_string(),
     }
 }

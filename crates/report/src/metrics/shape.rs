@@ -100,7 +100,7 @@ fn wasted_share<'a>(
         let wasted = f64::from(trace.wasted_tokens.unwrap_or(0));
         means.add_weighted(trace.question, 0, wasted / n_tokens, n_tokens);
     }
-    means.quantities(resampling).swap_remove(0)
+    means.quantities(resampling).swap_remove(0).within(0.0, 1.0)
 }
 
 pub(super) fn descent(task: &TaskFacts, resampling: &Resampling) -> DescentMetrics {

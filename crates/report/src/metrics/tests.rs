@@ -78,8 +78,12 @@ fn tiny() -> Rows {
     rows.traces.push(monotone(trace("a", 0, Some(true)), true, Some(1), Some(10)));
     rows.traces.push(monotone(trace("a", 1, Some(true)), true, Some(0), Some(20)));
     rows.traces.push(TraceRow { monotone: Some(false), ..trace("b", 0, Some(false)) });
-    let skipped =
-        TraceRow { outcome: Outcome::Skipped, reason: Some("too long".into()), ..trace("c", 0, None) };
+    let skipped = TraceRow {
+        outcome: Outcome::Skipped,
+        reason: Some("too long".into()),
+        answer: None,
+        ..trace("c", 0, None)
+    };
     rows.traces.push(skipped);
     rows.prefixes.extend(curve("a", 0, "none", &[(1.0, -1.0, "A"), (0.5, -0.6, "A")]));
     rows.prefixes.extend(curve("a", 1, "none", &[(1.0, -1.0, "B"), (0.1, -0.2, "A")]));
@@ -141,6 +145,88 @@ fn questions_count_once_however_many_traces_they_have() {
     assert_close(task.entropy_gap.value[FINAL], 0.3);
     assert_close(task.entropy_upper[FINAL], 0.55);
     assert_eq!((entropy.correct.n_questions, entropy.correct.n_traces), (1, 2));
+}
+
+#[test]
+fn answers_count_whether_or_not_their_traces_were_measured() {
+    let mut rows = tiny();
+    rows.traces[3].correct = Some(false);
+    rows.traces[3].answer = Some("[invalid]".into());
+    let task = of(&rows);
+    assert_close(task.accuracy.value, 1.0 / 3.0);
+    assert_close(task.invalid_share.value, 2.0 / 3.0);
+    assert_eq!((task.accuracy.n_questions, task.accuracy.n_traces), (3, 4));
+    assert_eq!((task.counts.correct, task.counts.wrong, task.counts.measured), (2, 1, 3));
+    assert_eq!(task.separability.n_traces, 3);
+}
+
+#[test]
+fn standard_errors_are_those_of_question_means() {
+    let (manifest, rows) = synthetic::run(60, 5);
+    let task = Metrics::of(&manifest, &rows, &MetricOptions::default()).tasks.swap_remove(0);
+    let right: Vec<f64> = rows
+        .traces
+        .iter()
+        .filter(|row| &*row.task == "arc_easy")
+        .filter_map(|row| row.correct)
+        .map(f64::from)
+        .collect();
+    let n = right.len() as f64;
+    let expected = entrace_stats::summary::standard_deviation(&right).unwrap() / n.sqrt();
+    let found = task.accuracy.standard_error.unwrap();
+    // 2,000 replicates leave 1.6 % of noise.
+    assert!((found / expected - 1.0).abs() < 0.08, "{found} {expected}");
+    assert_eq!(task.entropy.all.standard_error.len(), task.entropy.all.value.len());
+}
+
+#[test]
+fn intervals_of_few_questions_are_wide_and_within_range() {
+    let (manifest, rows) = synthetic::run(4, 5);
+    let task = Metrics::of(&manifest, &rows, &MetricOptions::default()).tasks.swap_remove(0);
+    let entropy = task.entropy.all.at(FINAL);
+    let half = entropy.high.unwrap() - entropy.value.unwrap();
+    // t of three degrees of freedom.
+    assert!((half / entropy.standard_error.unwrap() - 3.182).abs() < 0.001, "{entropy:?}");
+    assert!(entropy.low.unwrap() >= 0.0);
+    for share in [&task.accuracy, &task.lock_in.all.wasted_token_share] {
+        assert!(share.low.unwrap() >= 0.0 && share.high.unwrap() <= 1.0, "{share:?}");
+    }
+}
+
+#[test]
+fn a_prefix_that_is_no_belief_fails_its_trace() {
+    for (edit, column) in [
+        ((|row| row.answer_entropy = f64::NAN) as fn(&mut PrefixRow), "answer_entropy"),
+        (|row| row.entropy_upper = f64::INFINITY, "entropy_upper"),
+        (|row| row.entropy_lower = f64::NAN, "entropy_lower"),
+        (|row| row.depth = f64::NAN, "depth"),
+        (|row| row.leader_prob = f64::NAN, "leader_prob"),
+        (|row| row.residual_mass = f64::NAN, "residual_mass"),
+    ] {
+        let mut rows = tiny();
+        edit(&mut rows.prefixes[0]);
+        let task = of(&rows);
+        assert_eq!((task.counts.measured, task.counts.failed), (2, 1), "{column}");
+        let reason = format!("the record's {column} after step 0 is not finite");
+        assert!(task.counts.reasons.iter().any(|r| r.reason.as_deref() == Some(&reason)), "{reason}");
+        assert!(serde_json::to_string(&task).is_ok());
+        let mut rows = tiny();
+        edit(rows.prefixes.last_mut().unwrap());
+        let task = of(&rows);
+        assert!(task.counts.failed == 0 && task.control("swapped").is_none(), "{column}");
+    }
+}
+
+#[test]
+fn what_enumeration_left_open_is_told_at_both_ends() {
+    let (manifest, rows) = synthetic::run(20, 5);
+    let metrics = Metrics::of(&manifest, &rows, &MetricOptions::default());
+    let ends = |task: &TaskMetrics| (task.mass.residual_first, task.mass.residual_last);
+    assert_eq!(ends(&metrics.tasks[0]), (None, None));
+    assert_close(metrics.tasks[1].mass.residual_first, 0.006);
+    assert_close(metrics.tasks[1].mass.residual_last, 0.006);
+    let page = crate::html::page(&metrics, &[]).unwrap();
+    assert_eq!(page.matches("left 0.6 % of the probability unexplored").count(), 1);
 }
 
 #[test]
@@ -272,7 +358,7 @@ fn field_names_are_stable() {
         "task estimator n_samples replicates counts accuracy invalid_share entropy entropy_lower entropy_upper entropy_gap \
          information_gain controls separability lock_in descent fano verdict profile predict mass tokens"
     );
-    assert_eq!(names(&task["accuracy"]), "value low high n_questions n_traces");
+    assert_eq!(names(&task["accuracy"]), "value low high standard_error n_questions n_traces");
     assert_eq!(names(&task["entropy"]), "all correct wrong");
     assert_eq!(names(&task["controls"][0]), "control entropy information_gain net_gain");
     assert_eq!(
@@ -284,14 +370,38 @@ fn field_names_are_stable() {
 #[test]
 fn a_perfect_separation_has_no_interval() {
     let mut rows = tiny();
-    rows.traces.push(trace("d", 0, Some(true)));
-    rows.traces.push(trace("e", 0, Some(false)));
-    rows.prefixes.extend(curve("d", 0, "none", &[(0.4, -1.0, "A"), (0.2, -0.6, "A")]));
-    rows.prefixes.extend(curve("e", 0, "none", &[(2.0, -1.0, "B"), (1.9, -0.6, "A")]));
+    for number in 0..20 {
+        let (id, correct) = (format!("d{number}"), number % 2 == 0);
+        rows.traces.push(trace(&id, 0, Some(correct)));
+        let last = if correct { 0.2 } else { 1.9 };
+        rows.prefixes.extend(curve(&id, 0, "none", &[(0.4, -1.0, "A"), (last, -0.6, "A")]));
+    }
     let area = of(&rows).separability;
     assert_close(area.value[FINAL], 1.0);
-    assert_eq!(area.low[FINAL], None);
-    assert!(area.reason.unwrap().contains("perfect"));
+    assert_eq!((area.low[FINAL], area.standard_error[FINAL]), (None, None));
+    assert!(area.low[10].is_some() || area.reason.is_some());
+    assert!(area.at(FINAL).reason.unwrap().contains("interval"));
+}
+
+#[test]
+fn few_of_a_verdict_have_an_area_without_interval() {
+    let (manifest, mut rows) = synthetic::run(100, 5);
+    let mut n = 0;
+    for row in rows.traces.iter_mut().filter(|row| row.correct.is_some()) {
+        n += 1;
+        row.correct = Some(n % 40 == 1);
+    }
+    let task = Metrics::of(&manifest, &rows, &MetricOptions::default()).tasks.swap_remove(0);
+    let area = task.separability.at(FINAL);
+    assert!(area.value.is_some() && area.low.is_none() && area.standard_error.is_none());
+    let reason = area.reason.unwrap();
+    assert!(reason.starts_with("no interval: only 3 questions have traces of the rarer verdict"), "{reason}");
+    assert!(task.predict.signals.iter().all(|signal| signal.p_value.is_none() && signal.holm_p.is_none()));
+    assert!(task.predict.ranked().iter().all(|signal| signal.auroc.low.is_none() && signal.delong.is_none()));
+    assert!(crate::sentence::best_signals(&task.predict).is_some());
+    let manifest = Manifest { ..manifest };
+    let report = crate::Report::of_rows(&manifest, &rows, &crate::ReportOptions::default()).unwrap();
+    assert!(report.files.iter().all(|(_, text)| !text.contains("NaN")));
 }
 
 #[test]

@@ -15,16 +15,26 @@
 //!
 //! | finding | when |
 //! |---|---|
-//! | supported | the interval of net G(1) lies above τ, and the trend has p < α (0.05) |
+//! | supported | the intervals of net G(1) and of G(1) itself lie above τ, and the trend has p < α (0.05) |
 //! | not supported | the interval of net G(1) does not reach above τ, or that of G(1) itself does not |
-//! | inconclusive | neither; or there is nothing measured, no swapped control, too few questions, too many traces without a gain, or an estimator that fails its own check |
+//! | inconclusive | neither; or there is nothing measured, no swapped control, one for too few traces, too few questions, too many traces without a gain, or an estimator that fails its own check |
 //!
-//! Under the null hypothesis *supported* has a probability of at most the interval's tail, 2.5 % at level 0.95; measured in the tests of
-//! this module. Without the swapped control nothing is ever supported: any fluent text may raise the probability of the answer that a
-//! model leans to, which is the true one more often than not. The *shuffled* control, a trace's own steps in random order, keeps the
-//! content of the trace, so it answers another question: whether the order of steps matters. Its net gain is given and does not decide.
+//! The net gain alone is no evidence: a swapped trace argues for another question's answer, so it may lower the belief in this one's, and
+//! traces that only do less harm than that have a positive net gain. The gain alone is none either: any text may raise the probability
+//! of the answer that a model leans to, which is the true one more often than not. So both are asked for, and without the swapped
+//! control nothing is ever supported.
 //!
-//! For inconclusive results the number of questions is given at which both conditions would be met with probability 0.8, were the
+//! False alarms: each of the three conditions has to be met. Where the true net gain or the true gain is not above τ, *supported* has at
+//! most the probability with which an interval lies above the truth, 2.5 % at level 0.95 for gains that are not heavily skewed; where both
+//! are above and g does not rise, at most α. Rates are measured in the tests of this module.
+//!
+//! A gain may come with the last step alone, where the trace states its answer. The finding does not ask; G(¾) is given beside it, and
+//! where its interval does not lie above 0 the reasons say that the gain comes at the end.
+//!
+//! The *shuffled* control, a trace's own steps in random order, keeps the content of the trace, so it answers another question: whether
+//! the order of steps matters. Its net gain is given and does not decide.
+//!
+//! For inconclusive results the number of questions is given at which each condition would be met with probability 0.8, were the
 //! observed means and spreads the true ones. Not here: the change between training stages (`compare`).
 //! Source: arXiv:2604.06192; the test itself is ours. Page 1963 (trend).
 
@@ -45,6 +55,7 @@ use super::curves::positions;
 use super::quantity::{Quantity, QuestionMeans};
 use crate::depth::{QUARTERS, grid};
 use crate::facts::{Point, TaskFacts};
+use crate::format::{Scale, count};
 
 /// The control that decides.
 const SWAPPED: &str = "swapped";
@@ -52,8 +63,8 @@ const SWAPPED: &str = "swapped";
 /// Fewest questions for a finding: intervals and tests of fewer are not to be relied on.
 pub const FEWEST_QUESTIONS: usize = 10;
 
-/// Largest share of traces with a target whose gain may be unknown. Which they are depends on what the model believes, so leaving out
-/// more would bias G.
+/// Largest share of traces with a target whose gain may be unknown, and largest share of those with a gain that may lack the swapped
+/// control. Which they are depends on what the model believes, or on the length of the trace, so leaving out more would bias G.
 pub const MOST_WITHOUT_GAIN: f64 = 0.05;
 
 /// Probability with which the stated number of questions would support the assumption.
@@ -95,6 +106,9 @@ pub struct VerdictMetrics {
     pub alpha: f64,
     /// G(1).
     pub gain: Quantity,
+    /// G(¾): what was gained before the last steps.
+    #[serde(default)]
+    pub gain_before_end: Quantity,
     /// Net G(1) over each control; `swapped` decides.
     pub net_gains: Vec<NetGain>,
     /// The trend of g along depth.
@@ -112,7 +126,21 @@ pub struct VerdictMetrics {
 impl VerdictMetrics {
     /// The net gain that decides.
     pub fn net_gain(&self) -> Option<&Quantity> {
-        self.net_gains.iter().find(|net| net.control == SWAPPED).map(|net| &net.net_gain)
+        self.swapped().map(|net| &net.net_gain)
+    }
+
+    fn swapped(&self) -> Option<&NetGain> {
+        self.net_gains.iter().find(|net| net.control == SWAPPED)
+    }
+
+    /// Whether the interval of G(1) itself does not reach above the threshold.
+    pub fn gain_is_refuted(&self) -> bool {
+        reaches_no_higher(&self.gain, self.threshold)
+    }
+
+    /// Whether a supported gain is not shown to exist before the last steps.
+    pub fn comes_at_the_end(&self) -> bool {
+        self.finding == Finding::Supported && !self.gain_before_end.is_above(0.0)
     }
 }
 
@@ -127,6 +155,18 @@ pub struct NetGain {
     pub n_traces: usize,
     /// Those of them whose gain under it is unknown or infinite at some prefix.
     pub n_without_gain: usize,
+    /// Measured traces with a target that have no such control.
+    #[serde(default)]
+    pub n_without_control: usize,
+}
+
+impl NetGain {
+    /// Whether so many traces have the control that the net gain may stand for all.
+    fn covers(&self) -> bool {
+        let n = (self.n_traces + self.n_without_control) as f64;
+        self.n_without_control as f64 <= MOST_WITHOUT_GAIN * n
+            && self.net_gain.n_questions >= FEWEST_QUESTIONS
+    }
 }
 
 /// The trend test.
@@ -149,6 +189,9 @@ pub struct Trend {
     pub reason: Option<String>,
 }
 
+/// Position of s = 1 among the quarters.
+const LAST: usize = QUARTERS.len() - 1;
+
 /// g at the quarters of the depth.
 type QuarterGains = [f64; QUARTERS.len()];
 
@@ -160,20 +203,28 @@ pub(super) fn of(task: &TaskFacts, resampling: &Resampling, options: &MetricOpti
         .map(|name| (name.to_string(), net_gains(&own, &question_gains(task, Some(name)))))
         .collect();
     let contributions = blocks(&own).and_then(|blocks| page_contributions(&blocks));
+    let (n_traces, n_without_gain) = without_gain(task, None);
     let net_gains = nets
         .iter()
         .map(|(control, net)| {
-            let (n_traces, n_without_gain) = without_gain(task, Some(control));
-            NetGain { control: control.clone(), net_gain: mean(net, resampling), n_traces, n_without_gain }
+            let (n_controlled, n_without_gain) = without_gain(task, Some(control));
+            NetGain {
+                control: control.clone(),
+                net_gain: mean(net, resampling),
+                n_traces: n_controlled,
+                n_without_gain,
+                n_without_control: n_traces - n_controlled,
+            }
         })
         .collect();
-    let (n_traces, n_without_gain) = without_gain(task, None);
+    let at = |quarter: usize| own.iter().map(|g| g.map(|g| g[quarter])).collect::<Vec<_>>();
     let mut verdict = VerdictMetrics {
         finding: Finding::Inconclusive,
         reasons: Vec::new(),
         threshold: options.threshold,
         alpha: options.alpha,
-        gain: mean(&own.iter().map(|g| g.map(last)).collect::<Vec<_>>(), resampling),
+        gain: mean(&at(LAST), resampling),
+        gain_before_end: mean(&at(LAST - 1), resampling),
         net_gains,
         trend: trend(&own, &contributions),
         n_traces,
@@ -185,15 +236,24 @@ pub(super) fn of(task: &TaskFacts, resampling: &Resampling, options: &MetricOpti
         Some(_) => decide(&verdict),
         None => (Finding::Inconclusive, vec!["no trace was measured".to_string()]),
     };
+    if verdict.comes_at_the_end() {
+        let gained = Scale::Plain.with_interval(&verdict.gain_before_end);
+        verdict.reasons.push(format!(
+            "but it comes with the last steps only: up to three quarters of the trace it is not shown to be above 0, G(¾) = {gained}"
+        ));
+    }
     let swapped = nets.iter().find(|(control, _)| control == SWAPPED);
-    if let (Finding::Inconclusive, true, Some((_, net))) =
-        (verdict.finding, may_decide(&verdict).is_ok(), swapped)
-    {
-        let net: Vec<f64> = net.iter().copied().flatten().collect();
-        let tail = resampling.level.tail();
-        let for_gain = needed(&net, options.threshold, tail);
-        let for_trend = contributions.ok().and_then(|l| needed(&l, 0.0, options.alpha));
-        verdict.questions_needed = for_gain.zip(for_trend).map(|(a, b)| a.max(b));
+    let is_open = verdict.finding == Finding::Inconclusive && may_decide(&verdict).is_ok();
+    let is_covered = verdict.swapped().is_some_and(NetGain::covers);
+    if let (true, Some((_, net))) = (is_open && is_covered, swapped) {
+        let conditions = [
+            (known(net), options.threshold, resampling.level.tail()),
+            (known(&at(LAST)), options.threshold, resampling.level.tail()),
+            (contributions.unwrap_or_default(), 0.0, options.alpha),
+        ];
+        let needed: Option<Vec<usize>> =
+            conditions.iter().map(|(values, threshold, alpha)| needed(values, *threshold, *alpha)).collect();
+        verdict.questions_needed = needed.and_then(|n| n.into_iter().chain([FEWEST_QUESTIONS]).max());
         verdict.reasons.push(match verdict.questions_needed {
             Some(n) => format!("about {n} questions would be needed if the observed means are the true ones"),
             None => "the observed means would not support it at any number of questions".to_string(),
@@ -223,7 +283,8 @@ fn may_decide(verdict: &VerdictMetrics) -> Result<(), String> {
     }
     if n_questions < FEWEST_QUESTIONS {
         return Err(format!(
-            "{n_questions} questions have a gain and at least {FEWEST_QUESTIONS} are needed for any finding"
+            "a gain is known of {}, and at least {FEWEST_QUESTIONS} are needed for any finding",
+            count(n_questions, "question")
         ));
     }
     Ok(())
@@ -235,40 +296,53 @@ fn decide(verdict: &VerdictMetrics) -> (Finding, Vec<String>) {
     }
     let threshold = verdict.threshold;
     let limit = format!("the threshold of {threshold} nats");
-    let reaches_no_higher = |quantity: &Quantity| quantity.high.is_some_and(|high| high <= threshold);
-    let net = verdict.net_gain().filter(|net| net.n_questions >= FEWEST_QUESTIONS);
+    let net = verdict.swapped().filter(|net| net.covers()).map(|net| &net.net_gain);
     let mut refuted = Vec::new();
-    if net.is_some_and(reaches_no_higher) {
+    if net.is_some_and(|net| reaches_no_higher(net, threshold)) {
         refuted.push(format!("the net gain over another question's trace is not above {limit}"));
     }
-    if reaches_no_higher(&verdict.gain) {
+    if verdict.gain_is_refuted() {
         refuted.push(format!("the gain itself is not above {limit}"));
     }
     if !refuted.is_empty() {
         return (Finding::NotSupported, refuted);
     }
     let Some(net) = net else {
-        let lack = match verdict.net_gain() {
-            None => "there is no swapped control".to_string(),
-            Some(net) => format!("only {} questions have a swapped control", net.n_questions),
-        };
-        let reason = format!("{lack}, and without it a gain cannot be told from what any text does");
-        return (Finding::Inconclusive, vec![reason]);
+        return (Finding::Inconclusive, vec![no_control(verdict)]);
     };
     let mut open = Vec::new();
     if !net.is_above(threshold) {
         open.push(format!("the interval of the net gain holds {limit}"));
+    }
+    if !verdict.gain.is_above(threshold) {
+        open.push(format!("the interval of the gain itself holds {limit}"));
     }
     if verdict.trend.p_value.is_none_or(|p| p >= verdict.alpha) {
         open.push("the gain is not shown to rise along depth".to_string());
     }
     if open.is_empty() {
         let why = format!(
-            "the net gain over another question's trace is above {limit} and the gain rises along depth"
+            "the gain and its net over another question's trace are above {limit}, and the gain rises along depth"
         );
         return (Finding::Supported, vec![why]);
     }
     (Finding::Inconclusive, open)
+}
+
+fn reaches_no_higher(quantity: &Quantity, threshold: f64) -> bool {
+    quantity.high.is_some_and(|high| high <= threshold)
+}
+
+/// Why there is no net gain to decide by.
+fn no_control(verdict: &VerdictMetrics) -> String {
+    let lack = match verdict.swapped() {
+        None => "there is no swapped control".to_string(),
+        Some(net) if net.net_gain.n_questions < FEWEST_QUESTIONS => {
+            format!("only {} have a swapped control", count(net.net_gain.n_questions, "question"))
+        }
+        Some(net) => format!("only {} of {} traces have a swapped control", net.n_traces, verdict.n_traces),
+    };
+    format!("{lack}, and without it a gain cannot be told from what any text does")
 }
 
 /// For each question the mean over its traces of g at the quarters, under a control or for the traces themselves.
@@ -301,12 +375,12 @@ fn quarter_gains(points: &[Point]) -> Option<QuarterGains> {
     Some(QUARTERS.map(|quarter| points[positions[quarter]].gain.unwrap_or_default()))
 }
 
-fn last(gains: QuarterGains) -> f64 {
-    gains[QUARTERS.len() - 1]
+fn known(values: &[Option<f64>]) -> Vec<f64> {
+    values.iter().copied().flatten().collect()
 }
 
 fn net_gains(own: &[Option<QuarterGains>], control: &[Option<QuarterGains>]) -> Vec<Option<f64>> {
-    own.iter().zip(control).map(|(own, control)| Some(last((*own)?) - last((*control)?))).collect()
+    own.iter().zip(control).map(|(own, control)| Some((*own)?[LAST] - (*control)?[LAST])).collect()
 }
 
 /// The mean over questions with its interval.

@@ -64,6 +64,7 @@ fn the_first_question_is_skipped() {
     );
     assert_eq!(outcomes(&rows), [Outcome::Skipped, Outcome::Measured, Outcome::Measured]);
     assert_eq!(rows.traces[0].reason.as_deref(), Some("the trace is empty"));
+    assert_eq!((&rows.traces[0].answer, rows.traces[0].correct), (&None, None));
     assert_eq!((n_prefixes(&rows, "q1", "swapped"), n_prefixes(&rows, "q2", "swapped")), (3, 3));
 }
 
@@ -151,6 +152,8 @@ fn prompt_trace_cue_and_answer_have_to_fit_the_context() {
     assert_eq!(outcomes(&tight), [Outcome::Skipped, Outcome::Measured]);
     let reason = tight.traces[0].reason.as_ref().unwrap();
     assert_eq!(reason, "prompt (6), trace (16), cue and answer (10) do not fit the context of 31 tokens");
+    let stated = |rows: &Rows| (rows.traces[0].answer.clone(), rows.traces[0].correct);
+    assert!(stated(&fits).0.is_some() && stated(&tight) == stated(&fits), "{:?}", stated(&tight));
 }
 
 #[test]
@@ -176,4 +179,5 @@ fn a_prompt_longer_than_the_context_is_skipped() {
         "{:?}",
         rows.traces[0]
     );
+    assert_eq!((rows.traces[0].answer.as_deref(), rows.traces[0].correct), (Some("[invalid]"), Some(false)));
 }

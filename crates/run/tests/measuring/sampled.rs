@@ -141,7 +141,7 @@ fn prefix_and_continuation_share_the_limit_of_a_trace() {
     let mut n_cut = 0;
     for trace in rows.traces.iter().filter(|trace| trace.n_trace_tokens == 6) {
         let of_trace = |at: &&PrefixRow| (&at.question_id, at.sample) == (&trace.question_id, trace.sample);
-        let end = rows.prefixes.iter().filter(of_trace).last().unwrap();
+        let end = rows.prefixes.iter().rfind(of_trace).unwrap();
         assert_eq!(end.n_tokens, 6);
         let answers = answers_at(&rows, end);
         assert_eq!((answers.len(), answers[0].prob), (1, 1.0), "nothing may follow: {answers:?}");

@@ -1,19 +1,20 @@
 //! The cheap signals together: a ridge logistic regression, judged by nested cross-validation over questions.
 //!
 //! A signal takes part where at least 95 % of the traces have it and its scores are not all equal; traces that lack one of those
-//! are left out. The penalty is chosen among λ = 1, 10, 100, 1000 on inner folds. Fewer than [`FEWEST_OF_A_CLASS`] correct or wrong
+//! are left out. The penalty is chosen among λ = 1, 10, 100, 1000 on inner folds. Scores of different folds come from different models
+//! and are not compared: areas, the baseline's as well, are those of ranks within folds. Fewer than [`FEWEST_OF_A_CLASS`] correct or wrong
 //! traces are too few to fit anything.
 
 use entrace_measure::signal::SIGNALS;
 use entrace_stats::bootstrap::Resampling;
 use entrace_stats::cross_validation::{NestedFolds, assign_folds, out_of_fold};
 use entrace_stats::logistic::Features;
-use entrace_stats::{Clusters, Undefined, auroc};
+use entrace_stats::{Clusters, Undefined};
 use serde::{Deserialize, Serialize};
 
 use super::{Calibration, Row, is_cheap};
 use crate::metrics::quantity::Quantity;
-use crate::metrics::separability::area;
+use crate::metrics::separability::too_few;
 
 /// Most questions that take part: more would cost seconds and move no second decimal.
 pub const MOST_COMBINED: usize = 4_000;
@@ -35,11 +36,11 @@ const BASELINE: &str = "final_answer_entropy";
 pub struct CombinedMetrics {
     /// Signals that take part.
     pub signals: Vec<String>,
-    /// AUROC of the out-of-fold scores.
+    /// AUROC of the out-of-fold scores within folds.
     pub auroc: Quantity,
     /// The signal it is compared with.
     pub baseline: String,
-    /// AUROC minus that of the baseline on the same traces.
+    /// AUROC minus that of the baseline on the same traces within the same folds.
     pub difference: Quantity,
     /// Two-sided p-value of no difference.
     pub p_value: Option<f64>,
@@ -80,11 +81,12 @@ fn fit(rows: &[Row<'_>], resampling: &Resampling, empty: CombinedMetrics) -> Res
     let features = Features::new(chosen.len(), values.collect()).map_err(why)?;
     let folds = NestedFolds { seed: resampling.seed, ..NestedFolds::default() };
     let judged = out_of_fold(&features, &labels, &clusters, &LAMBDAS, &folds).map_err(why)?;
+    let test = judged.against_chance(&labels, &clusters, resampling.level).map_err(too_few)?;
     let combined = CombinedMetrics {
         signals: chosen.iter().map(|&signal| SIGNALS[signal].name.to_string()).collect(),
-        auroc: area(&judged.logits, &labels, &clusters, resampling.level).0,
+        auroc: Quantity::of(None, Ok(test.estimate), clusters.count(), labels.len()),
         calibration: Calibration::of(&judged.probs, &labels),
-        lambdas: judged.lambdas,
+        lambdas: judged.lambdas.clone(),
         ..empty
     };
     let position = chosen.iter().position(|&signal| SIGNALS[signal].name == BASELINE);
@@ -93,7 +95,7 @@ fn fit(rows: &[Row<'_>], resampling: &Resampling, empty: CombinedMetrics) -> Res
         return Ok(CombinedMetrics { difference, ..combined });
     };
     let baseline: Vec<f64> = features.rows().map(|row| row[position]).collect();
-    let compared = auroc::compare(&judged.logits, &baseline, &labels, &clusters, resampling.level);
+    let compared = judged.compare(&baseline, &labels, &clusters, resampling.level);
     Ok(CombinedMetrics {
         p_value: compared.as_ref().ok().and_then(|c| c.p_value),
         difference: Quantity::of(None, compared.map(|c| c.difference), clusters.count(), labels.len()),

@@ -168,3 +168,28 @@ fn one_class_has_no_areas() {
     let empty = of(&collector.finish()[0], &Resampling::default());
     assert_eq!(empty.reason.as_deref(), Some("no measured trace has a known verdict"));
 }
+
+/// Labels that have nothing to do with the scores, of which a quarter is wrong: areas of the combination lie around one half.
+#[test]
+fn noise_is_combined_to_chance() {
+    let mut rows = arc(120);
+    let mut areas = Vec::new();
+    for seed in 0..12 {
+        let mut random = synthetic::Random::new(seed);
+        rows.traces.iter_mut().for_each(|row| row.correct = row.correct.map(|_| random.uniform() < 0.75));
+        let combined = predict(&rows).combined;
+        areas.push(combined.auroc.value.unwrap());
+        assert!(combined.auroc.high.unwrap() > 0.45, "{combined:?}");
+    }
+    // Twelve areas of standard deviation 0.08: a mean 0.07 away from one half has probability 0.003.
+    let mean = entrace_stats::summary::mean(&areas).unwrap();
+    assert!((mean - 0.5).abs() < 0.07, "{areas:?}");
+}
+
+#[test]
+fn the_best_signals_have_their_signs() {
+    let mut predict = predict(&arc(60));
+    predict.signals.retain(|signal| signal.signal == "final_answer_entropy");
+    let sentence = crate::sentence::best_signals(&predict).unwrap();
+    assert!(sentence.contains(": −final_answer_entropy 0."), "{sentence}");
+}
