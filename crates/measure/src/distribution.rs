@@ -10,7 +10,8 @@
 //!   exact.
 //! * `from_enumeration` (`enumerate`): raw masses of the answers found, v of what declined to answer, r of what was not explored.
 //!   p_i = m_i/(1 − v) and the residual r/(1 − v) sum to one; elicited 1 − v, an upper bound while part of r may decline as well. The
-//!   point value of H is the entropy of the masses found, renormalised; the interval is certified.
+//!   interval of H is certified. Its point value is the entropy of the masses found, renormalised, after `reading_unexplored` with those
+//!   of the strings that were not explored, each as the answer that it is so far.
 //! * `from_counts` (`sample`, `rollout`): p_i = n_i/m. What cannot be read is an outcome with its own mass; elicited is the share of
 //!   draws that could be read. H is the Miller–Madow value with a 95 % interval.
 
@@ -18,6 +19,7 @@ use crate::answer::Answer;
 use crate::entropy::{
     EntropyInterval, certified_interval, sampled_interval, shannon_entropy, smoothed_logprob,
 };
+use std::collections::BTreeMap;
 
 /// How an answer distribution was obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -244,6 +246,22 @@ impl AnswerDistribution {
         Ok(distribution)
     }
 
+    /// Takes the entropy's point value from what unexplored strings read as so far: answers, each with its share of the residual.
+    ///
+    /// That is one of the completions over which the interval is certified (a string `3` answers 3 where `34` may follow), and closer
+    /// than the masses found alone, which miss the many answers with little mass. Shares that are not given are spread in proportion.
+    #[must_use]
+    pub fn reading_unexplored(mut self, shares: &[(Answer, f64)]) -> Self {
+        let mut masses: BTreeMap<&Answer, f64> = self.masses.iter().map(|m| (&m.answer, m.prob)).collect();
+        for (answer, share) in shares {
+            *masses.entry(answer).or_default() += share * self.residual_mass;
+        }
+        let sum: f64 = masses.values().sum();
+        let nats = shannon_entropy(masses.values().map(|mass| mass / sum));
+        self.entropy.nats = nats.clamp(self.entropy.lower, self.entropy.upper);
+        self
+    }
+
     /// The empirical distribution of drawn answers; answers counted zero times are left out.
     ///
     /// `n_support` is the number of possible outcomes where it is known (the options, and one for what cannot be read); it makes the
@@ -403,6 +421,18 @@ mod tests {
         assert!((d.entropy.nats - shannon_entropy([0.8, 0.2])).abs() < 1e-12);
         assert!((d.entropy.lower - shannon_entropy([0.875, 0.125])).abs() < 1e-12);
         assert!(d.entropy.upper > 1.0);
+    }
+
+    #[test]
+    fn unexplored_strings_are_read_as_they_stand() {
+        let found = vec![(value("18"), 0.4_f64.ln()), (value("9"), 0.1_f64.ln())];
+        let d = AnswerDistribution::from_enumeration(found, 0.2_f64.ln(), 0.3, Some(5.0), None).unwrap();
+        let (masses, leader) = (d.masses().to_vec(), d.entropy.lower);
+        let d = d.reading_unexplored(&[(value("18"), 0.5), (value("7"), 0.25)]);
+        // Of 0.375, 0.1875 go to 18 and 0.09375 to 7; the rest is spread.
+        let expected = shannon_entropy([0.6875, 0.125, 0.09375].map(|mass| mass / 0.90625));
+        assert!((d.entropy.nats - expected).abs() < 1e-12);
+        assert!(d.masses() == masses && d.entropy.lower == leader);
     }
 
     #[test]

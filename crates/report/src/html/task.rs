@@ -83,7 +83,7 @@ fn keys(task: &TaskMetrics) -> Markup {
     }
 }
 
-/// How far entropies are those of the answers that were found.
+/// How much of the entropies is not known for certain.
 fn unexplored(task: &TaskMetrics) -> Option<String> {
     let (first, last) = (task.mass.residual_first?, task.mass.residual_last?);
     let certified = |at: usize| {
@@ -91,8 +91,8 @@ fn unexplored(task: &TaskMetrics) -> Option<String> {
         format!("[{}, {}]", end(&task.entropy_lower), end(&task.entropy_upper))
     };
     Some(format!(
-        "Enumerating answers left {} % of the probability unexplored before reasoning and {} % at the end, on average. H is that of \
-         the answers found; the certified interval says what is left open: {} nats for H(0) and {} for H(1).",
+        "Enumerating answers left {} % of the probability unexplored before reasoning and {} % at the end, on average. H takes \
+         it for what it reads as so far; the certified interval says what is left open: {} nats for H(0) and {} for H(1).",
         percent(Some(first)),
         percent(Some(last)),
         certified(0),

@@ -39,6 +39,9 @@ const WORTH_NOW: f64 = 0.25;
 /// What leads to the target with less mass than this share of what was found of it is not looked for.
 const NEGLIGIBLE_FORM: f64 = 1e-3;
 
+/// Mass from which an unexplored node is read for the entropy's point value.
+const WORTH_READING: f64 = 1e-5;
+
 /// Mass below which a node is counted as unexplored without being kept.
 const NEGLIGIBLE_LOGMASS: f64 = -27.6;
 
@@ -510,6 +513,7 @@ impl Search<'_> {
         let residual = (self.open.iter().chain(&self.on_target).map(|node| node.logmass.exp()).sum::<f64>()
             + self.given_up)
             .max(0.0);
+        let readings = self.readings(enumerator, residual);
         let found: Vec<(Answer, f64)> = self.found.into_iter().collect();
         if found.is_empty() && residual > 0.0 {
             return Err(format!(
@@ -538,6 +542,15 @@ impl Search<'_> {
         )
         .map_err(|e| e.to_string())?;
         distribution.cue_entropy = self.cue_entropy;
-        Ok(distribution)
+        Ok(distribution.reading_unexplored(&readings))
+    }
+
+    /// What open nodes of some mass read as, with their shares of the residual.
+    fn readings(&self, enumerator: &Enumerator, residual: f64) -> Vec<(Answer, f64)> {
+        let choices = self.question.choices.as_ref();
+        let open = self.open.iter().chain(&self.on_target).filter(|node| node.logmass > WORTH_READING.ln());
+        let read = open
+            .map(|node| (enumerator.format.canonical(&node.text, choices), node.logmass.exp() / residual));
+        read.filter(|(answer, _)| !answer.is_invalid()).collect()
     }
 }
