@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use entrace_measure::Answer;
 use entrace_record::rows::{AnswerRow, PrefixRow, Rows, TokenRow, TraceRow};
 
 use crate::facts::{OWN, Point, TaskFacts, TraceFacts};
@@ -125,10 +126,11 @@ impl Exemplar {
         self.tokens.iter().filter(|t| t.step == step).map(|t| t.text.as_str()).collect()
     }
 
-    /// Answers at a step, the most likely first, ties by name.
+    /// Answers at a step, the most likely first, ties as in an answer distribution.
     pub(crate) fn answers_at(&self, step: u32) -> Vec<&AnswerRow> {
         let mut answers: Vec<&AnswerRow> = self.answers.iter().filter(|a| a.step == step).collect();
-        answers.sort_by(|a, b| b.prob.total_cmp(&a.prob).then_with(|| a.answer.cmp(&b.answer)));
+        let answer = |row: &AnswerRow| Answer::from_name(&row.answer);
+        answers.sort_by(|a, b| b.prob.total_cmp(&a.prob).then_with(|| answer(a).cmp(&answer(b))));
         answers
     }
 }
