@@ -288,7 +288,7 @@ fn search_wave(
         let root = Node { logmass: 0.0, path: Vec::new(), text: String::new(), state: start, parent: fork };
         if let Some(next) = &score.next {
             search.cue_entropy = Some(next.entropy);
-            search.expand(enumerator, &root, fork, next);
+            search.expand(enumerator, &root, fork, next, how);
         }
     }
     loop {
@@ -304,7 +304,8 @@ fn search_wave(
         let scores = session.extend(&branches)?;
         for ((index, node), score) in nodes.iter().zip(&scores) {
             if let Some(next) = &score.next {
-                searches[*index].expand(enumerator, node, Parent { branch: score.id, n_tokens: 1 }, next);
+                let here = Parent { branch: score.id, n_tokens: 1 };
+                searches[*index].expand(enumerator, node, here, next, how);
             }
         }
     }
@@ -461,7 +462,14 @@ impl Search<'_> {
     }
 
     /// Puts the continuations of a node in their places.
-    fn expand(&mut self, enumerator: &mut Enumerator, node: &Node, here: Parent, next: &NextScore) {
+    fn expand(
+        &mut self,
+        enumerator: &mut Enumerator,
+        node: &Node,
+        here: Parent,
+        next: &NextScore,
+        how: &Measurement,
+    ) {
         let Some(tokens) = enumerator.tokens(&self.key, node.state) else { return };
         let choices = self.question.choices.as_ref();
         if !node.path.is_empty() {
@@ -472,6 +480,7 @@ impl Search<'_> {
         if closing > f64::NEG_INFINITY {
             self.add(enumerator.format.canonical(&node.text, choices), closing);
         }
+        let least = self.least_worth_keeping(node, next, how);
         let to_target = WaysToTarget::after(self, enumerator, node, tokens.complete);
         for ((&token, extension), &logprob) in
             tokens.continuations.extending.iter().zip(&tokens.extensions).zip(&next.gather)
@@ -483,7 +492,7 @@ impl Search<'_> {
                 continue;
             }
             let wanted = logmass >= to_target.negligible && to_target.has(enumerator, &node.text, token);
-            if logmass < NEGLIGIBLE_LOGMASS && !wanted {
+            if logmass < least && !wanted {
                 self.given_up += logmass.exp();
                 continue;
             }
@@ -497,6 +506,21 @@ impl Search<'_> {
                 parent: here,
             });
         }
+    }
+
+    /// Log-mass below which a continuation is neither expanded, because as many likelier ones as the budget has left come first, nor read.
+    fn least_worth_keeping(&self, node: &Node, next: &NextScore, how: &Measurement) -> f64 {
+        let budget = how.max_nodes.saturating_sub(self.n_expanded);
+        let likely_enough = if budget >= next.gather.len() {
+            f64::NEG_INFINITY
+        } else if budget == 0 {
+            f64::INFINITY
+        } else {
+            let mut logprobs = next.gather.clone();
+            let (_, last, _) = logprobs.select_nth_unstable_by(budget - 1, |a, b| b.total_cmp(a));
+            node.logmass + *last
+        };
+        likely_enough.min(WORTH_READING.ln()).max(NEGLIGIBLE_LOGMASS)
     }
 
     fn add(&mut self, answer: Answer, logmass: f64) {
