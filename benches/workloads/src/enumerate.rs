@@ -123,6 +123,7 @@ fn manifest(model: &LanguageModel, how: &Measurement) -> Manifest {
             signals: Vec::new(),
             seed: how.seed,
             batch_size: how.batch_size,
+            method: entrace_run::METHOD,
         },
     }
 }

@@ -245,6 +245,7 @@ fn manifest(n_questions: usize) -> Manifest {
             signals: Vec::new(),
             seed: 0,
             batch_size: 16,
+            method: 1,
         },
     }
 }

@@ -259,6 +259,7 @@ fn manifest(
             signals: how.signals.iter().map(|group| group.name().to_string()).collect(),
             seed: how.seed,
             batch_size: how.batch_size,
+            method: entrace_run::METHOD,
         },
     }
 }

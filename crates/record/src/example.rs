@@ -68,6 +68,7 @@ fn settings() -> Settings {
         signals: vec!["p_true".to_owned()],
         seed: 1,
         batch_size: 8,
+        method: 1,
     }
 }
 

@@ -96,6 +96,15 @@ pub struct Settings {
     pub seed: u64,
     /// Questions in one batch. Sums of floating-point numbers depend on it in the last digits.
     pub batch_size: usize,
+    /// Revision of the measurement. Another revision gave other numbers from the same settings, so that neither a run goes on with it nor
+    /// is one compared with it.
+    #[serde(default = "first_method")]
+    pub method: u32,
+}
+
+/// The method of runs that state none.
+fn first_method() -> u32 {
+    1
 }
 
 /// Identity of a model.

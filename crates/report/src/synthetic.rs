@@ -100,6 +100,7 @@ pub(crate) fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
             signals: vec![],
             seed: 7,
             batch_size: 8,
+            method: 1,
         },
     }
 }

@@ -198,6 +198,7 @@ fn manifest() -> Manifest {
             signals: vec![],
             seed: 1,
             batch_size: 4,
+            method: entrace_run::METHOD,
         },
     }
 }

@@ -53,6 +53,7 @@ fn settings(first: &Stage, other: &Stage, shared: &[String]) -> Vec<String> {
     let enumerates = uses(&|e| e == Estimator::Enumerate);
     let writes_answers = enumerates || uses(&|e| e == Estimator::Sample);
     let rows = [
+        ("method of measurement", a.method.to_string(), b.method.to_string(), true),
         ("answer cue", format!("{:?}", a.cue), format!("{:?}", b.cue), true),
         ("segmentation", a.segment.clone(), b.segment.clone(), true),
         ("step limit", limit(a.max_steps), limit(b.max_steps), true),

@@ -159,6 +159,7 @@ pub(crate) fn manifest(tasks: &[TaskPlan], how: &Measurement) -> Manifest {
             signals: how.signals.iter().map(|group| group.name().into()).collect(),
             seed: how.seed,
             batch_size: how.batch_size,
+            method: entrace_run::METHOD,
         },
     }
 }

@@ -165,6 +165,7 @@ fn manifest(n_questions: usize, how: &Measurement) -> Manifest {
             signals: Vec::new(),
             seed: how.seed,
             batch_size: how.batch_size,
+            method: entrace_run::METHOD,
         },
     }
 }
