@@ -179,7 +179,8 @@ impl<'a> Search<'a> {
         if closing > f64::NEG_INFINITY {
             self.add(enumerator.format.canonical(&node.text, choices), closing);
         }
-        let least = self.least_worth_keeping(node, next, how);
+        let budget = how.max_nodes.saturating_sub(self.n_expanded);
+        let least = least_worth_keeping(node.logmass, &next.gather, budget);
         let to_target = WaysToTarget::after(self, enumerator, node, tokens.complete);
         for ((&token, extension), &logprob) in
             tokens.continuations.extending.iter().zip(&tokens.extensions).zip(&next.gather)
@@ -205,21 +206,6 @@ impl<'a> Search<'a> {
                 parent: here,
             });
         }
-    }
-
-    /// Log-mass below which a continuation is neither expanded, because as many likelier ones as the budget has left come first, nor read.
-    fn least_worth_keeping(&self, node: &Node, next: &NextScore, how: &Measurement) -> f64 {
-        let budget = how.max_nodes.saturating_sub(self.n_expanded);
-        let likely_enough = if budget >= next.gather.len() {
-            f64::NEG_INFINITY
-        } else if budget == 0 {
-            f64::INFINITY
-        } else {
-            let mut logprobs = next.gather.clone();
-            let (_, last, _) = logprobs.select_nth_unstable_by(budget - 1, |a, b| b.total_cmp(a));
-            node.logmass + *last
-        };
-        likely_enough.min(WORTH_READING.ln()).max(NEGLIGIBLE_LOGMASS)
     }
 
     fn add(&mut self, answer: Answer, logmass: f64) {
@@ -275,5 +261,35 @@ impl<'a> Search<'a> {
         let read = open
             .map(|node| (enumerator.format.canonical(&node.text, choices), node.logmass.exp() / residual));
         read.filter(|(answer, _)| !answer.is_invalid()).collect()
+    }
+}
+
+/// Log-mass below which a continuation of a node is neither expanded, because the budget is spent on likelier ones, nor read.
+fn least_worth_keeping(logmass: f64, logprobs: &[f64], budget: usize) -> f64 {
+    let in_reach = if budget >= logprobs.len() {
+        f64::NEG_INFINITY
+    } else if budget == 0 {
+        f64::INFINITY
+    } else {
+        let mut logprobs = logprobs.to_vec();
+        let (_, last, _) = logprobs.select_nth_unstable_by(budget - 1, |a, b| b.total_cmp(a));
+        logmass + *last
+    };
+    in_reach.min(WORTH_READING.ln()).max(NEGLIGIBLE_LOGMASS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_budget_cannot_reach_is_not_kept() {
+        let logprobs = [-14.0, -12.0, -3.0, -13.0, -40.0];
+        let least = |budget| least_worth_keeping(-2.0, &logprobs, budget).total_cmp(&-14.0);
+        assert!(least(2).is_eq(), "the second likeliest");
+        assert!(least(4).is_lt() && least(64).is_lt());
+        // Likely ones are read even where none can be expanded.
+        let read = least_worth_keeping(-2.0, &logprobs, 0);
+        assert!(read.total_cmp(&WORTH_READING.ln()).is_eq() && least(1).is_gt());
     }
 }
