@@ -148,8 +148,19 @@ pub(crate) fn write(
     if let Some((progress, moments)) = state {
         write_state(&temporary, model, progress, moments)?;
     }
-    remove_folder(folder)?;
+    remove_at_once(folder)?;
     std::fs::rename(&temporary, folder).map_err(Error::io("create", folder))
+}
+
+/// Removes a folder under a temporary name, so that one killed halfway does not leave a part of a checkpoint behind.
+fn remove_at_once(folder: &Path) -> Result<(), Error> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let passing = folder.with_file_name(format!(".{name}.passed{TEMPORARY}"));
+    remove_folder(&passing)?;
+    match std::fs::rename(folder, &passing) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        renamed => renamed.map_err(Error::io("remove", folder)).and_then(|()| remove_folder(&passing)),
+    }
 }
 
 fn remove_folder(folder: &Path) -> Result<(), Error> {
@@ -251,7 +262,7 @@ pub(crate) fn is_exported_as(folder: &Path, export: ExportType) -> bool {
     config.get("dtype").and_then(Value::as_str) == Some(export.name())
 }
 
-/// Removes what `newest` replaces: rolling checkpoints, and what was being written when a training was killed.
+/// Removes what `newest` replaces: rolling checkpoints, and what was being written or removed when a training was killed.
 pub(crate) fn remove_passed(output: &Path, newest: &Path) -> Result<(), Error> {
     let is_rolling = |folder: &Path| {
         let state = read_object(&folder.join("trainer_state.json")).unwrap_or_default();
@@ -259,7 +270,7 @@ pub(crate) fn remove_passed(output: &Path, newest: &Path) -> Result<(), Error> {
     };
     for (_, folder) in checkpoints(output).into_iter().filter(|(_, folder)| folder != newest) {
         if is_rolling(&folder) {
-            remove_folder(&folder)?;
+            remove_at_once(&folder)?;
         }
     }
     let is_left_over = |name: &str| name.starts_with(".step-") && name.ends_with(TEMPORARY);
