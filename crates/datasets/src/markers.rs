@@ -1,10 +1,10 @@
 //! Where a completion states its final answer.
 //!
-//! Three markers are known: `#### 42`, which ends GSM8K's solutions (Cobbe et al. 2021; their scorer reads only this);
-//! `\boxed{..}`, which ends the solutions of MATH (Hendrycks et al. 2021); and a cue in words, `the answer is ..`, `Answer:
-//! ..`, as the prompts of Wei et al. 2022 end. The last one from which an answer can be read wins, whatever its kind: models
-//! correct themselves, but remarks on the answer (`the answer is correct`) come after all others; and a completion that quotes its instructions does so first. A completion that runs on into another
-//! question must be cut before it comes here.
+//! Three markers are known: `#### 42`, which ends GSM8K's solutions (Cobbe et al. 2021; their scorer reads only this); `\boxed{..}`, which
+//! ends the solutions of MATH (Hendrycks et al. 2021); and a cue in words, `the answer is ..`, `Answer: ..`, as the prompts of Wei et al.
+//! 2022 end. The last one from which an answer can be read wins, whatever its kind: models correct themselves, but remarks on the answer
+//! (`the answer is correct`) come after all others; and a completion that quotes its instructions does so first. A completion that runs on
+//! into another question must be cut before it comes here.
 //!
 //! Of a text that the limit on tokens cut, only closed statements count: a box always, the others where text follows the end of
 //! their line or, but for hashes, of their sentence.

@@ -3,9 +3,10 @@
 //! Two answers are one outcome exactly when their canonical forms are equal. What no answer can be read from is `Answer::Invalid`,
 //! an outcome of its own, never silently wrong.
 //!
-//! `AnswerFormat` is what a benchmark knows about its answers: how the final answer is found in a whole completion (`extract`) and
-//! in one that was cut (`extract_cut`), how one string is brought to canonical form (`canonical`), which surface strings stand for an answer (`surface_forms`), and the
-//! grammar of an answer string that follows an answer cue (`grammar`). The implementations stand beside the benchmarks.
+//! `AnswerFormat` is what a benchmark knows about its answers: how the final answer is found in a whole completion (`extract`) and in one
+//! that was cut (`extract_cut`), how one string is brought to canonical form (`canonical`), which surface strings stand for an answer
+//! (`surface_forms`), and the grammar of an answer string that follows an answer cue (`grammar`). The implementations stand beside the
+//! benchmarks.
 //!
 //! A grammar is a small automaton over characters. It lets the estimator `enumerate` sort every token of the vocabulary in one
 //! look: given the state that the answer string has reached, a token closes the answer, extends it, or leaves the grammar. After

@@ -3,9 +3,9 @@
 //! The orchestrator: it walks the questions of each task, in batches, through prompt, trace, prefixes, answer distributions and curve,
 //! and hands rows to the record. It knows engines only by the traits of `entrace_backend`.
 //!
-//! In reading order: `plan` (what to measure and how), `walk` (tasks, batches, resuming), `trace` (prompts and traces of a batch),
-//! `sites` (where beliefs are asked for), `estimate` (one file per estimator), `control` (swapped and shuffled traces), `signals` (what is measured because
-//! it was asked for), `rows` (what is written), `event` (what an onlooker is told).
+//! In reading order: `plan` (what to measure and how), `walk` (tasks, batches, resuming), `trace` (prompts and traces of a batch), `sites`
+//! (where beliefs are asked for), `estimate` (one file per estimator), `control` (swapped and shuffled traces), `signals` (what is measured
+//! because it was asked for), `rows` (what is written), `event` (what an onlooker is told).
 
 mod control;
 mod error;

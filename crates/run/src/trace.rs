@@ -9,7 +9,7 @@ use crate::event::{Event, Observer};
 use crate::plan::{Engine, Measurement, Prompting, TaskPlan, TraceInput, WorkItem};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{Completion, Fork, GenerateRequest, Prompt, Sharpness, stream_seed};
-use entrace_measure::{Answer, Prefix, Question, StopReason, Trace};
+use entrace_measure::{Answer, AnswerFormat, Choices, Prefix, Question, StopReason, Trace};
 use std::sync::Arc;
 
 /// One trace, ready to be measured.
@@ -117,10 +117,15 @@ fn text_of(input: &TraceInput) -> &str {
 }
 
 /// The answer that a completion states.
-fn answer(task: &TaskPlan, question: &Question, completion: &str, stop_reason: StopReason) -> Answer {
+pub(crate) fn answer(
+    format: &dyn AnswerFormat,
+    completion: &str,
+    stop_reason: StopReason,
+    choices: Option<&Choices>,
+) -> Answer {
     match stop_reason {
-        StopReason::Length => task.format.extract_cut(completion, question.choices.as_ref()),
-        StopReason::Stop | StopReason::Imported => task.format.extract(completion, question.choices.as_ref()),
+        StopReason::Length => format.extract_cut(completion, choices),
+        StopReason::Stop | StopReason::Imported => format.extract(completion, choices),
     }
 }
 
@@ -139,7 +144,7 @@ fn stated(
         TraceInput::Imported { correct, .. } if completion.trim().is_empty() => return (None, *correct),
         TraceInput::Imported { correct, .. } => *correct,
     };
-    let answer = answer(task, question, completion, stop_reason);
+    let answer = answer(task.format.as_ref(), completion, stop_reason, question.choices.as_ref());
     let agrees = question.target.as_ref().map(|target| &answer == target);
     (Some(answer), judged.or(agrees))
 }
@@ -294,7 +299,7 @@ impl Maker<'_> {
                 return self.unmeasured(&completion.text, stop_reason, n, true, error.to_string());
             }
         };
-        let answer = answer(self.task, &self.item.question, &completion.text, completion.stop_reason);
+        let answer = self.answer(&completion.text, completion.stop_reason);
         let correct = self.item.question.target.as_ref().map(|target| &answer == target);
         let scores = TokenScored {
             logprobs: completion.logprobs[..n].iter().copied().map(Some).collect(),
@@ -317,7 +322,7 @@ impl Maker<'_> {
             Ok(trace) => trace,
             Err(reason) => return self.unmeasured(text, StopReason::Imported, 0, true, reason),
         };
-        let answer = answer(self.task, &self.item.question, text, StopReason::Imported);
+        let answer = self.answer(text, StopReason::Imported);
         let agrees = self.item.question.target.as_ref().map(|target| &answer == target);
         self.traced(trace, text.to_string(), step_ends, None, answer, judged.or(agrees), StopReason::Imported)
     }
@@ -368,6 +373,10 @@ impl Maker<'_> {
             correct,
             stop_reason,
         }))
+    }
+
+    fn answer(&self, completion: &str, stop_reason: StopReason) -> Answer {
+        answer(self.task.format.as_ref(), completion, stop_reason, self.item.question.choices.as_ref())
     }
 
     fn unmeasured(

@@ -1,14 +1,14 @@
 //! Folds by cluster, and out-of-fold scores of a logistic regression by nested cross-validation.
 //!
-//! Clusters are shuffled by a seeded stream, ordered by their share of positive rows, and dealt to the folds in turn, so that folds
-//! have about the same share of positives; all rows of a cluster share its fold. For each outer fold, the penalty is chosen by the summed log-loss over inner folds of the remaining clusters (equal
-//! losses: the larger penalty), the model is refitted on all of them and scores the rows of the outer fold. No row is
-//! scored by a model that saw its cluster, neither for the weights nor for the penalty.
+//! Clusters are shuffled by a seeded stream, ordered by their share of positive rows, and dealt to the folds in turn, so that folds have
+//! about the same share of positives; all rows of a cluster share its fold. For each outer fold, the penalty is chosen by the summed
+//! log-loss over inner folds of the remaining clusters (equal losses: the larger penalty), the model is refitted on all of them and scores
+//! the rows of the outer fold. No row is scored by a model that saw its cluster, neither for the weights nor for the penalty.
 //!
-//! Logits of different folds are not to be compared: each fold has its own model, whose intercept is high where the fold itself
-//! holds few positives. On noise and with folds dealt at random, areas of pooled logits lie far below one half (0.42 on average for
-//! 100 rows, a quarter of them negative). So areas are those of ranks within folds, which are centred: [`OutOfFold::against_chance`], and against a score that
-//! was not fitted [`OutOfFold::compare`], which ranks that score in the same folds.
+//! Logits of different folds are not to be compared: each fold has its own model, whose intercept is high where the fold itself holds few
+//! positives. On noise and with folds dealt at random, areas of pooled logits lie far below one half (0.42 on average for 100 rows, a
+//! quarter of them negative). So areas are those of ranks within folds, which are centred: [`OutOfFold::against_chance`], and against a
+//! score that was not fitted [`OutOfFold::compare`], which ranks that score in the same folds.
 //!
 //! Folds are not independent either: the product of what two folds say about a feature enters twice, each being once in the training
 //! set and once judged. On noise this doubles the variance, and with it that of what useless features add to a useful score; so standard

@@ -1,11 +1,10 @@
 //! The number that a completion states as its answer.
 //!
-//! 1. The last marker (`markers`) from which a number can be read. After it stands a number, or an equation, whose last
-//!    evaluated side counts (`5 + 3 = 8` is 8, `20 dollars/hour * 8 hours = 160` is 160), or a sentence, whose last number
-//!    counts. An expression that the text does not evaluate (`5 + 3`, `5 - 10`) states no number, and then the completion has
-//!    none: guessing an operand would be wrong with confidence. A remark on the answer (`the answer is correct`) states none
-//!    either, and the marker before it counts. Words after `Answer:` that are followed by more numbers are the beginning of the reasoning, and pass for no
-//!    statement.
+//! 1. The last marker (`markers`) from which a number can be read. After it stands a number, or an equation, whose last evaluated side
+//!    counts (`5 + 3 = 8` is 8, `20 dollars/hour * 8 hours = 160` is 160), or a sentence, whose last number counts. An expression that the
+//!    text does not evaluate (`5 + 3`, `5 - 10`) states no number, and then the completion has none: guessing an operand would be wrong
+//!    with confidence. A remark on the answer (`the answer is correct`) states none either, and the marker before it counts. Words after
+//!    `Answer:` that are followed by more numbers are the beginning of the reasoning, and pass for no statement.
 //! 2. Otherwise the last number of the completion, as lm-eval's `flexible-extract` takes it for GSM8K; unlike there, digits
 //!    inside a word (`H2O`), exponents, ordinals, times, dates and the numbers of list items are passed over.
 //!

@@ -1,14 +1,15 @@
 //! `enumerate`: best-first expansion of the tree of answer strings after prefix and cue.
 //!
 //! The format's grammar sorts the whole vocabulary at every node: a token closes the answer, extends it, or leaves the grammar (the model
-//! declines to answer). The mass of all closing tokens goes to the canonical answer read so far, that of declining tokens to `invalid`,
-//! and every extending token becomes a node of its own, so masses always sum to one. Nodes of all sites are expanded together, the
-//! likeliest first, until at each site the unexplored mass is at most ε of what was elicited, or its node budget is spent.
+//! declines to answer). The mass of all closing tokens goes to the canonical answer read so far, that of declining tokens to `invalid`, and
+//! every extending token becomes a node of its own, or is counted as unexplored where the budget cannot reach it, so masses always sum to
+//! one. Nodes of all sites are expanded together, the likeliest first, until at each site the unexplored mass is at most ε of what was
+//! elicited, or its node budget is spent.
 //!
 //! What leads to the target is expanded too, whatever the budget, the likeliest first, until nothing that is left could raise what is known
-//! of the target's probability by a thousandth: its log-probability is known wherever a form of it fits in the length limit. To the
-//! target lead the beginnings of its surface forms, in any tokens, with or without the space before them and in upper or lower case, and what still reads as
-//! the target when a form is complete but not closed (the full stop after ` 34`, which may begin decimals).
+//! of the target's probability by a thousandth: its log-probability is known wherever a form of it fits in the length limit. To the target
+//! lead the beginnings of its surface forms, in any tokens, with or without the space before them and in upper or lower case, and what
+//! still reads as the target when a form is complete but not closed (the full stop after ` 34`, which may begin decimals).
 //!
 //! Surface forms of one canonical answer (`18`, `18.0`, `$18`) are added up. The number of answers that were not found, for the upper end
 //! of the certified interval, is the number of labels for options; for others it is bounded by the number of token strings that the

@@ -4,14 +4,14 @@
 //! draw ends with its line, so that of a model that begins a new line after the cue nothing is read, where `enumerate` passes over it.
 //! `rollout` lets the model go on from the prefix to the end, with the sampling of the traces themselves, and reads the final answer of
 //! prefix and continuation together. Both together have no more tokens than a trace may have: with a limit of their own, continuations
-//! would end where the trace could not, and belief would move without a cause. What cannot be read is the outcome `invalid`. Every draw has a random stream of its own; the label
-//! of a trace comes from the trace's own ending, from which these draws are disjoint.
+//! would end where the trace could not, and belief would move without a cause. What cannot be read is the outcome `invalid`. Every draw has
+//! a random stream of its own; the label of a trace comes from the trace's own ending, from which these draws are disjoint.
 
 use super::SiteResult;
 use crate::error::Error;
 use crate::event::Observer;
 use crate::plan::{Engine, Measurement};
-use crate::trace::sample as generate;
+use crate::trace::{self, sample as generate};
 use entrace_backend::{Completion, Fork, GenerateRequest, Sampling, stream_seed};
 use entrace_measure::{
     Answer, AnswerDistribution, AnswerFormat, Choices, Estimator, Question, StopReason, TokenId, Verdict,
@@ -80,7 +80,7 @@ pub(crate) fn estimate(
                 };
                 let answers = draws.iter().map(|draw| match estimator {
                     Estimator::Sample => read_answer(format, draw, choices),
-                    _ => read_ending(format, &format!("{before}{}", draw.text), draw, choices),
+                    _ => trace::answer(format, &format!("{before}{}", draw.text), draw.stop_reason, choices),
                 });
                 let mut distribution = distribution(estimator, answers, context.question)?;
                 distribution.cue_entropy = if forced { first_entropy(&draws) } else { None };
@@ -147,19 +147,6 @@ fn read_answer(format: &dyn AnswerFormat, draw: &Completion, choices: Option<&Ch
         format.canonical(text, choices)
     } else {
         Answer::Invalid
-    }
-}
-
-/// Reads the final answer of prefix and continuation.
-fn read_ending(
-    format: &dyn AnswerFormat,
-    text: &str,
-    draw: &Completion,
-    choices: Option<&Choices>,
-) -> Answer {
-    match draw.stop_reason {
-        StopReason::Length => format.extract_cut(text, choices),
-        _ => format.extract(text, choices),
     }
 }
 
