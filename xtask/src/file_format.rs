@@ -20,7 +20,9 @@ Parquet files, compressed with zstd, format 1. While a run is unfinished its tab
 `entrace.unit`; how versions are read and written is in the doc of `crates/record/src/manifest.rs`.
 
 A trace is known by (`task`, `question_id`, `sample`), a prefix by these with `control` and `step`. `control` is `none` for the trace
-itself, `swapped` for another question's trace in its place, `shuffled` for its own steps in random order.
+itself, `swapped` for another question's trace in its place, `shuffled` for its own steps in random order, `unstated` for the trace without
+the sentences and lines that state its answer. Under further cues (`--cue` given again) there are rows of the trace itself with their number in `cue`; the numbers of a
+run are those of cue 0, so most readers want `cue` to be 0 or null. Columns that a minor version added are null in the tables of earlier ones.
 
 Units: entropies, drops, gains and log-probabilities are in nats; probabilities, shares, masses and depth are in [0, 1]; lengths are in tokens,
 and `n_steps` in steps. What is undefined is null, never NaN; a probability of zero has the log-probability −∞.

@@ -114,6 +114,7 @@ fn manifest(model: &LanguageModel, how: &Measurement) -> Manifest {
             segment: how.segmentation.name(),
             max_steps: how.max_steps,
             cue: how.cue.clone(),
+            more_cues: Vec::new(),
             choice_form: how.choice_form.name().into(),
             samples: how.samples,
             enumerate_epsilon: how.epsilon,

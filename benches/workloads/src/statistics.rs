@@ -130,6 +130,9 @@ impl<'a> Maker<'a> {
             residual_mass: 0.0,
             n_samples: None,
             cue_entropy: Some(self.rng.random_range(0.0..3.0)),
+            answer_stated: None,
+            target_stated: None,
+            cue: Some(0),
         };
         *before = Some(entropy);
         row
@@ -145,6 +148,7 @@ impl<'a> Maker<'a> {
             answer: label.into(),
             prob,
             logprob: prob.ln(),
+            cue: Some(0),
         })
     }
 
@@ -236,6 +240,7 @@ fn manifest(n_questions: usize) -> Manifest {
             segment: "auto".into(),
             max_steps: None,
             cue: "\nThe answer is".into(),
+            more_cues: Vec::new(),
             choice_form: "label".into(),
             samples: 16,
             enumerate_epsilon: 0.01,

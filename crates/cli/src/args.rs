@@ -109,7 +109,8 @@ pub(crate) struct MeasureArgs {
     /// Most tokens of an answer string
     #[arg(long, default_value_t = 16, value_name = "N", help_heading = "Measurement")]
     pub(crate) max_answer_tokens: usize,
-    /// Controls: swapped (another question's trace), shuffled (the steps in random order), or none
+    /// Controls: swapped (another question's trace), shuffled (the steps in random order), unstated (the trace without the sentences and
+    /// lines that state its answer), or none
     #[arg(
         long,
         value_delimiter = ',',

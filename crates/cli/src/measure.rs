@@ -79,9 +79,11 @@ fn controls(names: &[String]) -> Result<Vec<Control>> {
         let control = match name.as_str() {
             "swapped" => Control::Swapped,
             "shuffled" => Control::Shuffled,
+            "unstated" => Control::Unstated,
             "none" | "" => continue,
             other => {
-                return Err(SetUp(format!("--controls: {other:?} is none of swapped, shuffled, none")).into());
+                let known = "swapped, shuffled, unstated, none";
+                return Err(SetUp(format!("--controls: {other:?} is none of {known}")).into());
             }
         };
         if !controls.contains(&control) {
@@ -250,6 +252,7 @@ fn manifest(
             segment: how.segmentation.name(),
             max_steps: how.max_steps,
             cue: how.cue.clone(),
+            more_cues: Vec::new(),
             choice_form: how.choice_form.name().to_string(),
             samples: how.samples,
             enumerate_epsilon: how.epsilon,

@@ -5,7 +5,8 @@
 //!
 //! `question` -> `trace` -> `prefix` -> `answer` -> `distribution` -> `entropy` -> `curve` -> `signature` -> `profile` -> `signal`
 //!
-//! Beside it stand `fano` and `information`, the inequalities that bind these quantities, and `semantic`, answers that mean the same.
+//! Beside it stand `fano` and `information`, the inequalities that bind these quantities, `semantic`, answers that mean the same, and
+//! `statement`, where a trace states an answer (`number`: what numbers a text holds).
 //!
 //! No input or output, no clock, no random generator, no tensors: the same input gives the same bits. All logarithms are natural;
 //! entropies are in nats.
@@ -17,6 +18,7 @@ pub mod entropy;
 pub mod error;
 pub mod fano;
 pub mod information;
+pub mod number;
 pub mod prefix;
 pub mod profile;
 pub mod question;
@@ -25,6 +27,7 @@ mod sentence;
 pub mod signal;
 pub mod signature;
 mod special;
+pub mod statement;
 #[cfg(test)]
 mod testing;
 pub mod trace;
@@ -36,7 +39,9 @@ pub use entropy::EntropyInterval;
 pub use error::Error;
 pub use prefix::{Prefix, Segmentation, prefixes};
 pub use profile::Profile;
+pub use number::Number;
 pub use question::{Choices, Question};
 pub use signal::{SIGNALS, Signal};
 pub use signature::{Point, Signature, SignatureOptions};
+pub use statement::Statement;
 pub use trace::{StopReason, TokenId, Trace};

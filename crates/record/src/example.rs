@@ -59,6 +59,7 @@ fn settings() -> Settings {
         segment: "lines".to_owned(),
         max_steps: None,
         cue: "\nThe answer is".to_owned(),
+        more_cues: Vec::new(),
         choice_form: "label".to_owned(),
         samples: 0,
         enumerate_epsilon: 0.01,
@@ -151,6 +152,9 @@ fn prefix(task: &Arc<str>, question_id: &Arc<str>, step: u32) -> PrefixRow {
         residual_mass: 0.0,
         n_samples: None,
         cue_entropy: (step > 0).then_some(1.25),
+        answer_stated: None,
+        target_stated: None,
+        cue: None,
     }
 }
 
@@ -164,6 +168,7 @@ fn answered(prefix: &PrefixRow, answer: &str) -> AnswerRow {
         answer: Arc::from(answer),
         prob: if answer == "3" { 1.0 } else { 0.0 },
         logprob: if answer == "3" { 0.0 } else { f64::NEG_INFINITY },
+        cue: None,
     }
 }
 

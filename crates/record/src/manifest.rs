@@ -32,8 +32,9 @@ use crate::file;
 
 /// Version of the run folder's format that this crate writes.
 ///
-/// History: 1.0, the first.
-pub const FORMAT_VERSION: &str = "1.0";
+/// History: 1.0, the first; 1.1 adds `answer_stated`, `target_stated` and `cue` to `prefixes`, `cue` to `answers`, and further cues to the
+/// settings.
+pub const FORMAT_VERSION: &str = "1.1";
 
 /// `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,6 +77,9 @@ pub struct Settings {
     pub max_steps: Option<usize>,
     /// The answer cue of the forced estimators.
     pub cue: String,
+    /// Further cues under which the traces themselves were measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_cues: Vec<String>,
     /// What `--choice-form` scored: `label`, `text` or `text-mean`.
     pub choice_form: String,
     /// Number of draws m of the sampling estimators.
@@ -303,7 +307,7 @@ pub(crate) struct Version {
 
 impl Version {
     /// The version that this crate writes; a test holds it against [`FORMAT_VERSION`].
-    const KNOWN: Self = Self { major: 1, minor: 0 };
+    const KNOWN: Self = Self { major: 1, minor: 1 };
 
     /// Parses `major.minor`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -314,6 +318,11 @@ impl Version {
     /// Whether this crate reads it.
     pub(crate) fn can_be_read(self) -> bool {
         self.major == Self::KNOWN.major
+    }
+
+    /// Whether it is older than a minor version of the major one that this crate knows.
+    pub(crate) fn is_before_minor(self, minor: u32) -> bool {
+        (self.major, self.minor) < (Self::KNOWN.major, minor)
     }
 
     /// Whether it is newer than what this crate writes.

@@ -1,8 +1,8 @@
 //! The rows of the five tables of a run, as they stand in Parquet.
 //!
 //! A trace is known by (task, question_id, sample). `prefixes` and `answers` carry `control` as well: `none` for the trace itself,
-//! `swapped` for another question's trace in its place, `shuffled` for its own steps in random order. Entropies and log-probabilities
-//! are in nats; what is undefined is null.
+//! `swapped` for another question's trace in its place, `shuffled` for its own steps in random order, `unstated` for the trace without the
+//! sentences that state its answer. Entropies and log-probabilities are in nats; what is undefined is null.
 
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ pub struct PrefixRow {
     pub question_id: Arc<str>,
     /// Number of the trace.
     pub sample: u32,
-    /// `none`, `swapped` or `shuffled`.
+    /// `none`, `swapped`, `shuffled` or `unstated`.
     pub control: Arc<str>,
     /// Number of steps k in the prefix.
     pub step: u32,
@@ -121,6 +121,13 @@ pub struct PrefixRow {
     pub n_samples: Option<u32>,
     /// Entropy of the next token after prefix and cue, over the whole vocabulary; null where nothing was asked after a cue.
     pub cue_entropy: Option<f64>,
+    /// Whether the text of these k steps states the answer that the trace ends with; null where it states none that can be read, under a
+    /// control, and before format 1.1.
+    pub answer_stated: Option<bool>,
+    /// Whether it states the target; null without a target, under a control, and before format 1.1.
+    pub target_stated: Option<bool>,
+    /// Number of the cue among those of the run, 0 for the first, which carries the numbers; null before format 1.1, where there was one.
+    pub cue: Option<u32>,
 }
 
 /// One answer at one prefix.
@@ -132,7 +139,7 @@ pub struct AnswerRow {
     pub question_id: Arc<str>,
     /// Number of the trace.
     pub sample: u32,
-    /// `none`, `swapped` or `shuffled`.
+    /// `none`, `swapped`, `shuffled` or `unstated`.
     pub control: Arc<str>,
     /// Number of steps in the prefix.
     pub step: u32,
@@ -142,6 +149,8 @@ pub struct AnswerRow {
     pub prob: f64,
     /// The logarithm of its probability.
     pub logprob: f64,
+    /// Number of the cue, as in `prefixes`.
+    pub cue: Option<u32>,
 }
 
 /// One token of a trace.

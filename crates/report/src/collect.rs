@@ -1,8 +1,9 @@
 //! Rows of a record, gathered trace by trace and reduced to what metrics need.
 //!
 //! Tables are read once, row by row: `traces` first, then the others in any order. What is kept is a few
-//! numbers for each prefix and answer, about 120 and 16 bytes, and for tokens nothing beyond sums and scores: the tokens of a trace
-//! are reduced as soon as all of them have come. Rows may come in any order within a table: curves are put in order of step at the
+//! numbers for each prefix and answer, about 120 and 16 bytes, and for tokens nothing beyond sums, scores, and what the steps state: the
+//! tokens of a trace are reduced as soon as all of them have come. Statements are found in the text, with the function that made the columns
+//! of the record, so that records from before those columns have them too. Rows may come in any order within a table: curves are put in order of step at the
 //! end, questions in order of their identity, so that metrics do not depend on how a run was batched or resumed. A trace row that
 //! comes twice replaces the first; a row of another table without its trace row is left out. A prefix whose numbers are not finite takes
 //! its curve with it: the trace is failed, with that reason, or lacks the control.
@@ -10,13 +11,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use entrace_measure::Number;
 use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use entrace_record::{Manifest, RunReader};
 use rayon::prelude::*;
 
 use crate::belief::{self, Mass};
 use crate::error::Error;
-use crate::facts::{OWN, Point, TaskFacts, TraceFacts, finite};
+use crate::facts::{OWN, Point, Statements, TaskFacts, TraceFacts, finite, is_main_cue};
 use crate::index::TraceIndex;
 use crate::signals::{self, Token};
 
@@ -111,6 +113,9 @@ impl Collector {
         let Some((number, position)) = self.positions.get(&row.task, &row.question_id, row.sample) else {
             return;
         };
+        if !is_main_cue(row.cue) {
+            return;
+        }
         let leader = self.answer_number(number, &row.leader);
         let task = &mut self.tasks[number];
         if !task.estimators.contains(&row.estimator) {
@@ -141,6 +146,9 @@ impl Collector {
         let Some((task, position)) = self.positions.get(&row.task, &row.question_id, row.sample) else {
             return;
         };
+        if !is_main_cue(row.cue) {
+            return;
+        }
         let answer = self.answer_number(task, &row.answer);
         if &*row.control == OWN {
             let mass = Mass { step: row.step, answer, prob: row.prob };
@@ -157,6 +165,7 @@ impl Collector {
         let token = Token {
             index: row.index,
             step: row.step,
+            text: row.text.clone(),
             entropy: finite(row.token_entropy),
             logprob: finite(row.logprob),
             margin: finite(row.top2_margin),
@@ -174,7 +183,10 @@ impl Collector {
         let tokens = &mut self.pending[task][position].tokens;
         tokens.push(token);
         if tokens.len() == trace.n_trace_tokens as usize {
-            signals::from_tokens(trace, &mut std::mem::take(tokens));
+            let mut tokens = std::mem::take(tokens);
+            tokens.sort_unstable_by_key(|token| token.index);
+            signals::from_tokens(trace, &tokens);
+            trace.statements = Some(statements(trace, &tokens));
         }
     }
 
@@ -190,6 +202,7 @@ impl Collector {
         let Self { mut tasks, pending, .. } = self;
         for (task, pending) in tasks.iter_mut().zip(pending) {
             task.estimators.sort_unstable();
+            let numbers = task.answers_are_numbers().then(|| parsed(&task.answers));
             let (names, is_rollout) = (std::mem::take(&mut task.answers), task.is_rollout());
             task.traces.par_iter_mut().zip(pending).for_each(|(trace, mut pending)| {
                 trace.curves.retain(|(control, _)| !pending.broken.contains(control));
@@ -201,6 +214,9 @@ impl Collector {
                 let cue_entropy = last.and_then(|point| point.cue_entropy);
                 signals::from_cue(&mut trace.scores, cue_entropy);
                 belief::reduce(trace, &mut pending.masses, &names, is_rollout);
+                if let Some(numbers) = &numbers {
+                    trace.compare_with_last_numbers(numbers);
+                }
             });
             task.answers = names;
             task.traces.sort_by(|a, b| (&a.question_id, a.sample).cmp(&(&b.question_id, b.sample)));
@@ -242,6 +258,14 @@ impl Collector {
     }
 }
 
+/// What the steps of a trace state, from all of its tokens in order.
+fn statements(trace: &TraceFacts, tokens: &[Token]) -> Statements {
+    let text: String = tokens.iter().map(|token| token.text.as_str()).collect();
+    let end = |step: u32| tokens.iter().take_while(|token| token.step <= step).map(|t| t.text.len()).sum();
+    let ends: Vec<usize> = (1..=trace.n_steps).map(end).collect();
+    Statements::of(trace, &text, &ends)
+}
+
 /// The first column that no metric can do without and that is NaN or infinite.
 fn not_finite(row: &PrefixRow) -> Option<&'static str> {
     let columns = [
@@ -277,7 +301,13 @@ fn point(row: &PrefixRow, leader: u32, target: Option<&str>) -> Point {
         elicited_mass: finite(row.elicited_mass),
         residual_mass: row.residual_mass,
         cue_entropy: finite(row.cue_entropy),
+        leader_is_last_number: None,
     }
+}
+
+/// Each answer as a number, where it is one.
+fn parsed(answers: &[Arc<str>]) -> Vec<Option<Number>> {
+    answers.iter().map(|answer| Number::parse(answer)).collect()
 }
 
 fn number_questions(traces: &mut [TraceFacts]) -> usize {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use entrace_measure::number::numerals;
 use entrace_measure::signal::Absent;
+use entrace_measure::{Choices, Number, Statement};
 use entrace_record::manifest::TaskRecord;
 use entrace_record::rows::{Outcome, TraceRow};
 
@@ -11,6 +13,11 @@ use crate::signals;
 
 /// The control name of a trace as it is.
 pub(crate) const OWN: &str = "none";
+
+/// Whether a row is of the cue that carries the numbers; records with one cue may not name it.
+pub(crate) fn is_main_cue(cue: Option<u32>) -> bool {
+    matches!(cue, None | Some(0))
+}
 
 /// Belief at one prefix, without text.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +38,8 @@ pub(crate) struct Point {
     pub(crate) residual_mass: f64,
     /// `None` where nothing was asked after a cue.
     pub(crate) cue_entropy: Option<f64>,
+    /// Whether the leader is the last number of the text; `None` without a number in it, and where answers are no numbers.
+    pub(crate) leader_is_last_number: Option<bool>,
 }
 
 /// Sums over the tokens of a trace.
@@ -52,7 +61,7 @@ pub(crate) struct TraceFacts {
     pub(crate) target: Option<String>,
     /// The answer that the trace states.
     pub(crate) answer: Option<String>,
-    pub(crate) n_choices: Option<usize>,
+    pub(crate) choices: Option<Choices>,
     pub(crate) correct: Option<bool>,
     pub(crate) stop_reason: Option<String>,
     pub(crate) n_prompt_tokens: u32,
@@ -66,6 +75,8 @@ pub(crate) struct TraceFacts {
     pub(crate) n_violations: Option<u32>,
     pub(crate) late_slope: Option<f64>,
     pub(crate) wasted_tokens: Option<u32>,
+    /// What the steps say of answers; `None` where the record lacks tokens of the trace.
+    pub(crate) statements: Option<Statements>,
     /// Points by control, in order of name; `none` is the trace itself.
     pub(crate) curves: Vec<(Arc<str>, Vec<Point>)>,
     pub(crate) tokens: TokenSums,
@@ -85,7 +96,7 @@ impl TraceFacts {
             sample: row.sample,
             target: row.target.clone(),
             answer: row.answer.clone(),
-            n_choices: row.choices.as_deref().and_then(count_choices),
+            choices: row.choices.as_deref().and_then(read_choices),
             correct: row.correct,
             stop_reason: row.stop_reason.clone(),
             n_prompt_tokens: row.n_prompt_tokens,
@@ -99,6 +110,7 @@ impl TraceFacts {
             n_violations: row.n_violations,
             late_slope: finite(row.late_slope),
             wasted_tokens: row.wasted_tokens,
+            statements: None,
             curves: Vec::new(),
             tokens: TokenSums::default(),
             path: None,
@@ -122,10 +134,70 @@ impl TraceFacts {
         (self.outcome == Outcome::Measured).then(|| self.curve(OWN)).flatten()
     }
 
+    /// Says at each prefix of the trace whether the leader is the last number of the text; `numbers` are the task's answers.
+    pub(crate) fn compare_with_last_numbers(&mut self, numbers: &[Option<Number>]) {
+        let Some(statements) = &self.statements else { return };
+        let Some((_, points)) = self.curves.iter_mut().find(|(control, _)| &**control == OWN) else { return };
+        for point in points {
+            let last = statements.last_numbers.get(point.step as usize).and_then(Option::as_ref);
+            let leader = numbers.get(point.leader as usize).and_then(Option::as_ref);
+            point.leader_is_last_number = last.map(|last| leader == Some(last));
+        }
+    }
+
+    /// The first step, from 1, whose text states the answer that the trace ends with; `None` where none does, where that answer cannot be
+    /// read, and where the record lacks the text.
+    pub(crate) fn stated_step(&self) -> Option<u32> {
+        self.statements.as_ref()?.answer?.first_step
+    }
+
+    /// The same of the target.
+    pub(crate) fn target_stated_step(&self) -> Option<u32> {
+        self.statements.as_ref()?.target?.first_step
+    }
+
     /// lock_in_step / n_steps: the relative depth from which the answer stands.
     pub(crate) fn lock_in_depth(&self) -> Option<f64> {
         let step = f64::from(self.lock_in_step?);
         Some(if self.n_steps == 0 { 0.0 } else { step / f64::from(self.n_steps) })
+    }
+}
+
+/// What the text of a trace's steps says of answers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Statements {
+    /// Of the answer that the trace ends with; `None` where it cannot be read or text cannot state it.
+    pub(crate) answer: Option<Stated>,
+    /// Of the target; `None` without one.
+    pub(crate) target: Option<Stated>,
+    /// The last number of the text of the steps 1..k, for k from 0.
+    pub(crate) last_numbers: Vec<Option<Number>>,
+}
+
+/// When an answer is stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stated {
+    /// From 1; `None` where no step states it.
+    pub(crate) first_step: Option<u32>,
+}
+
+impl Statements {
+    /// Reads the steps of a trace: `ends` are the bytes of its text at which steps end.
+    pub(crate) fn of(trace: &TraceFacts, text: &str, ends: &[usize]) -> Self {
+        let stated = |answer: &str| {
+            let first_step = Statement::of(answer, trace.choices.as_ref())?.first_step(text, ends);
+            Some(Stated { first_step: first_step.map(|step| u32::try_from(step).unwrap_or(u32::MAX)) })
+        };
+        let numerals = numerals(text);
+        let last_number = |&end: &usize| {
+            let n = numerals.partition_point(|numeral| numeral.bytes.end <= end);
+            n.checked_sub(1).map(|last| numerals[last].number.clone())
+        };
+        Self {
+            answer: trace.answer.as_deref().and_then(stated),
+            target: trace.target.as_deref().and_then(stated),
+            last_numbers: std::iter::once(&0).chain(ends).map(last_number).collect(),
+        }
     }
 }
 
@@ -164,16 +236,25 @@ impl TaskFacts {
         names
     }
 
+    /// Whether answers are read as numbers.
+    pub(crate) fn answers_are_numbers(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.answer_format == "number")
+    }
+
     /// Whether all beliefs are those of `rollout`.
     pub(crate) fn is_rollout(&self) -> bool {
         matches!(self.estimators.as_slice(), [only] if &**only == entrace_measure::Estimator::Rollout.name())
     }
 }
 
-/// Number of options in `{"labels": [...], "texts": [...]}`.
-fn count_choices(json: &str) -> Option<usize> {
+/// The options in `{"labels": [...], "texts": [...]}`.
+fn read_choices(json: &str) -> Option<Choices> {
     let value: serde_json::Value = serde_json::from_str(json).ok()?;
-    Some(value.get("labels")?.as_array()?.len())
+    let list = |name: &str| -> Option<Vec<String>> {
+        let items = value.get(name)?.as_array()?;
+        items.iter().map(|item| item.as_str().map(str::to_string)).collect()
+    };
+    Choices::new(list("labels")?, list("texts")?).ok()
 }
 
 /// A recorded number that is one.

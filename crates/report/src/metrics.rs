@@ -22,6 +22,7 @@ mod profile;
 pub(crate) mod quantity;
 pub(crate) mod separability;
 mod shape;
+mod statement;
 mod tokens;
 pub mod verdict;
 
@@ -39,6 +40,7 @@ pub use predict::PredictMetrics;
 pub use profile::{OutcomeShare, ProfileMetrics};
 pub use quantity::{Curve, Groups, Quantity};
 pub use shape::{DescentMetrics, LOCK_IN_BINS, LockInMetrics};
+pub use statement::StatementMetrics;
 pub use tokens::TokenMetrics;
 pub use verdict::{Finding, VerdictMetrics};
 
@@ -50,8 +52,8 @@ use crate::facts::TaskFacts;
 ///
 /// History: 1.0, the first; 1.1 adds `verdict`, `profile` and `predict` to tasks, `threshold` and `alpha` to the options;
 /// 1.2 adds `standard_error` to quantities and curves, `gain_before_end` and `n_without_control` to verdicts, `residual_first` and
-/// `residual_last` to the mass.
-pub const METRICS_VERSION: &str = "1.2";
+/// `residual_last` to the mass; 1.3 adds `statement` to tasks.
+pub const METRICS_VERSION: &str = "1.3";
 
 /// Questions up to which a task is resampled as often as requested.
 pub const FULL_RESAMPLING: usize = 2_000;
@@ -138,6 +140,9 @@ pub struct TaskMetrics {
     pub lock_in: Groups<LockInMetrics>,
     /// Whether and how far the entropy falls along traces.
     pub descent: DescentMetrics,
+    /// When traces state their answer, and how far the forced readout copies.
+    #[serde(default)]
+    pub statement: StatementMetrics,
     /// Error bounds from the entropy against the error of the forced answer.
     pub fano: FanoMetrics,
     /// Whether the stepwise informativeness assumption holds here.
@@ -214,6 +219,7 @@ fn task_metrics(task: &TaskFacts, options: &MetricOptions) -> TaskMetrics {
         separability: separability::of(task, resampling.level),
         lock_in: shape::lock_in(task, &resampling),
         descent: shape::descent(task, &resampling),
+        statement: statement::of(task, &resampling),
         fano: fano::of(task, &resampling),
         verdict: verdict::of(task, &resampling, options),
         profile: profile::of(task, &resampling),

@@ -13,10 +13,11 @@ use entrace_measure::{Answer, Profile};
 use crate::facts::TraceFacts;
 
 /// One token of a trace while its trace is being read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Token {
     pub(crate) index: u32,
     pub(crate) step: u32,
+    pub(crate) text: String,
     pub(crate) entropy: Option<f64>,
     pub(crate) logprob: Option<f64>,
     pub(crate) margin: Option<f64>,
@@ -39,10 +40,9 @@ fn fill(scores: &mut [Result<f64, Absent>], inputs: &[Input], data: &TraceData<'
     }
 }
 
-/// Fills in what the tokens of a whole trace give; an input that a token lacks is not recorded. Tokens beyond the last step belong to
-/// none.
-pub(crate) fn from_tokens(trace: &mut TraceFacts, tokens: &mut [Token]) {
-    tokens.sort_unstable_by_key(|token| token.index);
+/// Fills in what the tokens of a whole trace, in order, give; an input that a token lacks is not recorded. Tokens beyond the last step
+/// belong to none.
+pub(crate) fn from_tokens(trace: &mut TraceFacts, tokens: &[Token]) {
     let all = |number: fn(&Token) -> Option<f64>| tokens.iter().map(number).collect::<Option<Vec<f64>>>();
     let (entropies, logprobs) = (all(|token| token.entropy), all(|token| token.logprob));
     let (margins, confidences) = (all(|token| token.margin), all(|token| token.confidence));

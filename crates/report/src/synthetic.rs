@@ -91,6 +91,7 @@ pub(crate) fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
             segment: "auto".into(),
             max_steps: None,
             cue: "\nThe answer is".into(),
+            more_cues: Vec::new(),
             choice_form: "label".into(),
             samples: 16,
             enumerate_epsilon: 0.01,
@@ -253,6 +254,9 @@ impl TraceMaker {
                 residual_mass: residual,
                 n_samples: None,
                 cue_entropy: None,
+                answer_stated: None,
+                target_stated: None,
+                cue: Some(0),
             };
             let rows = answers.iter().zip(&masses).map(|(answer, &prob)| AnswerRow {
                 task: self.task.clone(),
@@ -263,6 +267,7 @@ impl TraceMaker {
                 answer: answer.clone(),
                 prob,
                 logprob: prob.ln(),
+                cue: Some(0),
             });
             curve.push((row, rows.collect()));
         }

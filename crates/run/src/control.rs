@@ -6,12 +6,19 @@
 //! fits the context whole; a part of one would end where the donor did not, and where none fits there is no control.
 //!
 //! `shuffled` takes the trace's own steps in random order, token for token. A gain that survives either is not due to this reasoning
-//! about this question. Each variant is measured at its own step boundaries.
+//! about this question.
+//!
+//! `unstated` leaves out every sentence and line of the trace that states the answer it ends with (`entrace_measure::statement`), so that a
+//! forced readout has nothing to copy. What is left keeps its tokens: a token goes with the sentence in which it begins. A step of which
+//! nothing is left is none; a trace that is nothing but its statement is left without steps and gains nothing. One that never states its
+//! answer, or none that can be read, has no such control.
+//!
+//! Each variant is measured at its own step boundaries.
 
 use crate::plan::Control;
 use crate::trace::Traced;
 use entrace_backend::stream_seed;
-use entrace_measure::{Prefix, TokenId};
+use entrace_measure::{Prefix, Statement, TokenId};
 
 /// A trace as it is put after a prompt: the question's own, or a control.
 #[derive(Clone)]
@@ -100,11 +107,36 @@ pub(crate) fn shuffled(traced: &Traced, seed: u64) -> Option<Variant> {
         order.reverse();
     }
     steps = order.into_iter().map(|index| steps[index]).collect();
-    let mut token_ids = Vec::with_capacity(traced.trace.len());
+    Some(of_steps(Control::Shuffled, steps.into_iter().map(<[TokenId]>::to_vec)))
+}
+
+/// The trace without the sentences and lines that state its answer; `None` where there are none.
+pub(crate) fn unstated(traced: &Traced) -> Option<Variant> {
+    let statement = Statement::of(traced.answer.name(), traced.question.choices.as_ref())?;
+    let trace = &traced.trace;
+    let (statements, clauses) = (statement.find(trace.text()), statement.clauses(trace.text()));
+    if clauses.is_empty() {
+        return None;
+    }
+    let start = |token: usize| token.checked_sub(1).map_or(0, |before| trace.token_ends()[before]);
+    let is_left_out = |token: usize| {
+        let bytes = start(token)..trace.token_ends()[token];
+        clauses.iter().any(|clause| clause.contains(&bytes.start))
+            || statements.iter().any(|said| said.start < bytes.end && bytes.start < said.end)
+    };
+    let steps = traced.prefixes.windows(2).map(|ends| {
+        let kept = (ends[0].n_tokens..ends[1].n_tokens).filter(|&token| !is_left_out(token));
+        kept.map(|token| trace.token_ids()[token]).collect::<Vec<TokenId>>()
+    });
+    Some(of_steps(Control::Unstated, steps.filter(|step| !step.is_empty())))
+}
+
+fn of_steps(control: Control, steps: impl Iterator<Item = Vec<TokenId>>) -> Variant {
+    let mut token_ids = Vec::new();
     let mut prefixes = vec![Prefix { step: 0, n_tokens: 0 }];
-    for (index, step) in steps.into_iter().enumerate() {
-        token_ids.extend_from_slice(step);
+    for (index, step) in steps.enumerate() {
+        token_ids.extend(step);
         prefixes.push(Prefix { step: index + 1, n_tokens: token_ids.len() });
     }
-    Some(Variant { control: Some(Control::Shuffled), token_ids, prefixes })
+    Variant { control: Some(control), token_ids, prefixes }
 }

@@ -4,7 +4,7 @@
 //! and hands rows to the record. It knows engines only by the traits of `entrace_backend`.
 //!
 //! In reading order: `plan` (what to measure and how), `walk` (tasks, batches, resuming), `trace` (prompts and traces of a batch), `sites`
-//! (where beliefs are asked for), `estimate` (one file per estimator), `control` (swapped and shuffled traces), `signals` (what is measured
+//! (where beliefs are asked for), `estimate` (one file per estimator), `control` (traces swapped, shuffled, and without their statement), `signals` (what is measured
 //! because it was asked for), `rows` (what is written), `event` (what an onlooker is told).
 
 mod control;

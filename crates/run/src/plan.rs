@@ -130,6 +130,8 @@ pub enum Control {
     Swapped,
     /// The trace's own steps in random order.
     Shuffled,
+    /// The trace without the sentences and lines that state its answer.
+    Unstated,
 }
 
 impl Control {
@@ -138,6 +140,7 @@ impl Control {
         match self {
             Self::Swapped => "swapped",
             Self::Shuffled => "shuffled",
+            Self::Unstated => "unstated",
         }
     }
 }

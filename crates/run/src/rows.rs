@@ -7,7 +7,7 @@ use crate::control::Variant;
 use crate::signals::SignalValue;
 use crate::sites::Findings;
 use crate::trace::{Traced, Unmeasured};
-use entrace_measure::{Choices, EntropyCurve, Prefix, Signature};
+use entrace_measure::{Answer, Choices, EntropyCurve, Prefix, Signature, Statement};
 use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use std::sync::Arc;
 
@@ -42,7 +42,11 @@ pub(crate) fn add_traced(rows: &mut Rows, traced: &Traced, variants: &[Variant],
     rows.traces.push(trace_row(traced, &identity, outcome, reason, signature.as_ref()));
     for (variant, curve) in variants.iter().zip(&findings.curves) {
         if let Ok(curve) = curve {
-            add_curve(rows, &identity, variant.control.map_or("none", |c| c.name()), curve);
+            let statements = match variant.control {
+                None => Statements::of(traced),
+                Some(_) => Statements::default(),
+            };
+            add_curve(rows, &identity, variant.control.map_or("none", |c| c.name()), curve, &statements);
         }
     }
     add_tokens(rows, traced, &identity, findings);
@@ -63,7 +67,8 @@ pub(crate) fn add_signals(rows: &mut Rows, traced: &Traced, signals: &[SignalVal
 
 /// Adds the rows of one control of a trace that was written before.
 pub(crate) fn add_late_control(rows: &mut Rows, traced: &Traced, variant: &Variant, curve: &EntropyCurve) {
-    add_curve(rows, &Identity::of(traced), variant.control.map_or("none", |c| c.name()), curve);
+    let control = variant.control.map_or("none", |c| c.name());
+    add_curve(rows, &Identity::of(traced), control, curve, &Statements::default());
 }
 
 fn trace_row(
@@ -142,7 +147,42 @@ fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn add_curve(rows: &mut Rows, identity: &Identity, control: &str, curve: &EntropyCurve) {
+/// Where a trace first states its own answer and the target.
+#[derive(Default)]
+struct Statements {
+    answer: Option<Stated>,
+    target: Option<Stated>,
+}
+
+/// The first step that states an answer which text can state; `None` where no step does.
+struct Stated(Option<usize>);
+
+impl Statements {
+    fn of(traced: &Traced) -> Self {
+        let trace = &traced.trace;
+        let steps = traced.prefixes.iter().skip(1);
+        let step_ends: Vec<usize> = steps.map(|prefix| trace.text_of_prefix(prefix.n_tokens).len()).collect();
+        let stated = |answer: &Answer| {
+            let statement = Statement::of(answer.name(), traced.question.choices.as_ref())?;
+            Some(Stated(statement.first_step(trace.text(), &step_ends)))
+        };
+        Self { answer: stated(&traced.answer), target: traced.question.target.as_ref().and_then(stated) }
+    }
+}
+
+impl Stated {
+    fn by(&self, step: usize) -> bool {
+        self.0.is_some_and(|first| first <= step)
+    }
+}
+
+fn add_curve(
+    rows: &mut Rows,
+    identity: &Identity,
+    control: &str,
+    curve: &EntropyCurve,
+    statements: &Statements,
+) {
     let control: Arc<str> = control.into();
     for point in curve.points() {
         let distribution = &point.distribution;
@@ -168,6 +208,9 @@ fn add_curve(rows: &mut Rows, identity: &Identity, control: &str, curve: &Entrop
             residual_mass: distribution.residual_mass(),
             n_samples: distribution.n_samples.map(count),
             cue_entropy: distribution.cue_entropy,
+            answer_stated: statements.answer.as_ref().map(|stated| stated.by(point.prefix.step)),
+            target_stated: statements.target.as_ref().map(|stated| stated.by(point.prefix.step)),
+            cue: Some(0),
         });
         rows.answers.extend(distribution.masses().iter().map(|mass| AnswerRow {
             task: Arc::clone(&identity.task),
@@ -178,6 +221,7 @@ fn add_curve(rows: &mut Rows, identity: &Identity, control: &str, curve: &Entrop
             answer: mass.answer.name().into(),
             prob: mass.prob,
             logprob: mass.logprob,
+            cue: Some(0),
         }));
     }
 }

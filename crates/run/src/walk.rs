@@ -219,6 +219,7 @@ impl Walk<'_> {
         for control in &self.how.controls {
             variants.extend(match control {
                 Control::Shuffled => control::shuffled(traced, self.how.seed),
+                Control::Unstated => control::unstated(traced),
                 Control::Swapped => self.swapped(traced, index),
             });
         }

@@ -189,6 +189,7 @@ fn manifest() -> Manifest {
             segment: "line".into(),
             max_steps: None,
             cue: String::new(),
+            more_cues: Vec::new(),
             choice_form: "label".into(),
             samples: 3,
             enumerate_epsilon: 0.01,

@@ -79,11 +79,13 @@ prop_compose! {
         [sample, step, n_tokens] in [(); 3].map(|()| any::<u32>()),
         [depth, answer_entropy, entropy_lower, entropy_upper, leader_prob, residual_mass] in [(); 6].map(|()| any_float()),
         [entropy_drop, target_logprob, information_gain, elicited_mass, cue_entropy] in [(); 5].map(|()| maybe(any_float())),
-        n_samples in maybe(any::<u32>()),
+        [n_samples, cue] in [(); 2].map(|()| maybe(any::<u32>())),
+        [answer_stated, target_stated] in [(); 2].map(|()| maybe(any::<bool>())),
     ) -> PrefixRow {
         PrefixRow {
             task, question_id, sample, control, step, n_tokens, depth, estimator, answer_entropy, entropy_lower, entropy_upper,
             entropy_drop, target_logprob, information_gain, leader, leader_prob, elicited_mass, residual_mass, n_samples, cue_entropy,
+            answer_stated, target_stated, cue,
         }
     }
 }
@@ -93,8 +95,9 @@ prop_compose! {
         [task, question_id, control, answer] in [(); 4].map(|()| any_shared()),
         [sample, step] in [(); 2].map(|()| any::<u32>()),
         [prob, logprob] in [(); 2].map(|()| any_float()),
+        cue in maybe(any::<u32>()),
     ) -> AnswerRow {
-        AnswerRow { task, question_id, sample, control, step, answer, prob, logprob }
+        AnswerRow { task, question_id, sample, control, step, answer, prob, logprob, cue }
     }
 }
 
@@ -272,7 +275,7 @@ fn the_metadata_are_checked() {
     check(&METADATA[1..], "entrace.format_version is missing");
     check(
         &[(VERSION_KEY, "2.0"), METADATA[1], METADATA[2]],
-        "has format version 2.0, this entrace knows 1.0",
+        "has format version 2.0, this entrace knows 1.1",
     );
     check(&[(VERSION_KEY, "one"), METADATA[1], METADATA[2]], "entrace.format_version is \"one\"");
     check(&[METADATA[0], (TABLE_KEY, "tokens"), METADATA[2]], "holds the table tokens, not answers");

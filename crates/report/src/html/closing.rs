@@ -51,7 +51,8 @@ pub(super) fn glossary() -> Markup {
                     var { "s" } ") is its mean at depth " var { "s" } "." }
                 dt { "Controls" }
                 dd { i { "swapped" } ": the trace of another question of the task in place of the question's own; " i { "shuffled" }
-                    ": its own steps in random order. Net gain: " var { "G" } " minus that under the control, on the same questions." }
+                    ": its own steps in random order; " i { "unstated" }
+                    ": the trace without the sentences and lines that state its answer. Net gain: " var { "G" } " minus that under the control, on the same questions." }
                 dt { "AUROC of −" var { "H" } "(" var { "s" } ")" }
                 dd { "Probability that a correct trace has lower entropy than a wrong one at depth " var { "s" }
                     ", ties counting one half: 0.5 is chance, 1 perfect." }

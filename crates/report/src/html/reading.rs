@@ -17,6 +17,8 @@ pub(super) fn sentences(task: &TaskMetrics) -> Vec<String> {
         separability(task),
         lock_in(task),
         monotone(task),
+        statement(task),
+        copying(task),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -165,6 +167,28 @@ fn monotone(task: &TaskMetrics) -> Option<String> {
         share(&descent.monotone_share.all),
         share(&descent.accuracy_monotone),
         share(&descent.accuracy_not_monotone)
+    ))
+}
+
+fn statement(task: &TaskMetrics) -> Option<String> {
+    let statement = &task.statement;
+    let median = statement.median_depth?;
+    Some(format!(
+        "The answer that a trace ends with first stands in its text at depth {} (median); {} of the traces state it in their first step, \
+         and {} in some step.",
+        decimal(median, 2),
+        share(&statement.at_once.all),
+        share(&statement.share.all)
+    ))
+}
+
+fn copying(task: &TaskMetrics) -> Option<String> {
+    let before = &task.statement.leader_is_last_number_before;
+    before.value?;
+    Some(format!(
+        "Before that, the most likely answer is just the last number of the text at {} of the prefixes: there the forced readout may \
+         copy what it has read.",
+        share(before)
     ))
 }
 

@@ -126,14 +126,19 @@ fn figure(name: &str, svg: &str, task: &TaskMetrics) -> Markup {
 }
 
 fn by_depth(task: &TaskMetrics, depths: &[f64]) -> Markup {
+    let copies = task.statement.leader_is_last_number.is_defined();
     html! {
         div.scroll {
             table {
-                caption { "Nats, except AUROC (0 to 1) and forced error (%)." }
+                caption {
+                    "Nats, except AUROC (0 to 1) and forced error (%)."
+                    @if copies { " Copied: prefixes whose most likely answer is the last number of the text, %." }
+                }
                 thead { tr {
                     th { "s" } th { "H" } th { "H correct" } th { "H wrong" } th { "gap" } th { "G" }
                     @for control in &task.controls { th { "G " (control.control) } th { "net of " (control.control) } }
                     th { "AUROC" } th { "forced error" }
+                    @if copies { th { "copied" } }
                 } }
                 tbody {
                     @for (i, s) in depths.iter().enumerate().step_by(TABLE_STRIDE) {
@@ -150,6 +155,7 @@ fn by_depth(task: &TaskMetrics, depths: &[f64]) -> Markup {
                             }
                             td { (cell(&task.separability.at(i), Scale::Plain)) }
                             td { (cell(&task.fano.forced_error.at(i), Scale::Percent)) }
+                            @if copies { td { (cell(&task.statement.leader_is_last_number.at(i), Scale::Percent)) } }
                         }
                     }
                 }
@@ -200,6 +206,8 @@ fn shape(task: &TaskMetrics) -> Markup {
             [&lock.all, &lock.correct, &lock.wrong].map(|g| g.wasted_token_share.clone()),
             Scale::Percent,
         ),
+        ("Traces that state their answer in the first step, %", all(&task.statement.at_once), Scale::Percent),
+        ("Depth of the first statement", all(&task.statement.depth), Scale::Plain),
         ("Total drop H(0) − H(1), nats", all(&descent.total_drop), Scale::Plain),
         ("Monotone traces, %", all(&descent.monotone_share), Scale::Percent),
         ("Rises of the entropy per trace", all(&descent.violations), Scale::Plain),

@@ -14,7 +14,8 @@ use crate::facts::{Point, TaskFacts};
 /// Curves under a control.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ControlMetrics {
-    /// `swapped` (another question's trace) or `shuffled` (its own steps in random order).
+    /// `swapped` (another question's trace), `shuffled` (its own steps in random order) or `unstated` (the trace without the sentences that
+    /// state its answer).
     pub control: String,
     /// H(s) under the control.
     pub entropy: Curve,

@@ -60,6 +60,9 @@ fn curve(id: &str, sample: u32, control: &str, points: &[(f64, f64, &str)]) -> V
         residual_mass: 0.0,
         n_samples: None,
         cue_entropy: None,
+        answer_stated: None,
+        target_stated: None,
+        cue: Some(0),
     };
     points.iter().enumerate().map(row).collect()
 }
@@ -301,6 +304,7 @@ fn unlisted_answers_are_counted() {
         answer: name.into(),
         prob: 0.1,
         logprob: 0.1_f64.ln(),
+        cue: Some(0),
     };
     rows.answers = vec![answer("A"), answer("E"), answer("[invalid]")];
     let alphabet = of(&rows).fano.alphabet.unwrap();
@@ -511,6 +515,7 @@ fn large(n_questions: usize) -> (Manifest, Rows) {
                 answer,
                 prob,
                 logprob,
+                cue: Some(0),
             });
         }
         for index in 0..40 {

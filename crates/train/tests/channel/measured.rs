@@ -156,6 +156,7 @@ fn manifest(n_questions: usize, how: &Measurement) -> Manifest {
             segment: how.segmentation.name(),
             max_steps: how.max_steps,
             cue: how.cue.clone(),
+            more_cues: Vec::new(),
             choice_form: how.choice_form.name().into(),
             samples: how.samples,
             enumerate_epsilon: how.epsilon,

@@ -89,6 +89,9 @@ fn add_curve(rows: &mut Rows, question: &Arc<str>, control: &str, recorded: &Rec
             residual_mass: 0.0,
             n_samples: recorded.draws,
             cue_entropy: None,
+            answer_stated: None,
+            target_stated: None,
+            cue: Some(0),
         });
         if recorded.draws.is_some() {
             rows.answers.extend(masses.iter().enumerate().filter(|(_, p)| **p > 0.0).map(|(i, &prob)| {
@@ -101,6 +104,7 @@ fn add_curve(rows: &mut Rows, question: &Arc<str>, control: &str, recorded: &Rec
                     answer: ANSWERS[i].into(),
                     prob,
                     logprob: prob.ln(),
+                    cue: Some(0),
                 }
             }));
         }
