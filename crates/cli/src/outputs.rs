@@ -44,7 +44,7 @@ pub(crate) fn terminal_width() -> Option<usize> {
 }
 
 fn lm_eval_results(reader: &RunReader, metrics: &Metrics, limit: Option<f64>) -> Result<Results> {
-    let manifest = reader.manifest();
+    let manifest = &metrics.run;
     let mut traces: BTreeMap<String, Vec<TraceRow>> = BTreeMap::new();
     for row in reader.stream_traces() {
         let row = row?;

@@ -31,8 +31,7 @@ enum Value {
 impl Number {
     /// Reads a canonical number as `number` answers have it: `18`, `-0.5`, `2/3`. `None` for anything else.
     pub fn parse(canonical: &str) -> Option<Self> {
-        let (negative, size) =
-            canonical.strip_prefix('-').map_or((false, canonical), |size| (true, size));
+        let (negative, size) = canonical.strip_prefix('-').map_or((false, canonical), |size| (true, size));
         match size.split_once('/') {
             Some((numerator, denominator)) => ratio(negative, digits(numerator)?, digits(denominator)?),
             None => decimal(negative, size),
@@ -140,8 +139,9 @@ static PLAIN: LazyLock<Regex> =
 static ORDINAL: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?:st|nd|rd|th)\b"));
 static EXPONENT: LazyLock<Regex> = LazyLock::new(|| regex(r"^[eE][-+]?[0-9]"));
 /// The label of a list item or of a step.
-static LABEL: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"(?m)(?:^[ \t*#>]*([0-9]{1,3})[.)][ \t*]+\S|\b[Ss](?:tep|TEP)\s+#?([0-9]{1,3})\b)"));
+static LABEL: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r"(?m)(?:^[ \t*#>]*([0-9]{1,3})[.)][ \t*]+\S|\b[Ss](?:tep|TEP)\s+#?([0-9]{1,3})\b)")
+});
 
 fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is a constant")
@@ -154,7 +154,8 @@ fn read(hit: &regex::Captures<'_>, start: usize) -> Vec<Numeral> {
     let one = |number: Option<Number>| {
         number.map(|number| Numeral { number, bytes: whole_bytes.clone() }).into_iter().collect()
     };
-    let with_fraction = |whole: u128, (above, below): (u128, u128)| ratio(false, whole * below + above, below);
+    let with_fraction =
+        |whole: u128, (above, below): (u128, u128)| ratio(false, whole * below + above, below);
     if let Some(plain) = hit.name("plain") {
         return read_plain(plain.as_str(), start);
     }
@@ -291,7 +292,10 @@ mod tests {
             ("48/2 = 24", "48"),
             ("48/2 = 24", "24"),
             ("12 eggs/2 people", "2"),
-            ("12345678901234567890123456789012345678901234.50", "12345678901234567890123456789012345678901234.5"),
+            (
+                "12345678901234567890123456789012345678901234.50",
+                "12345678901234567890123456789012345678901234.5",
+            ),
         ] {
             assert!(writes(text, canonical), "{text:?} writes {canonical}");
         }

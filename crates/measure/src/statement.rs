@@ -209,7 +209,8 @@ fn is_enclosed(before: &str, after: &str) -> bool {
 /// `option B`, `the answer is: B`. An `A` or `I` behind `answer` or a verb has to end its clause.
 fn is_named(before: &str, label: &str, after: &str) -> bool {
     let opens = |c: char| matches!(c, ' ' | ':' | '*' | '_' | '(' | '[' | '{' | '"' | '“' | '`' | '$' | '\\');
-    let mut words = before.trim_end_matches(opens).rsplit(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+    let mut words =
+        before.trim_end_matches(opens).rsplit(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
     let last = words.next().unwrap_or_default();
     let names_answers = words.filter(|word| !word.is_empty()).take(2).any(|word| is_noun(&word));
     let is_letter = label.chars().all(char::is_alphabetic);
@@ -237,9 +238,11 @@ fn ends_clause(label: &str, after: &str) -> bool {
 /// `B.`, `B)` or `B:` with a letter that is no initial.
 fn is_closed(before: &str, label: &str, after: &str) -> bool {
     let Some(rest) = after.strip_prefix(['.', ')', ':']) else { return false };
-    let ends = rest.is_empty() || rest.starts_with(|c: char| c.is_whitespace() || matches!(c, '*' | ')' | '"' | '$'));
+    let ends = rest.is_empty()
+        || rest.starts_with(|c: char| c.is_whitespace() || matches!(c, '*' | ')' | '"' | '$'));
     let word_before = before.trim_end().strip_suffix('.').and_then(|before| before.rsplit(' ').next());
-    let is_initial = word_before.is_some_and(|word| word.chars().count() == 1 && word.chars().all(char::is_uppercase));
+    let is_initial =
+        word_before.is_some_and(|word| word.chars().count() == 1 && word.chars().all(char::is_uppercase));
     ends && label.chars().all(char::is_alphabetic) && !is_initial
 }
 
@@ -266,8 +269,15 @@ mod tests {
 
     #[test]
     fn a_trace_that_builds_the_answer_up_and_one_that_names_it_last_are_told_apart() {
-        let built = ["Tom has 17 + 5 = 22 shells.", "The bags hold 3 * 4 = 12.", "22 + 12 = 34.", "Check.", "The answer is 34."];
-        let last = ["Let us think.", "He has some shells.", "He finds more.", "So we add.", "The answer is 34."];
+        let built = [
+            "Tom has 17 + 5 = 22 shells.",
+            "The bags hold 3 * 4 = 12.",
+            "22 + 12 = 34.",
+            "Check.",
+            "The answer is 34.",
+        ];
+        let last =
+            ["Let us think.", "He has some shells.", "He finds more.", "So we add.", "The answer is 34."];
         assert_eq!((step(&built, "34"), step(&last, "34")), (Some(3), Some(5)));
         assert_eq!((step(&built, "22"), step(&built, "35")), (Some(1), None));
         assert_eq!(step(&["The answer is 34."], "34"), Some(1));
@@ -287,13 +297,33 @@ mod tests {
     fn labels_are_answers_where_they_stand_as_such() {
         let choices = choices(["fog", "dry air", "warm rain", "snow"]);
         for text in [
-            "(B)", "So **B**.", "so **B.** it is", "\\boxed{B}", "$\\boxed{\\text{B}}$", "B", "It is\nB\nthen", "B. dry air", "It is B.",
-            "I take B) then", "option B fits", "Option (B) fits", "The answer is B because", "the correct answer is: **B", "Answer: B",
+            "(B)",
+            "So **B**.",
+            "so **B.** it is",
+            "\\boxed{B}",
+            "$\\boxed{\\text{B}}$",
+            "B",
+            "It is\nB\nthen",
+            "B. dry air",
+            "It is B.",
+            "I take B) then",
+            "option B fits",
+            "Option (B) fits",
+            "The answer is B because",
+            "the correct answer is: **B",
+            "Answer: B",
         ] {
             assert!(states(text, "B", Some(&choices)), "{text:?}");
         }
         for text in [
-            "Vitamin B is", "B-vitamins", "B's", "ABC", "A, B and C", "J. B. Bach", "J.B. Bach", "Plan B failed",
+            "Vitamin B is",
+            "B-vitamins",
+            "B's",
+            "ABC",
+            "A, B and C",
+            "J. B. Bach",
+            "J.B. Bach",
+            "Plan B failed",
         ] {
             assert!(!states(text, "B", Some(&choices)), "{text:?}");
         }
@@ -301,7 +331,14 @@ mod tests {
         assert!(states("The answer is A because", "A", Some(&choices)));
         assert!(states("option A fits", "A", Some(&choices)));
         assert!(states("(I)", "I", Some(&choices)));
-        for text in ["A dog is here", "It is A dog", "Answer: A dog", "That is the answer. A dog", "I think so", "so I"] {
+        for text in [
+            "A dog is here",
+            "It is A dog",
+            "Answer: A dog",
+            "That is the answer. A dog",
+            "I think so",
+            "so I",
+        ] {
             assert!(!states(text, "A", Some(&choices)), "{text:?}");
             assert!(!states(text, "I", Some(&choices)), "{text:?}");
         }

@@ -48,6 +48,7 @@ use crate::error::Error;
 use crate::facts::TaskFacts;
 use crate::figure;
 use crate::metrics::{MetricOptions, Quantity};
+use crate::places::without_folders;
 use crate::write::write_files;
 use questions::Questions;
 
@@ -254,12 +255,12 @@ pub fn files(comparison: &Comparison) -> Result<BTreeMap<String, String>, Error>
 }
 
 fn record(stage: &Stage) -> StageRecord {
-    let model = &stage.manifest.settings.model;
+    let model = without_folders(&stage.manifest).settings.model;
     StageRecord {
         name: stage.name.clone(),
-        model: model.name.clone(),
-        revision: model.revision.clone(),
-        model_hash: model.model_hash.clone(),
+        model: model.name,
+        revision: model.revision,
+        model_hash: model.model_hash,
         started_at: stage.manifest.started_at.clone(),
         finished_at: stage.manifest.finished_at.clone(),
     }
@@ -283,14 +284,20 @@ fn task(name: &str, stages: &[Stage], options: &MetricOptions) -> TaskComparison
     }
 }
 
-/// Names for run folders: the last part of each path; whole paths where two would be equal.
+/// Names for run folders: the last part of each path, or as many of the last as tell all of them apart.
 pub fn names(dirs: &[PathBuf]) -> Vec<String> {
-    let short = |dir: &PathBuf| {
-        dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned())
+    let most_parts = dirs.iter().map(|dir| dir.components().count()).max().unwrap_or(1);
+    let of_parts = |n_parts: usize| -> Vec<String> {
+        let name = |dir: &PathBuf| {
+            let n_before = dir.components().count().saturating_sub(n_parts);
+            dir.components().skip(n_before).collect::<PathBuf>().display().to_string()
+        };
+        dirs.iter().map(name).collect()
     };
-    let names: Vec<String> = dirs.iter().map(short).collect();
-    let unique = names.iter().enumerate().all(|(i, name)| !names[..i].contains(name));
-    if unique { names } else { dirs.iter().map(|dir| dir.display().to_string()).collect() }
+    let are_distinct =
+        |names: &[String]| names.iter().enumerate().all(|(i, name)| !names[..i].contains(name));
+    let shortest = (1..=most_parts).map(of_parts).find(|names| are_distinct(names));
+    shortest.unwrap_or_else(|| of_parts(1))
 }
 
 #[cfg(test)]

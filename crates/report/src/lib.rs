@@ -24,6 +24,7 @@ mod html;
 mod index;
 pub mod markdown;
 pub mod metrics;
+mod places;
 mod sentence;
 mod signals;
 #[cfg(test)]

@@ -47,6 +47,7 @@ pub use verdict::{Finding, VerdictMetrics};
 use crate::collect::Collector;
 use crate::depth;
 use crate::facts::TaskFacts;
+use crate::places::without_folders;
 
 /// Version of the fields of `metrics.json`. Fields are added under the same major version, and never change their meaning.
 ///
@@ -97,7 +98,7 @@ pub struct Metrics {
     pub unit: String,
     /// How intervals were made.
     pub options: MetricOptions,
-    /// The run: model, tasks, settings.
+    /// The run: model, tasks, settings; of absolute paths only the last part.
     pub run: Manifest,
     /// The grid of relative depths on which curves stand.
     pub depths: Vec<f64>,
@@ -192,7 +193,7 @@ impl Metrics {
             metrics_version: METRICS_VERSION.to_string(),
             unit: "nats".to_string(),
             options: *options,
-            run: manifest.clone(),
+            run: without_folders(manifest),
             depths: depth::grid().to_vec(),
             tasks: tasks.iter().map(|task| task_metrics(task, options)).collect(),
         }

@@ -215,6 +215,7 @@ fn write_other(path: &Path, schema: &str, metadata: &[(&str, &str)]) {
         .unwrap();
 }
 
+/// The columns of 1.0.
 const ANSWERS: &str = "message answers {
     required binary task (STRING); required binary question_id (STRING); required int32 sample (INTEGER(32,false));
     required binary control (STRING); required int32 step (INTEGER(32,false)); required binary answer (STRING);
@@ -258,10 +259,20 @@ fn the_schema_is_checked() {
 fn a_newer_minor_version_may_have_more_columns() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("answers.parquet");
-    let schema = ANSWERS.replace("required double prob;", "required double extra; required double prob;");
-    let metadata = [(VERSION_KEY, "1.7"), METADATA[1], METADATA[2]];
+    let more = "required double extra; required double prob; optional int32 cue (INTEGER(32,false));";
+    let schema = ANSWERS.replace("required double prob;", more);
+    let metadata = [(VERSION_KEY, "1.99"), METADATA[1], METADATA[2]];
     write_other(&path, &schema, &metadata);
     assert_eq!(read::<AnswerRow>(&path).unwrap(), []);
+}
+
+#[test]
+fn a_column_of_a_later_minor_version_is_missed_only_in_files_of_that_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("answers.parquet");
+    let metadata = [(VERSION_KEY, "1.1"), METADATA[1], METADATA[2]];
+    write_other(&path, ANSWERS, &metadata);
+    check_problem(&problem::<AnswerRow>(&path), "column cue is missing");
 }
 
 #[test]

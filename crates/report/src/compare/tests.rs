@@ -332,6 +332,8 @@ fn equal_names_are_told_apart() {
     let named = |paths: &[&str]| names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
     assert_eq!(named(&["runs/a", "runs/b"]), ["a", "b"]);
     assert_eq!(named(&["x/run", "y/run"]), ["x/run", "y/run"]);
+    assert_eq!(named(&["/home/ann/x/run", "/home/ann/y/run"]), ["x/run", "y/run"]);
+    assert_eq!(named(&["/home/ann/run", "/home/ann/run"]), ["run", "run"]);
 }
 
 #[test]

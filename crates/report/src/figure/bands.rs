@@ -22,7 +22,8 @@ impl<'a> Series<'a> {
     }
 }
 
-/// Curves on an axis that holds all values, and `include` if given; `None` without curves.
+/// Curves on an axis that holds all values, and `include` if given; bands that reach far beyond them are cut at its ends. `None` without
+/// curves.
 pub(crate) fn band_figure(
     name: &str,
     title: &str,
@@ -31,16 +32,15 @@ pub(crate) fn band_figure(
     series: &[Series<'_>],
     include: Option<f64>,
 ) -> Result<Option<String>, Error> {
-    let values = series.iter().flat_map(|s| [&s.curve.value, &s.curve.low, &s.curve.high]).flatten();
-    let (low, high) = values
-        .copied()
-        .flatten()
-        .chain(include)
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     if series.is_empty() {
         return Ok(None);
     }
-    figure(name, title, subtitle, depths, series, Axis::holding(low, high), None).map(Some)
+    let values = series.iter().flat_map(|s| &s.curve.value).copied().flatten().chain(include);
+    let ends = || series.iter().flat_map(|s| [&s.curve.low, &s.curve.high]).flatten().copied().flatten();
+    let axis = Axis::around(values, ends());
+    let is_cut = ends().any(|end| axis.clipped(end) != end);
+    let subtitle = if is_cut { format!("{subtitle}, cut at the edge") } else { subtitle.to_string() };
+    figure(name, title, &subtitle, depths, series, axis, None).map(Some)
 }
 
 /// Curves in [0, 1] with a line at one half.
@@ -76,7 +76,7 @@ fn figure(
     };
     draw(name, &frame, |canvas, chart| {
         for series in series {
-            band(chart, depths, series)?;
+            band(chart, depths, series, &frame.y)?;
         }
         if let Some((value, label)) = reference {
             reference_line(canvas, chart, value, label)?;
@@ -88,10 +88,10 @@ fn figure(
     })
 }
 
-fn band(chart: &mut Chart<'_, '_>, depths: &[f64], series: &Series<'_>) -> Drawn<()> {
+fn band(chart: &mut Chart<'_, '_>, depths: &[f64], series: &Series<'_>, axis: &Axis) -> Drawn<()> {
     for run in runs(depths, |i| Some((series.curve.low[i]?, series.curve.high[i]?))) {
-        let upper = run.iter().map(|&(s, (_, high))| (s, high));
-        let lower = run.iter().rev().map(|&(s, (low, _))| (s, low));
+        let upper = run.iter().map(|&(s, (_, high))| (s, axis.clipped(high)));
+        let lower = run.iter().rev().map(|&(s, (low, _))| (s, axis.clipped(low)));
         let outline: Vec<(f64, f64)> = upper.chain(lower).collect();
         chart.draw_series([Polygon::new(outline, series.role.color().mix(0.16))])?;
     }

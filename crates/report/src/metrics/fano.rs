@@ -93,7 +93,8 @@ pub(super) fn of(task: &TaskFacts, resampling: &Resampling) -> FanoMetrics {
 }
 
 fn alphabet(task: &TaskFacts) -> Option<Alphabet> {
-    let listed: Option<Vec<usize>> = task.measured().map(|(trace, _)| Some(trace.choices.as_ref()?.len())).collect();
+    let listed: Option<Vec<usize>> =
+        task.measured().map(|(trace, _)| Some(trace.choices.as_ref()?.len())).collect();
     let (size, source) = match listed.as_deref() {
         Some([]) => return None,
         Some(sizes) => {

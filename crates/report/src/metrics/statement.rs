@@ -50,9 +50,10 @@ pub(super) fn of(task: &TaskFacts, resampling: &Resampling) -> StatementMetrics 
         group_means(task.n_questions, values, resampling)
     };
     let shares = |groups: Groups<Quantity>| groups.into_shares(resampling.level);
-    let targets = task.measured().map(|(t, _)| {
-        let target = t.statements.as_ref().and_then(|statements| statements.target);
-        (t.question, t.correct, target.map(|target| share(target.first_step.is_some())))
+    let targets = task.measured().map(|(trace, _)| {
+        let has_target = trace.statements.as_ref().is_some_and(|statements| statements.target.is_some());
+        let stated = has_target.then(|| share(trace.target_stated_step().is_some()));
+        (trace.question, trace.correct, stated)
     });
     let depths: Vec<f64> = answered().filter_map(|(trace, stated)| depth(trace, stated)).collect();
     StatementMetrics {
@@ -118,4 +119,78 @@ fn no_copies(task: &TaskFacts) -> Option<&'static str> {
         return Some("beliefs of rollout are not forced");
     }
     (!task.answers_are_numbers()).then_some("answers are no numbers")
+}
+
+#[cfg(test)]
+mod tests {
+    use entrace_record::rows::{Rows, TokenRow, TraceRow};
+
+    use super::super::tests::{curve, trace};
+    use super::super::{MetricOptions, Metrics};
+    use super::*;
+    use crate::synthetic;
+
+    /// A trace of question `id` whose steps are these texts, one token each, with the leader at each prefix.
+    fn add(rows: &mut Rows, id: &str, target: &str, answer: &str, steps: &[&str], leaders: &[&str]) {
+        rows.traces.push(TraceRow {
+            choices: None,
+            target: Some(target.into()),
+            answer: Some(answer.into()),
+            n_trace_tokens: steps.len() as u32,
+            n_steps: steps.len() as u32,
+            ..trace(id, 0, Some(target == answer))
+        });
+        let points: Vec<(f64, f64, &str)> = leaders.iter().map(|&leader| (0.5, -0.7, leader)).collect();
+        rows.prefixes.extend(curve(id, 0, "none", &points));
+        let tokens = steps.iter().enumerate().map(|(index, &text)| TokenRow {
+            task: "t".into(),
+            question_id: id.into(),
+            sample: 0,
+            index: index as u32,
+            step: index as u32 + 1,
+            token_id: 0,
+            text: text.into(),
+            logprob: None,
+            token_entropy: None,
+            top2_margin: None,
+            topk_confidence: None,
+            uniform_divergence: None,
+        });
+        rows.tokens.extend(tokens);
+    }
+
+    fn of_rows(rows: &Rows, estimator: &str) -> StatementMetrics {
+        let manifest = synthetic::manifest(&[("t", estimator, 2)]);
+        Metrics::of(&manifest, rows, &MetricOptions::default()).tasks.swap_remove(0).statement
+    }
+
+    #[test]
+    fn the_stating_step_and_the_copies_before_it() {
+        let mut rows = Rows::default();
+        let built = [" 17 + 5 = 22.", " 22 + 12 = 34.", " The answer is 34."];
+        add(&mut rows, "a", "34", "34", &built, &["5", "22", "34", "34"]);
+        add(&mut rows, "b", "9", "255", &[" Dean is 17.", " So.", " It is 255."], &["5", "17", "9", "255"]);
+        let found = of_rows(&rows, "enumerate");
+        assert_eq!((found.share.all.value, found.at_once.all.value), (Some(1.0), Some(0.0)));
+        assert_eq!((found.depth.correct.value, found.depth.wrong.value), (Some(2.0 / 3.0), Some(1.0)));
+        assert_eq!(
+            (found.target_share.correct.value, found.target_share.wrong.value),
+            (Some(1.0), Some(0.0))
+        );
+        // Question a copies before its statement at its only prefix, question b at one of two.
+        assert_eq!(found.leader_is_last_number_before.value, Some(0.75));
+        let copied = &found.leader_is_last_number.value;
+        assert_eq!((copied[0], copied[7], copied[14], copied[20]), (None, Some(1.0), Some(0.5), Some(1.0)));
+    }
+
+    #[test]
+    fn what_is_not_known_has_a_reason() {
+        let mut rows = Rows::default();
+        add(&mut rows, "a", "B", "[invalid]", &["x"], &["B", "B"]);
+        assert!(of_rows(&rows, "enumerate").reason.is_some());
+        add(&mut rows, "b", "yes", "yes", &["Yes."], &["no", "yes"]);
+        let found = of_rows(&rows, "choices");
+        assert_eq!((found.reason, found.at_once.all.value), (None, Some(1.0)));
+        assert!(found.leader_is_last_number.reason.is_some() && !found.leader_is_last_number.is_defined());
+    }
 }

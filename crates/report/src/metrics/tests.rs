@@ -9,7 +9,7 @@ use crate::depth::FINAL;
 use crate::synthetic;
 
 /// A trace of question `id`, correct or not, that was measured.
-fn trace(id: &str, sample: u32, correct: Option<bool>) -> TraceRow {
+pub(super) fn trace(id: &str, sample: u32, correct: Option<bool>) -> TraceRow {
     TraceRow {
         task: "t".into(),
         question_id: id.into(),
@@ -37,7 +37,7 @@ fn trace(id: &str, sample: u32, correct: Option<bool>) -> TraceRow {
 }
 
 /// A curve given as (entropy, target log-probability, leader) for each prefix.
-fn curve(id: &str, sample: u32, control: &str, points: &[(f64, f64, &str)]) -> Vec<PrefixRow> {
+pub(super) fn curve(id: &str, sample: u32, control: &str, points: &[(f64, f64, &str)]) -> Vec<PrefixRow> {
     let last = (points.len() - 1).max(1) as f64;
     let row = |(step, &(entropy, logprob, leader)): (usize, &(f64, f64, &str))| PrefixRow {
         task: "t".into(),

@@ -76,3 +76,27 @@ fn another_trace_of_the_donor_is_lent_where_one_does_not_fit() {
     let lengths: Vec<u32> = lent.map(|at| at.n_tokens).collect();
     assert_eq!(lengths, [0, 7, 0, 7]);
 }
+
+/// Step, tokens and whether the answer and the target are stated, of the rows of one trace under a control.
+fn stated(rows: &Rows, sample: u32, control: &str) -> Vec<(u32, u32, Option<bool>, Option<bool>)> {
+    let of = rows.prefixes.iter().filter(|at| at.sample == sample && &*at.control == control);
+    of.map(|at| (at.step, at.n_tokens, at.answer_stated, at.target_stated)).collect()
+}
+
+#[test]
+fn a_trace_without_its_statement_is_what_is_left_of_it() {
+    let ending_in_1 = format!("{LONG}\n\nThe answer is 1.");
+    let traces = [imported(&ending_in_1), imported("The answer is 1."), imported(LONG)];
+    let items = vec![asked(question(0, Some("2")), "Q0\nA:", &traces)];
+    let how = Measurement { controls: vec![Control::Unstated], ..measurement() };
+    let rows = measure(&model(), &[numbers(items)], &how);
+    let own = stated(&rows, 0, "none");
+    let flags: Vec<_> = own.iter().map(|at| (at.2, at.3)).collect();
+    assert_eq!(flags, [false, false, false, true].map(|stated| (Some(stated), Some(false))));
+    let left: Vec<_> = own[..3].iter().map(|at| (at.0, at.1, None, None)).collect();
+    assert_eq!(stated(&rows, 0, "unstated"), left);
+    // Nothing is left of a trace that only states its answer: belief stays where it was.
+    assert_eq!(stated(&rows, 1, "unstated"), [(0, 0, None, None)]);
+    // The number of a step is no statement of it, so nothing can be left out.
+    assert_eq!(stated(&rows, 2, "unstated"), []);
+}

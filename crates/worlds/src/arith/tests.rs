@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use entrace_measure::Statement;
+
 use super::*;
 
 const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
@@ -176,4 +178,28 @@ fn lines_are_json() {
     assert_eq!(line["question"], problem.question.as_str());
     assert_eq!(line["trace"], problem.solution.completion());
     assert_eq!(line["target"], problem.solution.answer.to_string());
+}
+
+/// `entrace_measure::statement` against the equations that the text was made from.
+#[test]
+fn an_answer_is_stated_at_the_first_step_that_holds_it() {
+    let (mut n_traces, mut n_agree, mut n_at_result) = (0, 0, 0);
+    for problem in SPLITS.into_iter().flat_map(|split| many(split, 2000)) {
+        for solution in [problem.solution.clone(), noisy(&problem, 1.0, 3).solution] {
+            let text = solution.completion();
+            let mut ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at + 1).collect();
+            ends.push(text.len());
+            let statement = Statement::of(&solution.answer.to_string(), None).unwrap();
+            let holds = |&(left, _, right, result): &(i64, char, i64, i64)| {
+                [left, right, result].contains(&solution.answer)
+            };
+            let equations = written(&solution);
+            let expected = equations.iter().position(holds).map(|at| at + 1);
+            n_traces += 1;
+            n_agree += usize::from(statement.first_step(&text, &ends) == expected);
+            n_at_result += usize::from(expected == Some(equations.len()));
+        }
+    }
+    println!("{n_agree} {n_at_result} {n_traces}");
+    assert_eq!(n_agree, n_traces);
 }
