@@ -315,14 +315,14 @@ impl Version {
         Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
     }
 
+    /// Whether it is that of this minor version, or a later one.
+    pub(crate) fn has_minor(self, minor: u32) -> bool {
+        self.minor >= minor
+    }
+
     /// Whether this crate reads it.
     pub(crate) fn can_be_read(self) -> bool {
         self.major == Self::KNOWN.major
-    }
-
-    /// Whether it is older than a minor version of the major one that this crate knows.
-    pub(crate) fn is_before_minor(self, minor: u32) -> bool {
-        (self.major, self.minor) < (Self::KNOWN.major, minor)
     }
 
     /// Whether it is newer than what this crate writes.

@@ -6,8 +6,9 @@
 //!
 //! The file's key-value metadata hold `entrace.format_version`, `entrace.table` and `entrace.unit` (nats).
 //!
-//! A reader wants every column of the row, with its type. A column that a minor version added is null in a file of an earlier one. Columns
-//! that it does not know are skipped where the file says that it is of a newer minor version, and are an error else. Arrow is not needed and not used; pandas, polars and duckdb read the files.
+//! A reader wants every column of the row, with its type; those that a later minor version added are null where the file is of an earlier
+//! one. Columns that it does not know are skipped where the file says that it is of a
+//! newer minor version, and are an error else. Arrow is not needed and not used; pandas, polars and duckdb read the files.
 
 use std::borrow::Borrow;
 use std::fs::File;
@@ -61,10 +62,9 @@ pub(crate) trait Row: Sized {
     fn n_bytes(&self) -> usize;
 }
 
-/// Declares the table of a row type: its name, and its columns as fields of the row; those of later minor versions behind `since` and the
-/// version.
+/// Declares the table of a row type: its name, and its columns as fields of the row, those that minor versions added after their number.
 macro_rules! table {
-    ($row:ty, $name:literal: $($field:ident)+ $(; since $minor:literal: $($added:ident)+)*) => {
+    ($row:ty, $name:literal: $($field:ident)+ $(; $minor:literal: $($added:ident)+)*) => {
         impl Row for $row {
             const TABLE: &'static str = $name;
 
@@ -100,9 +100,8 @@ table!(TraceRow, "traces":
     n_steps outcome reason lock_in_step total_drop monotone n_violations late_slope wasted_tokens);
 table!(PrefixRow, "prefixes":
     task question_id sample control step n_tokens depth estimator answer_entropy entropy_lower entropy_upper entropy_drop
-    target_logprob information_gain leader leader_prob elicited_mass residual_mass n_samples cue_entropy;
-    since 1: answer_stated target_stated cue);
-table!(AnswerRow, "answers": task question_id sample control step answer prob logprob; since 1: cue);
+    target_logprob information_gain leader leader_prob elicited_mass residual_mass n_samples cue_entropy; 1: answer_stated target_stated cue);
+table!(AnswerRow, "answers": task question_id sample control step answer prob logprob; 1: cue);
 table!(TokenRow, "tokens":
     task question_id sample index step token_id text logprob token_entropy top2_margin topk_confidence uniform_divergence);
 table!(SignalRow, "signals": task question_id sample signal value reason);
@@ -120,23 +119,23 @@ pub(crate) fn file_name(table: &str) -> String {
 #[derive(Debug)]
 pub(crate) struct Column {
     name: &'static str,
-    /// The minor version that brought it.
-    since: u32,
     physical: PhysicalType,
     logical: Option<LogicalType>,
     nullable: bool,
     dictionary: bool,
+    /// Minor version of the format that added it.
+    since: u32,
 }
 
 impl Column {
     fn of<R, C: Cell>(name: &'static str, since: u32, _: impl Fn(&R) -> &C) -> Self {
         Self {
             name,
-            since,
             physical: C::Physical::get_physical_type(),
             logical: C::logical_type(),
             nullable: C::NULLABLE,
             dictionary: C::DICTIONARY,
+            since,
         }
     }
 
@@ -372,7 +371,7 @@ pub(crate) struct GroupReader<'a> {
 }
 
 impl GroupReader<'_> {
-    /// All values of a column. The schema has been checked, so the column has the type, and is there unless a later version brought it.
+    /// All values of a column. The schema has been checked, so the column has the type, and is there unless a later version added it.
     fn column<C: Cell>(&mut self, name: &str) -> Result<Vec<C>, String> {
         let problem = |what: String| format!("column {name} holds {what}");
         let columns = self.group.metadata().columns();
@@ -430,7 +429,7 @@ fn check_origin(metadata: &ParquetMetaData, table: &str, path: &Path) -> Result<
     }
 }
 
-/// Checks that every column that the version has is there with its type, and no other.
+/// Checks that every column is there with its type, and no other.
 fn check_columns(metadata: &ParquetMetaData, columns: &[Column], version: Version) -> Result<(), String> {
     let schema = metadata.file_metadata().schema_descr();
     let found: Vec<&Type> = schema.columns().iter().map(|c| c.self_type()).collect();
@@ -438,7 +437,7 @@ fn check_columns(metadata: &ParquetMetaData, columns: &[Column], version: Versio
         let expected = column.schema().map_err(reason)?;
         let name = column.name;
         let Some(actual) = found.iter().find(|t| t.name() == name) else {
-            if version.is_before_minor(column.since) {
+            if !version.has_minor(column.since) {
                 continue;
             }
             return Err(format!("column {name} is missing"));
