@@ -5,8 +5,8 @@
 //!
 //! `question` -> `trace` -> `prefix` -> `answer` -> `distribution` -> `entropy` -> `curve` -> `signature` -> `profile` -> `signal`
 //!
-//! Beside it stand `fano` and `information`, the inequalities that bind these quantities, `semantic`, answers that mean the same, and
-//! `statement`, where a trace states an answer (`number`: what numbers a text holds).
+//! Beside it stand `fano` and `information`, the inequalities that bind these quantities, `readout`, what usable information is made of,
+//! `semantic`, answers that mean the same, and `statement`, where a trace states an answer (`number`: what numbers a text holds).
 //!
 //! No input or output, no clock, no random generator, no tensors: the same input gives the same bits. All logarithms are natural;
 //! entropies are in nats.
@@ -22,6 +22,7 @@ pub mod number;
 pub mod prefix;
 pub mod profile;
 pub mod question;
+pub mod readout;
 pub mod semantic;
 mod sentence;
 pub mod signal;

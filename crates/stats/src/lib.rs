@@ -16,6 +16,7 @@
 //! | does a score tell two classes apart? | [`auroc`], [`ranking`] |
 //! | is a probability what it says? | [`calibration`] |
 //! | what do several scores say together? | [`logistic`], [`cross_validation`] |
+//! | how well do several forecasts together foresee what happened? | [`mixture`] |
 //! | several tests at once; how many clusters to plan for | [`multiplicity`], [`power`] |
 
 pub mod auroc;
@@ -26,6 +27,7 @@ pub mod cross_validation;
 pub mod distribution;
 pub mod interval;
 pub mod logistic;
+pub mod mixture;
 pub mod multiplicity;
 pub mod paired;
 pub mod permutation;
