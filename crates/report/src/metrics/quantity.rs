@@ -64,6 +64,22 @@ impl Quantity {
         Self { low: None, high: None, standard_error: None, reason, ..self }
     }
 
+    /// The interval with a further variance of the value, such as that of a fit; its ends keep their distances from the value in proportion.
+    pub(crate) fn widened(self, variance: f64, level: Level) -> Self {
+        let (Some(value), Some(low), Some(high), Some(error)) = (self.value, self.low, self.high, self.standard_error)
+        else {
+            return self;
+        };
+        let wider = (error * error + variance).sqrt();
+        let extra = level.normal_point() * wider;
+        let (below, above) = if error > 0.0 {
+            ((value - low) * wider / error, (high - value) * wider / error)
+        } else {
+            (extra, extra)
+        };
+        Self { low: Some(value - below), high: Some(value + above), standard_error: Some(wider), ..self }
+    }
+
     /// The interval cut to the range that the number has by nature.
     pub(crate) fn within(self, lowest: f64, highest: f64) -> Self {
         let [low, high] = [self.low, self.high].map(|end| end.map(|end| end.clamp(lowest, highest)));
