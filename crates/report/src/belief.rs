@@ -33,10 +33,11 @@ pub(crate) struct Mass {
     /// The answer by its number in the task.
     pub(crate) answer: u32,
     pub(crate) prob: f64,
+    pub(crate) logprob: f64,
 }
 
 /// Tolerance on the sum of recorded masses and residual.
-const COMPLETE: f64 = 1e-3;
+pub(crate) const COMPLETE: f64 = 1e-3;
 
 /// The profile of a trace in single numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,11 +102,10 @@ impl Drift {
     }
 }
 
-/// Fills in path, drift and the signals of the answer curve from all that was read of a trace; its points are in order of step.
-pub(crate) fn reduce(trace: &mut TraceFacts, masses: &mut [Mass], names: &[Arc<str>], is_rollout: bool) {
+/// Fills in path, drift and the signals of the answer curve from all that was read of a trace; points and masses are in order of step.
+pub(crate) fn reduce(trace: &mut TraceFacts, masses: &[Mass], names: &[Arc<str>], is_rollout: bool) {
     let Some(points) = trace.measured_curve().filter(|points| !points.is_empty()) else { return };
     let points = points.to_vec();
-    masses.sort_by_key(|mass| mass.step);
     let complete = complete_beliefs(&points, masses, names);
     let leaders_only = || points.iter().map(|p| belief(p.entropy, [(name(names, p.leader), p.leader_prob)]));
     let beliefs: Vec<Belief<'_>> = complete.clone().unwrap_or_else(|| leaders_only().collect());
@@ -113,9 +113,15 @@ pub(crate) fn reduce(trace: &mut TraceFacts, masses: &mut [Mass], names: &[Arc<s
     let curve: Vec<signature::Point<'_>> = points.iter().map(|p| signature_point(p, names)).collect();
     let known = complete.as_ref().map(|_| &profile);
     signals::from_curve(&mut trace.scores, &curve, known);
-    let drift = complete.filter(|_| is_rollout).map(|beliefs| drift_of(&beliefs, trace));
+    if let Some(beliefs) = complete.filter(|_| is_rollout) {
+        trace.drift = Some(drift_of(&beliefs, trace));
+    }
     trace.path = Some(path(&profile, known.is_some()));
-    trace.drift = drift;
+}
+
+/// The drift of rollouts that were measured beside another estimator.
+pub(crate) fn drift_of_rollouts(trace: &TraceFacts, points: &[Point], masses: &[Mass], names: &[Arc<str>]) -> Option<Drift> {
+    complete_beliefs(points, masses, names).map(|beliefs| drift_of(&beliefs, trace))
 }
 
 fn name(names: &[Arc<str>], answer: u32) -> &str {

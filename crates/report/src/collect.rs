@@ -1,7 +1,7 @@
 //! Rows of a record, gathered trace by trace and reduced to what metrics need.
 //!
 //! Tables are read once, row by row: `traces` first, then the others in any order. What is kept is a few
-//! numbers for each prefix and answer, about 120 and 16 bytes, and for tokens nothing beyond sums, scores, and what the steps state: the
+//! numbers for each prefix and answer, about 190 and 24 bytes, and for tokens nothing beyond sums, scores, and what the steps state: the
 //! tokens of a trace are reduced as soon as all of them have come. Statements are found in the text, with the function that made the columns
 //! of the record, so that records from before those columns have them too. Rows may come in any order within a table: curves are put in order of step at the
 //! end, questions in order of their identity, so that metrics do not depend on how a run was batched or resumed. A trace row that
@@ -11,21 +11,27 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use entrace_measure::Number;
+use entrace_measure::{Choices, Estimator, Number};
 use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use entrace_record::{Manifest, RunReader};
 use rayon::prelude::*;
 
 use crate::belief::{self, Mass};
+use crate::disagreement;
 use crate::error::Error;
-use crate::facts::{OWN, Point, Statements, TaskFacts, TraceFacts, finite, is_main_cue};
+use crate::facts::{OWN, Point, Source, Statements, TaskFacts, TraceFacts, finite, is_main_cue};
 use crate::index::TraceIndex;
+use crate::readouts;
 use crate::signals::{self, Token};
+
+/// Answers by control.
+type Masses = Vec<(Arc<str>, Vec<Mass>)>;
 
 /// What is kept of a trace only until it is complete.
 #[derive(Debug, Default)]
 struct Pending {
-    masses: Vec<Mass>,
+    masses: Masses,
+    rollout_masses: Masses,
     tokens: Vec<Token>,
     /// Controls with a prefix that is no belief.
     broken: Vec<Arc<str>>,
@@ -117,6 +123,14 @@ impl Collector {
             return;
         }
         let leader = self.answer_number(number, &row.leader);
+        if self.is_beside(number, &row.estimator) {
+            let trace = &mut self.tasks[number].traces[position];
+            let point = point(row, leader, trace.target.as_deref());
+            if not_finite(row).is_none() {
+                of_control(&mut trace.rollouts, &row.control).push(point);
+            }
+            return;
+        }
         let task = &mut self.tasks[number];
         if !task.estimators.contains(&row.estimator) {
             task.estimators.push(row.estimator.clone());
@@ -135,10 +149,7 @@ impl Collector {
             return;
         }
         let point = point(row, leader, trace.target.as_deref());
-        match trace.curves.iter_mut().find(|(control, _)| *control == row.control) {
-            Some((_, points)) => points.push(point),
-            None => trace.curves.push((row.control.clone(), vec![point])),
-        }
+        of_control(&mut trace.curves, &row.control).push(point);
     }
 
     /// Takes a row of `answers`.
@@ -150,10 +161,11 @@ impl Collector {
             return;
         }
         let answer = self.answer_number(task, &row.answer);
-        if &*row.control == OWN {
-            let mass = Mass { step: row.step, answer, prob: row.prob };
-            self.pending[task][position].masses.push(mass);
-        }
+        let mass = Mass { step: row.step, answer, prob: row.prob, logprob: row.logprob };
+        let beside = None::<Arc<str>>.as_ref().is_some_and(|estimator| self.is_beside(task, estimator)); // TEMP row.estimator
+        let pending = &mut self.pending[task][position];
+        let masses = if beside { &mut pending.rollout_masses } else { &mut pending.masses };
+        of_control(masses, &row.control).push(mass);
     }
 
     /// Takes a row of `tokens`.
@@ -207,13 +219,22 @@ impl Collector {
             task.traces.par_iter_mut().zip(pending).for_each(|(trace, mut pending)| {
                 trace.curves.retain(|(control, _)| !pending.broken.contains(control));
                 trace.curves.sort_by(|a, b| a.0.cmp(&b.0));
-                for (_, points) in &mut trace.curves {
+                for (_, points) in trace.curves.iter_mut().chain(&mut trace.rollouts) {
                     points.sort_by_key(|point| point.step);
                 }
+                for (_, masses) in pending.masses.iter_mut().chain(&mut pending.rollout_masses) {
+                    masses.sort_by_key(|mass| mass.step);
+                }
+                fill_readouts(trace, &pending, &names);
                 let last = trace.curve(OWN).and_then(|points| points.last());
                 let cue_entropy = last.and_then(|point| point.cue_entropy);
                 signals::from_cue(&mut trace.scores, cue_entropy);
-                belief::reduce(trace, &mut pending.masses, &names, is_rollout);
+                belief::reduce(trace, masses_of(&pending.masses, OWN), &names, is_rollout);
+                if let Some(points) = trace.curve_of(Source::Rollouts, OWN) {
+                    let masses = masses_of(&pending.rollout_masses, OWN);
+                    trace.drift = belief::drift_of_rollouts(trace, points, masses, &names);
+                }
+                fill_disagreements(trace, &pending);
                 if let Some(numbers) = &numbers {
                     trace.compare_with_last_numbers(numbers);
                 }
@@ -224,6 +245,13 @@ impl Collector {
             signals::from_agreement(&mut task.traces);
         }
         tasks
+    }
+
+    /// Whether a row is of rollouts beside the estimator of its task.
+    fn is_beside(&self, task: usize, estimator: &str) -> bool {
+        let rollout = Estimator::Rollout.name();
+        let recorded = self.tasks[task].record.as_ref().map(|record| record.estimator.as_str());
+        estimator == rollout && recorded.is_some_and(|recorded| recorded != rollout)
     }
 
     fn task_number(&mut self, name: &Arc<str>) -> usize {
@@ -255,6 +283,38 @@ impl Collector {
         answers.push(name.clone());
         self.answer_numbers[task].insert(name.clone(), number);
         number
+    }
+}
+
+/// What a control has so far.
+fn of_control<'a, T>(all: &'a mut Vec<(Arc<str>, Vec<T>)>, control: &Arc<str>) -> &'a mut Vec<T> {
+    let position = all.iter().position(|(name, _)| name == control).unwrap_or_else(|| {
+        all.push((control.clone(), Vec::new()));
+        all.len() - 1
+    });
+    &mut all[position].1
+}
+
+fn masses_of<'a>(masses: &'a Masses, control: &str) -> &'a [Mass] {
+    masses.iter().find(|(name, _)| &**name == control).map_or(&[], |(_, masses)| masses)
+}
+
+fn fill_readouts(trace: &mut TraceFacts, pending: &Pending, names: &[Arc<str>]) {
+    let Some(target) = trace.target.clone() else { return };
+    let n_choices = trace.choices.as_ref().map(Choices::len);
+    let sources = [(&mut trace.curves, &pending.masses), (&mut trace.rollouts, &pending.rollout_masses)];
+    for (curves, masses) in sources {
+        for (control, points) in curves {
+            readouts::fill(points, masses_of(masses, control), names, &target, n_choices);
+        }
+    }
+}
+
+fn fill_disagreements(trace: &mut TraceFacts, pending: &Pending) {
+    let Some((_, forced)) = trace.curves.iter().find(|(control, _)| &**control == OWN) else { return };
+    if let Some((_, points)) = trace.rollouts.iter_mut().find(|(control, _)| &**control == OWN) {
+        let (drawn, believed) = (masses_of(&pending.rollout_masses, OWN), masses_of(&pending.masses, OWN));
+        disagreement::fill(points, drawn, forced, believed);
     }
 }
 
@@ -295,6 +355,10 @@ fn point(row: &PrefixRow, leader: u32, target: Option<&str>) -> Point {
         lower: row.entropy_lower,
         upper: row.entropy_upper,
         gain: finite(row.information_gain),
+        target_logprob: finite(row.target_logprob),
+        n_samples: row.n_samples,
+        readout: None,
+        disagreement: None,
         leader,
         leader_prob: row.leader_prob,
         leader_is_target: target.map(|target| &*row.leader == target),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use entrace_measure::number::numerals;
+use entrace_measure::readout::TEMPERATURES;
 use entrace_measure::signal::Absent;
 use entrace_measure::{Choices, Number, Statement};
 use entrace_record::manifest::TaskRecord;
@@ -19,6 +20,18 @@ pub(crate) fn is_main_cue(cue: Option<u32>) -> bool {
     matches!(cue, None | Some(0))
 }
 
+/// Which beliefs of a task are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Those of the run's estimator, at every prefix.
+    Recorded,
+    /// Rollouts that were measured beside it.
+    Rollouts,
+}
+
+/// Points by control, in order of name; `none` is the trace itself.
+pub(crate) type Curves = Vec<(Arc<str>, Vec<Point>)>;
+
 /// Belief at one prefix, without text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Point {
@@ -29,6 +42,12 @@ pub(crate) struct Point {
     pub(crate) lower: f64,
     pub(crate) upper: f64,
     pub(crate) gain: Option<f64>,
+    /// ln p_k(target), where it is finite.
+    pub(crate) target_logprob: Option<f64>,
+    /// Number of draws, for estimators that sample.
+    pub(crate) n_samples: Option<u32>,
+    /// ln T_τ p_k(target) at every temperature; `None` without a target, and where some answers are missing.
+    pub(crate) readout: Option<[f32; TEMPERATURES.len()]>,
     /// The most likely answer, by its number in the task.
     pub(crate) leader: u32,
     pub(crate) leader_prob: f64,
@@ -38,8 +57,20 @@ pub(crate) struct Point {
     pub(crate) residual_mass: f64,
     /// `None` where nothing was asked after a cue.
     pub(crate) cue_entropy: Option<f64>,
+    /// How far rollouts are from the forced belief; `None` but for rollouts beside another estimator.
+    pub(crate) disagreement: Option<Disagreement>,
     /// Whether the leader is the last number of the text; `None` without a number in it, and where answers are no numbers.
     pub(crate) leader_is_last_number: Option<bool>,
+}
+
+/// How far two readouts at one prefix are from each other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Disagreement {
+    /// TV between them.
+    pub(crate) distance: f64,
+    /// TV that the draws alone would show.
+    pub(crate) floor: f64,
+    pub(crate) same_leader: bool,
 }
 
 /// Sums over the tokens of a trace.
@@ -77,8 +108,10 @@ pub(crate) struct TraceFacts {
     pub(crate) wasted_tokens: Option<u32>,
     /// What the steps say of answers; `None` where the record lacks tokens of the trace.
     pub(crate) statements: Option<Statements>,
-    /// Points by control, in order of name; `none` is the trace itself.
-    pub(crate) curves: Vec<(Arc<str>, Vec<Point>)>,
+    /// Of the run's estimator.
+    pub(crate) curves: Curves,
+    /// Of rollouts that were measured beside the estimator of `curves`.
+    pub(crate) rollouts: Curves,
     pub(crate) tokens: TokenSums,
     /// The way that belief took; `None` without prefixes.
     pub(crate) path: Option<Path>,
@@ -112,6 +145,7 @@ impl TraceFacts {
             wasted_tokens: row.wasted_tokens,
             statements: None,
             curves: Vec::new(),
+            rollouts: Vec::new(),
             tokens: TokenSums::default(),
             path: None,
             drift: None,
@@ -126,7 +160,19 @@ impl TraceFacts {
 
     /// The curve under a control, by step; `None` where it was not measured.
     pub(crate) fn curve(&self, control: &str) -> Option<&[Point]> {
-        self.curves.iter().find(|(name, _)| &**name == control).map(|(_, points)| points.as_slice())
+        self.curve_of(Source::Recorded, control)
+    }
+
+    /// The curve of one source under a control.
+    pub(crate) fn curve_of(&self, source: Source, control: &str) -> Option<&[Point]> {
+        self.curves_of(source).iter().find(|(name, _)| &**name == control).map(|(_, points)| points.as_slice())
+    }
+
+    fn curves_of(&self, source: Source) -> &Curves {
+        match source {
+            Source::Recorded => &self.curves,
+            Source::Rollouts => &self.rollouts,
+        }
     }
 
     /// The curve of a trace that was measured.
@@ -226,11 +272,13 @@ impl TaskFacts {
 
     /// Controls that some measured trace has, in order of name.
     pub(crate) fn controls(&self) -> Vec<Arc<str>> {
-        let mut names: Vec<Arc<str>> = self
-            .measured()
-            .flat_map(|(trace, _)| trace.curves.iter().map(|(name, _)| name.clone()))
-            .filter(|name| &**name != OWN)
-            .collect();
+        self.controls_of(Source::Recorded)
+    }
+
+    /// The same of one source of beliefs.
+    pub(crate) fn controls_of(&self, source: Source) -> Vec<Arc<str>> {
+        let names = self.measured().flat_map(|(trace, _)| trace.curves_of(source).iter().map(|(name, _)| name.clone()));
+        let mut names: Vec<Arc<str>> = names.filter(|name| &**name != OWN).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -239,6 +287,13 @@ impl TaskFacts {
     /// Whether answers are read as numbers.
     pub(crate) fn answers_are_numbers(&self) -> bool {
         self.record.as_ref().is_some_and(|record| record.answer_format == "number")
+    }
+
+    /// Fewest and most draws of rollouts beside the run's estimator; `None` without any.
+    pub(crate) fn rollout_draws(&self) -> Option<(u32, u32)> {
+        let curves = self.measured().flat_map(|(trace, _)| &trace.rollouts);
+        let draws = curves.flat_map(|(_, points)| points).filter_map(|point| point.n_samples);
+        draws.fold(None, |range, m| Some(range.map_or((m, m), |(low, high): (u32, u32)| (low.min(m), high.max(m)))))
     }
 
     /// Whether all beliefs are those of `rollout`.

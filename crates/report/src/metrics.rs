@@ -13,17 +13,21 @@
 //! What these numbers do not say: a falling H(s) alone is no evidence for anything (under the estimator `rollout` it falls for every
 //! model); look at the [`verdict`], G(s), its net value over controls, and separability. Source: arXiv:2604.06192.
 
+mod before_statement;
 mod counts;
 mod curves;
 mod fano;
+mod length;
 mod mass;
 pub mod predict;
 mod profile;
 pub(crate) mod quantity;
 pub(crate) mod separability;
+mod rollouts;
 mod shape;
 mod statement;
 mod tokens;
+pub(crate) mod usable;
 pub mod verdict;
 
 use entrace_record::Manifest;
@@ -32,13 +36,16 @@ use entrace_stats::Level;
 use entrace_stats::bootstrap::Resampling;
 use serde::{Deserialize, Serialize};
 
+pub use before_statement::BeforeStatement;
 pub use counts::{Counts, OutcomeReason, StopCount, Totals};
 pub use curves::ControlMetrics;
 pub use fano::{Alphabet, FanoMetrics};
+pub use length::{ByLength, LengthMetrics};
 pub use mass::{MassMetrics, Summary};
 pub use predict::PredictMetrics;
 pub use profile::{OutcomeShare, ProfileMetrics};
 pub use quantity::{Curve, Groups, Quantity};
+pub use rollouts::{RolloutControl, RolloutMetrics};
 pub use shape::{DescentMetrics, LOCK_IN_BINS, LockInMetrics};
 pub use statement::StatementMetrics;
 pub use tokens::TokenMetrics;
@@ -46,15 +53,19 @@ pub use verdict::{Finding, VerdictMetrics};
 
 use crate::collect::Collector;
 use crate::depth;
-use crate::facts::TaskFacts;
+use crate::facts::{Source, TaskFacts};
+use usable::TaskGains;
+use verdict::Evidence;
 use crate::places::without_folders;
 
 /// Version of the fields of `metrics.json`. Fields are added under the same major version, and never change their meaning.
 ///
 /// History: 1.0, the first; 1.1 adds `verdict`, `profile` and `predict` to tasks, `threshold` and `alpha` to the options;
 /// 1.2 adds `standard_error` to quantities and curves, `gain_before_end` and `n_without_control` to verdicts, `residual_first` and
-/// `residual_last` to the mass; 1.3 adds `statement` to tasks.
-pub const METRICS_VERSION: &str = "1.3";
+/// `residual_last` to the mass; 1.3 adds `statement` to tasks;
+/// 2.0 rests the verdict on usable information: `usable_information`, `overconfidence_cost`, `before_statement`, `by_length` and `rollouts` are
+/// added to tasks, and the fields of `verdict` are new.
+pub const METRICS_VERSION: &str = "2.0";
 
 /// Questions up to which a task is resampled as often as requested.
 pub const FULL_RESAMPLING: usize = 2_000;
@@ -71,7 +82,7 @@ pub struct MetricOptions {
     pub replicates: usize,
     /// Level of intervals, strictly between 0 and 1; anything else means 0.95.
     pub level: f64,
-    /// What the net information gain has to exceed to be evidence, in nats.
+    /// What usable information has to exceed to be evidence, in nats.
     #[serde(default)]
     pub threshold: f64,
     /// Significance level of the trend test, in (0, 1).
@@ -133,6 +144,16 @@ pub struct TaskMetrics {
     pub entropy_gap: Curve,
     /// G(s), the information gained about the target.
     pub information_gain: Groups<Curve>,
+    /// I(s), usable information: what the prefix adds to the best readout fitted on other questions.
+    pub usable_information: Groups<Curve>,
+    /// I(s) − G(s): what log loss charges for over-confidence.
+    pub overconfidence_cost: Groups<Curve>,
+    /// I at the last prefix before the trace states its answer.
+    pub before_statement: BeforeStatement,
+    /// Gains at the end per step and per token.
+    pub by_length: LengthMetrics,
+    /// Rollouts beside the estimator; null without any.
+    pub rollouts: Option<RolloutMetrics>,
     /// The same under each control.
     pub controls: Vec<ControlMetrics>,
     /// AUROC of −H(s) for correctness.
@@ -203,6 +224,15 @@ impl Metrics {
 fn task_metrics(task: &TaskFacts, options: &MetricOptions) -> TaskMetrics {
     let resampling = resampling(options, task.n_questions);
     let curves = curves::of(task, &resampling);
+    let folding = usable::folding(&resampling, task.n_questions);
+    let recorded = usable::of_task(task, Source::Recorded, &folding);
+    let rolled_out = task.rollout_draws().map(|_| usable::of_task(task, Source::Rollouts, &folding));
+    let own = recorded.as_ref().ok().map(|gains| &gains.own);
+    let controls = task.controls();
+    let control = |name: &std::sync::Arc<str>| {
+        let gains = recorded.as_ref().ok().and_then(|gains| gains.controls.iter().find(|(other, _)| other == name));
+        curves::of_control(task, name, gains.map(|(_, gains)| gains), &resampling)
+    };
     TaskMetrics {
         task: task.name.to_string(),
         estimator: estimator(task),
@@ -216,18 +246,44 @@ fn task_metrics(task: &TaskFacts, options: &MetricOptions) -> TaskMetrics {
         entropy_upper: curves.entropy_upper,
         entropy_gap: curves.entropy_gap,
         information_gain: curves.information_gain,
-        controls: task.controls().iter().map(|name| curves::of_control(task, name, &resampling)).collect(),
+        usable_information: own.map(|gains| gains.groups(&resampling)).unwrap_or_default(),
+        overconfidence_cost: own.map(|gains| gains.cost(&resampling)).unwrap_or_default(),
+        before_statement: before_statement::of(task, Source::Recorded, &resampling),
+        by_length: own.map(|gains| length::of(gains, &resampling)).unwrap_or_default(),
+        rollouts: rolled_out
+            .as_ref()
+            .and_then(|gains| rollouts::of(task, gains.as_ref().ok()?, &resampling)),
+        controls: controls.iter().map(control).collect(),
         separability: separability::of(task, resampling.level),
         lock_in: shape::lock_in(task, &resampling),
         descent: shape::descent(task, &resampling),
-        statement: statement::of(task, &resampling),
         fano: fano::of(task, &resampling),
-        verdict: verdict::of(task, &resampling, options),
+        verdict: task_verdict(task, &recorded, rolled_out.as_ref(), &resampling, options),
         profile: profile::of(task, &resampling),
         predict: predict::of(task, &resampling),
         mass: mass::of(task),
+        statement: statement::of(task, &resampling),
         tokens: tokens::of(task, &resampling),
     }
+}
+
+/// The verdict, by the rollouts where enough questions have them.
+fn task_verdict(
+    task: &TaskFacts,
+    recorded: &Result<TaskGains<'_>, String>,
+    rolled_out: Option<&Result<TaskGains<'_>, String>>,
+    resampling: &Resampling,
+    options: &MetricOptions,
+) -> VerdictMetrics {
+    let enough = |gains: &&Result<TaskGains<'_>, String>| {
+        gains.as_ref().is_ok_and(|gains| gains.own.n_contributing() >= verdict::FEWEST_QUESTIONS)
+    };
+    let (source, gains) = match rolled_out.filter(enough) {
+        Some(gains) => (Source::Rollouts, gains),
+        None => (Source::Recorded, recorded),
+    };
+    let before_statement = before_statement::of(task, source, resampling).usable_information.all;
+    verdict::of(&Evidence { task, source, gains, before_statement }, resampling, options)
 }
 
 fn resampling(options: &MetricOptions, n_questions: usize) -> Resampling {

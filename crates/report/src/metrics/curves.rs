@@ -7,6 +7,7 @@
 use entrace_stats::bootstrap::Resampling;
 use serde::{Deserialize, Serialize};
 
+use super::usable::Gains;
 use super::quantity::{Curve, Groups, Quantity, QuestionMeans};
 use crate::depth::{N_DEPTHS, last_prefix};
 use crate::facts::{Point, TaskFacts};
@@ -23,6 +24,8 @@ pub struct ControlMetrics {
     pub information_gain: Curve,
     /// G(s) of the traces themselves minus that under the control, paired by question.
     pub net_gain: Curve,
+    /// I(s) under the control, with a fit of its own.
+    pub usable_information: Curve,
 }
 
 pub(super) struct TaskCurves {
@@ -61,7 +64,12 @@ pub(super) fn of(task: &TaskFacts, resampling: &Resampling) -> TaskCurves {
 }
 
 /// Curves of one control, and the net gain over it.
-pub(super) fn of_control(task: &TaskFacts, control: &str, resampling: &Resampling) -> ControlMetrics {
+pub(super) fn of_control(
+    task: &TaskFacts,
+    control: &str,
+    usable: Option<&Gains<'_>>,
+    resampling: &Resampling,
+) -> ControlMetrics {
     let mut means = QuestionMeans::new(task.n_questions, 2 * N_DEPTHS);
     let mut own = vec![Vec::new(); task.n_questions];
     let mut other = vec![Vec::new(); task.n_questions];
@@ -85,6 +93,7 @@ pub(super) fn of_control(task: &TaskFacts, control: &str, resampling: &Resamplin
         entropy: Curve::of(&not_negative(&quantities[..N_DEPTHS])),
         information_gain: Curve::of(&quantities[N_DEPTHS..]),
         net_gain: paired_difference(&own, &other, resampling),
+        usable_information: usable.map_or_else(Curve::default, |gains| Curve::of(&gains.quantities(resampling))),
     }
 }
 

@@ -22,7 +22,7 @@
 //! Intervals resample questions and are widened by the variance of the fit (`CrossFitted::fit_variance`). Every control has a fit of its own,
 //! so that it can be worth nothing and never less.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use entrace_measure::Estimator;
@@ -33,7 +33,7 @@ use entrace_stats::{Clusters, Undefined};
 
 use super::quantity::{Curve, Groups, Quantity, QuestionMeans};
 use crate::depth::{grid, last_prefix};
-use crate::facts::{OWN, Point, TaskFacts, TraceFacts};
+use crate::facts::{OWN, Point, Source, TaskFacts, TraceFacts};
 use crate::readouts::readout;
 
 /// Folds into which questions are dealt, and how often.
@@ -42,15 +42,6 @@ pub const FOLDS: usize = 5;
 pub const REPETITIONS: usize = 4;
 /// Questions from which they are dealt once.
 pub const MANY_QUESTIONS: usize = 2_000;
-
-/// Which beliefs of a task are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// Those of the run's estimator, at every prefix.
-    Recorded,
-    /// Rollouts that were measured beside it.
-    Rollouts,
-}
 
 /// The fits of a task: its own traces and every control, along the grid of depths.
 #[derive(Debug)]
@@ -174,8 +165,8 @@ fn base(task: &TaskFacts, readings: &[Reading<'_>]) -> Vec<f64> {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     let n_known = target_of.iter().flatten().count();
     target_of.iter().flatten().for_each(|target| *counts.entry(target).or_default() += 1);
-    let share = |reading: &Reading<'_>| match reading.trace.n_choices {
-        Some(n) => 1.0 / n.max(1) as f64,
+    let share = |reading: &Reading<'_>| match reading.trace.choices.as_ref() {
+        Some(choices) => 1.0 / choices.len().max(1) as f64,
         None => {
             let same = reading.trace.target.as_deref().and_then(|target| counts.get(target)).copied().unwrap_or(1);
             same.saturating_sub(1) as f64 / n_known.saturating_sub(1).max(1) as f64
@@ -185,6 +176,16 @@ fn base(task: &TaskFacts, readings: &[Reading<'_>]) -> Vec<f64> {
 }
 
 impl Gains<'_> {
+    /// The traces that took part, by question and sample.
+    pub(crate) fn traces(&self) -> HashSet<(usize, u32)> {
+        self.readings.iter().map(|reading| (reading.trace.question, reading.trace.sample)).collect()
+    }
+
+    /// Questions that took part.
+    pub(crate) fn n_contributing(&self) -> usize {
+        self.readings.iter().map(|reading| reading.trace.question).collect::<HashSet<_>>().len()
+    }
+
     /// The mean over questions at every place.
     pub(crate) fn quantities(&self, resampling: &Resampling) -> Vec<Quantity> {
         self.quantities_of(|_| true, resampling)
@@ -209,6 +210,21 @@ impl Gains<'_> {
             Curve::of(&self.quantities_of(wanted, resampling))
         };
         Groups { all: of(None), correct: of(Some(true)), wrong: of(Some(false)) }
+    }
+
+    /// The mean over questions of another value of each trace, by its reading and row; its interval is not widened.
+    pub(crate) fn mean_of(
+        &self,
+        value: impl Fn(&Reading<'_>, usize) -> Option<f64>,
+        resampling: &Resampling,
+    ) -> Quantity {
+        let mut means = QuestionMeans::new(self.n_questions, 1);
+        for (row, reading) in self.readings.iter().enumerate() {
+            if let Some(value) = value(reading, row) {
+                means.add(reading.trace.question, 0, value);
+            }
+        }
+        means.per_question().quantities(resampling).swap_remove(0)
     }
 
     /// For each question the mean over its traces at a place.

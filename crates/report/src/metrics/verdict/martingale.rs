@@ -4,7 +4,8 @@
 //! are then zero (defined per trace in `belief`) are tested over all traces of the task by Student's t on question means, two-sided, and
 //! adjusted by Holm. Drifts are skewed (most traces lose a little of an answer, a few gain much), so t counts as it is or corrected for
 //! skewness (Hall 1992, J. R. Stat. Soc. B 54), whichever is smaller. The estimator is called broken where one of them has an adjusted p below 0.01, or where the number
-//! of draws m differs between prefixes: the bias of an entropy depends on m, so a curve over different m shows the m.
+//! of draws m differs between prefixes: the bias of an entropy depends on m, so a curve over different m shows the m. Rollouts beside
+//! another estimator are drawn until they decide, so their m differs by design; no entropy is read from them.
 //!
 //! A mean that is zero in every question passes: the belief did not move. Fewer than ten questions say nothing. Traces from a file
 //! were not sampled by the policy that continues them, so belief may drift there honestly; they are not checked. Passing does not prove
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FEWEST_QUESTIONS;
 use crate::belief::DriftKind;
-use crate::facts::TaskFacts;
+use crate::facts::{Source, TaskFacts};
 
 /// Probability at which a correct estimator may be called broken.
 pub(super) const CHECK_ALPHA: f64 = 0.01;
@@ -57,18 +58,23 @@ pub struct DriftTest {
     pub n_questions: usize,
 }
 
-pub(super) fn check(task: &TaskFacts) -> CheckMetrics {
+pub(super) fn check(task: &TaskFacts, source: Source) -> CheckMetrics {
+    let draws = match source {
+        Source::Recorded => task.n_samples,
+        Source::Rollouts => task.rollout_draws(),
+    };
     let mut tests: Vec<DriftTest> = DriftKind::ALL.into_iter().filter_map(|kind| test(task, kind)).collect();
     let p_values: Vec<f64> = tests.iter().map(|test| test.p_value).collect();
     for (test, adjusted) in tests.iter_mut().zip(multiplicity::holm(&p_values).unwrap_or_default()) {
         test.holm_p = adjusted;
     }
     let p_value = tests.iter().map(|test| test.holm_p).reduce(f64::min);
-    let uneven = task.n_samples.is_some_and(|(fewest, most)| fewest != most);
+    let uneven = source == Source::Recorded && draws.is_some_and(|(fewest, most)| fewest != most);
     let reason = p_value.is_none().then(|| {
         let imported = task.measured().any(|(trace, _)| trace.stop_reason.as_deref() == Some("imported"));
         if imported {
-            "the traces are imported, not sampled by the policy that continues them".to_string()
+            "the traces are imported: they were not sampled by the policy that continues them, and may have been chosen by their outcome"
+                .to_string()
         } else {
             format!("fewer than {FEWEST_QUESTIONS} questions have all answers at all prefixes")
         }
@@ -77,7 +83,7 @@ pub(super) fn check(task: &TaskFacts) -> CheckMetrics {
         broken: uneven || p_value.is_some_and(|p| p < CHECK_ALPHA),
         p_value,
         alpha: CHECK_ALPHA,
-        draws: task.n_samples,
+        draws,
         tests,
         reason,
     }
