@@ -1,13 +1,15 @@
 //! Runs of several models, or of one model at several stages of training, on the same questions.
 //!
-//! Input: two or more records, in order. Output: for each task that all of them have, ten quantities at every stage and their changes from
+//! Input: two or more records, in order. Output: for each task that all of them have, thirteen quantities at every stage and their changes from
 //! stage to stage, and from the first to the last where there are more than two:
 //!
 //! | quantity | per question |
 //! |---|---|
 //! | accuracy | share of its traces that are right |
 //! | H(0), H(1) | mean answer entropy before reasoning and at the end, nats |
-//! | G(1), net G(1) | information gained about the target; the same minus that under the swapped control, nats |
+//! | I(1), net I(1) | usable information ([`crate::metrics`]), with a fit for each stage; the same minus that under the swapped control, nats |
+//! | I(1) per step, per 100 tokens | the same over the length of each trace |
+//! | G(1) | raw gain of the target's log-probability, nats |
 //! | AUROC(1) | none: of all traces, how well −H(1) tells right from wrong |
 //! | lock-in depth | mean relative depth of lock-in, 1 for a trace that never locks in |
 //! | S_eff(1) | mean e^{H(1)} |
@@ -54,8 +56,9 @@ use questions::Questions;
 
 /// Version of the fields of `compare.json`.
 ///
-/// History: 1.0, the first; 1.1 adds `finished_at` to stages; 1.2 adds `untested` to changes and `standard_error` to values.
-pub const COMPARISON_VERSION: &str = "1.2";
+/// History: 1.0, the first; 1.1 adds `finished_at` to stages; 1.2 adds `untested` to changes and `standard_error` to values; 2.0 compares
+/// usable information in place of the net gain.
+pub const COMPARISON_VERSION: &str = "2.0";
 
 /// Adjusted p-value below which a change is called clear.
 pub const CLEAR: f64 = 0.05;

@@ -34,6 +34,7 @@ pub fn task_figures(
 ) -> Result<Vec<(&'static str, String)>, Error> {
     let figures = [
         ("entropy", entropy(task, depths, level)?),
+        ("usable_information", usable_information(task, depths, level)?),
         ("information_gain", information_gain(task, depths, level)?),
         ("separability", separability(task, depths, level)?),
         ("lock_in", histogram::lock_in(task)?),
@@ -88,6 +89,24 @@ fn entropy(task: &TaskMetrics, depths: &[f64], level: f64) -> Result<Option<Stri
     }
     let subtitle = caption(task, &groups.all, level);
     band_figure("entropy", "Answer entropy H(s), nats", &subtitle, depths, &series, Some(0.0))
+}
+
+/// Both readouts where there are two, and the controls of the forced one.
+fn usable_information(task: &TaskMetrics, depths: &[f64], level: f64) -> Result<Option<String>, Error> {
+    let own = &task.usable_information.all;
+    let mut series = Vec::new();
+    if own.is_defined() {
+        series.push(Series::new(if task.rollouts.is_some() { "forced" } else { "own trace" }, Role::All, own));
+    }
+    if let Some(rollouts) = task.rollouts.as_ref().filter(|rollouts| rollouts.usable_information.all.is_defined()) {
+        series.push(Series::new("rollouts", Role::Correct, &rollouts.usable_information.all));
+    }
+    for control in task.controls.iter().filter(|c| c.usable_information.is_defined()) {
+        series.push(Series::new(&control.control, Role::Control, &control.usable_information));
+    }
+    let subtitle = caption(task, own, level);
+    let title = "Usable information about the true answer I(s), nats";
+    band_figure("usable_information", title, &subtitle, depths, &series, Some(0.0))
 }
 
 fn information_gain(task: &TaskMetrics, depths: &[f64], level: f64) -> Result<Option<String>, Error> {

@@ -5,7 +5,7 @@ use crate::format::{Scale, decimal, optional, percent, printable, thousands};
 use crate::gaps;
 use crate::metrics::{Metrics, TaskMetrics};
 use crate::sentence;
-use crate::terminal::{LEFT_OUT, WIDTH, left_out, net_gain};
+use crate::terminal::{LEFT_OUT, WIDTH, left_out, net_information};
 
 /// A heading-free table, one line per task, and a line that says what it shows; then for each task what was found and
 /// what is missing. An unfinished run says so first, and one that measured nothing says that in place of the table.
@@ -22,8 +22,8 @@ pub fn results(metrics: &Metrics) -> String {
 
 fn table(metrics: &Metrics) -> String {
     let mut text = String::from(
-        "| task | estimator | n | accuracy, % | H(0) | H(1) | G(1) | net G(1) | AUROC(1) | lock-in | invalid, % | left out |\n\
-         |:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        "| task | estimator | n | accuracy, % | H(0) | H(1) | I(1) | net I(1) | before | G(1) | AUROC(1) | lock-in | invalid, % | left out |\n\
+         |:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for task in &metrics.tasks {
         let estimator =
@@ -35,8 +35,10 @@ fn table(metrics: &Metrics) -> String {
             Scale::Percent.with_interval(&task.accuracy),
             optional(task.entropy.all.at(0).value, 2),
             optional(task.entropy.all.at(FINAL).value, 2),
-            Scale::Plain.with_interval(&task.information_gain.all.at(FINAL)),
-            Scale::Plain.with_interval(&net_gain(task)),
+            Scale::Plain.with_interval(&task.verdict.usable_information),
+            Scale::Plain.with_interval(&net_information(task)),
+            Scale::Plain.with_interval(&task.verdict.before_statement),
+            optional(task.information_gain.all.at(FINAL).value, 2),
             Scale::Plain.with_interval(&task.separability.at(FINAL)),
             optional(task.lock_in.all.median_depth, 2),
             percent(task.invalid_share.value),
@@ -45,8 +47,8 @@ fn table(metrics: &Metrics) -> String {
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     text.push_str(&format!(
-        "\n{}: n questions; H (answer entropy) and G (information gained about the target; net of swapped traces) in nats at relative \
-         depths 0 and 1; AUROC of −H(1) for correctness; median lock-in depth; {LEFT_OUT}; {} % intervals over questions.\n",
+        "\n{}: n questions; H (answer entropy), I (usable information about the true answer; net of swapped traces; before the trace states its answer) and G (raw \
+         gain of the target's log-probability) in nats at relative depths 0 and 1; AUROC of −H(1) for correctness; median lock-in depth; {LEFT_OUT}; {} % intervals over questions.\n",
         cell(&metrics.run.settings.model.name),
         decimal(100.0 * metrics.options.level, 0)
     ));

@@ -282,7 +282,7 @@ fn task_verdict(
         Some(gains) => (Source::Rollouts, gains),
         None => (Source::Recorded, recorded),
     };
-    let before_statement = before_statement::of(task, source, resampling).usable_information.all;
+    let before_statement = before_statement::information(task, source, resampling);
     verdict::of(&Evidence { task, source, gains, before_statement }, resampling, options)
 }
 

@@ -6,9 +6,9 @@ use crate::metrics::verdict::CheckMetrics;
 use crate::metrics::{Finding, PredictMetrics, Quantity, TaskMetrics};
 
 /// What holds for every verdict and is easily read into it.
-pub(crate) const LIMITS: &str = "It is about averages over questions, not about every step or trace. It says that reasoning text moves \
-    this model's belief towards the true answer, not that the model is right, nor what training brought it about. A falling \
-    entropy plays no part in it: where the rest of the reasoning is sampled, mean entropy falls for any model, right or wrong.";
+pub(crate) const LIMITS: &str = "It is about averages over questions, not about every step or trace. It says that reasoning text lets a \
+    reader of this model's beliefs foretell the true answer better, not that the model is right, nor what training brought it about. A \
+    falling entropy plays no part in it: where the rest of the reasoning is sampled, mean entropy falls for any model, right or wrong.";
 
 /// The verdict with its reasons, as one sentence; a failed self-check of the estimator comes first. Where nothing was
 /// measured there is none.
@@ -18,8 +18,8 @@ pub(crate) fn verdict(task: &TaskMetrics) -> String {
     }
     let verdict = &task.verdict;
     let finding = match verdict.finding {
-        Finding::Supported if verdict.comes_at_the_end() => {
-            "Stepwise informativeness is supported, by the last steps only"
+        Finding::Supported if verdict.comes_with_the_statement() => {
+            "Information about the true answer comes only with the statement of the answer"
         }
         Finding::Supported => "Stepwise informativeness is supported",
         Finding::NotSupported => "Stepwise informativeness is not supported",
@@ -34,23 +34,34 @@ pub(crate) fn verdict(task: &TaskMetrics) -> String {
 fn numbers(task: &TaskMetrics) -> String {
     let verdict = &task.verdict;
     let mut parts = Vec::new();
+    let n_questions = verdict.usable_information.n_questions;
     let mut name = |label: &str, quantity: &Quantity| {
         if quantity.value.is_some() {
-            let n = other_n(quantity, verdict.gain.n_questions);
+            let n = other_n(quantity, n_questions);
             parts.push(format!("{label} = {}{n}", Scale::Plain.with_interval(quantity)));
         }
     };
-    name("G(1)", &verdict.gain);
-    for net in &verdict.net_gains {
-        name(&format!("net of {}", net.control), &net.net_gain);
+    name("usable information I(1)", &verdict.usable_information);
+    for net in &verdict.net {
+        name(&format!("net of {}", net.control), &net.net);
     }
+    name("before the answer is stated", &verdict.before_statement);
+    name("raw gain G(1)", &verdict.gain);
     if let Some(p) = verdict.trend.p_value {
-        parts.push(format!("trend {}", p_value(p)));
+        parts.push(format!("rise {}", p_value(p)));
     }
     if parts.is_empty() {
         return String::new();
     }
-    format!(" ({}; n = {})", parts.join(", "), verdict.gain.n_questions)
+    format!(" ({}; n = {n_questions}, by {})", parts.join(", "), readout_name(&verdict.readout))
+}
+
+/// The readout of a verdict in words.
+pub(crate) fn readout_name(readout: &str) -> String {
+    match readout {
+        "rollout" => "rollouts".to_string(),
+        other => format!("the forced readout `{other}`"),
+    }
 }
 
 /// The number of questions of a quantity, in brackets, where it is not that of the others.

@@ -16,14 +16,16 @@ use crate::sentence;
 pub(crate) const WIDTH: usize = 110;
 
 /// Columns of the results table.
-const HEADER: [&str; 11] = [
+const HEADER: [&str; 13] = [
     "task",
     "n",
     "accuracy %",
     "H(0)",
     "H(1)",
+    "I(1)",
+    "net I(1)",
+    "before",
     "G(1)",
-    "net G(1)",
     "AUROC(1)",
     "lock-in",
     "invalid %",
@@ -65,8 +67,10 @@ fn results_table(metrics: &Metrics, break_with: &str) -> String {
             show(&task.accuracy, Scale::Percent),
             optional(task.entropy.all.at(0).value, 2),
             optional(task.entropy.all.at(FINAL).value, 2),
-            show(&task.information_gain.all.at(FINAL), Scale::Plain),
-            show(&net_gain(task), Scale::Plain),
+            show(&task.verdict.usable_information, Scale::Plain),
+            show(&net_information(task), Scale::Plain),
+            optional(task.verdict.before_statement.value, 2),
+            optional(task.information_gain.all.at(FINAL).value, 2),
             show(&task.separability.at(FINAL), Scale::Plain),
             optional(task.lock_in.all.median_depth, 2),
             percent(task.invalid_share.value),
@@ -96,9 +100,9 @@ fn tasks(metrics: &Metrics, width: usize) -> String {
 }
 
 /// What the words of both tables mean, for readers who have nothing but the terminal.
-const GLOSSARY: &str = "H: entropy of the answer, G: information gained about the target, in nats; (0), (1): depth, the \
-    share of the steps taken; net G: G beyond that of another question's trace in its place (swapped); lock-in: the depth \
-    from which the leading answer stands";
+const GLOSSARY: &str = "H: entropy of the answer, I: usable information about the true answer, in nats; (0), (1): depth, the share of \
+    the steps taken; net I: what exceeds that of another question's trace (swapped); before: I before the trace states its answer; G: raw \
+    gain of the target's log-probability, which over-confidence lowers; lock-in: the depth from which the leading answer does not change";
 
 /// What stands in the column `left out`.
 pub(crate) const LEFT_OUT: &str = "left out: traces skipped/traces failed/lines of the input not read";
@@ -123,17 +127,16 @@ fn legend(metrics: &Metrics, width: usize) -> String {
     )
 }
 
-/// Net gain over the swapped control at s = 1.
-pub(crate) fn net_gain(task: &TaskMetrics) -> Quantity {
-    task.control("swapped")
-        .map_or_else(|| Quantity::undefined("no swapped control"), |control| control.net_gain.at(FINAL))
+/// Usable information net of the swapped control.
+pub(crate) fn net_information(task: &TaskMetrics) -> Quantity {
+    task.verdict.net_information().cloned().unwrap_or_else(|| Quantity::undefined("no swapped control"))
 }
 
 /// A line of a comparison: its name and its text for a task.
 type Row = (&'static str, fn(&TaskMetrics) -> String);
 
 /// The lines of a comparison, in order.
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 17] = [
     ("estimator", |t| {
         t.n_samples.map_or_else(|| t.estimator.clone(), |m| format!("{}, m = {m}", t.estimator))
     }),
@@ -143,8 +146,10 @@ const ROWS: [Row; 15] = [
     ("invalid, %", |t| Scale::Percent.with_interval(&t.invalid_share)),
     ("H(0), nats", |t| Scale::Plain.with_interval(&t.entropy.all.at(0))),
     ("H(1), nats", |t| Scale::Plain.with_interval(&t.entropy.all.at(FINAL))),
+    ("I(1), nats", |t| Scale::Plain.with_interval(&t.verdict.usable_information)),
+    ("net I(1), nats", |t| Scale::Plain.with_interval(&net_information(t))),
+    ("I before the statement, nats", |t| Scale::Plain.with_interval(&t.verdict.before_statement)),
     ("G(1), nats", |t| Scale::Plain.with_interval(&t.information_gain.all.at(FINAL))),
-    ("net G(1), nats", |t| Scale::Plain.with_interval(&net_gain(t))),
     ("verdict", |t| match t.counts.measured {
         0 => "nothing measured".to_string(),
         _ => t.verdict.finding.name().to_string(),

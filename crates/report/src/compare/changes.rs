@@ -5,11 +5,13 @@ use entrace_stats::bootstrap::{Resampling, ZeroTest};
 use entrace_stats::{Clusters, Estimate, Undefined, multiplicity, paired};
 
 use super::{Change, QuantityComparison};
-use crate::facts::{Point, TaskFacts, TraceFacts};
+use crate::depth::FINAL;
+use crate::facts::{Point, Source, TaskFacts, TraceFacts};
 use crate::format::count;
 use crate::metrics::Quantity;
 use crate::metrics::quantity::QuestionMeans;
 use crate::metrics::separability::{area, too_few};
+use crate::metrics::usable::{self, Gains, Reading, TaskGains};
 use crate::metrics::verdict::FEWEST_QUESTIONS;
 
 /// A quantity that is a mean over questions of one value for each trace.
@@ -19,10 +21,10 @@ struct TraceQuantity {
     value: fn(&TraceFacts, &[Point]) -> Option<f64>,
 }
 
-/// In the order in which they are shown; the accuracy, which needs no curve, the net gain and the area, which are no means over traces,
-/// are put in between.
+/// In the order in which they are shown; the accuracy, which needs no curve, the usable information, which needs a fit, and the area, which is
+/// no mean over traces, are put in between.
 const MEANS: [TraceQuantity; 7] = [
-    TraceQuantity { name: "gain", label: "Information gained G(1), nats", value: |_, points| gain(points) },
+    TraceQuantity { name: "gain", label: "Raw gain G(1), nats", value: |_, points| gain(points) },
     TraceQuantity {
         name: "entropy_first",
         label: "Entropy before reasoning H(0), nats",
@@ -55,10 +57,10 @@ const MEANS: [TraceQuantity; 7] = [
     },
 ];
 
-/// Positions of the accuracy, the net gain and the area among all quantities.
+/// Positions of the accuracy, the usable information and the area among all quantities.
 const ACCURACY: usize = 0;
-const NET_GAIN: usize = 2;
-const AREA: usize = 5;
+const INFORMATION: usize = 1;
+const AREA: usize = 8;
 
 /// g_K of a curve all of whose gains are known.
 fn gain(points: &[Point]) -> Option<f64> {
@@ -79,8 +81,15 @@ pub(super) fn quantities(tasks: &[&TaskFacts], resampling: &Resampling) -> Vec<Q
         .collect();
     let accuracies = tasks.iter().map(|task| accuracies(task)).collect();
     all.insert(ACCURACY, of_means("accuracy", "Accuracy, share", accuracies, resampling));
-    let nets = tasks.iter().map(|task| net_gains(task)).collect();
-    all.insert(NET_GAIN, of_means("net_gain", "Net of swapped traces, nats", nets, resampling));
+    let fitted: Vec<Option<TaskGains<'_>>> = tasks.iter().map(|task| information(task, resampling)).collect();
+    for (offset, quantity) in INFORMATIONS.iter().enumerate() {
+        let stages = fitted.iter().zip(tasks).map(|(gains, task)| match gains {
+            Some(gains) => (quantity.means)(gains),
+            None => Means::of(task.n_questions, std::iter::empty()),
+        });
+        let compared = of_means(quantity.name, quantity.label, stages.collect(), resampling);
+        all.insert(INFORMATION + offset, compared);
+    }
     all.insert(AREA, areas(tasks, resampling));
     adjust(&mut all);
     all
@@ -121,11 +130,52 @@ fn trace_means(task: &TaskFacts, value: fn(&TraceFacts, &[Point]) -> Option<f64>
     )
 }
 
-fn net_gains(task: &TaskFacts) -> Means {
-    let own = trace_means(task, |_, points| gain(points));
-    let swapped = trace_means(task, |trace, _| trace.curve("swapped").and_then(gain));
-    let values = own.values.iter().zip(&swapped.values).map(|(own, swapped)| Some((*own)? - (*swapped)?));
-    Means { values: values.collect(), n_traces: own.n_traces.min(swapped.n_traces) }
+/// A quantity that is made from fitted readouts.
+struct Information {
+    name: &'static str,
+    label: &'static str,
+    means: fn(&TaskGains<'_>) -> Means,
+}
+
+const INFORMATIONS: [Information; 4] = [
+    Information { name: "usable_information", label: "Usable information I(1), nats", means: |gains| by_unit(&gains.own, |_| 1.0) },
+    Information { name: "net_information", label: "I(1) net of swapped traces, nats", means: net_information },
+    Information {
+        name: "information_per_step",
+        label: "I(1) per step, nats",
+        means: |gains| by_unit(&gains.own, |reading| f64::from(reading.trace.n_steps)),
+    },
+    Information {
+        name: "information_per_100_tokens",
+        label: "I(1) per 100 tokens, nats",
+        means: |gains| by_unit(&gains.own, |reading| f64::from(reading.trace.n_trace_tokens) / 100.0),
+    },
+];
+
+/// The fits of a stage, by its rollouts where enough questions have them; `None` where nothing can be fitted.
+fn information<'a>(task: &'a TaskFacts, resampling: &Resampling) -> Option<TaskGains<'a>> {
+    let folding = usable::folding(resampling, task.n_questions);
+    let rolled_out = task.rollout_draws().and_then(|_| usable::of_task(task, Source::Rollouts, &folding).ok());
+    rolled_out
+        .filter(|gains| gains.own.n_contributing() >= FEWEST_QUESTIONS)
+        .or_else(|| usable::of_task(task, Source::Recorded, &folding).ok())
+}
+
+/// I(1) of every trace divided by a length; traces of length 0 take no part.
+fn by_unit(gains: &Gains<'_>, unit: fn(&Reading<'_>) -> f64) -> Means {
+    let values = gains.readings.iter().zip(&gains.values[FINAL]).filter_map(|(reading, value)| {
+        let length = unit(reading);
+        (length > 0.0).then(|| (reading.trace.question, value / length))
+    });
+    Means::of(gains.n_questions(), values)
+}
+
+fn net_information(gains: &TaskGains<'_>) -> Means {
+    let swapped = gains.controls.iter().find(|(control, _)| &**control == "swapped");
+    let own = gains.own.by_question(FINAL);
+    let other = swapped.map_or_else(|| vec![None; own.len()], |(_, swapped)| swapped.by_question(FINAL));
+    let values = own.into_iter().zip(other).map(|(own, other)| Some(own? - other?));
+    Means { values: values.collect(), n_traces: swapped.map_or(0, |(_, swapped)| swapped.readings.len()) }
 }
 
 fn of_means(name: &str, label: &str, stages: Vec<Means>, resampling: &Resampling) -> QuantityComparison {

@@ -32,7 +32,7 @@ fn a_run_does_not_differ_from_itself() {
     let comparison = of(&[stage("a", 40, 4), stage("b", 40, 4)], &options()).unwrap();
     assert_eq!(comparison.tasks.len(), 2);
     for task in &comparison.tasks {
-        assert_eq!((task.quantities.len(), task.n_questions), (10, 40));
+        assert_eq!((task.quantities.len(), task.n_questions), (13, 40));
         for quantity in &task.quantities {
             assert_eq!(quantity.stages[0], quantity.stages[1], "{}", quantity.quantity);
             let change = &quantity.changes[0];
@@ -57,7 +57,7 @@ fn what_changed_is_found_and_the_rest_is_not() {
     let comparison = of(&[edited("base", |_| ()), sharper], &options()).unwrap();
     let task = &comparison.tasks[0];
     for (name, sign) in
-        [("entropy_last", -1.0), ("gain", 1.0), ("net_gain", 1.0), ("effective_answers", -1.0)]
+        [("entropy_last", -1.0), ("gain", 1.0), ("effective_answers", -1.0)]
     {
         let change = &quantity(task, name).changes[0];
         assert!(change.is_clear(), "{name} {change:?}");
@@ -87,7 +87,9 @@ fn stages_have_the_values_of_the_metrics() {
         same("entropy_first", metrics.entropy.all.value[0]);
         same("entropy_last", metrics.entropy.all.value[last]);
         same("gain", metrics.information_gain.all.value[last]);
-        same("net_gain", metrics.control("swapped").unwrap().net_gain.value[last]);
+        same("usable_information", metrics.verdict.usable_information.value);
+        same("net_information", metrics.verdict.net_information().unwrap().value);
+        same("information_per_step", metrics.by_length.usable_information.per_step.value);
         same("auroc", metrics.separability.value[last]);
         same("effective_answers", metrics.profile.effective_answers_last.all.value);
         same("switches", metrics.profile.switches.all.value);
@@ -292,7 +294,7 @@ fn runs_without_controls_or_verdicts_compare_what_they_have() {
     };
     let comparison = of(&[bare("a", 1), bare("b", 2)], &options()).unwrap();
     let task = &comparison.tasks[0];
-    for name in ["accuracy", "gain", "net_gain", "auroc"] {
+    for name in ["accuracy", "gain", "net_information", "usable_information", "auroc"] {
         let quantity = quantity(task, name);
         assert!(quantity.stages[0].value.is_none() && quantity.changes[0].p_value.is_none(), "{name}");
         assert!(quantity.changes[0].difference.reason.is_some(), "{name}");

@@ -50,8 +50,11 @@ fn sentence(quantity: &QuantityComparison, change: &Change) -> String {
 fn phrase(quantity: &QuantityComparison) -> &str {
     match quantity.quantity.as_str() {
         "accuracy" => "accuracy",
-        "gain" => "the information gained G(1)",
-        "net_gain" => "the gain net of swapped traces",
+        "usable_information" => "the usable information I(1)",
+        "net_information" => "the information net of swapped traces",
+        "information_per_step" => "the information per step",
+        "information_per_100_tokens" => "the information per 100 tokens",
+        "gain" => "the raw gain G(1)",
         "entropy_first" => "the entropy before reasoning",
         "entropy_last" => "the entropy at the end",
         "auroc" => "the AUROC of −H(1)",

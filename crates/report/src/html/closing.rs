@@ -49,16 +49,22 @@ pub(super) fn glossary() -> Markup {
                 dt { "Information gain " var { "g" } (k()) ", " var { "G" } "(" var { "s" } ")" }
                 dd { var { "g" } (k()) " = ln " var { "p" } (k()) "(target) − ln " var { "p" } sub { "0" } "(target); " var { "G" } "("
                     var { "s" } ") is its mean at depth " var { "s" } "." }
+                dt { "Usable information " var { "I" } "(" var { "s" } ")" }
+                dd { "How much better the true answer is foretold with the trace up to depth " var { "s" } " than without it, by a mixture of "
+                    var { "p" } (k()) " and " var { "p" } sub { "0" } ", each at a temperature, and a base distribution, fitted on other questions \
+                    (predictive V-information). It cannot be lowered by over-confidence nor raised by certainty alone." }
+                dt { "Over-confidence cost" }
+                dd { var { "I" } " − " var { "G" } ": what log loss charges for stating more than is known." }
                 dt { "Controls" }
                 dd { i { "swapped" } ": the trace of another question of the task in place of the question's own; " i { "shuffled" }
                     ": its own steps in random order; " i { "unstated" }
-                    ": the trace without the sentences and lines that state its answer. Net gain: " var { "G" } " minus that under the control, on the same questions." }
+                    ": the trace without the sentences and lines that state its answer. Net: " var { "I" } " or " var { "G" } " minus that under the control, on the same questions." }
                 dt { "AUROC of −" var { "H" } "(" var { "s" } ")" }
                 dd { "Probability that a correct trace has lower entropy than a wrong one at depth " var { "s" }
                     ", ties counting one half: 0.5 is chance, 1 perfect." }
                 dt { "Stepwise informativeness" }
                 dd { "The assumption that information about the true answer accumulates along reasoning, in expectation. Supported where the \
-                     gain itself, its net over swapped traces and its rise along depth are all beyond chance." }
+                     usable information, its net over swapped traces and its rise along depth are all beyond chance." }
                 dt { "Effective answers" }
                 dd { "e" sup { var { "H" } } ": the number of equally likely answers that a belief is worth." }
                 dt { "Path length, directness" }

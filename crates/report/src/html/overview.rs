@@ -6,7 +6,7 @@ use super::parts::{cell, fact};
 use crate::depth::FINAL;
 use crate::format::{NONE, Scale, count, optional, thousands};
 use crate::gaps;
-use crate::metrics::{Metrics, Quantity, TaskMetrics};
+use crate::metrics::{Metrics, TaskMetrics};
 
 /// Model, tasks, date and the settings that decide what the numbers mean.
 pub(super) fn header(metrics: &Metrics) -> Markup {
@@ -58,16 +58,18 @@ pub(super) fn results(metrics: &Metrics) -> Markup {
         div.scroll {
             table.overview {
                 thead { tr {
-                    th { "Task" } th { "Verdict" } th { "Questions" } th { "Acc., %" } th { "H(0)" } th { "H(1)" } th { "G(1)" }
-                    th { "net G(1)" } th { "AUROC(1)" } th { "Lock‑in" } th { "Invalid, %" } th { "Left out" }
+                    th { "Task" } th { "Verdict" } th { "Questions" } th { "Acc., %" } th { "H(0)" } th { "H(1)" } th { "I(1)" }
+                    th { "net I(1)" } th { "before" } th { "G(1)" } th { "AUROC(1)" } th { "Lock‑in" } th { "Invalid, %" } th { "Left out" }
                 } }
                 tbody { @for (number, task) in metrics.tasks.iter().enumerate() { (row(number, task)) } }
             }
         }
         p.foot {
-            "Verdict: whether reasoning informs about the true answer step by step. H: answer entropy in nats at relative depth 0 (question alone) and 1 (whole trace). G: information gained about the \
-             target in nats; net G: above another question's trace in its place. AUROC: how well −H tells correct from wrong \
-             traces. Lock-in: median depth from which the leading answer stands. Left out: traces skipped or failed, and lines of \
+            "Verdict: whether reasoning informs about the true answer step by step. H: answer entropy in nats at relative depth 0 (question alone) and 1 (whole trace). I: usable information \
+             about the true answer in nats, how much better it is foretold with the trace than without it; net I: what exceeds another \
+             question's trace; before: I before the trace states its answer. G: raw gain of the target's log-probability, which \
+             over-confidence lowers. AUROC: how well −H tells correct from wrong \
+             traces. Lock-in: median depth from which the leading answer does not change. Left out: traces skipped or failed, and lines of \
              the input not read. Brackets: "
             (crate::format::decimal(100.0 * metrics.options.level, 0)) " % intervals. " (NONE) ": undefined; each section says why."
         }
@@ -75,7 +77,7 @@ pub(super) fn results(metrics: &Metrics) -> Markup {
 }
 
 fn row(number: usize, task: &TaskMetrics) -> Markup {
-    let net = task.control("swapped").map_or_else(Quantity::default, |c| c.net_gain.at(FINAL));
+    let net = task.verdict.net_information().cloned().unwrap_or_default();
     let left_out = task.counts.skipped + task.counts.failed;
     html! {
         tr {
@@ -85,8 +87,10 @@ fn row(number: usize, task: &TaskMetrics) -> Markup {
             td { (cell(&task.accuracy, Scale::Percent)) }
             td { (cell(&task.entropy.all.at(0), Scale::Plain)) }
             td { (cell(&task.entropy.all.at(FINAL), Scale::Plain)) }
-            td { (cell(&task.information_gain.all.at(FINAL), Scale::Plain)) }
+            td { (cell(&task.verdict.usable_information, Scale::Plain)) }
             td { (cell(&net, Scale::Plain)) }
+            td { (cell(&task.verdict.before_statement, Scale::Plain)) }
+            td { (Scale::Plain.value(task.information_gain.all.at(FINAL).value)) }
             td { (cell(&task.separability.at(FINAL), Scale::Plain)) }
             td { (optional(task.lock_in.all.median_depth, 2)) }
             td { (Scale::Percent.value(task.invalid_share.value)) }

@@ -12,8 +12,10 @@ pub(super) fn sentences(task: &TaskMetrics) -> Vec<String> {
     let parts = [
         Some(accuracy(task)),
         entropy(task),
+        information(task),
+        before_statement(task),
+        rollouts(task),
         gain(task),
-        net_gain(task),
         separability(task),
         lock_in(task),
         monotone(task),
@@ -72,15 +74,55 @@ fn entropy(task: &TaskMetrics) -> Option<String> {
     ))
 }
 
+fn information(task: &TaskMetrics) -> Option<String> {
+    let information = &task.verdict.usable_information;
+    let value = information.value?;
+    Some(format!(
+        "With the trace, a reader of the model's beliefs foretells the true answer better by I(1) = {} nats: its probability grows by a factor \
+         of {} on geometric average{}.",
+        Scale::Plain.with_interval(information),
+        factor(value),
+        side(information)
+    ))
+}
+
+fn before_statement(task: &TaskMetrics) -> Option<String> {
+    let before = &task.verdict.before_statement;
+    before.value?;
+    let share = match task.before_statement.share.value {
+        Some(_) => format!("; by the run's own estimator, {} of all of it", share(&task.before_statement.share)),
+        None => String::new(),
+    };
+    Some(format!(
+        "At the last step before the trace states its own answer it is {} nats{}{share}.",
+        Scale::Plain.with_interval(before),
+        side(before)
+    ))
+}
+
+fn rollouts(task: &TaskMetrics) -> Option<String> {
+    let rollouts = task.rollouts.as_ref()?;
+    let distance = rollouts.distance.at(2);
+    distance.value?;
+    Some(format!(
+        "Half way through, the forced readout and the rollouts of {} differ by a total variation of {} (draws alone would show {}), and have \
+         the same leading answer in {} of cases.",
+        count(rollouts.n_questions, "question"),
+        Scale::Plain.with_interval(&distance),
+        Scale::Plain.value(rollouts.distance_floor.at(2).value),
+        share(&rollouts.agreement.at(2))
+    ))
+}
+
 fn gain(task: &TaskMetrics) -> Option<String> {
     let gain = task.information_gain.all.at(FINAL);
-    let value = gain.value?;
+    gain.value?;
+    let cost = task.overconfidence_cost.all.at(FINAL);
     Some(format!(
-        "The information gained about the target is G(1) = {} nats: reasoning changes its probability by a factor of {} on geometric \
-         average{}.",
+        "The raw gain of the target's log-probability is G(1) = {} nats; I(1) − G(1) = {} nats is what log loss charges for stating more \
+         than is known.",
         Scale::Plain.with_interval(&gain),
-        factor(value),
-        side(&gain)
+        Scale::Plain.with_interval(&cost)
     ))
 }
 
@@ -114,18 +156,6 @@ fn side(quantity: &Quantity) -> &'static str {
     } else {
         "; the interval includes 0"
     }
-}
-
-fn net_gain(task: &TaskMetrics) -> Option<String> {
-    let net = task.control("swapped")?.net_gain.at(FINAL);
-    let value = net.value?;
-    let direction = if value < 0.0 { "less" } else { "more" };
-    Some(format!(
-        "That is {} nats {direction} than another question's trace in its place gives (net G(1) = {}){}.",
-        decimal(value.abs(), 2),
-        Scale::Plain.with_interval(&net),
-        side(&net)
-    ))
 }
 
 fn separability(task: &TaskMetrics) -> Option<String> {

@@ -44,6 +44,7 @@ pub(super) fn section(
                 (profile(task))
                 h3 { "All numbers" }
                 details { summary { "By depth" } (by_depth(task, &metrics.depths)) }
+                details { summary { "Gains by length, and before the statement" } (by_length(task)) }
                 details { summary { "Shape of the curves" } (shape(task)) }
                 details { summary { "Entropy and error: Fano's inequality" } (fano(task, &metrics.depths)) }
                 details { summary { "What the estimator saw" } (seen(task)) }
@@ -111,6 +112,11 @@ fn figure(name: &str, svg: &str, task: &TaskMetrics) -> Markup {
         ),
         "entropy" => "Mean over questions of the answer entropy at each depth. A falling curve alone is no evidence of knowledge."
             .to_string(),
+        "usable_information" => {
+            "How much better the true answer is foretold with the trace so far than without it, by readouts fitted on other questions. \
+             Rollouts: the model finishes its reasoning; forced: it answers at once. Swapped: another question's trace, with a fit of its own."
+                .to_string()
+        }
         "information_gain" => {
             "Mean change of the target's log-probability since the question alone. Controls: text of this kind that is about another \
              question (swapped), or the own steps out of order (shuffled)."
@@ -135,8 +141,8 @@ fn by_depth(task: &TaskMetrics, depths: &[f64]) -> Markup {
                     @if copies { " Copied: prefixes whose most likely answer is the last number of the text, %." }
                 }
                 thead { tr {
-                    th { "s" } th { "H" } th { "H correct" } th { "H wrong" } th { "gap" } th { "G" }
-                    @for control in &task.controls { th { "G " (control.control) } th { "net of " (control.control) } }
+                    th { "s" } th { "H" } th { "H correct" } th { "H wrong" } th { "gap" } th { "I" } th { "G" } th { "I − G" }
+                    @for control in &task.controls { th { "I " (control.control) } th { "G " (control.control) } }
                     th { "AUROC" } th { "forced error" }
                     @if copies { th { "copied" } }
                 } }
@@ -148,10 +154,12 @@ fn by_depth(task: &TaskMetrics, depths: &[f64]) -> Markup {
                             td { (cell(&task.entropy.correct.at(i), Scale::Plain)) }
                             td { (cell(&task.entropy.wrong.at(i), Scale::Plain)) }
                             td { (cell(&task.entropy_gap.at(i), Scale::Plain)) }
+                            td { (cell(&task.usable_information.all.at(i), Scale::Plain)) }
                             td { (cell(&task.information_gain.all.at(i), Scale::Plain)) }
+                            td { (cell(&task.overconfidence_cost.all.at(i), Scale::Plain)) }
                             @for control in &task.controls {
+                                td { (cell(&control.usable_information.at(i), Scale::Plain)) }
                                 td { (cell(&control.information_gain.at(i), Scale::Plain)) }
-                                td { (cell(&control.net_gain.at(i), Scale::Plain)) }
                             }
                             td { (cell(&task.separability.at(i), Scale::Plain)) }
                             td { (cell(&task.fano.forced_error.at(i), Scale::Percent)) }
@@ -165,12 +173,38 @@ fn by_depth(task: &TaskMetrics, depths: &[f64]) -> Markup {
     }
 }
 
+/// Gains in all, per step and per 100 tokens, and the steps around the statement.
+fn by_length(task: &TaskMetrics) -> Markup {
+    let rows = [("Usable information I", &task.by_length.usable_information), ("Raw gain G", &task.by_length.information_gain)];
+    let before = &task.before_statement;
+    html! {
+        div.scroll {
+            table {
+                caption { "Nats at the end of the trace. A mean per step falls with the number of steps by itself." }
+                thead { tr { th { "" } th { "in all" } th { "per step" } th { "per 100 tokens" } } }
+                tbody { @for (name, gains) in rows { tr {
+                    td { (name) }
+                    td { (cell(&gains.total, Scale::Plain)) }
+                    td { (cell(&gains.per_step, Scale::Plain)) }
+                    td { (cell(&gains.per_100_tokens, Scale::Plain)) }
+                } } }
+            }
+            table {
+                caption { "I by the step relative to the first that states the trace's own answer, nats." }
+                thead { tr { @for step in &before.steps { th { (step) } } } }
+                tbody { tr { @for i in 0..before.steps.len() { td { (cell(&before.aligned.at(i), Scale::Plain)) } } } }
+            }
+        }
+    }
+}
+
 /// Why columns are empty.
 fn missing(task: &TaskMetrics) -> Markup {
     let curves = [
         ("H correct", &task.entropy.correct),
         ("H wrong", &task.entropy.wrong),
         ("gap", &task.entropy_gap),
+        ("I", &task.usable_information.all),
         ("G", &task.information_gain.all),
         ("AUROC", &task.separability),
         ("forced error", &task.fano.forced_error),

@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::parts::key;
 use crate::format::{Scale, count, decimal, optional};
-use crate::metrics::verdict::{CheckMetrics, NetGain, VerdictMetrics};
+use crate::metrics::verdict::{CheckMetrics, NEGLIGIBLE, NetInformation, VerdictMetrics};
 use crate::metrics::{Finding, Quantity, TaskMetrics};
-use crate::sentence::{LIMITS, broken, other_n, p_number, p_value};
+use crate::sentence::{LIMITS, broken, other_n, p_number, p_value, readout_name};
 
 /// The box at the top of a task.
 pub(super) fn verdict(task: &TaskMetrics) -> Markup {
@@ -36,32 +36,34 @@ pub(super) fn verdict(task: &TaskMetrics) -> Markup {
 
 fn headline(verdict: &VerdictMetrics) -> &'static str {
     match verdict.finding {
-        Finding::Supported if verdict.comes_at_the_end() => {
-            "Supported, by the last steps only: the information about the true answer comes with the end of the reasoning."
+        Finding::Supported if verdict.comes_with_the_statement() => {
+            "Only with the statement of the answer: before it is stated, the reasoning is not shown to inform about the true answer."
         }
         Finding::Supported => {
             "Supported: along the reasoning, information about the true answer accumulates."
         }
-        Finding::NotSupported if verdict.gain_is_refuted() => {
-            "Not supported: along the reasoning, no information about the true answer is gained on average."
+        Finding::NotSupported if verdict.information_is_refuted() => {
+            "Not supported: the reasoning brings no usable information about the true answer."
         }
         Finding::NotSupported => {
-            "Not supported: the reasoning gives no more information about the true answer than another question's trace gives."
+            "Not supported: the reasoning brings no more information about the true answer than another question's trace."
         }
         Finding::Inconclusive => "Inconclusive: the data neither support nor refute it.",
     }
 }
 
 fn numbers(verdict: &VerdictMetrics) -> Markup {
+    let n_questions = verdict.usable_information.n_questions;
     html! {
         dl.keys {
-            (key("Gain G(1)", &verdict.gain, Scale::Plain, "nats"))
-            @for net in &verdict.net_gains {
-                (key(&net_label(net, verdict.gain.n_questions), &net.net_gain, Scale::Plain, "nats"))
+            (key("Usable information I(1)", &verdict.usable_information, Scale::Plain, "nats"))
+            @for net in &verdict.net {
+                (key(&net_label(net, n_questions), &net.net, Scale::Plain, "nats"))
             }
-            @if verdict.net_gains.is_empty() {
-                (key("Net gain", &Quantity::undefined("no control was measured"), Scale::Plain, "nats"))
+            @if verdict.net.is_empty() {
+                (key("Net information", &Quantity::undefined("no control was measured"), Scale::Plain, "nats"))
             }
+            (key("Before the answer is stated", &verdict.before_statement, Scale::Plain, "nats"))
             div {
                 dt { "Rise along depth" }
                 dd {
@@ -73,28 +75,31 @@ fn numbers(verdict: &VerdictMetrics) -> Markup {
     }
 }
 
-fn net_label(net: &NetGain, n_questions: usize) -> String {
-    format!("Net of {} traces{}", net.control, other_n(&net.net_gain, n_questions))
+fn net_label(net: &NetInformation, n_questions: usize) -> String {
+    format!("Net of {} traces{}", net.control, other_n(&net.net, n_questions))
 }
 
 fn method(verdict: &VerdictMetrics) -> Markup {
     let trend = &verdict.trend;
     html! {
         p {
-            "Supported means that the intervals of the gain and of its net over swapped traces both lie above "
-            (decimal(verdict.threshold, 2)) " nats and that the gain rises along depth (p < " (decimal(verdict.alpha, 2))
-            "); not supported, that the interval of the net gain or of the gain itself does not reach above the threshold. \
-             Swapped: another question's trace in the place of the own one. It shows what a text of this kind does that is not about \
-             the question; as it argues for another answer, it may also lower the belief in the true one, so a net gain alone is no \
-             evidence. Before the last quarter of the trace the gain is G(¾) = "
-            (Scale::Plain.with_interval(&verdict.gain_before_end)) " nats. Shuffled, where present: the own steps in random order; it asks whether order matters and does not decide."
+            "Read by " (readout_name(&verdict.readout)) ". Usable information is how much better the true answer is foretold with the trace \
+             than without it, by a readout fitted on other questions; it can ignore a trace that is of no use and correct one that is too \
+             certain. Supported means that the intervals of I(1) and of its net over swapped traces both lie above "
+            (decimal(verdict.threshold, 2)) " nats and that I rises along depth (p < " (decimal(verdict.alpha, 2))
+            "); not supported, that one of the two intervals ends below " (decimal(verdict.threshold + NEGLIGIBLE, 2)) " nats. Swapped: another \
+             question's trace instead of its own, with a fit of its own: the effect of similar text that is not about the question. Shuffled, \
+             where present: the trace's own steps in random order; it asks whether order matters and does not decide."
         }
         p {
-            "The trend is Page's test over depths 0, ¼, ½, ¾ and 1 with "
-            (count(trend.n_questions, "question")) " as blocks (L = " (optional(trend.statistic, 0)) ", "
-            (p_words(trend.page_p)) " if depths are exchangeable; from the spread of L between questions "
-            (p_words(trend.question_p)) "). The larger counts. "
-            (count(verdict.n_without_gain, "trace")) " of " (verdict.n_traces) " had no known gain and took no part."
+            "The raw gain of log-probability is G(1) = " (Scale::Plain.with_interval(&verdict.gain)) " nats, and "
+            (Scale::Plain.with_interval(&verdict.net_gain)) " net of swapped traces. It charges over-confidence to the same account: a readout \
+             that is certain and sometimes wrong loses nats although its traces inform. A foreign trace misleads, which inflates the net."
+        }
+        p {
+            "The rise is the mean least-squares slope over depths 0, ¼, ½, ¾ and 1 of " (count(trend.n_questions, "question")) ", "
+            (optional(trend.slope, 2)) " nats a trace, tested one-sided over questions. " (count(verdict.n_left_out, "trace")) " of "
+            (verdict.n_traces) " lack a readout and took no part."
         }
     }
 }
@@ -141,13 +146,14 @@ mod tests {
         let options = MetricOptions { replicates: 60, ..MetricOptions::default() };
         let mut verdict = Metrics::of(&manifest, &rows, &options).tasks.swap_remove(0).verdict;
         verdict.finding = Finding::Supported;
+        verdict.before_statement = Quantity::default();
         assert!(headline(&verdict).ends_with("accumulates."));
-        verdict.gain_before_end.low = Some(-0.1);
-        assert!(headline(&verdict).contains("by the last steps only"));
+        verdict.before_statement = Quantity { value: Some(0.1), low: Some(-0.1), ..Quantity::default() };
+        assert!(headline(&verdict).contains("Only with the statement"));
         verdict.finding = Finding::NotSupported;
-        assert!(verdict.gain.high > Some(0.0));
-        assert!(headline(&verdict).contains("than another question's trace gives"));
-        verdict.gain.high = Some(-0.1);
-        assert!(headline(&verdict).contains("no information about the true answer is gained"));
+        verdict.usable_information.high = Some(1.0);
+        assert!(headline(&verdict).contains("than another question's trace"));
+        verdict.usable_information.high = Some(-0.1);
+        assert!(headline(&verdict).contains("no usable information"));
     }
 }

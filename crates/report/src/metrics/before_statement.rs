@@ -10,7 +10,9 @@
 //!
 //! Traces whose text is not in the record take no part.
 
+use entrace_stats::Undefined;
 use entrace_stats::bootstrap::{Resampling, statistic};
+use entrace_stats::mixture::Folding;
 use serde::{Deserialize, Serialize};
 
 use super::quantity::{Curve, Groups, Quantity};
@@ -46,8 +48,7 @@ pub(crate) fn of(task: &TaskFacts, source: Source, resampling: &Resampling) -> B
         if quantity.n_questions < FEWEST_QUESTIONS { Quantity::undefined("too few questions have this step") } else { quantity }
     });
     let aligned = Curve::of(&aligned.collect::<Vec<_>>());
-    let both = |trace: &TraceFacts, points: &'_ [Point]| vec![last_before(trace, points), points.len().checked_sub(1)];
-    match fit(task, readings(task, source, both), &folding) {
+    match before_and_end(task, source, &folding) {
         Ok(gains) => BeforeStatement {
             usable_information: first_place(&gains, resampling),
             information_gain: raw(&gains, resampling),
@@ -66,6 +67,19 @@ pub(crate) fn of(task: &TaskFacts, source: Source, resampling: &Resampling) -> B
             }
         }
     }
+}
+
+/// I at the last prefix before the statement, over all traces.
+pub(super) fn information(task: &TaskFacts, source: Source, resampling: &Resampling) -> Quantity {
+    let gains = before_and_end(task, source, &folding(resampling, task.n_questions));
+    let quantity = gains.map(|gains| gains.quantities(resampling).swap_remove(0));
+    quantity.unwrap_or_else(|undefined| Quantity::undefined(&undefined.to_string()))
+}
+
+/// Fits at the last prefix before the statement, and at the end.
+fn before_and_end<'a>(task: &'a TaskFacts, source: Source, folding: &Folding) -> Result<Gains<'a>, Undefined> {
+    let places = |trace: &TraceFacts, points: &[Point]| vec![last_before(trace, points), points.len().checked_sub(1)];
+    fit(task, readings(task, source, places), folding)
 }
 
 /// Readings at the places that a function names by their positions in the curve; traces that lack one take no part.

@@ -338,6 +338,7 @@ fn intervals_hold_their_values_and_json_returns_them() {
         }
         assert!(task.information_gain.all.at(FINAL).is_above(0.0));
         assert!(task.control("swapped").unwrap().net_gain.at(FINAL).is_above(0.0));
+        assert!(task.verdict.usable_information.is_above(0.0));
     }
     let json = serde_json::to_string(&metrics).unwrap();
     assert_eq!(serde_json::from_str::<Metrics>(&json).unwrap(), metrics);
@@ -360,11 +361,11 @@ fn field_names_are_stable() {
     assert_eq!(
         names(task),
         "task estimator n_samples replicates counts accuracy invalid_share entropy entropy_lower entropy_upper entropy_gap \
-         information_gain controls separability lock_in descent fano verdict profile predict mass tokens"
+         information_gain usable_information overconfidence_cost before_statement by_length rollouts controls separability lock_in descent statement fano verdict profile predict mass tokens"
     );
     assert_eq!(names(&task["accuracy"]), "value low high standard_error n_questions n_traces");
     assert_eq!(names(&task["entropy"]), "all correct wrong");
-    assert_eq!(names(&task["controls"][0]), "control entropy information_gain net_gain");
+    assert_eq!(names(&task["controls"][0]), "control entropy information_gain net_gain usable_information");
     assert_eq!(
         task["separability"]["value"].as_array().unwrap().len(),
         json["depths"].as_array().unwrap().len()

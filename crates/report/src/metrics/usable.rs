@@ -37,11 +37,11 @@ use crate::facts::{OWN, Point, Source, TaskFacts, TraceFacts};
 use crate::readouts::readout;
 
 /// Folds into which questions are dealt, and how often.
-pub const FOLDS: usize = 5;
+pub(crate) const FOLDS: usize = 5;
 /// Repetitions of the deal for up to [`MANY_QUESTIONS`] questions; one for more, whose folds matter little.
-pub const REPETITIONS: usize = 4;
+pub(crate) const REPETITIONS: usize = 4;
 /// Questions from which they are dealt once.
-pub const MANY_QUESTIONS: usize = 2_000;
+pub(crate) const MANY_QUESTIONS: usize = 2_000;
 
 /// The fits of a task: its own traces and every control, along the grid of depths.
 #[derive(Debug)]
@@ -179,6 +179,11 @@ impl Gains<'_> {
     /// The traces that took part, by question and sample.
     pub(crate) fn traces(&self) -> HashSet<(usize, u32)> {
         self.readings.iter().map(|reading| (reading.trace.question, reading.trace.sample)).collect()
+    }
+
+    /// Questions of the task.
+    pub(crate) fn n_questions(&self) -> usize {
+        self.n_questions
     }
 
     /// Questions that took part.

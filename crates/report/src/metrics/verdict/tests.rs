@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, TraceRow};
-use entrace_stats::Level;
+use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, TokenRow, TraceRow};
 
+use super::super::{before_statement, usable};
 use super::*;
 use crate::Metrics;
 use crate::collect::Collector;
@@ -42,7 +42,7 @@ fn trace_row(question: &Arc<str>, recorded: &Recorded) -> TraceRow {
         question_id: question.clone(),
         sample: 0,
         question: String::new(),
-        choices: None,
+        choices: Some(r#"{"labels":["A","B","C","D"],"texts":["w","x","y","z"]}"#.into()),
         prompt: String::new(),
         completion: String::new(),
         target: Some(ANSWERS[recorded.target].into()),
@@ -50,7 +50,7 @@ fn trace_row(question: &Arc<str>, recorded: &Recorded) -> TraceRow {
         correct: Some(recorded.target == recorded.ending),
         stop_reason: Some("stop".into()),
         n_prompt_tokens: 10,
-        n_trace_tokens: 40,
+        n_trace_tokens: STEPS as u32,
         n_steps: STEPS as u32,
         outcome: Outcome::Measured,
         reason: None,
@@ -64,7 +64,7 @@ fn trace_row(question: &Arc<str>, recorded: &Recorded) -> TraceRow {
 }
 
 fn add_curve(rows: &mut Rows, question: &Arc<str>, control: &str, recorded: &Recorded, beliefs: &Beliefs) {
-    let logprob = |k: usize| beliefs[k][recorded.target].max(1e-3).ln();
+    let logprob = |k: usize| beliefs[k][recorded.target].max(1e-12).ln();
     for (step, masses) in beliefs.iter().enumerate() {
         let leader = (0..masses.len()).fold(0, |best, i| if masses[i] > masses[best] { i } else { best });
         let entropy = -masses.iter().filter(|p| **p > 0.0).map(|p| p * p.ln()).sum::<f64>();
@@ -93,21 +93,41 @@ fn add_curve(rows: &mut Rows, question: &Arc<str>, control: &str, recorded: &Rec
             target_stated: None,
             cue: Some(0),
         });
-        if recorded.draws.is_some() {
-            rows.answers.extend(masses.iter().enumerate().filter(|(_, p)| **p > 0.0).map(|(i, &prob)| {
-                AnswerRow {
-                    task: "t".into(),
-                    question_id: question.clone(),
-                    sample: 0,
-                    control: control.into(),
-                    step: step as u32,
-                    answer: ANSWERS[i].into(),
-                    prob,
-                    logprob: prob.ln(),
-                    cue: Some(0),
-                }
-            }));
-        }
+        rows.answers.extend(masses.iter().enumerate().filter(|(_, p)| **p > 0.0).map(|(i, &prob)| AnswerRow {
+            task: "t".into(),
+            question_id: question.clone(),
+            sample: 0,
+            control: control.into(),
+            step: step as u32,
+            answer: ANSWERS[i].into(),
+            prob,
+            logprob: prob.ln(),
+            cue: None,
+        }));
+    }
+}
+
+/// A token a step; the last one states the answer.
+fn add_tokens(rows: &mut Rows, question: &Arc<str>, recorded: &Recorded) {
+    for index in 0..STEPS {
+        let text = match index + 1 == STEPS {
+            true => format!("The answer is ({}).", ANSWERS[recorded.ending]),
+            false => "So it goes.\n".to_string(),
+        };
+        rows.tokens.push(TokenRow {
+            task: "t".into(),
+            question_id: question.clone(),
+            sample: 0,
+            index: index as u32,
+            step: index as u32 + 1,
+            token_id: 0,
+            text,
+            logprob: None,
+            token_entropy: None,
+            top2_margin: None,
+            topk_confidence: None,
+            uniform_divergence: None,
+        });
     }
 }
 
@@ -116,6 +136,7 @@ fn rows_of(questions: &[Recorded]) -> Rows {
     for (number, recorded) in questions.iter().enumerate() {
         let question: Arc<str> = format!("q{number:04}").into();
         rows.traces.push(trace_row(&question, recorded));
+        add_tokens(&mut rows, &question, recorded);
         add_curve(&mut rows, &question, "none", recorded, &recorded.own);
         if let Some(swapped) = &recorded.swapped {
             add_curve(&mut rows, &question, "swapped", recorded, swapped);
@@ -125,10 +146,15 @@ fn rows_of(questions: &[Recorded]) -> Rows {
 }
 
 fn verdict_of(rows: &Rows) -> VerdictMetrics {
-    let mut collector = Collector::new(&synthetic::manifest(&[("t", "choices", 1)]));
+    let mut collector = Collector::new(&synthetic::manifest(&[]));
     collector.add_rows(rows);
+    let tasks = collector.finish();
     let resampling = Resampling { replicates: 300, seed: 1, level: Level::P95 };
-    of(&collector.finish()[0], &resampling, &MetricOptions::default())
+    let folding = usable::folding(&resampling, tasks[0].n_questions);
+    let gains = usable::of_task(&tasks[0], Source::Recorded, &folding);
+    let before_statement = before_statement::information(&tasks[0], Source::Recorded, &resampling);
+    let evidence = Evidence { task: &tasks[0], source: Source::Recorded, gains: &gains, before_statement };
+    of(&evidence, &resampling, &MetricOptions::default())
 }
 
 fn verdict(questions: &[Recorded]) -> VerdictMetrics {
@@ -223,39 +249,63 @@ fn informs(random: &mut Random, start: &[f64], target: usize) -> Beliefs {
     walk(random, start, 0.5, Some((target, 0.5)))
 }
 
-#[test]
-fn beliefs_that_ignore_the_trace_are_not_supported() {
-    let ignores: Curve = |random, start, _| flicker(random, start);
-    let (supported, _) = findings(ignores, ignores);
-    println!("ignores: {supported} of {WORLDS}");
-    assert!(supported <= MOST_SUPPORTED, "{supported}");
+/// The start at every prefix, its logits multiplied by a factor that goes from 1 to that of the end.
+fn scaled(start: &[f64], end: f64) -> Beliefs {
+    let factor = |k: usize| 1.0 + (end - 1.0) * k as f64 / STEPS as f64;
+    (0..=STEPS).map(|k| softmax(&start.iter().map(|logit| logit * factor(k)).collect::<Vec<_>>())).collect()
 }
 
+/// Worlds in which nothing is to be known from the trace are supported at most at the nominal rate, whatever the readout does meanwhile.
 #[test]
-fn swapped_labels_are_not_supported() {
+fn worlds_without_information_are_not_supported() {
+    let ignores: Curve = |random, start, _| flicker(random, start);
     let of_another_label: Curve = |random, start, _| {
         let pulled = draw(random, &[0.25; 4]);
         walk(random, start, 0.5, Some((pulled, 0.8)))
     };
-    let (supported, _) = findings(of_another_label, of_another_label);
-    println!("swapped labels: {supported} of {WORLDS}");
-    assert!(supported <= MOST_SUPPORTED, "{supported}");
-}
-
-/// Log-odds that wander leave G near 0, at the border of the null hypothesis; beliefs that learn of something else lower it.
-#[test]
-fn walks_are_not_supported() {
     let learns: Curve = |random, start, _| learn(random, start);
-    for (what, own) in [("wandering log-odds", wanders as Curve), ("martingale beliefs", learns)] {
+    let surer: Curve = |_, start, _| scaled(start, 4.0);
+    let flatter: Curve = |_, start, _| scaled(start, 0.2);
+    for (what, own) in [
+        ("ignores the trace", ignores),
+        ("swapped labels", of_another_label),
+        ("wandering log-odds", wanders as Curve),
+        ("martingale beliefs", learns),
+        ("only more certain", surer),
+        ("only flatter", flatter),
+    ] {
         let (supported, refuted) = findings(own, own);
         println!("{what}: {supported} supported, {refuted} not supported of {WORLDS}");
         assert!(supported <= MOST_SUPPORTED, "{what}: {supported}");
     }
 }
 
-/// Text of any question informs as much as the own: the trend is always there, and the control alone stands against it.
+/// Beliefs before reasoning that are worth something, only too flat or too certain: calibrating alone is no information.
 #[test]
-fn gains_that_any_text_brings_are_not_supported() {
+fn calibrating_alone_is_no_information() {
+    for (what, sharpness, end) in [("too flat", 0.3, 5.0), ("too certain", 4.0, 0.25)] {
+        let mut supported = 0;
+        for seed in 0..WORLDS {
+            let mut random = Random::new(29 + 1_000 * seed);
+            let question = |_| {
+                let truth: Vec<f64> = (0..4).map(|_| 1.5 * random.normal()).collect();
+                let target = draw(&mut random, &softmax(&truth));
+                let stated: Vec<f64> = truth.iter().map(|logit| sharpness * logit).collect();
+                let swapped = flicker(&mut random, &stated);
+                Recorded { target, ending: target, own: scaled(&stated, end), swapped: Some(swapped), draws: None }
+            };
+            supported += usize::from(
+                verdict(&(0..QUESTIONS).map(question).collect::<Vec<_>>()).finding == Finding::Supported,
+            );
+        }
+        println!("{what} before reasoning: {supported} of {WORLDS}");
+        assert!(supported <= MOST_SUPPORTED, "{what}: {supported}");
+    }
+}
+
+/// Text of any question informs as much as the own: the rise is always there, and the control alone stands against it.
+#[test]
+fn information_that_any_text_brings_is_not_supported() {
     let (supported, _) = findings(informs, informs);
     println!("any text informs: {supported} of {WORLDS}");
     assert!(supported <= MOST_SUPPORTED, "{supported}");
@@ -268,26 +318,88 @@ fn informed_steps_are_supported() {
     assert!(supported >= 195 && refuted == 0, "{supported} {refuted}");
 }
 
-/// Page's p-value alone would find a trend in wandering beliefs too often; the larger of the two does not.
+/// Seven traces of ten end wrong and certain: raw gains are far below 0, and the information is there.
+fn mostly_wrong(random: &mut Random, start: &[f64], target: usize) -> Beliefs {
+    let pulled = if random.uniform() < 0.7 { (target + 1 + draw(random, &[1.0 / 3.0; 3])) % 4 } else { target };
+    walk(random, start, 0.3, Some((pulled, 2.5)))
+}
+
 #[test]
-fn wandering_beliefs_have_no_trend() {
-    let (mut by_page, mut by_both) = (0, 0);
+fn traces_that_mostly_end_wrong_and_certain_still_inform() {
+    let mut supported = 0;
     for seed in 0..WORLDS {
-        let mut random = Random::new(3 + 1_000 * seed);
-        let start = [0.0; 4];
-        // Log-odds of two answers: g is symmetric around 0.
-        let two = |random: &mut Random| {
-            let beliefs = walk(random, &start[..2], 0.5, None);
-            Recorded { target: 0, ending: 0, own: beliefs, swapped: None, draws: None }
-        };
-        let questions: Vec<Recorded> = (0..QUESTIONS).map(|_| two(&mut random)).collect();
-        let trend = verdict(&questions).trend;
-        by_page += usize::from(trend.page_p.unwrap() < 0.05);
-        by_both += usize::from(trend.p_value.unwrap() < 0.05);
+        let mut random = Random::new(31 + 1_000 * seed);
+        // Fewer than one in ten is right by chance: the base rate has to be low for three in ten to inform.
+        let questions: Vec<Recorded> = (0..QUESTIONS * 4)
+            .map(|_| {
+                let start = [1.0, 0.0, 0.0, -1.5];
+                let target = draw(&mut random, &[0.05, 0.05, 0.1, 0.8]);
+                let own = mostly_wrong(&mut random, &start, target);
+                let pulled = draw(&mut random, &[0.25; 4]);
+                let swapped = walk(&mut random, &start, 0.3, Some((pulled, 2.5)));
+                Recorded { target, ending: target, own, swapped: Some(swapped), draws: None }
+            })
+            .collect();
+        let verdict = verdict(&questions);
+        assert!(verdict.gain.value.is_some());
+        supported += usize::from(verdict.finding == Finding::Supported);
     }
-    println!("trend in wandering log-odds: {by_page} by Page's p, {by_both} by both, of {WORLDS}");
-    // P(Binomial(200, 0.05) > 22) = 0.0003.
-    assert!(by_both <= 22 && by_page > by_both, "{by_page} {by_both}");
+    println!("mostly wrong and certain: {supported} of {WORLDS}");
+    assert!(supported >= 180, "{supported}");
+}
+
+/// One world, and the same with all logits four times as large after the first step.
+#[test]
+fn overconfidence_costs_raw_gain_and_no_information() {
+    let world = |factor: f64| {
+        let mut random = Random::new(41);
+        let own = |random: &mut Random, start: &[f64], target: usize| -> Beliefs {
+            let mut beliefs = walk(random, start, 0.8, Some((target, 0.4)));
+            for belief in &mut beliefs[1..] {
+                *belief = softmax(&belief.iter().map(|p| factor * p.ln()).collect::<Vec<_>>());
+            }
+            beliefs
+        };
+        let question = |_| {
+            let start = start(&mut random, 4);
+            let target = draw(&mut random, &[0.25; 4]);
+            let (own, swapped) = (own(&mut random, &start, target), wanders(&mut random, &start, target));
+            Recorded { target, ending: target, own, swapped: Some(swapped), draws: None }
+        };
+        verdict(&(0..600).map(question).collect::<Vec<_>>())
+    };
+    let (calm, certain) = (world(1.0), world(4.0));
+    let change = |of: fn(&VerdictMetrics) -> &Quantity| of(&certain).value.unwrap() - of(&calm).value.unwrap();
+    let (information, gain) = (change(|v| &v.usable_information), change(|v| &v.gain));
+    println!("logits × 4: I changes by {information:.3}, G by {gain:.3}");
+    assert!(information.abs() < 0.05 && gain < -1.0, "{information} {gain}");
+    assert!(certain.finding == Finding::Supported && certain.gain.high < Some(0.0));
+}
+
+#[test]
+fn a_useless_readout_has_no_information() {
+    let even: Curve = |random, _, _| walk(random, &[0.0; 4], 1.0, None);
+    let mut random = Random::new(8);
+    let useless = verdict(&(0..200).map(|_| forced(&mut random, even, even)).collect::<Vec<_>>());
+    let information = &useless.usable_information;
+    assert!(information.low.unwrap() <= 0.0 && information.high.unwrap() <= NEGLIGIBLE, "{information:?}");
+    assert_eq!(useless.finding, Finding::NotSupported);
+    assert!(useless.reasons[0].starts_with("the usable information is at most 0.05 nats"), "{:?}", useless.reasons);
+}
+
+/// The value of a large world within the intervals of small ones.
+#[test]
+fn intervals_of_information_cover() {
+    let world = |n: usize, seed: u64| verdict(&informed_world(n, seed)).usable_information;
+    let truth = world(20_000, 999_983).value.unwrap();
+    let holds = |seed: &u64| {
+        let information = world(80, 50 + 7 * seed);
+        information.low.unwrap() <= truth && truth <= information.high.unwrap()
+    };
+    let covered = (0..WORLDS).filter(holds).count();
+    println!("covered: {covered} of {WORLDS}");
+    // 95 % of 200 is 190; fewer than 180 or more than 198 has probability 0.004 at 95 %.
+    assert!((180..=198).contains(&covered), "{covered}");
 }
 
 fn informed_world(n: usize, seed: u64) -> Vec<Recorded> {
@@ -299,97 +411,53 @@ fn informed_world(n: usize, seed: u64) -> Vec<Recorded> {
 fn nothing_is_supported_without_the_swapped_control() {
     let mut rows = rows_of(&informed_world(50, 1));
     assert_eq!(verdict_of(&rows).finding, Finding::Supported);
-    rows.prefixes
-        .iter_mut()
-        .filter(|row| &*row.control == "swapped")
-        .for_each(|row| row.control = "shuffled".into());
+    let swapped = |control: &Arc<str>| &**control == "swapped";
+    rows.prefixes.iter_mut().filter(|row| swapped(&row.control)).for_each(|row| row.control = "shuffled".into());
+    rows.answers.iter_mut().filter(|row| swapped(&row.control)).for_each(|row| row.control = "shuffled".into());
     let shuffled = verdict_of(&rows);
     assert_eq!(shuffled.finding, Finding::Inconclusive);
-    assert!(shuffled.reasons[0].contains("no swapped control") && shuffled.net_gains.len() == 1);
+    assert!(shuffled.reasons[0].contains("no swapped control") && shuffled.net.len() == 1);
     rows.prefixes.retain(|row| &*row.control == "none");
     assert_eq!(verdict_of(&rows).finding, Finding::Inconclusive);
 }
 
+/// Beliefs that fall evenly before the answer is stated and know it after: told apart from those that build up.
 #[test]
-fn a_gain_that_falls_is_refuted_without_any_control() {
-    let falls: Curve = |random, start, target| walk(random, start, 0.3, Some((target, -0.5)));
-    let mut random = Random::new(9);
-    let mut questions: Vec<Recorded> = (0..30).map(|_| forced(&mut random, falls, wanders)).collect();
-    questions.iter_mut().for_each(|q| q.swapped = None);
-    assert_eq!(verdict(&questions).finding, Finding::NotSupported);
-}
-
-/// Rows of `n` questions whose gains are given by question and depth, for own and swapped traces.
-fn with_gains(
-    n: usize,
-    own: impl Fn(&mut Random, usize, f64) -> f64,
-    swapped: impl Fn(&mut Random, usize, f64) -> f64,
-) -> Rows {
-    let mut rows = rows_of(&informed_world(n, 5));
-    let mut random = Random::new(6);
-    for row in &mut rows.prefixes {
-        let question: usize = row.question_id[1..].parse().unwrap();
-        let gain = match (row.step, &*row.control) {
-            (0, _) => 0.0,
-            (_, "none") => own(&mut random, question, row.depth),
-            _ => swapped(&mut random, question, row.depth),
-        };
-        (row.information_gain, row.target_logprob) = (Some(gain), Some(gain - 1.0));
-    }
-    rows
-}
-
-fn noisy(random: &mut Random, mean: f64) -> f64 {
-    mean + 0.1 * random.normal()
-}
-
-/// Most questions gain a little and some lose much, so that g rises for most and falls on average; swapped traces do worse.
-#[test]
-fn less_harm_than_another_text_is_no_support() {
-    let own = |random: &mut Random, question: usize, depth: f64| {
-        if question.is_multiple_of(11) {
-            (-9.0 + random.normal()) * depth
-        } else {
-            noisy(random, 0.6 * depth)
-        }
+fn information_that_comes_with_the_statement_says_so() {
+    let last: Curve = |random, start, target| {
+        let mut beliefs = flicker(random, start);
+        let mut sure = vec![0.02; 4];
+        sure[target] = 0.94;
+        beliefs[STEPS] = sure;
+        beliefs
     };
-    let harmed = verdict_of(&with_gains(100, own, |random, _, depth| noisy(random, -7.0 * depth)));
-    assert!(harmed.gain.value.unwrap() < 0.0 && harmed.net_gain().unwrap().low.unwrap() > 5.0);
-    assert!(harmed.trend.p_value.unwrap() < 0.05 && harmed.gain.high.unwrap() > 0.0, "{harmed:?}");
-    assert_eq!(harmed.finding, Finding::Inconclusive);
-    let reasons = harmed.reasons.join("; ");
-    assert!(reasons.contains("the interval of the gain itself holds the threshold of 0 nats"), "{reasons}");
-    assert!(reasons.contains("not support it at any number") && harmed.questions_needed.is_none());
-}
-
-#[test]
-fn a_gain_that_comes_with_the_last_step_says_so() {
-    let last =
-        |random: &mut Random, _: usize, depth: f64| noisy(random, if depth < 1.0 { -0.02 } else { 6.0 });
-    let late = verdict_of(&with_gains(100, last, |random, _, _| noisy(random, 0.0)));
+    let mut random = Random::new(4);
+    let late = verdict(&(0..60).map(|_| forced(&mut random, last, wanders)).collect::<Vec<_>>());
     assert_eq!(late.finding, Finding::Supported);
-    assert!(late.comes_at_the_end() && late.reasons[1].contains("last steps only"), "{:?}", late.reasons);
-    let early = verdict(&informed_world(50, 1));
-    assert!(early.finding == Finding::Supported && !early.comes_at_the_end() && early.reasons.len() == 1);
-    assert!(early.gain_before_end.is_above(0.0) && early.gain_before_end.value < early.gain.value);
+    assert!(late.comes_with_the_statement(), "{:?}", late.before_statement);
+    assert!(late.reasons[1].contains("only with the statement"), "{:?}", late.reasons);
+    let early = verdict(&informed_world(60, 1));
+    assert!(early.finding == Finding::Supported && !early.comes_with_the_statement() && early.reasons.len() == 1);
+    assert!(early.before_statement.is_above(0.0));
+    assert!(early.before_statement.value < early.usable_information.value);
 }
 
 #[test]
 fn a_control_of_few_traces_does_not_decide() {
-    let gains = |random: &mut Random, _: usize, depth: f64| noisy(random, depth);
-    let mut rows = with_gains(200, gains, |random, _, _| noisy(random, 0.0));
+    let mut rows = rows_of(&informed_world(200, 5));
     assert_eq!(verdict_of(&rows).finding, Finding::Supported);
     rows.prefixes.retain(|row| &*row.control == "none" || &*row.question_id < "q0012");
     let some = verdict_of(&rows);
     assert_eq!((some.finding, some.questions_needed), (Finding::Inconclusive, None));
-    assert_eq!((some.net_gains[0].n_traces, some.net_gains[0].n_without_control), (12, 188));
+    assert_eq!((some.net[0].n_traces, some.net[0].n_without_control), (12, 188));
     assert_eq!(some.reasons.len(), 1);
     assert!(
         some.reasons[0].starts_with("only 12 of 200 traces have a swapped control"),
         "{:?}",
         some.reasons
     );
-    assert_eq!(crate::sentence::other_n(some.net_gain().unwrap(), some.gain.n_questions), " (n = 12)");
+    let n_questions = some.usable_information.n_questions;
+    assert_eq!(crate::sentence::other_n(some.net_information().unwrap(), n_questions), " (n = 12)");
     rows.prefixes.retain(|row| &*row.control == "none" || &*row.question_id < "q0003");
     let few = verdict_of(&rows);
     assert!(few.reasons[0].starts_with("only 3 questions have") && few.questions_needed.is_none());
@@ -409,18 +477,14 @@ fn reasons_state_the_threshold() {
 }
 
 #[test]
-fn few_questions_and_unknown_gains_leave_it_open() {
+fn few_questions_and_unknown_answers_leave_it_open() {
     let few = verdict(&informed_world(9, 2));
     assert_eq!((few.finding, few.questions_needed), (Finding::Inconclusive, None));
     let mut rows = rows_of(&informed_world(50, 1));
-    for row in rows.prefixes.iter_mut().filter(|row| row.step == 2 && row.question_id.ends_with('3')) {
-        row.information_gain = None;
-    }
+    rows.answers.retain(|row| row.step != 2 || !row.question_id.ends_with('3') || &*row.control != "none");
     let unknown = verdict_of(&rows);
-    assert_eq!((unknown.finding, unknown.n_without_gain), (Finding::Inconclusive, 5));
-    assert!(unknown.reasons[0].contains("5 of 50"), "{:?}", unknown.reasons);
-    rows.prefixes.retain(|row| &*row.control == "none");
-    assert!(verdict_of(&rows).reasons[0].contains("5 of 50 traces"));
+    assert_eq!((unknown.finding, unknown.n_left_out), (Finding::Inconclusive, 5));
+    assert!(unknown.reasons[0].contains("5 of 50 traces"), "{:?}", unknown.reasons);
 }
 
 #[test]
@@ -463,7 +527,7 @@ fn checked(n_questions: usize, seed: u64, draws: Draws) -> CheckMetrics {
     let questions: Vec<Recorded> = (0..n_questions).map(|_| rollout(&mut random, draws)).collect();
     let mut collector = Collector::new(&synthetic::manifest(&[]));
     collector.add_rows(&rows_of(&questions));
-    martingale::check(&collector.finish()[0])
+    martingale::check(&collector.finish()[0], Source::Recorded)
 }
 
 fn alarms(n_questions: usize, draws: Draws) -> usize {
