@@ -17,8 +17,9 @@ use entrace_record::{Manifest, RunReader};
 use rayon::prelude::*;
 
 use crate::belief::{self, Mass};
+use crate::cues;
 use crate::error::Error;
-use crate::facts::{OWN, Point, Statements, TaskFacts, TraceFacts, finite, is_main_cue};
+use crate::facts::{OWN, Point, Statements, TaskFacts, TraceFacts, finite, further_cue};
 use crate::index::TraceIndex;
 use crate::signals::{self, Token};
 
@@ -26,6 +27,7 @@ use crate::signals::{self, Token};
 #[derive(Debug, Default)]
 struct Pending {
     masses: Vec<Mass>,
+    under_further_cues: cues::Found,
     tokens: Vec<Token>,
     /// Controls with a prefix that is no belief.
     broken: Vec<Arc<str>>,
@@ -113,7 +115,9 @@ impl Collector {
         let Some((number, position)) = self.positions.get(&row.task, &row.question_id, row.sample) else {
             return;
         };
-        if !is_main_cue(row.cue) {
+        if let Some(cue) = further_cue(row.cue) {
+            let found = &mut self.pending[number][position].under_further_cues;
+            found.leaders.push((cue, row.step, row.leader.clone()));
             return;
         }
         let leader = self.answer_number(number, &row.leader);
@@ -146,7 +150,9 @@ impl Collector {
         let Some((task, position)) = self.positions.get(&row.task, &row.question_id, row.sample) else {
             return;
         };
-        if !is_main_cue(row.cue) {
+        if let Some(cue) = further_cue(row.cue) {
+            let found = &mut self.pending[task][position].under_further_cues;
+            found.masses.push((cue, row.step, row.answer.clone(), row.prob));
             return;
         }
         let answer = self.answer_number(task, &row.answer);
@@ -214,6 +220,9 @@ impl Collector {
                 let cue_entropy = last.and_then(|point| point.cue_entropy);
                 signals::from_cue(&mut trace.scores, cue_entropy);
                 belief::reduce(trace, &mut pending.masses, &names, is_rollout);
+                let found = std::mem::take(&mut pending.under_further_cues);
+                let points = trace.curve(OWN).unwrap_or_default();
+                trace.cues = cues::differences(points, &pending.masses, &names, found);
                 if let Some(numbers) = &numbers {
                     trace.compare_with_last_numbers(numbers);
                 }

@@ -9,14 +9,15 @@ use entrace_record::manifest::TaskRecord;
 use entrace_record::rows::{Outcome, TraceRow};
 
 use crate::belief::{Drift, Path};
+use crate::cues::CuePoint;
 use crate::signals;
 
 /// The control name of a trace as it is.
 pub(crate) const OWN: &str = "none";
 
-/// Whether a row is of the cue that carries the numbers; records with one cue may not name it.
-pub(crate) fn is_main_cue(cue: Option<u32>) -> bool {
-    matches!(cue, None | Some(0))
+/// The number of a row's cue if it is not the one that carries the numbers; records with one cue may not name it.
+pub(crate) fn further_cue(cue: Option<u32>) -> Option<u32> {
+    cue.filter(|&cue| cue > 0)
 }
 
 /// Belief at one prefix, without text.
@@ -77,6 +78,8 @@ pub(crate) struct TraceFacts {
     pub(crate) wasted_tokens: Option<u32>,
     /// What the steps say of answers; `None` where the record lacks tokens of the trace.
     pub(crate) statements: Option<Statements>,
+    /// Belief under further cues against that under the first.
+    pub(crate) cues: Vec<CuePoint>,
     /// Points by control, in order of name; `none` is the trace itself.
     pub(crate) curves: Vec<(Arc<str>, Vec<Point>)>,
     pub(crate) tokens: TokenSums,
@@ -111,6 +114,7 @@ impl TraceFacts {
             late_slope: finite(row.late_slope),
             wasted_tokens: row.wasted_tokens,
             statements: None,
+            cues: Vec::new(),
             curves: Vec::new(),
             tokens: TokenSums::default(),
             path: None,

@@ -14,6 +14,7 @@
 //! model); look at the [`verdict`], G(s), its net value over controls, and separability. Source: arXiv:2604.06192.
 
 mod counts;
+mod cues;
 mod curves;
 mod fano;
 mod mass;
@@ -33,6 +34,7 @@ use entrace_stats::bootstrap::Resampling;
 use serde::{Deserialize, Serialize};
 
 pub use counts::{Counts, OutcomeReason, StopCount, Totals};
+pub use cues::CueMetrics;
 pub use curves::ControlMetrics;
 pub use fano::{Alphabet, FanoMetrics};
 pub use mass::{MassMetrics, Summary};
@@ -53,7 +55,7 @@ use crate::places::without_folders;
 ///
 /// History: 1.0, the first; 1.1 adds `verdict`, `profile` and `predict` to tasks, `threshold` and `alpha` to the options;
 /// 1.2 adds `standard_error` to quantities and curves, `gain_before_end` and `n_without_control` to verdicts, `residual_first` and
-/// `residual_last` to the mass; 1.3 adds `statement` to tasks.
+/// `residual_last` to the mass; 1.3 adds `statement` and `cues` to tasks.
 pub const METRICS_VERSION: &str = "1.3";
 
 /// Questions up to which a task is resampled as often as requested.
@@ -144,6 +146,9 @@ pub struct TaskMetrics {
     /// When traces state their answer, and how far the forced readout copies.
     #[serde(default)]
     pub statement: StatementMetrics,
+    /// How far belief differs under further cues, for runs that have some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cues: Vec<CueMetrics>,
     /// Error bounds from the entropy against the error of the forced answer.
     pub fano: FanoMetrics,
     /// Whether the stepwise informativeness assumption holds here.
@@ -195,12 +200,15 @@ impl Metrics {
             options: *options,
             run: without_folders(manifest),
             depths: depth::grid().to_vec(),
-            tasks: tasks.iter().map(|task| task_metrics(task, options)).collect(),
+            tasks: tasks
+                .iter()
+                .map(|task| task_metrics(task, &manifest.settings.more_cues, options))
+                .collect(),
         }
     }
 }
 
-fn task_metrics(task: &TaskFacts, options: &MetricOptions) -> TaskMetrics {
+fn task_metrics(task: &TaskFacts, more_cues: &[String], options: &MetricOptions) -> TaskMetrics {
     let resampling = resampling(options, task.n_questions);
     let curves = curves::of(task, &resampling);
     TaskMetrics {
@@ -221,6 +229,7 @@ fn task_metrics(task: &TaskFacts, options: &MetricOptions) -> TaskMetrics {
         lock_in: shape::lock_in(task, &resampling),
         descent: shape::descent(task, &resampling),
         statement: statement::of(task, &resampling),
+        cues: cues::of(task, more_cues, &resampling),
         fano: fano::of(task, &resampling),
         verdict: verdict::of(task, &resampling, options),
         profile: profile::of(task, &resampling),

@@ -47,6 +47,9 @@ pub(super) fn section(
                 details { summary { "Shape of the curves" } (shape(task)) }
                 details { summary { "Entropy and error: Fano's inequality" } (fano(task, &metrics.depths)) }
                 details { summary { "What the estimator saw" } (seen(task)) }
+                @if !task.cues.is_empty() {
+                    details { summary { "Other cues" } (other_cues(task)) }
+                }
             }
             (left_out(task))
             @if !exemplars.is_empty() {
@@ -162,6 +165,37 @@ fn by_depth(task: &TaskMetrics, depths: &[f64]) -> Markup {
             }
         }
         (missing(task))
+    }
+}
+
+/// How far belief differs under further cues.
+fn other_cues(task: &TaskMetrics) -> Markup {
+    html! {
+        p {
+            "Belief was asked for under further cues as well. Distance: total variation from belief under the first cue, 0 to 1, up to the \
+             probability that was left unexplored; agreement: prefixes with the same most likely answer, %. What differs by the cue is of \
+             the readout, not of the reasoning."
+        }
+        div.scroll {
+            table {
+                thead { tr {
+                    th { "cue" } th { "" }
+                    @for at in QUARTERS { th { "s = " (crate::format::decimal(crate::depth::grid()[at], 2)) } }
+                } }
+                tbody {
+                    @for cue in &task.cues {
+                        tr {
+                            td.text { (format!("{:?}", cue.cue)) } td { "distance" }
+                            @for at in QUARTERS { td { (cell(&cue.distance.at(at), Scale::Plain)) } }
+                        }
+                        tr {
+                            td {} td { "agreement" }
+                            @for at in QUARTERS { td { (cell(&cue.agreement.at(at), Scale::Percent)) } }
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -360,7 +360,7 @@ fn field_names_are_stable() {
     assert_eq!(
         names(task),
         "task estimator n_samples replicates counts accuracy invalid_share entropy entropy_lower entropy_upper entropy_gap \
-         information_gain controls separability lock_in descent fano verdict profile predict mass tokens"
+         information_gain controls separability lock_in descent statement fano verdict profile predict mass tokens"
     );
     assert_eq!(names(&task["accuracy"]), "value low high standard_error n_questions n_traces");
     assert_eq!(names(&task["entropy"]), "all correct wrong");
