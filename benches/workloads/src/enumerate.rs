@@ -70,6 +70,7 @@ fn measurement(max_nodes: usize) -> Measurement {
     Measurement {
         estimator: EstimatorChoice::Always(Estimator::Enumerate),
         cue: "\nThe answer is".into(),
+        more_cues: Vec::new(),
         choice_form: ChoiceForm::Label,
         samples: 16,
         epsilon: EPSILON,

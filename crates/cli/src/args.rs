@@ -85,7 +85,8 @@ pub(crate) struct MeasureArgs {
     /// How the answer distribution at a prefix is estimated; auto is choices where there are options, else enumerate
     #[arg(long, value_enum, default_value = "auto", help_heading = "Measurement")]
     pub(crate) estimator: EstimatorArg,
-    /// Text after which an answer is asked for (estimators choices, enumerate, sample); \n is a line break
+    /// Text after which an answer is asked for (estimators choices, enumerate, sample); \n is a line break. May be given several times: the
+    /// first carries the numbers, under the others the traces themselves are measured too, and the report says how far cues differ
     #[arg(
         long,
         default_value = "\\nThe answer is",
@@ -93,7 +94,7 @@ pub(crate) struct MeasureArgs {
         allow_hyphen_values = true,
         help_heading = "Measurement"
     )]
-    pub(crate) cue: String,
+    pub(crate) cue: Vec<String>,
     /// What choices scores: the option's label, its text (summed), or its text (mean of a token)
     #[arg(long, value_enum, default_value = "label", help_heading = "Measurement")]
     pub(crate) choice_form: ChoiceFormArg,

@@ -45,6 +45,11 @@ pub(crate) fn measurement(args: &MeasureArgs, max_new_tokens: usize) -> Result<M
     in_range("max-answer-tokens", args.max_answer_tokens > 0)?;
     in_range("max-steps", args.max_steps != Some(0))?;
     let sampling = sampling(args, max_new_tokens)?;
+    let mut cues: Vec<String> = args.cue.iter().map(|cue| unescaped(cue)).collect();
+    if let Some(again) = (1..cues.len()).find(|&i| cues[..i].contains(&cues[i])) {
+        return Err(SetUp(format!("--cue {:?} is given twice", args.cue[again])).into());
+    }
+    let cue = if cues.is_empty() { String::new() } else { cues.remove(0) };
     Ok(Measurement {
         estimator: match args.estimator {
             EstimatorArg::Auto => EstimatorChoice::Auto,
@@ -53,7 +58,8 @@ pub(crate) fn measurement(args: &MeasureArgs, max_new_tokens: usize) -> Result<M
             EstimatorArg::Sample => EstimatorChoice::Always(Estimator::Sample),
             EstimatorArg::Rollout => EstimatorChoice::Always(Estimator::Rollout),
         },
-        cue: unescaped(&args.cue),
+        cue,
+        more_cues: cues,
         choice_form: match args.choice_form {
             ChoiceFormArg::Label => ChoiceForm::Label,
             ChoiceFormArg::Text => ChoiceForm::Text,
@@ -252,7 +258,7 @@ fn manifest(
             segment: how.segmentation.name(),
             max_steps: how.max_steps,
             cue: how.cue.clone(),
-            more_cues: Vec::new(),
+            more_cues: how.more_cues.clone(),
             choice_form: how.choice_form.name().to_string(),
             samples: how.samples,
             enumerate_epsilon: how.epsilon,

@@ -17,9 +17,10 @@ use entrace_record::{Manifest, RunReader};
 use rayon::prelude::*;
 
 use crate::belief::{self, Mass};
+use crate::cues;
 use crate::disagreement;
 use crate::error::Error;
-use crate::facts::{OWN, Point, Source, Statements, TaskFacts, TraceFacts, finite, is_main_cue};
+use crate::facts::{OWN, Point, Source, Statements, TaskFacts, TraceFacts, finite, further_cue};
 use crate::index::TraceIndex;
 use crate::readouts;
 use crate::signals::{self, Token};
@@ -32,6 +33,7 @@ type Masses = Vec<(Arc<str>, Vec<Mass>)>;
 struct Pending {
     masses: Masses,
     rollout_masses: Masses,
+    under_further_cues: cues::Found,
     tokens: Vec<Token>,
     /// Controls with a prefix that is no belief.
     broken: Vec<Arc<str>>,
@@ -119,7 +121,9 @@ impl Collector {
         let Some((number, position)) = self.positions.get(&row.task, &row.question_id, row.sample) else {
             return;
         };
-        if !is_main_cue(row.cue) {
+        if let Some(cue) = further_cue(row.cue) {
+            let found = &mut self.pending[number][position].under_further_cues;
+            found.leaders.push((cue, row.step, row.leader.clone()));
             return;
         }
         let leader = self.answer_number(number, &row.leader);
@@ -157,7 +161,9 @@ impl Collector {
         let Some((task, position)) = self.positions.get(&row.task, &row.question_id, row.sample) else {
             return;
         };
-        if !is_main_cue(row.cue) {
+        if let Some(cue) = further_cue(row.cue) {
+            let found = &mut self.pending[task][position].under_further_cues;
+            found.masses.push((cue, row.step, row.answer.clone(), row.prob));
             return;
         }
         let answer = self.answer_number(task, &row.answer);
@@ -235,6 +241,9 @@ impl Collector {
                     trace.drift = belief::drift_of_rollouts(trace, points, masses, &names);
                 }
                 fill_disagreements(trace, &pending);
+                let found = std::mem::take(&mut pending.under_further_cues);
+                let points = trace.curve(OWN).unwrap_or_default();
+                trace.cues = cues::differences(points, masses_of(&pending.masses, OWN), &names, found);
                 if let Some(numbers) = &numbers {
                     trace.compare_with_last_numbers(numbers);
                 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use entrace_measure::Answer;
 use entrace_record::rows::{AnswerRow, PrefixRow, Rows, TokenRow, TraceRow};
 
-use crate::facts::{OWN, Point, TaskFacts, TraceFacts, is_main_cue};
+use crate::facts::{OWN, Point, TaskFacts, TraceFacts, further_cue};
 use crate::index::TraceIndex;
 
 /// A trace to show and why.
@@ -173,7 +173,7 @@ impl Gatherer {
 
     pub(crate) fn add_prefix(&mut self, row: &PrefixRow) {
         if &*row.control == OWN
-            && is_main_cue(row.cue)
+            && further_cue(row.cue).is_none()
             && let Some(i) = self.index.get(&row.task, &row.question_id, row.sample)
         {
             self.exemplars[i].prefixes.push(row.clone());
@@ -182,7 +182,7 @@ impl Gatherer {
 
     pub(crate) fn add_answer(&mut self, row: &AnswerRow) {
         if &*row.control == OWN
-            && is_main_cue(row.cue)
+            && further_cue(row.cue).is_none()
             && let Some(i) = self.index.get(&row.task, &row.question_id, row.sample)
         {
             self.exemplars[i].answers.push(row.clone());

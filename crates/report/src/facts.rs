@@ -10,14 +10,15 @@ use entrace_record::manifest::TaskRecord;
 use entrace_record::rows::{Outcome, TraceRow};
 
 use crate::belief::{Drift, Path};
+use crate::cues::CuePoint;
 use crate::signals;
 
 /// The control name of a trace as it is.
 pub(crate) const OWN: &str = "none";
 
-/// Whether a row is of the cue that carries the numbers; records with one cue may not name it.
-pub(crate) fn is_main_cue(cue: Option<u32>) -> bool {
-    matches!(cue, None | Some(0))
+/// The number of a row's cue if it is not the one that carries the numbers; records with one cue may not name it.
+pub(crate) fn further_cue(cue: Option<u32>) -> Option<u32> {
+    cue.filter(|&cue| cue > 0)
 }
 
 /// Which beliefs of a task are read.
@@ -108,6 +109,8 @@ pub(crate) struct TraceFacts {
     pub(crate) wasted_tokens: Option<u32>,
     /// What the steps say of answers; `None` where the record lacks tokens of the trace.
     pub(crate) statements: Option<Statements>,
+    /// Belief under further cues against that under the first.
+    pub(crate) cues: Vec<CuePoint>,
     /// Of the run's estimator.
     pub(crate) curves: Curves,
     /// Of rollouts that were measured beside the estimator of `curves`.
@@ -144,6 +147,7 @@ impl TraceFacts {
             late_slope: finite(row.late_slope),
             wasted_tokens: row.wasted_tokens,
             statements: None,
+            cues: Vec::new(),
             curves: Vec::new(),
             rollouts: Vec::new(),
             tokens: TokenSums::default(),

@@ -13,6 +13,7 @@
 mod belief;
 mod collect;
 pub mod compare;
+mod cues;
 pub mod depth;
 mod disagreement;
 mod error;

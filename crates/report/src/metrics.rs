@@ -15,6 +15,7 @@
 
 mod before_statement;
 mod counts;
+mod cues;
 mod curves;
 mod fano;
 mod length;
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use before_statement::BeforeStatement;
 pub use counts::{Counts, OutcomeReason, StopCount, Totals};
+pub use cues::CueMetrics;
 pub use curves::ControlMetrics;
 pub use fano::{Alphabet, FanoMetrics};
 pub use length::{ByLength, LengthMetrics};
@@ -62,7 +64,7 @@ use crate::places::without_folders;
 ///
 /// History: 1.0, the first; 1.1 adds `verdict`, `profile` and `predict` to tasks, `threshold` and `alpha` to the options;
 /// 1.2 adds `standard_error` to quantities and curves, `gain_before_end` and `n_without_control` to verdicts, `residual_first` and
-/// `residual_last` to the mass; 1.3 adds `statement` to tasks;
+/// `residual_last` to the mass; 1.3 adds `statement` and `cues` to tasks;
 /// 2.0 rests the verdict on usable information: `usable_information`, `overconfidence_cost`, `before_statement`, `by_length` and `rollouts` are
 /// added to tasks, and the fields of `verdict` are new.
 pub const METRICS_VERSION: &str = "2.0";
@@ -165,6 +167,9 @@ pub struct TaskMetrics {
     /// When traces state their answer, and how far the forced readout copies.
     #[serde(default)]
     pub statement: StatementMetrics,
+    /// How far belief differs under further cues, for runs that have some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cues: Vec<CueMetrics>,
     /// Error bounds from the entropy against the error of the forced answer.
     pub fano: FanoMetrics,
     /// Whether the stepwise informativeness assumption holds here.
@@ -216,12 +221,15 @@ impl Metrics {
             options: *options,
             run: without_folders(manifest),
             depths: depth::grid().to_vec(),
-            tasks: tasks.iter().map(|task| task_metrics(task, options)).collect(),
+            tasks: tasks
+                .iter()
+                .map(|task| task_metrics(task, &manifest.settings.more_cues, options))
+                .collect(),
         }
     }
 }
 
-fn task_metrics(task: &TaskFacts, options: &MetricOptions) -> TaskMetrics {
+fn task_metrics(task: &TaskFacts, more_cues: &[String], options: &MetricOptions) -> TaskMetrics {
     let resampling = resampling(options, task.n_questions);
     let curves = curves::of(task, &resampling);
     let folding = usable::folding(&resampling, task.n_questions);
@@ -257,12 +265,13 @@ fn task_metrics(task: &TaskFacts, options: &MetricOptions) -> TaskMetrics {
         separability: separability::of(task, resampling.level),
         lock_in: shape::lock_in(task, &resampling),
         descent: shape::descent(task, &resampling),
+        statement: statement::of(task, &resampling),
+        cues: cues::of(task, more_cues, &resampling),
         fano: fano::of(task, &resampling),
         verdict: task_verdict(task, &recorded, rolled_out.as_ref(), &resampling, options),
         profile: profile::of(task, &resampling),
         predict: predict::of(task, &resampling),
         mass: mass::of(task),
-        statement: statement::of(task, &resampling),
         tokens: tokens::of(task, &resampling),
     }
 }

@@ -152,6 +152,8 @@ pub struct Measurement {
     pub estimator: EstimatorChoice,
     /// Text after which an answer is asked for; the forced estimators append it to the prefix.
     pub cue: String,
+    /// Further cues, under which the forced estimators measure the traces themselves as well.
+    pub more_cues: Vec<String>,
     /// What `choices` scores.
     pub choice_form: ChoiceForm,
     /// Draws m of the sampling estimators.

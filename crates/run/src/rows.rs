@@ -46,7 +46,8 @@ pub(crate) fn add_traced(rows: &mut Rows, traced: &Traced, variants: &[Variant],
                 None => Statements::of(traced),
                 Some(_) => Statements::default(),
             };
-            add_curve(rows, &identity, variant.control.map_or("none", |c| c.name()), curve, &statements);
+            let control = variant.control.map_or("none", |c| c.name());
+            add_curve(rows, &identity, &Under { control, cue: 0 }, curve, &statements);
         }
     }
     add_tokens(rows, traced, &identity, findings);
@@ -67,8 +68,21 @@ pub(crate) fn add_signals(rows: &mut Rows, traced: &Traced, signals: &[SignalVal
 
 /// Adds the rows of one control of a trace that was written before.
 pub(crate) fn add_late_control(rows: &mut Rows, traced: &Traced, variant: &Variant, curve: &EntropyCurve) {
-    let control = variant.control.map_or("none", |c| c.name());
-    add_curve(rows, &Identity::of(traced), control, curve, &Statements::default());
+    let under = Under { control: variant.control.map_or("none", |c| c.name()), cue: 0 };
+    add_curve(rows, &Identity::of(traced), &under, curve, &Statements::default());
+}
+
+/// Adds the rows of a trace itself under a further cue.
+pub(crate) fn add_under_cue(rows: &mut Rows, traced: &Traced, cue: u32, curve: &EntropyCurve) {
+    let under = Under { control: "none", cue };
+    add_curve(rows, &Identity::of(traced), &under, curve, &Statements::of(traced));
+}
+
+/// What a curve was measured under.
+struct Under {
+    control: &'static str,
+    /// Number of the cue, 0 for the one that carries the numbers.
+    cue: u32,
 }
 
 fn trace_row(
@@ -179,11 +193,11 @@ impl Stated {
 fn add_curve(
     rows: &mut Rows,
     identity: &Identity,
-    control: &str,
+    under: &Under,
     curve: &EntropyCurve,
     statements: &Statements,
 ) {
-    let control: Arc<str> = control.into();
+    let control: Arc<str> = under.control.into();
     for point in curve.points() {
         let distribution = &point.distribution;
         let leader = distribution.leader();
@@ -210,7 +224,7 @@ fn add_curve(
             cue_entropy: distribution.cue_entropy,
             answer_stated: statements.answer.as_ref().map(|stated| stated.by(point.prefix.step)),
             target_stated: statements.target.as_ref().map(|stated| stated.by(point.prefix.step)),
-            cue: Some(0),
+            cue: Some(under.cue),
         });
         rows.answers.extend(distribution.masses().iter().map(|mass| AnswerRow {
             task: Arc::clone(&identity.task),
@@ -221,7 +235,7 @@ fn add_curve(
             answer: mass.answer.name().into(),
             prob: mass.prob,
             logprob: mass.logprob,
-            cue: Some(0),
+            cue: Some(under.cue),
         }));
     }
 }

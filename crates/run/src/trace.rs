@@ -151,7 +151,11 @@ fn stated(
 
 /// Tokens of cue and answer, for which a context needs room after prompt and trace.
 pub(crate) fn answer_room(engine: Engine<'_>, how: &Measurement) -> Result<usize, Error> {
-    Ok(engine.text.encode_plain(&how.cue)?.len() + how.max_answer_tokens)
+    let mut longest = engine.text.encode_plain(&how.cue)?.len();
+    for cue in &how.more_cues {
+        longest = longest.max(engine.text.encode_plain(cue)?.len());
+    }
+    Ok(longest + how.max_answer_tokens)
 }
 
 pub(crate) fn prompt(engine: Engine<'_>, prompting: &Prompting) -> Result<Prompt, entrace_backend::Error> {

@@ -11,7 +11,7 @@ use crate::event::{Event, Observer};
 use crate::plan::{Control, Engine, EstimatorChoice, Measurement, TaskPlan, WorkItem};
 use crate::rows;
 use crate::signals;
-use crate::sites::{self, Subject};
+use crate::sites::{self, Findings, Subject};
 use crate::trace::{self, TokenScored, Traced};
 use entrace_measure::signal::Group;
 use entrace_measure::{Answer, Estimator, Prefix, StopReason, Trace};
@@ -195,6 +195,7 @@ impl Walk<'_> {
         let findings =
             sites::measure(self.engine, self.task, &mut self.enumerator, &subjects, self.how, observer)?;
         let signals = signals::measure(self.engine, self.task, &subjects, &findings, self.how, observer)?;
+        let under_more_cues = self.under_more_cues(&subjects, observer)?;
         let mut rows = Rows::default();
         let mut measured = subjects.iter().zip(&findings).zip(&signals);
         for outcome in &outcomes {
@@ -208,10 +209,35 @@ impl Walk<'_> {
                 }
             }
         }
+        for (cue, findings) in (1..).zip(&under_more_cues) {
+            for (subject, findings) in subjects.iter().zip(findings) {
+                if let Some(Ok(curve)) = findings.curves.first() {
+                    rows::add_under_cue(&mut rows, subject.traced, cue, curve);
+                }
+            }
+        }
         if last {
             self.adopt_orphans(&mut rows, observer)?;
         }
         Ok(rows)
+    }
+
+    /// The traces themselves, without their controls, measured under each further cue; nothing where belief is not forced.
+    fn under_more_cues(
+        &mut self,
+        subjects: &[Subject<'_>],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Vec<Findings>>, Error> {
+        let is_forced = self.how.estimator != EstimatorChoice::Always(Estimator::Rollout);
+        let own = |subject: &Subject<'_>| vec![control::own(subject.traced)];
+        let own: Vec<Subject<'_>> =
+            subjects.iter().map(|s| Subject { traced: s.traced, variants: own(s) }).collect();
+        let cues = self.how.more_cues.iter().filter(|_| is_forced);
+        cues.map(|cue| {
+            let how = Measurement { cue: cue.clone(), ..self.how.clone() };
+            sites::measure(self.engine, self.task, &mut self.enumerator, &own, &how, observer)
+        })
+        .collect()
     }
 
     fn subject<'t>(&self, traced: &'t Traced, index: usize) -> Subject<'t> {

@@ -118,6 +118,7 @@ fn measurement(estimator: Estimator, signals: &[Group]) -> Measurement {
     Measurement {
         estimator: EstimatorChoice::Always(estimator),
         cue: "\nThe answer is".into(),
+        more_cues: Vec::new(),
         choice_form: ChoiceForm::Label,
         samples: 3,
         epsilon: 0.01,

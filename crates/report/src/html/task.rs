@@ -48,6 +48,9 @@ pub(super) fn section(
                 details { summary { "Shape of the curves" } (shape(task)) }
                 details { summary { "Entropy and error: Fano's inequality" } (fano(task, &metrics.depths)) }
                 details { summary { "What the estimator saw" } (seen(task)) }
+                @if !task.cues.is_empty() {
+                    details { summary { "Other cues" } (other_cues(task)) }
+                }
             }
             (left_out(task))
             @if !exemplars.is_empty() {
@@ -193,6 +196,37 @@ fn by_length(task: &TaskMetrics) -> Markup {
                 caption { "I by the step relative to the first that states the trace's own answer, nats." }
                 thead { tr { @for step in &before.steps { th { (step) } } } }
                 tbody { tr { @for i in 0..before.steps.len() { td { (cell(&before.aligned.at(i), Scale::Plain)) } } } }
+            }
+        }
+    }
+}
+
+/// How far belief differs under further cues.
+fn other_cues(task: &TaskMetrics) -> Markup {
+    html! {
+        p {
+            "Belief was asked for under further cues as well. Distance: total variation from belief under the first cue, 0 to 1, up to the \
+             probability that was left unexplored; agreement: prefixes with the same most likely answer, %. What differs by the cue is of \
+             the readout, not of the reasoning."
+        }
+        div.scroll {
+            table {
+                thead { tr {
+                    th { "cue" } th { "" }
+                    @for at in QUARTERS { th { "s = " (crate::format::decimal(crate::depth::grid()[at], 2)) } }
+                } }
+                tbody {
+                    @for cue in &task.cues {
+                        tr {
+                            td.text { (format!("{:?}", cue.cue)) } td { "distance" }
+                            @for at in QUARTERS { td { (cell(&cue.distance.at(at), Scale::Plain)) } }
+                        }
+                        tr {
+                            td {} td { "agreement" }
+                            @for at in QUARTERS { td { (cell(&cue.agreement.at(at), Scale::Percent)) } }
+                        }
+                    }
+                }
             }
         }
     }

@@ -26,6 +26,7 @@ pub(crate) fn measurement() -> Measurement {
     Measurement {
         estimator: EstimatorChoice::Auto,
         cue: "\nThe answer is".into(),
+        more_cues: Vec::new(),
         choice_form: ChoiceForm::Label,
         samples: 8,
         epsilon: 0.0,
@@ -150,7 +151,7 @@ pub(crate) fn manifest(tasks: &[TaskPlan], how: &Measurement) -> Manifest {
             segment: how.segmentation.name(),
             max_steps: how.max_steps,
             cue: how.cue.clone(),
-            more_cues: Vec::new(),
+            more_cues: how.more_cues.clone(),
             choice_form: how.choice_form.name().into(),
             samples: how.samples,
             enumerate_epsilon: how.epsilon,

@@ -103,6 +103,7 @@ fn measurement() -> Measurement {
     Measurement {
         estimator: EstimatorChoice::Auto,
         cue: " =".into(),
+        more_cues: Vec::new(),
         choice_form: ChoiceForm::Label,
         samples: 8,
         epsilon: 0.0,

@@ -183,7 +183,7 @@ fn lines_are_json() {
 /// `entrace_measure::statement` against the equations that the text was made from.
 #[test]
 fn an_answer_is_stated_at_the_first_step_that_holds_it() {
-    let (mut n_traces, mut n_agree, mut n_at_result) = (0, 0, 0);
+    let mut n_later = 0;
     for problem in SPLITS.into_iter().flat_map(|split| many(split, 2000)) {
         for solution in [problem.solution.clone(), noisy(&problem, 1.0, 3).solution] {
             let text = solution.completion();
@@ -195,11 +195,10 @@ fn an_answer_is_stated_at_the_first_step_that_holds_it() {
             };
             let equations = written(&solution);
             let expected = equations.iter().position(holds).map(|at| at + 1);
-            n_traces += 1;
-            n_agree += usize::from(statement.first_step(&text, &ends) == expected);
-            n_at_result += usize::from(expected == Some(equations.len()));
+            assert_eq!(statement.first_step(&text, &ends), expected, "{text}");
+            n_later += usize::from(expected == Some(equations.len()));
         }
     }
-    println!("{n_agree} {n_at_result} {n_traces}");
-    assert_eq!(n_agree, n_traces);
+    // Elsewhere a number that the story tells, or an earlier result, is the answer by chance.
+    assert!(n_later > 12_000 * 9 / 10, "{n_later}");
 }
