@@ -3,7 +3,7 @@
 //! The pure part of entrace: what is measured, without saying how a model is run or where results are kept. Modules in reading
 //! order follow one question through the flow:
 //!
-//! `question` -> `trace` -> `prefix` -> `answer` -> `distribution` -> `entropy` -> `curve` -> `signature` -> `profile` -> `signal`
+//! `question` -> `completion` -> `trace` -> `prefix` -> `answer` -> `distribution` -> `entropy` -> `curve` -> `signature` -> `profile` -> `signal`
 //!
 //! Beside it stand `fano` and `information`, the inequalities that bind these quantities, and `semantic`, answers that mean the same.
 //!
@@ -11,6 +11,7 @@
 //! entropies are in nats.
 
 pub mod answer;
+pub mod completion;
 pub mod curve;
 pub mod distribution;
 pub mod entropy;
@@ -30,6 +31,7 @@ mod testing;
 pub mod trace;
 
 pub use answer::{Answer, AnswerFormat, AnswerGrammar, GrammarState, Verdict};
+pub use completion::{Division, ThoughtKind, Thoughts};
 pub use curve::{CurvePoint, EntropyCurve};
 pub use distribution::{AnswerDistribution, AnswerMass, Estimator, NotADistribution};
 pub use entropy::EntropyInterval;

@@ -5,8 +5,8 @@
 //!
 //! Text is never cut and tokenised again. A rule finds byte positions at which steps end; a step then ends at the largest token
 //! count whose text ends at or before that position. Tokens that hold only the first bytes of a character belong to the step of
-//! that character. Ends that fall on the same token are one end, and a step of white space alone is part of the step before it (of
-//! the first step where there is none before).
+//! that character. Ends that fall on the same token are one end, and a step of white space and marks of thoughts (`<think>`) alone is
+//! part of the step before it (of the first step where there is none before).
 //!
 //! What ends a step:
 //! * `blank-line`: a run of blank lines; the end lies after it.
@@ -24,6 +24,7 @@ use std::str::FromStr;
 
 use regex::Regex;
 
+use crate::completion::is_blank;
 use crate::error::Error;
 use crate::sentence::sentence_ends;
 use crate::trace::Trace;
@@ -204,8 +205,8 @@ fn token_counts(trace: &Trace, byte_ends: &[usize]) -> Vec<usize> {
     for count in ends.filter(|&n| n > 0).chain([trace.len()]) {
         let previous = counts.last().copied().unwrap_or(0);
         let step = &trace.text_of_prefix(count)[trace.text_of_prefix(previous).len()..];
-        // White space alone is no step: it belongs to the step before it, or to the first one.
-        if step.trim().is_empty() {
+        // White space and marks alone are no step: they belong to the step before them, or to the first one.
+        if is_blank(step) {
             if count == trace.len() || !counts.is_empty() {
                 counts.pop();
                 counts.push(count.max(previous));
@@ -350,6 +351,12 @@ mod tests {
     fn white_space_alone_is_one_step() {
         assert_eq!(steps_of(&by_character("\n\n\n"), "blank-line"), ["\n\n\n"]);
         assert_eq!(steps_of(&by_character(" \n"), "line"), [" \n"]);
+    }
+
+    #[test]
+    fn marks_of_thoughts_are_no_steps() {
+        let trace = by_character("<think>\nSo a.\n</think>\n<think>\nThen b.");
+        assert_eq!(steps_of(&trace, "line"), ["<think>\nSo a.\n</think>\n<think>\n", "Then b."]);
     }
 
     #[test]
