@@ -125,6 +125,19 @@ pub fn prefixes(
     Ok(all.map(|(step, n_tokens)| Prefix { step, n_tokens }).collect())
 }
 
+/// The prefixes that stand for some relative depths: for each depth s the last prefix k of a trace of K steps with k/K ≤ s, as a curve is read
+/// that is constant between prefixes. Each is given once, in order.
+pub fn at_depths(prefixes: &[Prefix], depths: &[f64]) -> Vec<Prefix> {
+    /// So that 3/20 counts as 0.15 whatever the rounding.
+    const ROUNDING: f64 = 1e-9;
+    let n_steps = prefixes.len().saturating_sub(1) as f64;
+    let position = |&depth: &f64| ((depth + ROUNDING) * n_steps).floor() as usize;
+    let mut positions: Vec<usize> = depths.iter().map(position).collect();
+    positions.sort_unstable();
+    positions.dedup();
+    positions.into_iter().filter_map(|position| prefixes.get(position).copied()).collect()
+}
+
 /// The token count at which each step of a trace with tokens ends, strictly rising to T.
 fn step_counts(
     trace: &Trace,
@@ -382,6 +395,21 @@ mod tests {
     fn any_trace() -> impl Strategy<Value = Trace> {
         prop::collection::vec("[ab.é1 \n]{0,3}", 0..30)
             .prop_map(|pieces| trace_of(&pieces.iter().map(String::as_str).collect::<Vec<_>>()))
+    }
+
+    #[test]
+    fn depths_are_read_at_the_last_prefix_before_them() {
+        let of = |n_steps: usize| -> Vec<usize> {
+            let all: Vec<Prefix> = (0..=n_steps).map(|step| Prefix { step, n_tokens: step }).collect();
+            at_depths(&all, &[0.0, 0.25, 0.5, 0.75, 1.0]).iter().map(|prefix| prefix.step).collect()
+        };
+        assert_eq!(of(0), [0]);
+        assert_eq!(of(1), [0, 1]);
+        assert_eq!(of(3), [0, 1, 2, 3]);
+        assert_eq!(of(4), [0, 1, 2, 3, 4]);
+        assert_eq!(of(7), [0, 1, 3, 5, 7]);
+        let twentieths: Vec<Prefix> = (0..=20).map(|step| Prefix { step, n_tokens: step }).collect();
+        assert!(at_depths(&twentieths, &[0.15]).iter().all(|prefix| prefix.step == 3));
     }
 
     proptest! {

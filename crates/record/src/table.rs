@@ -6,7 +6,8 @@
 //!
 //! The file's key-value metadata hold `entrace.format_version`, `entrace.table` and `entrace.unit` (nats).
 //!
-//! A reader wants every column of the row, with its type. Columns that it does not know are skipped where the file says that it is of a
+//! A reader wants every column of the row, with its type; those that a later minor version added are null where the file is of an earlier
+//! one. Columns that it does not know are skipped where the file says that it is of a
 //! newer minor version, and are an error else. Arrow is not needed and not used; pandas, polars and duckdb read the files.
 
 use std::borrow::Borrow;
@@ -61,28 +62,34 @@ pub(crate) trait Row: Sized {
     fn n_bytes(&self) -> usize;
 }
 
-/// Declares the table of a row type: its name, and its columns as fields of the row.
+/// Declares the table of a row type: its name, and its columns as fields of the row, those that minor versions added after their number.
 macro_rules! table {
-    ($row:ty, $name:literal: $($field:ident)+) => {
+    ($row:ty, $name:literal: $($field:ident)+ $(; $minor:literal: $($added:ident)+)*) => {
         impl Row for $row {
             const TABLE: &'static str = $name;
 
             fn columns() -> Vec<Column> {
-                vec![$(Column::of(stringify!($field), |row: &$row| &row.$field)),+]
+                vec![
+                    $(Column::of(stringify!($field), 0, |row: &$row| &row.$field),)+
+                    $($(Column::of(stringify!($added), $minor, |row: &$row| &row.$added),)+)*
+                ]
             }
 
             fn write_group<B: Borrow<Self>>(rows: &[B], group: &mut GroupWriter<'_>) -> Result<(), ParquetError> {
                 $(write_column(rows, |row: &$row| &row.$field, group)?;)+
+                $($(write_column(rows, |row: &$row| &row.$added, group)?;)+)*
                 Ok(())
             }
 
             fn read_group(group: &mut GroupReader<'_>) -> Result<Vec<Self>, String> {
                 $(let mut $field = group.column(stringify!($field))?.into_iter();)+
-                Ok(std::iter::from_fn(|| Some(Self { $($field: $field.next()?),+ })).collect())
+                $($(let mut $added = group.column(stringify!($added))?.into_iter();)+)*
+                let row = || Some(Self { $($field: $field.next()?,)+ $($($added: $added.next()?,)+)* });
+                Ok(std::iter::from_fn(row).collect())
             }
 
             fn n_bytes(&self) -> usize {
-                0 $(+ self.$field.n_bytes())+
+                0 $(+ self.$field.n_bytes())+ $($(+ self.$added.n_bytes())+)*
             }
         }
     };
@@ -94,7 +101,7 @@ table!(TraceRow, "traces":
 table!(PrefixRow, "prefixes":
     task question_id sample control step n_tokens depth estimator answer_entropy entropy_lower entropy_upper entropy_drop
     target_logprob information_gain leader leader_prob elicited_mass residual_mass n_samples cue_entropy);
-table!(AnswerRow, "answers": task question_id sample control step answer prob logprob);
+table!(AnswerRow, "answers": task question_id sample control step answer prob logprob; 1: estimator);
 table!(TokenRow, "tokens":
     task question_id sample index step token_id text logprob token_entropy top2_margin topk_confidence uniform_divergence);
 table!(SignalRow, "signals": task question_id sample signal value reason);
@@ -116,16 +123,19 @@ pub(crate) struct Column {
     logical: Option<LogicalType>,
     nullable: bool,
     dictionary: bool,
+    /// Minor version of the format that added it.
+    since: u32,
 }
 
 impl Column {
-    fn of<R, C: Cell>(name: &'static str, _: impl Fn(&R) -> &C) -> Self {
+    fn of<R, C: Cell>(name: &'static str, since: u32, _: impl Fn(&R) -> &C) -> Self {
         Self {
             name,
             physical: C::Physical::get_physical_type(),
             logical: C::logical_type(),
             nullable: C::NULLABLE,
             dictionary: C::DICTIONARY,
+            since,
         }
     }
 
@@ -361,12 +371,14 @@ pub(crate) struct GroupReader<'a> {
 }
 
 impl GroupReader<'_> {
-    /// All values of a column. The schema has been checked, so the column is there and has the type.
+    /// All values of a column. The schema has been checked, so the column has the type, and is there unless a later version added it.
     fn column<C: Cell>(&mut self, name: &str) -> Result<Vec<C>, String> {
         let problem = |what: String| format!("column {name} holds {what}");
         let columns = self.group.metadata().columns();
         let index = columns.iter().position(|c| c.column_descr().name() == name);
-        let index = index.ok_or_else(|| format!("column {name} is missing"))?;
+        let Some(index) = index else {
+            return (0..self.n_rows).map(|_| C::decode(None, self.strings).map_err(problem)).collect();
+        };
         let reader = self.group.get_column_reader(index).map_err(|e| problem(reason(e)))?;
         let mut reader = get_typed_column_reader::<C::Physical>(reader);
         let (mut values, mut levels) = (Vec::new(), Vec::new());
@@ -425,6 +437,9 @@ fn check_columns(metadata: &ParquetMetaData, columns: &[Column], version: Versio
         let expected = column.schema().map_err(reason)?;
         let name = column.name;
         let Some(actual) = found.iter().find(|t| t.name() == name) else {
+            if !version.has_minor(column.since) {
+                continue;
+            }
             return Err(format!("column {name} is missing"));
         };
         if describe(actual) != describe(&expected) {

@@ -5,13 +5,14 @@
 //! are reduced as soon as all of them have come. Rows may come in any order within a table: curves are put in order of step at the
 //! end, questions in order of their identity, so that metrics do not depend on how a run was batched or resumed. A trace row that
 //! comes twice replaces the first; a row of another table without its trace row is left out. A prefix whose numbers are not finite takes
-//! its curve with it: the trace is failed, with that reason, or lacks the control.
+//! its curve with it: the trace is failed, with that reason, or lacks the control. Rollouts that were measured beside the estimator of a
+//! question are passed over.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
-use entrace_record::{Manifest, RunReader};
+use entrace_record::{Manifest, RunReader, Settings};
 use rayon::prelude::*;
 
 use crate::belief::{self, Mass};
@@ -40,6 +41,7 @@ pub struct Collector {
     task_numbers: HashMap<Arc<str>, usize>,
     /// Number of the task and position of the trace in it.
     positions: TraceIndex<(usize, usize)>,
+    settings: Settings,
 }
 
 impl Collector {
@@ -51,6 +53,7 @@ impl Collector {
             answer_numbers: Vec::new(),
             task_numbers: HashMap::new(),
             positions: TraceIndex::new(),
+            settings: manifest.settings.clone(),
         };
         for record in &manifest.settings.tasks {
             let task = collector.task_number(&Arc::from(record.name.as_str()));
@@ -108,6 +111,9 @@ impl Collector {
 
     /// Takes a row of `prefixes`.
     pub fn add_prefix(&mut self, row: &PrefixRow) {
+        if self.settings.is_beside(&row.estimator) {
+            return;
+        }
         let Some((number, position)) = self.positions.get(&row.task, &row.question_id, row.sample) else {
             return;
         };
@@ -138,6 +144,9 @@ impl Collector {
 
     /// Takes a row of `answers`.
     pub fn add_answer(&mut self, row: &AnswerRow) {
+        if row.estimator.as_deref().is_some_and(|estimator| self.settings.is_beside(estimator)) {
+            return;
+        }
         let Some((task, position)) = self.positions.get(&row.task, &row.question_id, row.sample) else {
             return;
         };

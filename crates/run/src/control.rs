@@ -6,12 +6,12 @@
 //! fits the context whole; a part of one would end where the donor did not, and where none fits there is no control.
 //!
 //! `shuffled` takes the trace's own steps in random order, token for token. A gain that survives either is not due to this reasoning
-//! about this question. Each variant is measured at its own step boundaries.
+//! about this question. Each variant is measured at its own step boundaries, controls only at those that the run's control depths ask for.
 
 use crate::plan::Control;
 use crate::trace::Traced;
 use entrace_backend::stream_seed;
-use entrace_measure::{Prefix, TokenId};
+use entrace_measure::{Prefix, TokenId, prefix};
 
 /// A trace as it is put after a prompt: the question's own, or a control.
 #[derive(Clone)]
@@ -19,6 +19,25 @@ pub(crate) struct Variant {
     pub(crate) control: Option<Control>,
     pub(crate) token_ids: Vec<TokenId>,
     pub(crate) prefixes: Vec<Prefix>,
+    /// Those of the prefixes at which it is measured; the question alone is the first.
+    pub(crate) measured: Vec<Prefix>,
+}
+
+impl Variant {
+    fn new(control: Option<Control>, token_ids: Vec<TokenId>, prefixes: Vec<Prefix>) -> Self {
+        Self { control, token_ids, measured: prefixes.clone(), prefixes }
+    }
+
+    /// The same, measured at some depths only and before any reasoning, where every curve starts.
+    pub(crate) fn at_depths(&self, depths: &[f64]) -> Self {
+        let depths = [&[0.0], depths].concat();
+        Self { measured: prefix::at_depths(&self.prefixes, &depths), ..self.clone() }
+    }
+
+    /// Steps K of the whole.
+    pub(crate) fn n_steps(&self) -> usize {
+        self.prefixes.len().saturating_sub(1)
+    }
 }
 
 /// What a donor lends: the tokens of a trace with their steps.
@@ -66,17 +85,16 @@ impl Donors {
 
 /// The question's own trace.
 pub(crate) fn own(traced: &Traced) -> Variant {
-    Variant { control: None, token_ids: traced.trace.token_ids().to_vec(), prefixes: traced.prefixes.clone() }
+    Variant::new(None, traced.trace.token_ids().to_vec(), traced.prefixes.clone())
 }
 
 /// The first of the donors' traces, from the one of this index on, that fits the room.
 pub(crate) fn swapped(donors: &[Donor], index: usize, room: usize) -> Option<Variant> {
     let from_index = (0..donors.len()).map(|offset| &donors[(index + offset) % donors.len()]);
-    from_index.into_iter().find(|donor| (1..=room).contains(&donor.token_ids.len())).map(|donor| Variant {
-        control: Some(Control::Swapped),
-        token_ids: donor.token_ids.clone(),
-        prefixes: donor.prefixes.clone(),
-    })
+    from_index
+        .into_iter()
+        .find(|donor| (1..=room).contains(&donor.token_ids.len()))
+        .map(|donor| Variant::new(Some(Control::Swapped), donor.token_ids.clone(), donor.prefixes.clone()))
 }
 
 /// The trace's own steps in an order drawn from the run's seed; `None` for fewer than two steps.
@@ -106,5 +124,5 @@ pub(crate) fn shuffled(traced: &Traced, seed: u64) -> Option<Variant> {
         token_ids.extend_from_slice(step);
         prefixes.push(Prefix { step: index + 1, n_tokens: token_ids.len() });
     }
-    Some(Variant { control: Some(Control::Shuffled), token_ids, prefixes })
+    Some(Variant::new(Some(Control::Shuffled), token_ids, prefixes))
 }

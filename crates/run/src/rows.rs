@@ -4,6 +4,7 @@
 //! could not be made is left out.
 
 use crate::control::Variant;
+use crate::rollouts::Curves;
 use crate::signals::SignalValue;
 use crate::sites::Findings;
 use crate::trace::{Traced, Unmeasured};
@@ -46,6 +47,14 @@ pub(crate) fn add_traced(rows: &mut Rows, traced: &Traced, variants: &[Variant],
         }
     }
     add_tokens(rows, traced, &identity, findings);
+}
+
+/// Adds the rows of rollouts.
+pub(crate) fn add_rollouts(rows: &mut Rows, traced: &Traced, curves: &Curves) {
+    let identity = Identity::of(traced);
+    for (control, curve) in curves {
+        add_curve(rows, &identity, control.map_or("none", |c| c.name()), curve);
+    }
 }
 
 /// Adds what was measured of a trace because it was asked for.
@@ -147,6 +156,7 @@ fn add_curve(rows: &mut Rows, identity: &Identity, control: &str, curve: &Entrop
     for point in curve.points() {
         let distribution = &point.distribution;
         let leader = distribution.leader();
+        let estimator: Arc<str> = distribution.estimator.name().into();
         rows.prefixes.push(PrefixRow {
             task: Arc::clone(&identity.task),
             question_id: Arc::clone(&identity.question_id),
@@ -155,7 +165,7 @@ fn add_curve(rows: &mut Rows, identity: &Identity, control: &str, curve: &Entrop
             step: count(point.prefix.step),
             n_tokens: count(point.prefix.n_tokens),
             depth: point.depth,
-            estimator: distribution.estimator.name().into(),
+            estimator: Arc::clone(&estimator),
             answer_entropy: distribution.entropy.nats,
             entropy_lower: distribution.entropy.lower,
             entropy_upper: distribution.entropy.upper,
@@ -175,6 +185,7 @@ fn add_curve(rows: &mut Rows, identity: &Identity, control: &str, curve: &Entrop
             sample: identity.sample,
             control: Arc::clone(&control),
             step: count(point.prefix.step),
+            estimator: Some(Arc::clone(&estimator)),
             answer: mass.answer.name().into(),
             prob: mass.prob,
             logprob: mass.logprob,

@@ -93,8 +93,9 @@ prop_compose! {
         [task, question_id, control, answer] in [(); 4].map(|()| any_shared()),
         [sample, step] in [(); 2].map(|()| any::<u32>()),
         [prob, logprob] in [(); 2].map(|()| any_float()),
+        estimator in maybe(any_shared()),
     ) -> AnswerRow {
-        AnswerRow { task, question_id, sample, control, step, answer, prob, logprob }
+        AnswerRow { task, question_id, sample, control, step, estimator, answer, prob, logprob }
     }
 }
 
@@ -272,7 +273,7 @@ fn the_metadata_are_checked() {
     check(&METADATA[1..], "entrace.format_version is missing");
     check(
         &[(VERSION_KEY, "2.0"), METADATA[1], METADATA[2]],
-        "has format version 2.0, this entrace knows 1.0",
+        "has format version 2.0, this entrace knows 1.1",
     );
     check(&[(VERSION_KEY, "one"), METADATA[1], METADATA[2]], "entrace.format_version is \"one\"");
     check(&[METADATA[0], (TABLE_KEY, "tokens"), METADATA[2]], "holds the table tokens, not answers");
