@@ -19,10 +19,12 @@ const HEAD: &str = "\
 Parquet files, compressed with zstd, format 1. While a run is unfinished its tables are in `parts/00000/`, `parts/00001/` and so on. Each file's key-value metadata hold `entrace.format_version`, `entrace.table` and
 `entrace.unit`; how versions are read and written is in the doc of `crates/record/src/manifest.rs`.
 
-A trace is known by (`task`, `question_id`, `sample`), a prefix by these with `control` and `step`. `control` is `none` for the trace
-itself, `swapped` for another question's trace in its place, `shuffled` for its own steps in random order, `unstated` for the trace without
-the sentences and lines that state its answer. Under further cues (`--cue` given again) there are rows of the trace itself with their number in `cue`; the numbers of a
-run are those of cue 0, so most readers want `cue` to be 0 or null. Columns that a minor version added are null in the tables of earlier ones.
+A trace is known by (`task`, `question_id`, `sample`), a prefix by these with `control` and `step`, and a belief at it by `estimator` as
+well: with `--rollouts` some prefixes have two. `control` is `none` for the trace itself, `swapped` for another question's trace in its place,
+`shuffled` for its own steps in random order, `unstated` for the trace without the sentences and lines that state its answer. Controls and
+rollouts are measured at some of the prefixes only. Under further cues (`--cue` given again) there are rows of the trace itself with their
+number in `cue`; the numbers of a run are those of cue 0, so most readers want `cue` to be 0 or null. Columns that a minor version added are
+null in the tables of earlier ones.
 
 Units: entropies, drops, gains and log-probabilities are in nats; probabilities, shares, masses and depth are in [0, 1]; lengths are in tokens,
 and `n_steps` in steps. What is undefined is null, never NaN; a probability of zero has the log-probability −∞.

@@ -75,6 +75,45 @@ pub struct Completion {
 /// Completions of one request, `[fork][stream]`.
 pub type RequestCompletions = Vec<Vec<Completion>>;
 
+/// Which completion of a call: the number of its request, of its fork there, and of its stream there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Number of the request.
+    pub request: usize,
+    /// Number of the fork in it.
+    pub fork: usize,
+    /// Number of the stream of the fork; those that were added later follow the first ones.
+    pub stream: usize,
+}
+
+/// More completions of a fork, one for each stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct More {
+    /// Number of the request.
+    pub request: usize,
+    /// Number of the fork in it.
+    pub fork: usize,
+    /// Seeds of the random streams.
+    pub streams: Vec<u64>,
+}
+
+/// Somebody who watches completions as they are drawn.
+pub trait Watcher {
+    /// Told how many tokens were generated since it was last; `false` stops the engine as soon as it can.
+    fn progress(&mut self, n_tokens: usize) -> bool;
+
+    /// Whether a completion that has come to `text` says no more of what is wanted: it may end there, with [`StopReason::Stop`]. An engine asks
+    /// where a line or a brace ends, or never.
+    fn is_over(&mut self, _place: Place, _text: &str) -> bool {
+        false
+    }
+
+    /// Takes note of a completion that has ended, in any order, and asks for more of some forks.
+    fn ended(&mut self, _place: Place, _completion: &Completion) -> Vec<More> {
+        Vec::new()
+    }
+}
+
 /// An engine that samples.
 pub trait Generate: Send + Sync {
     /// Draws every completion of every request. `progress` is told how many tokens were generated since it was last called; when it
@@ -88,6 +127,42 @@ pub trait Generate: Send + Sync {
         sampling: &Sampling,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Vec<RequestCompletions>, Error>;
+
+    /// As `generate`, for a watcher who may ask for more completions once some have ended. An engine that overrides this runs no context
+    /// again for them.
+    fn generate_watched(
+        &self,
+        requests: &[GenerateRequest],
+        sampling: &Sampling,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Vec<RequestCompletions>, Error> {
+        let mut all = self.generate(requests, sampling, &mut |n| watcher.progress(n))?;
+        let places = |all: &[RequestCompletions]| {
+            let forks =
+                all.iter().enumerate().flat_map(|(r, forks)| forks.iter().enumerate().map(move |f| (r, f)));
+            let place = |(request, (fork, streams)): (usize, (usize, &Vec<Completion>))| {
+                (0..streams.len()).map(move |stream| Place { request, fork, stream })
+            };
+            forks.flat_map(place).collect::<Vec<Place>>()
+        };
+        let mut ended = places(&all);
+        while !ended.is_empty() {
+            let at = |place: &Place| &all[place.request][place.fork][place.stream];
+            let more: Vec<More> = ended.iter().flat_map(|place| watcher.ended(*place, at(place))).collect();
+            ended.clear();
+            for More { request, fork, streams } in more {
+                let fork_again = Fork { streams, ..requests[request].forks[fork].clone() };
+                let again =
+                    [GenerateRequest { context: requests[request].context.clone(), forks: vec![fork_again] }];
+                let drawn = self.generate(&again, sampling, &mut |n| watcher.progress(n))?;
+                let known = &mut all[request][fork];
+                let first = known.len();
+                known.extend(drawn.into_iter().flatten().flatten());
+                ended.extend((first..known.len()).map(|stream| Place { request, fork, stream }));
+            }
+        }
+        Ok(all)
+    }
 }
 
 /// The seed of a random stream: the run's seed mixed with what the stream belongs to (task, question, sample, ...). FNV-1a over the

@@ -19,7 +19,9 @@ pub mod text;
 pub mod tree;
 
 pub use error::Error;
-pub use generate::{Completion, Fork, Generate, GenerateRequest, Sampling, stream_seed};
+pub use generate::{
+    Completion, Fork, Generate, GenerateRequest, More, Place, Sampling, Watcher, stream_seed,
+};
 pub use layers::{LayerRequest, LayerScores, ReadLayers};
 pub use sharpness::Sharpness;
 pub use text::{ChatMessage, Decoded, ModelInfo, Prompt, Role, Text};

@@ -104,7 +104,7 @@ pub(crate) struct MeasureArgs {
     /// Unexplored share of probability at which enumerate is content
     #[arg(long, default_value_t = 0.01, value_name = "EPS", help_heading = "Measurement")]
     pub(crate) epsilon: f64,
-    /// Most nodes that enumerate expands at a prefix
+    /// Most nodes that enumerate expands at a prefix; 64 more at most lead to the target
     #[arg(long, default_value_t = 64, value_name = "N", help_heading = "Measurement")]
     pub(crate) max_nodes: usize,
     /// Most tokens of an answer string
@@ -120,6 +120,24 @@ pub(crate) struct MeasureArgs {
         help_heading = "Measurement"
     )]
     pub(crate) controls: Vec<String>,
+    /// Relative depths at which controls are measured, or all
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "0,0.25,0.5,0.75,1",
+        value_name = "LIST",
+        help_heading = "Measurement"
+    )]
+    pub(crate) control_depths: Vec<String>,
+    /// Most nodes that enumerate expands at a prefix of a control: enough for the target and the likeliest answers (default: a quarter of
+    /// --max-nodes)
+    #[arg(long, value_name = "N", help_heading = "Measurement")]
+    pub(crate) control_nodes: Option<usize>,
+    /// Rollouts beside the estimator where answers are open: on how many questions, and at most how many draws at each of the depths 0, 1/4,
+    /// 1/2, 3/4, 1; all:M is every question, 0 none. Greedy traces are rolled out at temperature 1 (default: all:8 for models of less than 50
+    /// million weights, 100:8 of less than 2 billion, else 30:8; none with --estimator rollout)
+    #[arg(long, value_name = "QUESTIONS:DRAWS", help_heading = "Measurement")]
+    pub(crate) rollouts: Option<String>,
     /// Signals that cost passes of their own: layers, hidden, attention, verbalised, p_true, semantic, all, or none
     #[arg(
         long,

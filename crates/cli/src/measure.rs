@@ -11,9 +11,13 @@ use entrace_datasets::BadLine;
 use entrace_decoder::LanguageModel;
 use entrace_measure::signal::Group;
 use entrace_measure::{Estimator, Segmentation};
-use entrace_record::manifest::{FORMAT_VERSION, Manifest, SamplingRecord, Settings, TaskRecord, TraceSource};
+use entrace_record::manifest::{
+    FORMAT_VERSION, Manifest, RolloutRecord, SamplingRecord, Settings, TaskRecord, TraceSource,
+};
 use entrace_record::writer::{Found, RunWriter};
-use entrace_run::{ChoiceForm, Control, Engine, EstimatorChoice, Measurement, TaskPlan, TraceMaking};
+use entrace_run::{
+    ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Rollouts, TaskPlan, TraceMaking,
+};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -72,6 +76,9 @@ pub(crate) fn measurement(args: &MeasureArgs, max_new_tokens: usize) -> Result<M
         segmentation,
         max_steps: args.max_steps,
         controls: controls(&args.controls)?,
+        control_depths: control_depths(&args.control_depths)?,
+        control_nodes: args.control_nodes.unwrap_or(args.max_nodes.div_ceil(4)),
+        rollouts: args.rollouts.as_deref().map(rollouts).transpose()?.flatten(),
         signals: signals(&args.signals)?,
         traces: TraceMaking { sampling },
         seed: args.seed,
@@ -97,6 +104,68 @@ fn controls(names: &[String]) -> Result<Vec<Control>> {
         }
     }
     Ok(controls)
+}
+
+/// The depths of `--control-depths`; `None` for all prefixes.
+fn control_depths(list: &[String]) -> Result<Option<Vec<f64>>> {
+    if let [only] = list
+        && only == "all"
+    {
+        return Ok(None);
+    }
+    let mut depths = Vec::new();
+    for text in list {
+        match text.parse::<f64>() {
+            Ok(depth) if (0.0..=1.0).contains(&depth) => depths.push(depth),
+            _ => {
+                let problem = format!("--control-depths: {text:?} is no depth from 0 to 1, and not all");
+                return Err(SetUp(problem).into());
+            }
+        }
+    }
+    depths.sort_by(f64::total_cmp);
+    depths.dedup();
+    Ok(Some(depths))
+}
+
+/// What `--rollouts` asks for.
+fn rollouts(text: &str) -> Result<Option<Rollouts>> {
+    if text == "0" {
+        return Ok(None);
+    }
+    let parts = text.split_once(':').and_then(|(questions, draws)| {
+        let n_questions = if questions == "all" { usize::MAX } else { questions.parse().ok()? };
+        Some(Rollouts {
+            n_questions,
+            draws: draws.parse().ok().filter(|draws| (1..=MOST_DRAWS).contains(draws))?,
+        })
+    });
+    match parts {
+        Some(Rollouts { n_questions: 0, .. }) => Ok(None),
+        Some(rollouts) => Ok(Some(rollouts)),
+        None => {
+            let asked =
+                format!("QUESTIONS:DRAWS such as 100:8 or all:8, with 1 to {MOST_DRAWS} draws, nor 0");
+            Err(SetUp(format!("--rollouts: {text:?} is neither {asked}")).into())
+        }
+    }
+}
+
+/// Most draws at a prefix.
+const MOST_DRAWS: usize = 10_000;
+
+/// Rollouts where no flag asks for any: on as many questions as a model of this size does in minutes rather than hours.
+pub(crate) fn fill_in_rollouts(how: &mut Measurement, args: &MeasureArgs, n_parameters: u64) {
+    let all_rolled_out = how.estimator == EstimatorChoice::Always(Estimator::Rollout);
+    if args.rollouts.is_some() || all_rolled_out {
+        return;
+    }
+    let n_questions = match n_parameters {
+        ..50_000_000 => usize::MAX,
+        50_000_000..2_000_000_000 => 100,
+        _ => 30,
+    };
+    how.rollouts = Some(Rollouts { n_questions, draws: 8 });
 }
 
 fn signals(names: &[String]) -> Result<BTreeSet<Group>> {
@@ -265,6 +334,13 @@ fn manifest(
             enumerate_nodes: how.max_nodes,
             max_answer_tokens: Some(how.max_answer_tokens),
             controls: how.controls.iter().map(|c| c.name().to_string()).collect(),
+            control_depths: how.control_depths.clone(),
+            control_nodes: Some(how.control_nodes),
+            rollouts: how.rollouts.map(|rollouts| RolloutRecord {
+                n_questions: Some(rollouts.n_questions).filter(|&n| n < usize::MAX),
+                draws: rollouts.draws,
+                sampling: sampling_record(&how.rollout_sampling()),
+            }),
             signals: how.signals.iter().map(|group| group.name().to_string()).collect(),
             seed: how.seed,
             batch_size: how.batch_size,

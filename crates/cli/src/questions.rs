@@ -27,7 +27,7 @@ pub(crate) struct Asked {
 }
 
 /// Questions of one task and where examples come from.
-struct Source {
+pub(crate) struct Source {
     name: String,
     loaded: Loaded,
     kind: FormatKind,
@@ -35,19 +35,11 @@ struct Source {
     note: Option<String>,
 }
 
-/// Opens all tasks. `notes` receives what the user should know.
-pub(crate) fn plans(
-    args: &RunArgs,
-    asking: &Asking,
-    how: &Measurement,
-    notes: &mut Vec<String>,
-) -> Result<Asked> {
+/// Opens all tasks, which needs no model.
+pub(crate) fn sources(args: &RunArgs) -> Result<Vec<Source>> {
     if args.tasks.is_empty() {
         let names: Vec<&str> = task::registry().iter().map(|task| task.name).collect();
         return Err(SetUp(format!("--tasks is missing: any of {}, or a JSONL file", names.join(", "))).into());
-    }
-    if let Some(note) = asking.note() {
-        notes.push(note);
     }
     let of_ones_own = [("--map", &args.map), ("--answer-format", &args.answer_format)];
     if let Some((flag, _)) = of_ones_own.iter().find(|(_, value)| value.is_some())
@@ -55,14 +47,31 @@ pub(crate) fn plans(
     {
         return Err(SetUp(format!("{flag} is for files of your own; no task named is one")).into());
     }
-    let (mut plans, mut bad_lines) = (Vec::new(), Vec::new());
+    crate::measure::limited(0, args.limit)?;
+    let mut sources: Vec<Source> = Vec::new();
     for name in &args.tasks {
         let source = source(name, args)?;
-        if plans.iter().any(|(plan, _): &(TaskPlan, TaskRecord)| plan.name == source.name) {
+        if sources.iter().any(|other| other.name == source.name) {
             let problem =
                 format!("--tasks: two tasks are named {:?}; rename a file, or run them apart", source.name);
             return Err(SetUp(problem).into());
         }
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+/// What is to be measured of all tasks. `notes` receives what the user should know.
+pub(crate) fn plans(
+    sources: Vec<Source>,
+    args: &RunArgs,
+    asking: &Asking,
+    how: &Measurement,
+    notes: &mut Vec<String>,
+) -> Result<Asked> {
+    notes.extend(asking.note());
+    let (mut plans, mut bad_lines) = (Vec::new(), Vec::new());
+    for source in sources {
         notes.extend(source.note.clone());
         bad_lines.extend(source.loaded.bad_lines.clone());
         plans.push(plan(source, args, how, asking)?);
@@ -187,6 +196,13 @@ fn plan(
     Ok((plan, record))
 }
 
+/// The template of `--prompt-template`.
+pub(crate) fn parse_template(template: Option<&str>) -> Result<Option<Template>> {
+    let unescaped = template.map(|t| t.replace("\\n", "\n"));
+    let parsed = unescaped.map(|t| Template::parse(&t).map_err(|e| SetUp(format!("--prompt-template: {e}"))));
+    Ok(parsed.transpose()?)
+}
+
 /// How questions are put to the model.
 pub(crate) struct Asking {
     system: Option<String>,
@@ -207,10 +223,7 @@ impl Asking {
         fewshot: bool,
         text: &dyn Text,
     ) -> Result<Self> {
-        let unescaped = template.map(|t| t.replace("\\n", "\n"));
-        let template = unescaped
-            .map(|t| Template::parse(&t).map_err(|e| SetUp(format!("--prompt-template: {e}"))))
-            .transpose()?;
+        let template = parse_template(template)?;
         let chat = !fewshot && text.has_chat_template();
         if system.is_some() && !chat {
             return Err(

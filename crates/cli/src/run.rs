@@ -25,10 +25,14 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
             args.repeats
         ));
     }
+    // What the flags alone can tell comes before the model is opened, which may take long.
+    questions::parse_template(args.prompt_template.as_deref())?;
+    let sources = questions::sources(&args)?;
     let (model, revision) = crate::model::open(&args.model)?;
+    measure::fill_in_rollouts(&mut how, &args.measure, model.info().n_parameters);
     let asking = Asking::new(&args, &model)?;
     how.traces.sampling.stop.extend(asking.stop());
-    let asked = questions::plans(&args, &asking, &how, &mut notes)?;
+    let asked = questions::plans(sources, &args, &asking, &how, &mut notes)?;
     let progress = Progress::new(args.measure.quiet)?;
     notes.iter().for_each(|note| progress.note(note));
     let sampling = &how.traces.sampling;

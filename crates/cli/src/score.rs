@@ -28,8 +28,11 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
         answer_format: questions::format_kind(args.answer_format.as_deref())?,
         bad_lines: if args.measure.strict { BadLines::Stop } else { BadLines::Skip },
     };
+    questions::parse_template(args.prompt_template.as_deref())?;
+    measure::limited(0, args.limit)?;
     let read = imported::load(&path, &name, &options)?;
     let (model, revision) = crate::model::open(&args.model)?;
+    measure::fill_in_rollouts(&mut how, &args.measure, model.info().n_parameters);
     let progress = Progress::new(args.measure.quiet)?;
     if let Some(note) = &read.note {
         progress.note(note);

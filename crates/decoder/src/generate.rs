@@ -5,6 +5,9 @@
 //! one token of every live one in a single pass, and a sequence that ends makes room for the next. A sequence takes cache slots in small
 //! chunks and gives them back at its end.
 //!
+//! A completion that draws the very tokens which follow its fork in the context needs no pass for them: they have been run. It takes its place
+//! among the live ones where it parts from the context.
+//!
 //! Some rotary scalings turn keys by angles that depend on the length of the whole sequence. Where that length calls for other angles
 //! than the keys before were turned by, a fork or a sequence runs its whole context anew, in slots of its own.
 
@@ -16,7 +19,9 @@ use crate::passes::{self, Hidden, HiddenRow, Run};
 use crate::sampler::draw;
 use crate::shared;
 use entrace_backend::generate::RequestCompletions;
-use entrace_backend::{Completion, Error, Generate, GenerateRequest, Sampling, Sharpness, Text};
+use entrace_backend::{
+    Completion, Error, Generate, GenerateRequest, More, Place, Sampling, Sharpness, Text, Watcher,
+};
 use entrace_measure::{StopReason, TokenId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -33,28 +38,56 @@ impl Generate for LanguageModel {
         sampling: &Sampling,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Vec<RequestCompletions>, Error> {
+        self.generate_watched(requests, sampling, &mut Counting(progress))
+    }
+
+    fn generate_watched(
+        &self,
+        requests: &[GenerateRequest],
+        sampling: &Sampling,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Vec<RequestCompletions>, Error> {
         check(self, requests)?;
         let mut slots = SlotPool::new(self.decoder.model.arena(0)?);
         let mut hidden = Hidden::default();
-        let queue = run_contexts(self, requests, &mut slots, &mut hidden)?;
+        let (contexts, forks) = run_contexts(self, requests, &mut slots, &mut hidden)?;
         let mut batch = Batch {
             model: self,
             requests,
             sampling,
+            watcher,
             slots,
             hidden,
-            queue,
+            contexts,
+            n_streams: forks.iter().map(|forks| vec![0; forks.len()]).collect(),
+            forks,
+            queue: VecDeque::new(),
             live: Vec::new(),
             done: Vec::new(),
             n_new: 0,
         };
+        for (request, forks) in requests.iter().map(|request| &request.forks).enumerate() {
+            for (fork, streams) in forks.iter().map(|fork| fork.streams.clone()).enumerate() {
+                batch.enqueue(More { request, fork, streams });
+            }
+        }
         while batch.step()? {
-            if !progress(std::mem::take(&mut batch.n_new)) {
+            let n_new = std::mem::take(&mut batch.n_new);
+            if !batch.watcher.progress(n_new) {
                 return Err(Error::engine("interrupted"));
             }
         }
-        progress(batch.n_new);
-        Ok(collect(requests, batch.done))
+        batch.watcher.progress(batch.n_new);
+        Ok(collect(&batch.n_streams, batch.done))
+    }
+}
+
+/// A watcher who only counts.
+struct Counting<'a>(&'a mut dyn FnMut(usize) -> bool);
+
+impl Watcher for Counting<'_> {
+    fn progress(&mut self, n_tokens: usize) -> bool {
+        (self.0)(n_tokens)
     }
 }
 
@@ -109,17 +142,11 @@ impl<'a> SlotPool<'a> {
     }
 }
 
-/// A completion that has not begun.
+/// A completion that has not begun, and the seed of its stream.
 struct Waiting {
     place: Place,
-    path: Vec<Range<usize>>,
-    last: HiddenRow,
     stream: u64,
 }
-
-/// Which completion: request, fork, stream.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place(usize, usize, usize);
 
 /// A sequence of tokens that has been run.
 #[derive(Clone)]
@@ -128,28 +155,20 @@ struct Context {
     rows: Vec<HiddenRow>,
 }
 
-/// Runs contexts and suffixes; the queue is in order of request, fork and stream.
+/// Runs contexts and suffixes: the sequence of each request, and that of each of its forks.
 fn run_contexts(
     model: &LanguageModel,
     requests: &[GenerateRequest],
     slots: &mut SlotPool<'_>,
     hidden: &mut Hidden,
-) -> Result<VecDeque<Waiting>, Error> {
+) -> Result<(Vec<Context>, Vec<Vec<Context>>), Error> {
     let used = |request: &GenerateRequest| request.forks.iter().map(|f| f.n_tokens).max().unwrap_or(0);
     let used: Vec<&[TokenId]> = requests.iter().map(|request| &request.context[..used(request)]).collect();
     let contexts = run_shared(model, &used, slots, hidden)?;
-    let forks = run_forks(model, requests, &contexts, slots, hidden)?;
-    let mut queue = VecDeque::new();
-    let mut forks = forks.into_iter();
-    for (r, request) in requests.iter().enumerate() {
-        for (f, (fork, run)) in request.forks.iter().zip(forks.by_ref()).enumerate() {
-            let last = *run.rows.last().ok_or(Error::EmptyContext)?;
-            for (s, &stream) in fork.streams.iter().enumerate() {
-                queue.push_back(Waiting { place: Place(r, f, s), path: run.path.clone(), last, stream });
-            }
-        }
-    }
-    Ok(queue)
+    let mut forks = run_forks(model, requests, &contexts, slots, hidden)?.into_iter();
+    let of_request = |request: &GenerateRequest| forks.by_ref().take(request.forks.len()).collect();
+    let forks = requests.iter().map(of_request).collect();
+    Ok((contexts, forks))
 }
 
 /// Runs sequences, what they have in common once.
@@ -234,6 +253,8 @@ struct Live {
     turning: Vec<usize>,
     /// Tokens of its context.
     n_before: usize,
+    /// How many tokens of its request's context it has come to repeat, its own fork among them; `None` once it has parted from it.
+    along: Option<usize>,
     rng: ChaCha8Rng,
     token_ids: Vec<TokenId>,
     logprobs: Vec<f64>,
@@ -264,12 +285,17 @@ struct Drawn {
     sharpness: Sharpness,
 }
 
-struct Batch<'a> {
+struct Batch<'a, 'w> {
     model: &'a LanguageModel,
     requests: &'a [GenerateRequest],
     sampling: &'a Sampling,
+    watcher: &'w mut dyn Watcher,
     slots: SlotPool<'a>,
     hidden: Hidden,
+    contexts: Vec<Context>,
+    forks: Vec<Vec<Context>>,
+    /// Streams of each fork so far.
+    n_streams: Vec<Vec<usize>>,
     queue: VecDeque<Waiting>,
     live: Vec<Live>,
     done: Vec<(Place, Completion)>,
@@ -277,7 +303,16 @@ struct Batch<'a> {
     n_new: usize,
 }
 
-impl Batch<'_> {
+impl Batch<'_, '_> {
+    /// Puts the streams of a fork into the queue.
+    fn enqueue(&mut self, More { request, fork, streams }: More) {
+        let n_streams = &mut self.n_streams[request][fork];
+        for stream in streams {
+            self.queue.push_back(Waiting { place: Place { request, fork, stream: *n_streams }, stream });
+            *n_streams += 1;
+        }
+    }
+
     /// One token for every live sequence, then new sequences in the room that is left. False when all is done.
     fn step(&mut self) -> Result<bool, Error> {
         if !self.live.is_empty() {
@@ -290,7 +325,8 @@ impl Batch<'_> {
             let drawn = self.draw_rows(&states, &rows, &u, last)?;
             for ((mut sequence, rng), drawn) in live.into_iter().zip(uniform).zip(drawn) {
                 sequence.rng = rng;
-                self.advance(sequence, &drawn);
+                let goes_on = self.advance(sequence, &drawn);
+                self.live.extend(goes_on);
             }
         }
         self.start_waiting()?;
@@ -344,8 +380,8 @@ impl Batch<'_> {
             sequence.turning = turning;
             sequence.path.clear();
             self.slots.free_chunks.extend(sequence.chunks.drain(..).rev());
-            let Place(request, fork, _) = sequence.place;
-            let (request, fork) = (&self.requests[request], &self.requests[request].forks[fork]);
+            let request = &self.requests[sequence.place.request];
+            let fork = &request.forks[sequence.place.fork];
             Some([&request.context[..fork.n_tokens], &fork.suffix, &sequence.token_ids].concat())
         });
         all.collect()
@@ -355,33 +391,73 @@ impl Batch<'_> {
         while self.live.len() < self.model.decoder.options.max_sequences && !self.queue.is_empty() {
             let n = (self.model.decoder.options.max_sequences - self.live.len()).min(self.queue.len());
             let waiting: Vec<Waiting> = self.queue.drain(..n).collect();
-            let rows: Vec<HiddenRow> = waiting.iter().map(|w| w.last).collect();
-            let mut rngs: Vec<ChaCha8Rng> =
-                waiting.iter().map(|w| ChaCha8Rng::seed_from_u64(w.stream)).collect();
-            let u: Vec<f64> = rngs.iter_mut().map(|rng| rng.random()).collect();
-            let n_before = |waiting: &Waiting| waiting.path.iter().map(Range::len).sum::<usize>();
-            let last = waiting.iter().map(|w| n_before(w) - 1);
-            let drawn = self.draw_rows(&self.hidden, &rows, &u, last)?;
-            for ((waiting, rng), drawn) in waiting.into_iter().zip(rngs).zip(drawn) {
-                let n_before = n_before(&waiting);
-                let sequence = Live {
-                    place: waiting.place,
-                    path: waiting.path,
-                    chunks: Vec::new(),
-                    turning: self.model.decoder.model.spec().turning_lengths(n_before),
-                    n_before,
-                    rng,
-                    token_ids: Vec::new(),
-                    logprobs: Vec::new(),
-                    sharpness: Vec::new(),
-                };
-                self.advance(sequence, &drawn);
+            let mut sequences: Vec<Live> =
+                waiting.into_iter().map(|waiting| self.first_of(waiting)).collect();
+            while !sequences.is_empty() {
+                sequences = self.follow_context(sequences)?;
             }
         }
         Ok(())
     }
 
-    /// Draws from each row; `last` is the position of each row's token in its context.
+    /// A completion before its first token.
+    fn first_of(&self, Waiting { place, stream }: Waiting) -> Live {
+        let spec = self.model.decoder.model.spec();
+        let (context, fork) =
+            (&self.contexts[place.request], &self.requests[place.request].forks[place.fork]);
+        let path = self.forks[place.request][place.fork].path.clone();
+        let n_before = path.iter().map(Range::len).sum();
+        let turning = spec.turning_lengths(n_before);
+        let alike = fork.suffix.is_empty() && turning == spec.turning_lengths(context.rows.len());
+        Live {
+            place,
+            path,
+            chunks: Vec::new(),
+            turning,
+            n_before,
+            along: alike.then_some(fork.n_tokens),
+            rng: ChaCha8Rng::seed_from_u64(stream),
+            token_ids: Vec::new(),
+            logprobs: Vec::new(),
+            sharpness: Vec::new(),
+        }
+    }
+
+    /// Draws one token for sequences whose last token has been run with their contexts. Returns those of which that is still so; the others
+    /// have ended or are live.
+    fn follow_context(&mut self, mut sequences: Vec<Live>) -> Result<Vec<Live>, Error> {
+        let mut rows = Vec::with_capacity(sequences.len());
+        for sequence in &sequences {
+            let Place { request, fork, .. } = sequence.place;
+            let run = match sequence.along {
+                Some(n_tokens) => self.contexts[request].rows.get(n_tokens - 1),
+                None => self.forks[request][fork].rows.last(),
+            };
+            rows.push(*run.ok_or(Error::EmptyContext)?);
+        }
+        let u: Vec<f64> = sequences.iter_mut().map(|sequence| sequence.rng.random()).collect();
+        let last = sequences.iter().map(|sequence| sequence.n_tokens() - 1);
+        let drawn = self.draw_rows(&self.hidden, &rows, &u, last)?;
+        let mut following = Vec::new();
+        for (sequence, drawn) in sequences.into_iter().zip(drawn) {
+            let Some(mut sequence) = self.advance(sequence, &drawn) else { continue };
+            let request = sequence.place.request;
+            let (context, run) = (&self.requests[request].context, &self.contexts[request]);
+            let repeated = |n: &usize| *n < run.rows.len() && context[*n] == drawn.token;
+            sequence.along = sequence.along.filter(repeated).map(|n_tokens| n_tokens + 1);
+            match sequence.along {
+                Some(n_tokens) => {
+                    sequence.path = shared::first_slots(run.path.iter().cloned(), n_tokens);
+                    following.push(sequence);
+                }
+                None => self.live.push(sequence),
+            }
+        }
+        Ok(following)
+    }
+
+    /// Draws from each row; `last` is the position of each row's token in its context. The logits of a row that several draw from are
+    /// computed once.
     fn draw_rows(
         &self,
         hidden: &Hidden,
@@ -389,20 +465,33 @@ impl Batch<'_> {
         u: &[f64],
         last: impl Iterator<Item = usize>,
     ) -> Result<Vec<Drawn>, Error> {
-        let states = hidden.gather(rows)?;
+        let mut distinct = rows.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let mut draws: Vec<Vec<usize>> = vec![Vec::new(); distinct.len()];
+        for (index, row) in rows.iter().enumerate() {
+            draws[distinct.partition_point(|other| other < row)].push(index);
+        }
+        let states = hidden.gather(&distinct)?;
         let drawn = self.model.decoder.model.head().map_rows(&states, |row, logits| {
             let sums = RowSums::of(logits)?;
-            let token = draw(logits, self.sampling, u[row]);
-            let logprob = sums.logprob(logits[token as usize]);
-            Some(Drawn { token, logprob, sharpness: sums.sharpness(logits) })
+            let sharpness = sums.sharpness(logits);
+            let draw = |&index: &usize| {
+                let token = draw(logits, self.sampling, u[index]);
+                (index, Drawn { token, logprob: sums.logprob(logits[token as usize]), sharpness })
+            };
+            Some(draws[row].iter().map(draw).collect::<Vec<_>>())
         });
-        let drawn = drawn.map_err(DecoderError::from)?;
-        drawn.into_iter().zip(last).map(|(drawn, index)| drawn.ok_or(Error::NotFinite { index })).collect()
+        let mut by_index: Vec<Option<Drawn>> = rows.iter().map(|_| None).collect();
+        for (index, drawn) in drawn.map_err(DecoderError::from)?.into_iter().flatten().flatten() {
+            by_index[index] = Some(drawn);
+        }
+        by_index.into_iter().zip(last).map(|(drawn, index)| drawn.ok_or(Error::NotFinite { index })).collect()
     }
 
-    /// Takes the newly drawn token; the sequence goes on or ends.
-    fn advance(&mut self, mut sequence: Live, drawn: &Drawn) {
-        let Place(request, fork, _) = sequence.place;
+    /// Takes the newly drawn token. The sequence, unless it ends.
+    fn advance(&mut self, mut sequence: Live, drawn: &Drawn) -> Option<Live> {
+        let Place { request, fork, .. } = sequence.place;
         let limit = self.requests[request].forks[fork].limit(self.sampling);
         if limit == 0 {
             return self.finish(sequence, StopReason::Length, None);
@@ -417,11 +506,20 @@ impl Batch<'_> {
         if let Some(cut) = self.stop_string(&sequence.token_ids) {
             return self.finish(sequence, StopReason::Stop, Some(cut));
         }
+        if self.is_over(&sequence, drawn.token) {
+            return self.finish(sequence, StopReason::Stop, None);
+        }
         let full = sequence.n_tokens() >= self.model.decoder.model.spec().context_length;
         if sequence.token_ids.len() == limit || full {
             return self.finish(sequence, StopReason::Length, None);
         }
-        self.live.push(sequence);
+        Some(sequence)
+    }
+
+    /// Whether the watcher needs no more of a sequence, who is asked where a line or a brace ends.
+    fn is_over(&mut self, sequence: &Live, newest: TokenId) -> bool {
+        let ends = self.model.token_text(newest).contains(['\n', '}']);
+        ends && self.watcher.is_over(sequence.place, &self.model.decode(&sequence.token_ids).text)
     }
 
     /// Where in the text the first stop string begins, if one is complete.
@@ -436,7 +534,8 @@ impl Batch<'_> {
         self.sampling.stop.iter().filter_map(|stop| text.find(stop.as_str())).min()
     }
 
-    fn finish(&mut self, sequence: Live, stop_reason: StopReason, cut: Option<usize>) {
+    /// Ends a sequence; there is none any more.
+    fn finish(&mut self, sequence: Live, stop_reason: StopReason, cut: Option<usize>) -> Option<Live> {
         self.slots.free_chunks.extend(sequence.chunks.iter().rev());
         let mut decoded = self.model.decode(&sequence.token_ids);
         let (mut token_ids, mut logprobs, mut sharpness) =
@@ -460,18 +559,17 @@ impl Batch<'_> {
             sharpness,
             stop_reason,
         };
+        for more in self.watcher.ended(sequence.place, &completion) {
+            self.enqueue(more);
+        }
         self.done.push((sequence.place, completion));
+        None
     }
 }
 
 /// Completions in the order of the requests.
-fn collect(requests: &[GenerateRequest], mut done: Vec<(Place, Completion)>) -> Vec<RequestCompletions> {
+fn collect(n_streams: &[Vec<usize>], mut done: Vec<(Place, Completion)>) -> Vec<RequestCompletions> {
     done.sort_by_key(|(place, _)| *place);
     let mut done = done.into_iter().map(|(_, completion)| completion);
-    requests
-        .iter()
-        .map(|request| {
-            request.forks.iter().map(|fork| done.by_ref().take(fork.streams.len()).collect()).collect()
-        })
-        .collect()
+    n_streams.iter().map(|forks| forks.iter().map(|&n| done.by_ref().take(n).collect()).collect()).collect()
 }

@@ -3,7 +3,7 @@
 //! The pure part of entrace: what is measured, without saying how a model is run or where results are kept. Modules in reading
 //! order follow one question through the flow:
 //!
-//! `question` -> `trace` -> `prefix` -> `answer` -> `distribution` -> `entropy` -> `curve` -> `signature` -> `profile` -> `signal`
+//! `question` -> `completion` -> `trace` -> `prefix` -> `answer` -> `distribution` -> `entropy` -> `curve` -> `signature` -> `profile` -> `signal`
 //!
 //! Beside it stand `fano` and `information`, the inequalities that bind these quantities, `readout`, what usable information is made of,
 //! `semantic`, answers that mean the same, and `statement`, where a trace states an answer (`number`: what numbers a text holds).
@@ -12,6 +12,7 @@
 //! entropies are in nats.
 
 pub mod answer;
+pub mod completion;
 pub mod curve;
 pub mod distribution;
 pub mod entropy;
@@ -34,6 +35,7 @@ mod testing;
 pub mod trace;
 
 pub use answer::{Answer, AnswerFormat, AnswerGrammar, GrammarState, Verdict};
+pub use completion::{Division, ThoughtKind, Thoughts};
 pub use curve::{CurvePoint, EntropyCurve};
 pub use distribution::{AnswerDistribution, AnswerMass, Estimator, NotADistribution};
 pub use entropy::EntropyInterval;

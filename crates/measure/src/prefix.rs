@@ -5,8 +5,8 @@
 //!
 //! Text is never cut and tokenised again. A rule finds byte positions at which steps end; a step then ends at the largest token
 //! count whose text ends at or before that position. Tokens that hold only the first bytes of a character belong to the step of
-//! that character. Ends that fall on the same token are one end, and a step of white space alone is part of the step before it (of
-//! the first step where there is none before).
+//! that character. Ends that fall on the same token are one end, and a step of white space and marks of thoughts (`<think>`) alone is
+//! part of the step before it (of the first step where there is none before).
 //!
 //! What ends a step:
 //! * `blank-line`: a run of blank lines; the end lies after it.
@@ -24,6 +24,7 @@ use std::str::FromStr;
 
 use regex::Regex;
 
+use crate::completion::is_blank;
 use crate::error::Error;
 use crate::sentence::sentence_ends;
 use crate::trace::Trace;
@@ -124,6 +125,19 @@ pub fn prefixes(
     Ok(all.map(|(step, n_tokens)| Prefix { step, n_tokens }).collect())
 }
 
+/// The prefixes that stand for some relative depths: for each depth s the last prefix k of a trace of K steps with k/K ≤ s, as a curve is read
+/// that is constant between prefixes. Each is given once, in order.
+pub fn at_depths(prefixes: &[Prefix], depths: &[f64]) -> Vec<Prefix> {
+    /// So that 3/20 counts as 0.15 whatever the rounding.
+    const ROUNDING: f64 = 1e-9;
+    let n_steps = prefixes.len().saturating_sub(1) as f64;
+    let position = |&depth: &f64| ((depth + ROUNDING) * n_steps).floor() as usize;
+    let mut positions: Vec<usize> = depths.iter().map(position).collect();
+    positions.sort_unstable();
+    positions.dedup();
+    positions.into_iter().filter_map(|position| prefixes.get(position).copied()).collect()
+}
+
 /// The token count at which each step of a trace with tokens ends, strictly rising to T.
 fn step_counts(
     trace: &Trace,
@@ -204,8 +218,8 @@ fn token_counts(trace: &Trace, byte_ends: &[usize]) -> Vec<usize> {
     for count in ends.filter(|&n| n > 0).chain([trace.len()]) {
         let previous = counts.last().copied().unwrap_or(0);
         let step = &trace.text_of_prefix(count)[trace.text_of_prefix(previous).len()..];
-        // White space alone is no step: it belongs to the step before it, or to the first one.
-        if step.trim().is_empty() {
+        // White space and marks alone are no step: they belong to the step before them, or to the first one.
+        if is_blank(step) {
             if count == trace.len() || !counts.is_empty() {
                 counts.pop();
                 counts.push(count.max(previous));
@@ -353,6 +367,12 @@ mod tests {
     }
 
     #[test]
+    fn marks_of_thoughts_are_no_steps() {
+        let trace = by_character("<think>\nSo a.\n</think>\n<think>\nThen b.");
+        assert_eq!(steps_of(&trace, "line"), ["<think>\nSo a.\n</think>\n<think>\n", "Then b."]);
+    }
+
+    #[test]
     fn a_pattern_ends_steps_after_its_matches() {
         assert_eq!(steps_of(&by_character("so Wait, no Wait"), "regex:Wait,?"), ["so Wait,", " no Wait"]);
     }
@@ -375,6 +395,21 @@ mod tests {
     fn any_trace() -> impl Strategy<Value = Trace> {
         prop::collection::vec("[ab.é1 \n]{0,3}", 0..30)
             .prop_map(|pieces| trace_of(&pieces.iter().map(String::as_str).collect::<Vec<_>>()))
+    }
+
+    #[test]
+    fn depths_are_read_at_the_last_prefix_before_them() {
+        let of = |n_steps: usize| -> Vec<usize> {
+            let all: Vec<Prefix> = (0..=n_steps).map(|step| Prefix { step, n_tokens: step }).collect();
+            at_depths(&all, &[0.0, 0.25, 0.5, 0.75, 1.0]).iter().map(|prefix| prefix.step).collect()
+        };
+        assert_eq!(of(0), [0]);
+        assert_eq!(of(1), [0, 1]);
+        assert_eq!(of(3), [0, 1, 2, 3]);
+        assert_eq!(of(4), [0, 1, 2, 3, 4]);
+        assert_eq!(of(7), [0, 1, 3, 5, 7]);
+        let twentieths: Vec<Prefix> = (0..=20).map(|step| Prefix { step, n_tokens: step }).collect();
+        assert!(at_depths(&twentieths, &[0.15]).iter().all(|prefix| prefix.step == 3));
     }
 
     proptest! {

@@ -32,8 +32,8 @@ use crate::file;
 
 /// Version of the run folder's format that this crate writes.
 ///
-/// History: 1.0, the first; 1.1 adds `answer_stated`, `target_stated` and `cue` to `prefixes`, `cue` to `answers`, and further cues to the
-/// settings.
+/// History: 1.0, the first; 1.1 adds `answer_stated`, `target_stated` and `cue` to `prefixes`, `cue` and `estimator` to `answers`, and further
+/// cues to the settings.
 pub const FORMAT_VERSION: &str = "1.1";
 
 /// `manifest.json`.
@@ -93,6 +93,15 @@ pub struct Settings {
     pub max_answer_tokens: Option<usize>,
     /// Controls that were measured besides the traces themselves.
     pub controls: Vec<String>,
+    /// Relative depths at which controls were measured; absent for every prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_depths: Option<Vec<f64>>,
+    /// Most nodes that `enumerate` expands at a prefix of a control; absent where that is `enumerate_nodes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_nodes: Option<usize>,
+    /// Rollouts beside the estimator; absent where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollouts: Option<RolloutRecord>,
     /// Groups of signals that were measured because they were asked for, as in `--signals`.
     #[serde(default)]
     pub signals: Vec<String>,
@@ -213,6 +222,18 @@ pub struct SamplingRecord {
     pub stop: Vec<String>,
 }
 
+/// Rollouts beside the estimator of a question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RolloutRecord {
+    /// On so many questions of each task, the first that are measured; absent for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_questions: Option<usize>,
+    /// Most draws at a prefix.
+    pub draws: usize,
+    /// How they are sampled.
+    pub sampling: SamplingRecord,
+}
+
 /// Name of the manifest's file.
 pub(crate) const MANIFEST_FILE: &str = "manifest.json";
 
@@ -256,6 +277,11 @@ impl Manifest {
 }
 
 impl Settings {
+    /// Whether rows of this estimator stand beside those of the estimator of their question: rollouts of a run that asked for both.
+    pub fn is_beside(&self, estimator: &str) -> bool {
+        self.rollouts.is_some() && estimator == "rollout"
+    }
+
     /// The fields in which other settings differ from these. Where a file lies is no difference: its hash says whether it is the same.
     pub fn differences(&self, requested: &Self) -> Vec<Difference> {
         let mut differences = Vec::new();

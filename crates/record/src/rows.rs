@@ -2,7 +2,8 @@
 //!
 //! A trace is known by (task, question_id, sample). `prefixes` and `answers` carry `control` as well: `none` for the trace itself,
 //! `swapped` for another question's trace in its place, `shuffled` for its own steps in random order, `unstated` for the trace without the
-//! sentences that state its answer. Entropies and log-probabilities are in nats; what is undefined is null.
+//! sentences that state its answer. A prefix may have rows of two estimators, where rollouts were measured beside another. Entropies and
+//! log-probabilities are in nats; what is undefined is null.
 
 use std::sync::Arc;
 
@@ -103,7 +104,7 @@ pub struct PrefixRow {
     pub entropy_lower: f64,
     /// Upper end of its interval.
     pub entropy_upper: f64,
-    /// H_{k−1} − H_k; null at k = 0.
+    /// H_{k−1} − H_k; null at k = 0, and where the prefix before was not measured.
     pub entropy_drop: Option<f64>,
     /// ℓ_k = ln p_k(target); null without a target.
     pub target_logprob: Option<f64>,
@@ -143,6 +144,8 @@ pub struct AnswerRow {
     pub control: Arc<str>,
     /// Number of steps in the prefix.
     pub step: u32,
+    /// The estimator, as in `prefixes`: one prefix may have rows of several. Null in records of format 1.0, whose prefixes have one.
+    pub estimator: Option<Arc<str>>,
     /// The answer: the option's label for `choices`, else the canonical form.
     pub answer: Arc<str>,
     /// Its probability.

@@ -101,7 +101,7 @@ table!(TraceRow, "traces":
 table!(PrefixRow, "prefixes":
     task question_id sample control step n_tokens depth estimator answer_entropy entropy_lower entropy_upper entropy_drop
     target_logprob information_gain leader leader_prob elicited_mass residual_mass n_samples cue_entropy; 1: answer_stated target_stated cue);
-table!(AnswerRow, "answers": task question_id sample control step answer prob logprob; 1: cue);
+table!(AnswerRow, "answers": task question_id sample control step answer prob logprob; 1: cue estimator);
 table!(TokenRow, "tokens":
     task question_id sample index step token_id text logprob token_entropy top2_margin topk_confidence uniform_divergence);
 table!(SignalRow, "signals": task question_id sample signal value reason);

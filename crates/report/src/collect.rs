@@ -6,14 +6,15 @@
 //! of the record, so that records from before those columns have them too. Rows may come in any order within a table: curves are put in order of step at the
 //! end, questions in order of their identity, so that metrics do not depend on how a run was batched or resumed. A trace row that
 //! comes twice replaces the first; a row of another table without its trace row is left out. A prefix whose numbers are not finite takes
-//! its curve with it: the trace is failed, with that reason, or lacks the control.
+//! its curve with it: the trace is failed, with that reason, or lacks the control. Rollouts that were measured beside the estimator of a
+//! question have curves of their own.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use entrace_measure::{Choices, Estimator, Number};
+use entrace_measure::{Choices, Number};
 use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
-use entrace_record::{Manifest, RunReader};
+use entrace_record::{Manifest, RunReader, Settings};
 use rayon::prelude::*;
 
 use crate::belief::{self, Mass};
@@ -50,6 +51,7 @@ pub struct Collector {
     task_numbers: HashMap<Arc<str>, usize>,
     /// Number of the task and position of the trace in it.
     positions: TraceIndex<(usize, usize)>,
+    settings: Settings,
 }
 
 impl Collector {
@@ -61,6 +63,7 @@ impl Collector {
             answer_numbers: Vec::new(),
             task_numbers: HashMap::new(),
             positions: TraceIndex::new(),
+            settings: manifest.settings.clone(),
         };
         for record in &manifest.settings.tasks {
             let task = collector.task_number(&Arc::from(record.name.as_str()));
@@ -127,7 +130,7 @@ impl Collector {
             return;
         }
         let leader = self.answer_number(number, &row.leader);
-        if self.is_beside(number, &row.estimator) {
+        if self.settings.is_beside(&row.estimator) {
             let trace = &mut self.tasks[number].traces[position];
             let point = point(row, leader, trace.target.as_deref());
             if not_finite(row).is_none() {
@@ -168,7 +171,7 @@ impl Collector {
         }
         let answer = self.answer_number(task, &row.answer);
         let mass = Mass { step: row.step, answer, prob: row.prob, logprob: row.logprob };
-        let beside = None::<Arc<str>>.as_ref().is_some_and(|estimator| self.is_beside(task, estimator)); // TEMP row.estimator
+        let beside = row.estimator.as_ref().is_some_and(|estimator| self.settings.is_beside(estimator));
         let pending = &mut self.pending[task][position];
         let masses = if beside { &mut pending.rollout_masses } else { &mut pending.masses };
         of_control(masses, &row.control).push(mass);
@@ -254,13 +257,6 @@ impl Collector {
             signals::from_agreement(&mut task.traces);
         }
         tasks
-    }
-
-    /// Whether a row is of rollouts beside the estimator of its task.
-    fn is_beside(&self, task: usize, estimator: &str) -> bool {
-        let rollout = Estimator::Rollout.name();
-        let recorded = self.tasks[task].record.as_ref().map(|record| record.estimator.as_str());
-        estimator == rollout && recorded.is_some_and(|recorded| recorded != rollout)
     }
 
     fn task_number(&mut self, name: &Arc<str>) -> usize {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use entrace_measure::Answer;
+use entrace_record::Settings;
 use entrace_record::rows::{AnswerRow, PrefixRow, Rows, TokenRow, TraceRow};
 
 use crate::facts::{OWN, Point, TaskFacts, TraceFacts, further_cue};
@@ -140,10 +141,12 @@ impl Exemplar {
 pub(crate) struct Gatherer {
     exemplars: Vec<Exemplar>,
     index: TraceIndex<usize>,
+    settings: Settings,
 }
 
 impl Gatherer {
-    pub(crate) fn new(choices: Vec<Choice>) -> Self {
+    /// For a run of these settings.
+    pub(crate) fn new(choices: Vec<Choice>, settings: &Settings) -> Self {
         let mut index = TraceIndex::new();
         for (i, choice) in choices.iter().enumerate() {
             index.insert(&choice.task, &choice.question_id, choice.sample, i);
@@ -155,7 +158,7 @@ impl Gatherer {
             answers: Vec::new(),
             tokens: Vec::new(),
         };
-        Self { exemplars: choices.into_iter().map(empty).collect(), index }
+        Self { exemplars: choices.into_iter().map(empty).collect(), index, settings: settings.clone() }
     }
 
     pub(crate) fn add_rows(&mut self, rows: &Rows) {
@@ -174,6 +177,7 @@ impl Gatherer {
     pub(crate) fn add_prefix(&mut self, row: &PrefixRow) {
         if &*row.control == OWN
             && further_cue(row.cue).is_none()
+            && !self.settings.is_beside(&row.estimator)
             && let Some(i) = self.index.get(&row.task, &row.question_id, row.sample)
         {
             self.exemplars[i].prefixes.push(row.clone());
@@ -181,8 +185,10 @@ impl Gatherer {
     }
 
     pub(crate) fn add_answer(&mut self, row: &AnswerRow) {
+        let beside = |estimator: &Arc<str>| self.settings.is_beside(estimator);
         if &*row.control == OWN
             && further_cue(row.cue).is_none()
+            && !row.estimator.as_ref().is_some_and(beside)
             && let Some(i) = self.index.get(&row.task, &row.question_id, row.sample)
         {
             self.exemplars[i].answers.push(row.clone());

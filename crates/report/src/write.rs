@@ -62,7 +62,7 @@ impl Report {
         let mut collector = Collector::new(manifest);
         collector.add_rows(rows);
         let tasks = collector.finish();
-        let mut gatherer = Gatherer::new(choices(&tasks, options));
+        let mut gatherer = Gatherer::new(choices(&tasks, options), &manifest.settings);
         gatherer.add_rows(rows);
         Self::assemble(manifest, &tasks, &gatherer.finish(), options)
     }
@@ -117,7 +117,7 @@ fn choices(tasks: &[TaskFacts], options: &ReportOptions) -> Vec<Choice> {
 
 /// Reads the rows of the chosen traces.
 fn gather(reader: &RunReader, choices: Vec<Choice>) -> Result<Vec<Exemplar>, Error> {
-    let mut gatherer = Gatherer::new(choices);
+    let mut gatherer = Gatherer::new(choices, &reader.manifest().settings);
     for row in reader.stream_traces() {
         gatherer.add_trace(&row?);
     }

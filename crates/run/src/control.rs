@@ -13,12 +13,12 @@
 //! nothing is left is none; a trace that is nothing but its statement is left without steps and gains nothing. One that never states its
 //! answer, or none that can be read, has no such control.
 //!
-//! Each variant is measured at its own step boundaries.
+//! Each variant is measured at its own step boundaries, controls only at those that the run's control depths ask for.
 
 use crate::plan::Control;
 use crate::trace::Traced;
 use entrace_backend::stream_seed;
-use entrace_measure::{Prefix, Statement, TokenId};
+use entrace_measure::{Prefix, Statement, TokenId, prefix};
 
 /// A trace as it is put after a prompt: the question's own, or a control.
 #[derive(Clone)]
@@ -26,6 +26,25 @@ pub(crate) struct Variant {
     pub(crate) control: Option<Control>,
     pub(crate) token_ids: Vec<TokenId>,
     pub(crate) prefixes: Vec<Prefix>,
+    /// Those of the prefixes at which it is measured; the question alone is the first.
+    pub(crate) measured: Vec<Prefix>,
+}
+
+impl Variant {
+    fn new(control: Option<Control>, token_ids: Vec<TokenId>, prefixes: Vec<Prefix>) -> Self {
+        Self { control, token_ids, measured: prefixes.clone(), prefixes }
+    }
+
+    /// The same, measured at some depths only and before any reasoning, where every curve starts.
+    pub(crate) fn at_depths(&self, depths: &[f64]) -> Self {
+        let depths = [&[0.0], depths].concat();
+        Self { measured: prefix::at_depths(&self.prefixes, &depths), ..self.clone() }
+    }
+
+    /// Steps K of the whole.
+    pub(crate) fn n_steps(&self) -> usize {
+        self.prefixes.len().saturating_sub(1)
+    }
 }
 
 /// What a donor lends: the tokens of a trace with their steps.
@@ -73,17 +92,16 @@ impl Donors {
 
 /// The question's own trace.
 pub(crate) fn own(traced: &Traced) -> Variant {
-    Variant { control: None, token_ids: traced.trace.token_ids().to_vec(), prefixes: traced.prefixes.clone() }
+    Variant::new(None, traced.trace.token_ids().to_vec(), traced.prefixes.clone())
 }
 
 /// The first of the donors' traces, from the one of this index on, that fits the room.
 pub(crate) fn swapped(donors: &[Donor], index: usize, room: usize) -> Option<Variant> {
     let from_index = (0..donors.len()).map(|offset| &donors[(index + offset) % donors.len()]);
-    from_index.into_iter().find(|donor| (1..=room).contains(&donor.token_ids.len())).map(|donor| Variant {
-        control: Some(Control::Swapped),
-        token_ids: donor.token_ids.clone(),
-        prefixes: donor.prefixes.clone(),
-    })
+    from_index
+        .into_iter()
+        .find(|donor| (1..=room).contains(&donor.token_ids.len()))
+        .map(|donor| Variant::new(Some(Control::Swapped), donor.token_ids.clone(), donor.prefixes.clone()))
 }
 
 /// The trace's own steps in an order drawn from the run's seed; `None` for fewer than two steps.
@@ -138,5 +156,5 @@ fn of_steps(control: Control, steps: impl Iterator<Item = Vec<TokenId>>) -> Vari
         token_ids.extend(step);
         prefixes.push(Prefix { step: index + 1, n_tokens: token_ids.len() });
     }
-    Variant { control: Some(control), token_ids, prefixes }
+    Variant::new(Some(control), token_ids, prefixes)
 }

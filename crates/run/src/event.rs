@@ -1,5 +1,30 @@
 //! What an onlooker is told while a run goes on.
 
+/// What is being done for a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The model writes traces.
+    Traces,
+    /// Beliefs are asked for at prefixes, those of controls among them.
+    Prefixes,
+    /// Draws go on from prefixes to an answer.
+    Rollouts,
+    /// Signals are measured that were asked for.
+    Signals,
+}
+
+impl Phase {
+    /// What is being done, in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "writing traces",
+            Self::Prefixes => "measuring prefixes and controls",
+            Self::Rollouts => "rollouts",
+            Self::Signals => "signals",
+        }
+    }
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<'a> {
@@ -12,6 +37,17 @@ pub enum Event<'a> {
         /// Traces that were measured before.
         n_done: usize,
     },
+    /// A phase of a batch begins.
+    PhaseBegins {
+        /// What is done.
+        phase: Phase,
+        /// How many there are: traces, prefixes, draws, or groups of signals.
+        n: usize,
+    },
+    /// So many of a phase are done.
+    PhaseAdvances(usize),
+    /// There are so many more in the phase than was said.
+    PhaseGrows(usize),
     /// Tokens were generated or scored.
     Tokens(usize),
     /// Traces were measured, skipped or failed, and written.

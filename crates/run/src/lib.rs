@@ -4,14 +4,16 @@
 //! and hands rows to the record. It knows engines only by the traits of `entrace_backend`.
 //!
 //! In reading order: `plan` (what to measure and how), `walk` (tasks, batches, resuming), `trace` (prompts and traces of a batch), `sites`
-//! (where beliefs are asked for), `estimate` (one file per estimator), `control` (traces swapped, shuffled, and without their statement), `signals` (what is measured
-//! because it was asked for), `rows` (what is written), `event` (what an onlooker is told).
+//! (where beliefs are asked for), `estimate` (one file per estimator), `control` (traces swapped, shuffled, and without their statement), `signals`
+//! (what is measured because it was asked for), `rollouts` (what the model goes on to answer, at a few depths), `rows` (what is written),
+//! `event` (what an onlooker is told).
 
 mod control;
 mod error;
 mod estimate;
 pub mod event;
 pub mod plan;
+mod rollouts;
 mod rows;
 mod signals;
 mod sites;
@@ -19,10 +21,10 @@ mod trace;
 mod walk;
 
 pub use error::Error;
-pub use event::{Event, Observer};
+pub use event::{Event, Observer, Phase};
 pub use plan::{
-    ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Prompting, TaskPlan, TraceInput, TraceMaking,
-    WorkItem,
+    ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Prompting, QUARTERS, Rollouts, TaskPlan,
+    TraceInput, TraceMaking, WorkItem,
 };
 pub use walk::{check, run};
 

@@ -3,6 +3,7 @@
 use entrace_backend::{ChatMessage, Generate, ReadLayers, Sampling, ScoreTree, Text};
 use entrace_measure::signal::Group;
 use entrace_measure::{AnswerFormat, Estimator, Question, Segmentation};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -145,6 +146,18 @@ impl Control {
     }
 }
 
+/// The relative depths that tables show.
+pub const QUARTERS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
+
+/// Rollouts beside the estimator of a question: at the quarters of its trace, where answers are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rollouts {
+    /// On so many questions of each task, the first that are measured.
+    pub n_questions: usize,
+    /// Most draws m at a prefix.
+    pub draws: usize,
+}
+
 /// How everything is measured.
 #[derive(Debug, Clone)]
 pub struct Measurement {
@@ -170,6 +183,12 @@ pub struct Measurement {
     pub max_steps: Option<usize>,
     /// Controls besides the traces themselves.
     pub controls: Vec<Control>,
+    /// Relative depths at which controls are measured; `None` for every prefix.
+    pub control_depths: Option<Vec<f64>>,
+    /// As `max_nodes`, at a prefix of a control.
+    pub control_nodes: usize,
+    /// Rollouts beside the estimator; `None` for no such, and where the estimator is `rollout` itself.
+    pub rollouts: Option<Rollouts>,
     /// Signals that are measured because they were asked for.
     pub signals: BTreeSet<Group>,
     /// How traces are sampled, and how `rollout` continues them.
@@ -178,4 +197,15 @@ pub struct Measurement {
     pub seed: u64,
     /// Questions in one batch.
     pub batch_size: usize,
+}
+
+impl Measurement {
+    /// How rollouts are sampled: as the traces are, and from the raw distribution where those are greedy, since greedy ones are all alike.
+    pub fn rollout_sampling(&self) -> Cow<'_, Sampling> {
+        let traces = &self.traces.sampling;
+        if traces.temperature > 0.0 {
+            return Cow::Borrowed(traces);
+        }
+        Cow::Owned(Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, ..traces.clone() })
+    }
 }

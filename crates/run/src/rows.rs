@@ -4,6 +4,7 @@
 //! could not be made is left out.
 
 use crate::control::Variant;
+use crate::rollouts::Curves;
 use crate::signals::SignalValue;
 use crate::sites::Findings;
 use crate::trace::{Traced, Unmeasured};
@@ -51,6 +52,16 @@ pub(crate) fn add_traced(rows: &mut Rows, traced: &Traced, variants: &[Variant],
         }
     }
     add_tokens(rows, traced, &identity, findings);
+}
+
+/// Adds the rows of rollouts.
+pub(crate) fn add_rollouts(rows: &mut Rows, traced: &Traced, curves: &Curves) {
+    let identity = Identity::of(traced);
+    for (control, curve) in curves {
+        let statements = if control.is_none() { Statements::of(traced) } else { Statements::default() };
+        let under = Under { control: control.map_or("none", |c| c.name()), cue: 0 };
+        add_curve(rows, &identity, &under, curve, &statements);
+    }
 }
 
 /// Adds what was measured of a trace because it was asked for.
@@ -201,6 +212,7 @@ fn add_curve(
     for point in curve.points() {
         let distribution = &point.distribution;
         let leader = distribution.leader();
+        let estimator: Arc<str> = distribution.estimator.name().into();
         rows.prefixes.push(PrefixRow {
             task: Arc::clone(&identity.task),
             question_id: Arc::clone(&identity.question_id),
@@ -209,7 +221,7 @@ fn add_curve(
             step: count(point.prefix.step),
             n_tokens: count(point.prefix.n_tokens),
             depth: point.depth,
-            estimator: distribution.estimator.name().into(),
+            estimator: Arc::clone(&estimator),
             answer_entropy: distribution.entropy.nats,
             entropy_lower: distribution.entropy.lower,
             entropy_upper: distribution.entropy.upper,
@@ -232,6 +244,7 @@ fn add_curve(
             sample: identity.sample,
             control: Arc::clone(&control),
             step: count(point.prefix.step),
+            estimator: Some(Arc::clone(&estimator)),
             answer: mass.answer.name().into(),
             prob: mass.prob,
             logprob: mass.logprob,

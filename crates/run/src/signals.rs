@@ -10,7 +10,7 @@ mod layers;
 mod semantic;
 
 use crate::error::Error;
-use crate::event::Observer;
+use crate::event::{Event, Observer, Phase};
 use crate::plan::{Engine, Measurement, TaskPlan};
 use crate::sites::{Findings, Subject};
 use entrace_measure::EntropyCurve;
@@ -52,6 +52,9 @@ pub(crate) fn measure(
             asked.push(Asked { subject, curve, draws: &findings.draws });
         }
     }
+    if !how.signals.is_empty() {
+        observer.event(Event::PhaseBegins { phase: Phase::Signals, n: how.signals.len() });
+    }
     for &group in &how.signals {
         let found = match group {
             Group::Layers | Group::Hidden | Group::Attention => continue,
@@ -63,6 +66,7 @@ pub(crate) fn measure(
         for (&place, value) in places.iter().zip(found) {
             values[place].push(SignalValue { signal, value });
         }
+        observer.event(Event::PhaseAdvances(1));
     }
     let read = layers::measure(engine, task, &asked, how, observer)?;
     for (&place, found) in places.iter().zip(read) {

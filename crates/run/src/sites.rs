@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::estimate::enumerate::Enumerator;
 use crate::estimate::sampled::{self, FlatSites};
 use crate::estimate::{SiteResult, TreeSite, choices, enumerate};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Phase};
 use crate::plan::{Engine, Measurement, TaskPlan};
 use crate::trace::{TokenScored, Traced};
 use entrace_backend::{Branch, BranchId, Parent, TokenScores, TreeSession};
@@ -20,6 +20,7 @@ use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator, StopReason, T
 const TREE_TOKENS: usize = 4096;
 
 /// A trace with everything that is measured on it.
+#[derive(Clone)]
 pub(crate) struct Subject<'a> {
     pub(crate) traced: &'a Traced,
     /// The own trace first, then the controls.
@@ -42,10 +43,10 @@ impl Subject<'_> {
     }
 
     /// `(variant, prefix)` of every site, in order.
-    fn sites(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+    pub(crate) fn sites(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.variants.iter().enumerate().flat_map(|(v, variant)| {
             let first = usize::from(variant.control.is_some());
-            (first..variant.prefixes.len()).map(move |p| (v, p))
+            (first..variant.measured.len()).map(move |p| (v, p))
         })
     }
 }
@@ -59,6 +60,8 @@ pub(crate) fn measure(
     how: &Measurement,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Findings>, Error> {
+    let n = subjects.iter().map(|subject| subject.sites().count()).sum();
+    observer.event(Event::PhaseBegins { phase: Phase::Prefixes, n });
     let mut findings = Vec::with_capacity(subjects.len());
     for group in groups(subjects) {
         if observer.should_stop() {
@@ -113,7 +116,7 @@ fn measure_alone(
     }
 }
 
-fn groups<'a, 'b>(subjects: &'a [Subject<'b>]) -> Vec<&'a [Subject<'b>]> {
+pub(crate) fn groups<'a, 'b>(subjects: &'a [Subject<'b>]) -> Vec<&'a [Subject<'b>]> {
     let mut groups = Vec::new();
     let mut start = 0;
     let mut n_tokens = 0;
@@ -170,10 +173,14 @@ fn measure_tree(
             }
             found
         } else {
-            let sites = tree.sites(subjects, &chosen);
+            let sites = tree.sites(subjects, &chosen, how);
             match estimator {
-                Estimator::Choices => choices::estimate(session.as_mut(), engine.text, &sites, how)?,
-                _ => enumerate::estimate(session.as_mut(), engine.text, enumerator, &sites, how)?,
+                Estimator::Choices => {
+                    let found = choices::estimate(session.as_mut(), engine.text, &sites, how)?;
+                    observer.event(Event::PhaseAdvances(found.len()));
+                    found
+                }
+                _ => enumerate::estimate(session.as_mut(), engine.text, enumerator, &sites, how, observer)?,
             }
         };
         let slots =
@@ -248,25 +255,27 @@ impl Tree {
         Ok(Self { prompts, traces, token_scores })
     }
 
-    fn sites<'a>(&self, subjects: &[Subject<'a>], chosen: &[usize]) -> Vec<TreeSite<'a>> {
+    fn sites<'a>(&self, subjects: &[Subject<'a>], chosen: &[usize], how: &Measurement) -> Vec<TreeSite<'a>> {
         let mut sites = Vec::new();
         for &i in chosen {
             let subject = &subjects[i];
             for (v, p) in subject.sites() {
-                let n_tokens = subject.variants[v].prefixes[p].n_tokens;
+                let variant = &subject.variants[v];
+                let n_tokens = variant.measured[p].n_tokens;
                 let at = if n_tokens == 0 {
                     Parent { branch: self.prompts[i], n_tokens: subject.traced.prompt.token_ids.len() }
                 } else {
                     Parent { branch: self.traces[i][v], n_tokens }
                 };
-                sites.push(TreeSite { question: &subject.traced.question, at });
+                let max_nodes = if variant.control.is_none() { how.max_nodes } else { how.control_nodes };
+                sites.push(TreeSite { question: &subject.traced.question, at, max_nodes });
             }
         }
         sites
     }
 }
 
-fn flat_sites<'a>(
+pub(crate) fn flat_sites<'a>(
     task: &TaskPlan,
     subjects: &[Subject<'a>],
     chosen: &[usize],
@@ -290,7 +299,7 @@ fn flat_sites<'a>(
                 n_prompt: traced.prompt.token_ids.len(),
                 most_tokens: (traced.stop_reason != StopReason::Imported)
                     .then_some(how.traces.sampling.max_new_tokens),
-                sites: sites.map(|(_, p)| (variant.prefixes[p].step, variant.prefixes[p].n_tokens)).collect(),
+                sites: sites.map(|(_, p)| (variant.measured[p].step, variant.measured[p].n_tokens)).collect(),
             });
         }
     }
@@ -318,7 +327,8 @@ fn curves(subject: &Subject<'_>, results: Vec<Option<SiteResult>>) -> Vec<Result
                 .enumerate()
                 .map(|(k, result)| result.map_err(|reason| format!("prefix {k}: {reason}")))
                 .collect::<Result<_, _>>()?;
-            EntropyCurve::new(&variant.prefixes, distributions).map_err(|e| e.to_string())
+            EntropyCurve::at_some(variant.n_steps(), &variant.measured, distributions)
+                .map_err(|e| e.to_string())
         })
         .collect()
 }

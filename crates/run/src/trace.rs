@@ -5,10 +5,12 @@
 //! else all of it. What cannot be measured is a reason, kept with the item.
 
 use crate::error::Error;
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Phase};
 use crate::plan::{Engine, Measurement, Prompting, TaskPlan, TraceInput, WorkItem};
 use entrace_backend::generate::RequestCompletions;
-use entrace_backend::{Completion, Fork, GenerateRequest, Prompt, Sharpness, stream_seed};
+use entrace_backend::{
+    Completion, Fork, GenerateRequest, More, Place, Prompt, Sharpness, Watcher, stream_seed,
+};
 use entrace_measure::{Answer, AnswerFormat, Choices, Prefix, Question, StopReason, Trace};
 use std::sync::Arc;
 
@@ -209,6 +211,8 @@ fn generate(
         });
         slots.push((samples.len(), None));
     }
+    let n = requests.iter().flat_map(|request| &request.forks).map(|fork| fork.streams.len()).sum();
+    observer.event(Event::PhaseBegins { phase: Phase::Traces, n });
     let completions = sample_each(engine, &requests, &how.traces.sampling, observer)?;
     let mut completions = completions.into_iter().flatten();
     let mut results = Vec::new();
@@ -259,13 +263,28 @@ pub(crate) fn sample(
     if requests.is_empty() {
         return Ok(Vec::new());
     }
-    let mut stopped = false;
-    let result = engine.generator.generate(requests, sampling, &mut |n_tokens| {
-        observer.event(Event::Tokens(n_tokens));
-        stopped = observer.should_stop();
-        !stopped
-    });
-    if stopped { Err(Error::Interrupted) } else { Ok(result?) }
+    let mut watching = Watching { observer, stopped: false };
+    let result = engine.generator.generate_watched(requests, sampling, &mut watching);
+    if watching.stopped { Err(Error::Interrupted) } else { Ok(result?) }
+}
+
+/// Tells an observer what a generator does.
+struct Watching<'a> {
+    observer: &'a mut dyn Observer,
+    stopped: bool,
+}
+
+impl Watcher for Watching<'_> {
+    fn progress(&mut self, n_tokens: usize) -> bool {
+        self.observer.event(Event::Tokens(n_tokens));
+        self.stopped = self.observer.should_stop();
+        !self.stopped
+    }
+
+    fn ended(&mut self, _: Place, _: &Completion) -> Vec<More> {
+        self.observer.event(Event::PhaseAdvances(1));
+        Vec::new()
+    }
 }
 
 struct Maker<'a> {

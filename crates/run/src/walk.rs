@@ -8,7 +8,8 @@ use crate::control::{self, Donor, Donors, Variant};
 use crate::error::Error;
 use crate::estimate::enumerate::Enumerator;
 use crate::event::{Event, Observer};
-use crate::plan::{Control, Engine, EstimatorChoice, Measurement, TaskPlan, WorkItem};
+use crate::plan::{Control, Engine, EstimatorChoice, Measurement, TaskPlan, TraceInput, WorkItem};
+use crate::rollouts;
 use crate::rows;
 use crate::signals;
 use crate::sites::{self, Findings, Subject};
@@ -92,6 +93,12 @@ pub fn check(engine: Engine<'_>, tasks: &[TaskPlan], how: &Measurement) -> Resul
     let sampled = matches!(how.estimator, EstimatorChoice::Always(e) if e.is_sampled());
     if sampled && how.samples == 0 {
         return settings("the sampling estimators need at least one draw (--samples)");
+    }
+    if how.rollouts.is_some_and(|rollouts| rollouts.draws == 0) {
+        return settings("rollouts need at least one draw (--rollouts QUESTIONS:DRAWS)");
+    }
+    if how.estimator == EstimatorChoice::Always(Estimator::Rollout) && how.rollouts.is_some() {
+        return settings("the estimator rollout measures every prefix by rollouts; leave --rollouts out");
     }
     if how.estimator == EstimatorChoice::Always(Estimator::Rollout) && how.traces.sampling.temperature <= 0.0
     {
@@ -194,16 +201,18 @@ impl Walk<'_> {
         }
         let findings =
             sites::measure(self.engine, self.task, &mut self.enumerator, &subjects, self.how, observer)?;
+        let rollouts = self.rollouts(first_item, batch, &subjects, observer)?;
         let signals = signals::measure(self.engine, self.task, &subjects, &findings, self.how, observer)?;
         let under_more_cues = self.under_more_cues(&subjects, observer)?;
         let mut rows = Rows::default();
-        let mut measured = subjects.iter().zip(&findings).zip(&signals);
+        let mut measured = subjects.iter().zip(&findings).zip(&rollouts).zip(&signals);
         for outcome in &outcomes {
             match outcome {
                 Err(unmeasured) => rows::add_unmeasured(&mut rows, unmeasured),
                 Ok(_) => {
-                    if let Some(((subject, findings), signals)) = measured.next() {
+                    if let Some((((subject, findings), rollouts), signals)) = measured.next() {
                         rows::add_traced(&mut rows, subject.traced, &subject.variants, findings);
+                        rows::add_rollouts(&mut rows, subject.traced, rollouts);
                         rows::add_signals(&mut rows, subject.traced, signals);
                     }
                 }
@@ -240,16 +249,50 @@ impl Walk<'_> {
         .collect()
     }
 
+    /// Rollouts of the subjects of a batch; no curves for a question that has none.
+    fn rollouts(
+        &self,
+        first_item: usize,
+        batch: &[WorkItem],
+        subjects: &[Subject<'_>],
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<rollouts::Curves>, Error> {
+        let mut curves: Vec<rollouts::Curves> = subjects.iter().map(|_| Vec::new()).collect();
+        let Some(rollouts) = self.how.rollouts else { return Ok(curves) };
+        let n_items = rollouts.n_questions.saturating_sub(first_item).min(batch.len());
+        let has_some = |subject: &Subject<'_>| {
+            let question = &subject.traced.question;
+            question.choices.is_none()
+                && batch[..n_items].iter().any(|item| Arc::ptr_eq(&item.question, question))
+        };
+        let places: Vec<usize> = (0..subjects.len()).filter(|&place| has_some(&subjects[place])).collect();
+        if places.is_empty() {
+            return Ok(curves);
+        }
+        let chosen: Vec<Subject<'_>> = places.iter().map(|&place| subjects[place].clone()).collect();
+        let found = rollouts::measure(self.engine, self.task, &chosen, self.how, rollouts, observer)?;
+        places.into_iter().zip(found).for_each(|(place, found)| curves[place] = found);
+        Ok(curves)
+    }
+
     fn subject<'t>(&self, traced: &'t Traced, index: usize) -> Subject<'t> {
         let mut variants = vec![control::own(traced)];
         for control in &self.how.controls {
-            variants.extend(match control {
+            let variant = match control {
                 Control::Shuffled => control::shuffled(traced, self.how.seed),
                 Control::Unstated => control::unstated(traced),
                 Control::Swapped => self.swapped(traced, index),
-            });
+            };
+            variants.extend(variant.map(|variant| self.at_control_depths(variant)));
         }
         Subject { traced, variants }
+    }
+
+    fn at_control_depths(&self, variant: Variant) -> Variant {
+        match &self.how.control_depths {
+            Some(depths) => variant.at_depths(depths),
+            None => variant,
+        }
     }
 
     fn swapped(&self, traced: &Traced, index: usize) -> Option<Variant> {
@@ -273,6 +316,10 @@ impl Walk<'_> {
     fn adopt(&mut self, orphan: &Orphan, rows: &mut Rows, observer: &mut dyn Observer) -> Result<(), Error> {
         let item = &self.task.items[orphan.item];
         let prompt = trace::prompt(self.engine, &item.prompting)?;
+        let imported = |sample: u32| {
+            let input = item.traces.iter().find(|&&(of, _)| of == sample).map(|(_, input)| input);
+            matches!(input, Some(TraceInput::Imported { .. }))
+        };
         let stubs: Vec<Traced> = orphan
             .samples
             .iter()
@@ -287,14 +334,14 @@ impl Walk<'_> {
                 scores: Some(TokenScored::default()),
                 answer: Answer::Invalid,
                 correct: None,
-                stop_reason: StopReason::Imported,
+                stop_reason: if imported(sample) { StopReason::Imported } else { StopReason::Stop },
             })
             .collect();
         let subjects: Vec<Subject<'_>> = stubs
             .iter()
             .enumerate()
             .filter_map(|(index, stub)| {
-                let swapped = self.swapped(stub, index)?;
+                let swapped = self.at_control_depths(self.swapped(stub, index)?);
                 Some(Subject { traced: stub, variants: vec![control::own(stub), swapped] })
             })
             .collect();
@@ -304,6 +351,12 @@ impl Walk<'_> {
             if let Some(Ok(curve)) = findings.curves.get(1) {
                 rows::add_late_control(rows, subject.traced, &subject.variants[1], curve);
             }
+        }
+        let batch = std::slice::from_ref(item);
+        let rollouts = self.rollouts(orphan.item, batch, &subjects, observer)?;
+        for (subject, mut curves) in subjects.iter().zip(rollouts) {
+            curves.retain(|(control, _)| control.is_some());
+            rows::add_rollouts(rows, subject.traced, &curves);
         }
         Ok(())
     }

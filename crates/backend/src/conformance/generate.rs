@@ -5,8 +5,8 @@
 use super::{Tolerances, assert_close, assert_same_sharpness, random_tokens};
 use crate::scripted::candidates;
 use crate::{
-    Branch, BranchId, Completion, Error, Fork, Generate, GenerateRequest, NextRequest, Parent, Sampling,
-    ScoreTree, Text, TokenScores,
+    Branch, BranchId, Completion, Error, Fork, Generate, GenerateRequest, More, NextRequest, Parent, Place,
+    Sampling, ScoreTree, Text, TokenScores, Watcher,
 };
 use entrace_measure::{StopReason, TokenId};
 
@@ -24,6 +24,8 @@ pub fn check_generate<M: Text + Generate + ScoreTree + ?Sized>(
     check.logprobs_are_the_scores();
     check.company_and_order_do_not_matter();
     check.forks_are_contexts();
+    check.repeating_the_context_changes_nothing();
+    check.what_is_asked_for_later_is_the_same();
     check.frequencies_follow_the_distribution();
     check.limits_are_kept();
     check.stop_strings_end_the_text();
@@ -207,6 +209,49 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
         self.assert_same("a fork against its own context", &forked, &[whole]);
     }
 
+    /// What the model would write anyway may follow the fork in the context.
+    fn repeating_the_context_changes_nothing(&self) {
+        let written = self.complete(&self.context, &[7], &greedy(10)).remove(0).token_ids;
+        let context = [self.context.as_slice(), &written].concat();
+        let ends = [0, written.len() / 2, written.len()].map(|n| self.context.len() + n);
+        for sampling in
+            [greedy(12), Sampling { temperature: 0.3, ..plain(12) }, Sampling { top_k: 2, ..plain(4) }]
+        {
+            let fork = |&n_tokens: &usize| Fork {
+                n_tokens,
+                suffix: vec![],
+                streams: vec![7, 71, 72],
+                max_new_tokens: None,
+            };
+            let forks = ends.iter().map(fork).collect();
+            let found = self.generate(&[GenerateRequest { context: context.clone(), forks }], &sampling);
+            let alone = ends.map(|end| self.complete(&context[..end], &[7, 71, 72], &sampling));
+            self.assert_same("forks within what the model writes", &found[0], &alone);
+        }
+    }
+
+    fn what_is_asked_for_later_is_the_same(&self) {
+        let fork = |streams: &[u64]| Fork {
+            n_tokens: self.context.len(),
+            suffix: self.suffix.clone(),
+            streams: streams.to_vec(),
+            max_new_tokens: None,
+        };
+        let request = |first: &[u64], second: &[u64]| GenerateRequest {
+            context: self.context.clone(),
+            forks: vec![fork(first), fork(second)],
+        };
+        let all = self.generate(&[request(&[1, 2, 3, 4], &[5, 6, 7])], &plain(6));
+        let mut watcher = AsksForMore { ended: Vec::new() };
+        let found = self.model.generate_watched(&[request(&[1, 2], &[5])], &plain(6), &mut watcher).unwrap();
+        assert_eq!(found[0].iter().map(Vec::len).collect::<Vec<_>>(), [4, 3], "what was asked for is there");
+        self.assert_same("streams asked for later", &found[0], &all[0]);
+        watcher.ended.sort_unstable();
+        let places = [0, 1, 2, 3].map(|stream| Place { request: 0, fork: 0, stream }).into_iter();
+        let places = places.chain([0, 1, 2].map(|stream| Place { request: 0, fork: 1, stream }));
+        assert!(watcher.ended.iter().copied().eq(places), "each is told once: {:?}", watcher.ended);
+    }
+
     fn frequencies_follow_the_distribution(&self) {
         for sampling in [
             plain(1),
@@ -373,6 +418,27 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
             };
             assert!(as_expected, "with room for three tokens: {completion:?}");
         }
+    }
+}
+
+/// Wants streams 3 and 4 of the first fork once its second completion has ended, then 6 and 7 of the second.
+struct AsksForMore {
+    ended: Vec<Place>,
+}
+
+impl Watcher for AsksForMore {
+    fn progress(&mut self, _: usize) -> bool {
+        true
+    }
+
+    fn ended(&mut self, place: Place, _: &Completion) -> Vec<More> {
+        self.ended.push(place);
+        let (fork, streams) = match (place.fork, place.stream) {
+            (0, 1) => (0, vec![3, 4]),
+            (0, 3) => (1, vec![6, 7]),
+            _ => return Vec::new(),
+        };
+        vec![More { request: 0, fork, streams }]
     }
 }
 

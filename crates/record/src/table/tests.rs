@@ -96,8 +96,9 @@ prop_compose! {
         [sample, step] in [(); 2].map(|()| any::<u32>()),
         [prob, logprob] in [(); 2].map(|()| any_float()),
         cue in maybe(any::<u32>()),
+        estimator in maybe(any_shared()),
     ) -> AnswerRow {
-        AnswerRow { task, question_id, sample, control, step, answer, prob, logprob, cue }
+        AnswerRow { task, question_id, sample, control, step, estimator, answer, prob, logprob, cue }
     }
 }
 

@@ -6,9 +6,10 @@
 //! one. Nodes of all sites are expanded together, the likeliest first, until at each site the unexplored mass is at most ε of what was
 //! elicited, or its node budget is spent.
 //!
-//! What leads to the target is expanded too, whatever the budget, the likeliest first, until nothing that is left could raise what is known
-//! of the target's probability by a thousandth: its log-probability is known wherever a form of it fits in the length limit. To the target
-//! lead the beginnings of its surface forms, in any tokens, with or without the space before them and in upper or lower case, and what
+//! What leads to the target is expanded too, the likeliest first, until nothing that is left could raise what is known of the target's
+//! probability by a thousandth. It counts within the budget, and has 64 nodes of its own once that is spent: enough for numbers and labels
+//! wherever a form of them fits in the length limit, and for the likeliest ways to write a sentence. Of a target that was not found all that
+//! is known is that it has no more than the unexplored mass. To the target lead the beginnings of its surface forms, in any tokens, with or without the space before them and in upper or lower case, and what
 //! still reads as the target when a form is complete but not closed (the full stop after ` 34`, which may begin decimals).
 //!
 //! Surface forms of one canonical answer (`18`, `18.0`, `$18`) are added up. The number of answers that were not found, for the upper end
@@ -22,12 +23,15 @@ mod vocabulary;
 
 use super::{SiteResult, TreeSite};
 use crate::error::Error;
+use crate::event::{Event, Observer};
 use crate::plan::Measurement;
-use entrace_backend::{Branch, NextRequest, Parent, Text, TreeSession};
-use entrace_measure::{GrammarState, TokenId};
-use search::{Node, Search};
+use entrace_backend::{Branch, BranchScore, NextRequest, Parent, Text, TreeSession};
+use entrace_measure::TokenId;
+use rayon::prelude::*;
+use search::{Expansion, Node, Search};
 use std::sync::Arc;
 pub(crate) use vocabulary::Enumerator;
+use vocabulary::StateTokens;
 
 /// Nodes that the searches of a wave may hold in the cache; they are freed before the next wave begins.
 const NODES_HELD: usize = 4096;
@@ -45,13 +49,15 @@ pub(crate) fn estimate(
     enumerator: &mut Enumerator,
     sites: &[TreeSite<'_>],
     how: &Measurement,
+    observer: &mut dyn Observer,
 ) -> Result<Vec<SiteResult>, Error> {
     let cue = text.encode_plain(&how.cue)?;
     let n_branches = session.n_branches();
     let mut results = Vec::with_capacity(sites.len());
     let at_once = (NODES_HELD / how.max_nodes.max(1)).clamp(FEWEST_SITES_AT_ONCE, MOST_SITES_AT_ONCE);
     for wave in sites.chunks(at_once) {
-        results.extend(search_wave(session, enumerator, wave, &cue, how)?);
+        results.extend(search_wave(session, enumerator, wave, &cue, how, observer)?);
+        observer.event(Event::PhaseAdvances(wave.len()));
         session.truncate(n_branches);
     }
     Ok(results)
@@ -63,71 +69,81 @@ fn search_wave(
     sites: &[TreeSite<'_>],
     cue: &[TokenId],
     how: &Measurement,
+    observer: &mut dyn Observer,
 ) -> Result<Vec<SiteResult>, Error> {
-    let mut searches = Vec::with_capacity(sites.len());
+    let mut searches: Vec<Search<'_>> = sites.iter().map(|site| begin(enumerator, site)).collect();
     let mut roots = Vec::with_capacity(sites.len());
-    for site in sites {
-        let (search, branch) = begin(enumerator, site, cue);
-        searches.push(search);
-        roots.push(branch);
+    for (search, site) in searches.iter().zip(sites) {
+        let state = enumerator.start(search.grammar);
+        let root = Node { logmass: 0.0, path: Vec::new(), text: String::new(), state, parent: site.at };
+        roots.push(vec![(enumerator.tokens(search.grammar, state), root)]);
     }
-    let scores = session.extend(&roots)?;
-    for ((search, site), score) in searches.iter_mut().zip(sites).zip(&scores) {
-        let fork = if cue.is_empty() { site.at } else { Parent { branch: score.id, n_tokens: cue.len() } };
-        let (_, start) = enumerator.start(site.question.choices.as_ref());
-        let root = Node { logmass: 0.0, path: Vec::new(), text: String::new(), state: start, parent: fork };
-        if let Some(next) = &score.next {
-            search.begin(enumerator, &root, next, how);
+    let mut expansions = run(session, roots, |_| cue.to_vec(), observer)?;
+    let vocabulary = &enumerator.vocabulary;
+    searches.par_iter_mut().zip(&expansions).for_each(|(search, root)| {
+        root.iter().for_each(|root| search.begin(vocabulary, root));
+    });
+    while !expansions.is_empty() {
+        let mut taken = Vec::with_capacity(searches.len());
+        for search in &mut searches {
+            let nodes = search.take(how).into_iter();
+            taken.push(nodes.map(|node| (enumerator.tokens(search.grammar, node.state), node)).collect());
         }
+        expansions = if taken.iter().all(Vec::is_empty) {
+            Vec::new()
+        } else {
+            run(session, taken, |node| node.path.last().copied().into_iter().collect(), observer)?
+        };
+        let vocabulary = &enumerator.vocabulary;
+        searches.par_iter_mut().zip(&expansions).for_each(|(search, expansions)| {
+            expansions.iter().for_each(|expansion| search.expand(vocabulary, expansion));
+        });
     }
-    loop {
-        let mut nodes: Vec<(usize, Node)> = Vec::new();
-        for (index, search) in searches.iter_mut().enumerate() {
-            nodes.extend(search.take(how).into_iter().map(|node| (index, node)));
-        }
-        if nodes.is_empty() {
-            break;
-        }
-        let branches: Vec<Branch> =
-            nodes.iter().map(|(i, node)| branch(enumerator, &searches[*i], node)).collect();
-        let scores = session.extend(&branches)?;
-        for ((index, node), score) in nodes.iter().zip(&scores) {
-            if let Some(next) = &score.next {
-                let here = Parent { branch: score.id, n_tokens: 1 };
-                searches[*index].expand(enumerator, node, here, next, how);
-            }
-        }
-    }
-    Ok(searches.into_iter().map(|search| search.finish(enumerator, how)).collect())
+    let n_extending: Vec<usize> =
+        searches.iter().map(|search| enumerator.n_extending(search.grammar)).collect();
+    let vocabulary = &enumerator.vocabulary;
+    let finished = searches.into_par_iter().zip(n_extending);
+    Ok(finished.map(|(search, n_extending)| search.finish(vocabulary, n_extending, how)).collect())
 }
 
-fn begin<'a>(enumerator: &mut Enumerator, site: &TreeSite<'a>, cue: &[TokenId]) -> (Search<'a>, Branch) {
+fn begin<'a>(enumerator: &mut Enumerator, site: &TreeSite<'a>) -> Search<'a> {
     let choices = site.question.choices.as_ref();
-    let (key, start) = enumerator.start(choices);
     let forms = match &site.question.target {
-        Some(target) => enumerator.format.surface_forms(target, choices),
+        Some(target) => enumerator.vocabulary.format.surface_forms(target, choices),
         None => Vec::new(),
     };
-    let next = next_request(enumerator, &key, start);
-    let search = Search::new(site.question, key, &forms);
-    (search, Branch { parent: Some(site.at), tokens: cue.to_vec(), next, keep: true, ..Branch::default() })
+    Search::new(site, enumerator.grammar(choices), &forms)
 }
 
-fn next_request(enumerator: &mut Enumerator, key: &[String], state: GrammarState) -> Option<NextRequest> {
-    let tokens = enumerator.tokens(key, state)?;
-    Some(NextRequest {
-        gather: Arc::clone(&tokens.continuations.extending),
-        classes: Some(Arc::clone(&tokens.continuations.classes)),
-        top_k: 0,
-    })
-}
-
-fn branch(enumerator: &mut Enumerator, search: &Search<'_>, node: &Node) -> Branch {
-    Branch {
+/// Runs the nodes of all searches in one pass; `tokens_of` are the tokens that a node adds to what it forks from.
+fn run(
+    session: &mut dyn TreeSession,
+    nodes: Vec<Vec<(Arc<StateTokens>, Node)>>,
+    tokens_of: impl Fn(&Node) -> Vec<TokenId>,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Vec<Expansion>>, Error> {
+    let branch = |(tokens, node): &(Arc<StateTokens>, Node)| Branch {
         parent: Some(node.parent),
-        tokens: node.path.last().copied().into_iter().collect(),
-        next: next_request(enumerator, &search.key, node.state),
+        tokens: tokens_of(node),
+        next: Some(NextRequest {
+            gather: Arc::clone(&tokens.extending),
+            classes: Some(Arc::clone(&tokens.classes)),
+            top_k: 0,
+        }),
         keep: true,
         ..Branch::default()
+    };
+    let branches: Vec<Branch> = nodes.iter().flatten().map(branch).collect();
+    if observer.should_stop() {
+        return Err(Error::Interrupted);
     }
+    observer.event(Event::Tokens(branches.iter().map(|branch| branch.tokens.len()).sum()));
+    let mut scores = session.extend(&branches)?.into_iter().zip(&branches);
+    let mut expansion = |(tokens, node): (Arc<StateTokens>, Node)| {
+        let (BranchScore { id, next, .. }, branch) = scores.next()?;
+        let n_tokens = branch.tokens.len();
+        let here = if n_tokens == 0 { node.parent } else { Parent { branch: id, n_tokens } };
+        Some(Expansion { node, tokens, here, next: next? })
+    };
+    Ok(nodes.into_iter().map(|nodes| nodes.into_iter().filter_map(&mut expansion).collect()).collect())
 }

@@ -8,9 +8,8 @@ pub(crate) mod choices;
 pub(crate) mod enumerate;
 pub(crate) mod sampled;
 
-use entrace_backend::{Parent, TokenClasses};
+use entrace_backend::Parent;
 use entrace_measure::{AnswerDistribution, Question};
-use std::sync::Arc;
 
 /// A distribution, or why there is none.
 pub(crate) type SiteResult = Result<AnswerDistribution, String>;
@@ -20,10 +19,6 @@ pub(crate) type SiteResult = Result<AnswerDistribution, String>;
 pub(crate) struct TreeSite<'a> {
     pub(crate) question: &'a Question,
     pub(crate) at: Parent,
-}
-
-/// Tokens that continue an answer string, and classes for all others.
-pub(crate) struct Continuations {
-    pub(crate) classes: Arc<TokenClasses>,
-    pub(crate) extending: Arc<[u32]>,
+    /// Most nodes that `enumerate` expands.
+    pub(crate) max_nodes: usize,
 }

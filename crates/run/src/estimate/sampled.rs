@@ -17,6 +17,7 @@ use entrace_measure::{
     Answer, AnswerDistribution, AnswerFormat, Choices, Estimator, Question, StopReason, TokenId, Verdict,
 };
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Places in one context where belief is asked for.
 pub(crate) struct FlatSites<'a> {
@@ -31,6 +32,35 @@ pub(crate) struct FlatSites<'a> {
     pub(crate) most_tokens: Option<usize>,
     /// Step and trace tokens of each site.
     pub(crate) sites: Vec<(usize, usize)>,
+}
+
+impl FlatSites<'_> {
+    /// What the first tokens of the trace say.
+    pub(crate) fn text_of_prefix(&self, engine: Engine<'_>, n_tokens: usize) -> String {
+        engine.text.decode(&self.context[self.n_prompt..self.n_prompt + n_tokens]).text
+    }
+
+    /// The random streams of draws at a site.
+    pub(crate) fn streams(
+        &self,
+        estimator: Estimator,
+        step: usize,
+        draws: Range<usize>,
+        seed: u64,
+    ) -> Vec<u64> {
+        let stream = |draw: usize| {
+            let (step, draw) = (step.to_string(), draw.to_string());
+            let mut parts: Vec<&str> = self.stream.iter().map(String::as_str).collect();
+            parts.extend([estimator.name(), step.as_str(), draw.as_str()]);
+            stream_seed(seed, &parts)
+        };
+        draws.map(stream).collect()
+    }
+
+    /// Most tokens of a rollout from a site, where the trace had a limit.
+    pub(crate) fn room(&self, n_tokens: usize) -> Option<usize> {
+        self.most_tokens.map(|most| most.saturating_sub(n_tokens))
+    }
 }
 
 /// What was found in one context.
@@ -72,15 +102,10 @@ pub(crate) fn estimate(
         let results = sites
             .map(|(&(_, n_tokens), draws)| {
                 let choices = context.question.choices.as_ref();
-                let before = if forced {
-                    String::new()
-                } else {
-                    let trace = &context.context[context.n_prompt..context.n_prompt + n_tokens];
-                    engine.text.decode(trace).text
-                };
+                let before = if forced { String::new() } else { context.text_of_prefix(engine, n_tokens) };
                 let answers = draws.iter().map(|draw| match estimator {
                     Estimator::Sample => read_answer(format, draw, choices),
-                    _ => trace::answer(format, &format!("{before}{}", draw.text), draw.stop_reason, choices),
+                    _ => answer_of_rollout(format, &before, draw, choices),
                 });
                 let mut distribution = distribution(estimator, answers, context.question)?;
                 distribution.cue_entropy = if forced { first_entropy(&draws) } else { None };
@@ -112,21 +137,23 @@ fn request(
     how: &Measurement,
 ) -> GenerateRequest {
     let forced = estimator == Estimator::Sample;
-    let forks = context.sites.iter().map(|&(step, n_tokens)| {
-        let streams = (0..how.samples).map(|draw| {
-            let (step, draw) = (step.to_string(), draw.to_string());
-            let mut parts: Vec<&str> = context.stream.iter().map(String::as_str).collect();
-            parts.extend([estimator.name(), step.as_str(), draw.as_str()]);
-            stream_seed(how.seed, &parts)
-        });
-        Fork {
-            n_tokens: context.n_prompt + n_tokens,
-            suffix: suffix.to_vec(),
-            streams: streams.collect(),
-            max_new_tokens: context.most_tokens.filter(|_| !forced).map(|most| most.saturating_sub(n_tokens)),
-        }
+    let forks = context.sites.iter().map(|&(step, n_tokens)| Fork {
+        n_tokens: context.n_prompt + n_tokens,
+        suffix: suffix.to_vec(),
+        streams: context.streams(estimator, step, 0..how.samples, how.seed),
+        max_new_tokens: context.room(n_tokens).filter(|_| !forced),
     });
     GenerateRequest { context: context.context.clone(), forks: forks.collect() }
+}
+
+/// The final answer of a prefix and what a draw adds to it.
+pub(crate) fn answer_of_rollout(
+    format: &dyn AnswerFormat,
+    before: &str,
+    draw: &Completion,
+    choices: Option<&Choices>,
+) -> Answer {
+    trace::answer(format, &format!("{before}{}", draw.text), draw.stop_reason, choices)
 }
 
 /// Reads a sampled answer string: up to where the grammar closes it, or all of it if it is complete and the model ended it. Of a string
@@ -150,7 +177,7 @@ fn read_answer(format: &dyn AnswerFormat, draw: &Completion, choices: Option<&Ch
     }
 }
 
-fn distribution(
+pub(crate) fn distribution(
     estimator: Estimator,
     answers: impl Iterator<Item = Answer>,
     question: &Question,

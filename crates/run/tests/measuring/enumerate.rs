@@ -3,16 +3,19 @@
 //! The models are random, over vocabularies so small that all strings up to the longest context can be listed. What a listed string
 //! answers is read here character by character, apart from the way in which the estimator sorts tokens.
 
-use crate::support::{answers_at, asked, close, entropy, imported, measure, measurement, plan, question};
+use crate::support::{
+    answers_at, asked, close, engine, entropy, imported, manifest, measure, measurement, plan, question, rows,
+};
 use entrace_backend::Text;
 use entrace_backend::scripted::{RandomScript, Scripted, Vocabulary};
 use entrace_datasets::FormatKind;
 use entrace_measure::{
     Answer, AnswerFormat, AnswerGrammar, Choices, GrammarState, Segmentation, TokenId, Verdict,
 };
+use entrace_record::RunWriter;
 use entrace_record::rows::{Outcome, PrefixRow, Rows};
-use entrace_run::{Measurement, TaskPlan};
-use std::collections::BTreeMap;
+use entrace_run::{Event, Measurement, Observer, TaskPlan};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Words of up to four letters a and b, ended by a full stop or the end of the turn. Capitals are surface forms of small letters.
@@ -296,6 +299,50 @@ fn a_budget_that_completes_no_answer_is_said_to() {
             trace.reason.as_ref().unwrap().contains("no answer was completed within 0 nodes"),
             "{trace:?}"
         );
+    }
+}
+
+/// Counts tokens that are run.
+struct Counting {
+    n_tokens: usize,
+}
+
+impl Observer for Counting {
+    fn event(&mut self, event: Event<'_>) {
+        if let Event::Tokens(n) = event {
+            self.n_tokens += n;
+        }
+    }
+
+    fn should_stop(&self) -> bool {
+        false
+    }
+}
+
+/// The ways to write a sentence in tokens are without number, and one that is longer than answers may be is never found.
+#[test]
+fn a_sentence_as_target_stays_within_the_budget() {
+    let sentence = "ba bab aba bb ab bbb ab bb";
+    let pieces = ["a", "b", "ab", "ba", "bb", "aa", "bab", " ", " a", " b", "a ", "b ", ".", "\n", "x"];
+    let script = RandomScript { seed: 3, sharpness: 1.0, longest: None };
+    let model = Scripted::new(Vocabulary::chat(pieces), script);
+    let item = asked(question(0, Some(sentence)), "a", &[imported("x")]);
+    let tasks = [plan(FormatKind::Text.format(), vec![item])];
+    for (max_answer_tokens, reached) in [(4, false), (40, true)] {
+        let how = Measurement { max_answer_tokens, ..how(0.01, 64, max_answer_tokens) };
+        let dir = tempfile::tempdir().unwrap();
+        let (writer, _) = RunWriter::open(dir.path(), &manifest(&tasks, &how)).unwrap();
+        let mut observer = Counting { n_tokens: 0 };
+        let none = BTreeSet::new();
+        entrace_run::run(engine(&model), &tasks, &how, &writer, &none, &mut observer).unwrap();
+        // Two prefixes: cue and nodes.
+        assert!(observer.n_tokens <= 2 * (1 + 64 + 64) + 2, "{}", observer.n_tokens);
+        let rows = rows(dir.path());
+        assert_eq!(rows.prefixes.len(), 2);
+        for at in &rows.prefixes {
+            assert_eq!(at.target_logprob.is_some(), reached, "{at:?}");
+            assert!(at.residual_mass > 0.1, "what is not explored bounds it: {at:?}");
+        }
     }
 }
 

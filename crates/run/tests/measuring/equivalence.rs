@@ -11,7 +11,7 @@ use entrace_datasets::FormatKind;
 use entrace_measure::Question;
 use entrace_measure::signal::Group;
 use entrace_record::rows::{Outcome, Rows};
-use entrace_run::{Error, Measurement, TaskPlan, TraceInput};
+use entrace_run::{Error, Measurement, Rollouts, TaskPlan, TraceInput};
 use std::path::Path;
 
 const PIECES: [&str; 17] =
@@ -56,6 +56,8 @@ fn how(batch_size: usize) -> Measurement {
         batch_size,
         epsilon: 0.01,
         max_nodes: 40,
+        control_depths: Some(vec![0.5, 1.0]),
+        rollouts: Some(Rollouts { n_questions: 6, draws: 6 }),
         ..measurement()
     }
 }

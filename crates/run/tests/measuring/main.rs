@@ -2,7 +2,7 @@
 //!
 //! Every test goes through `entrace_run::run` and reads what was recorded. In reading order: `support` (what the tests share), one file
 //! for each estimator, `controls` (whose trace is lent), `equivalence` (batches and interruptions change nothing), `faults` (what goes wrong stays where it is), `labels`
-//! (what a trace's own ending is read as), `null` (what the report's test says of models that know nothing).
+//! (what a trace's own ending is read as), `rollouts` (draws beside the forced estimators), `null` (what the report's test says of models that know nothing).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "rates belong into the output of a test")]
@@ -14,5 +14,6 @@ mod equivalence;
 mod faults;
 mod labels;
 mod null;
+mod rollouts;
 mod sampled;
 mod support;

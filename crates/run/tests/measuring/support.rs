@@ -35,6 +35,9 @@ pub(crate) fn measurement() -> Measurement {
         segmentation: Segmentation::Auto,
         max_steps: None,
         controls: Vec::new(),
+        control_depths: None,
+        control_nodes: 10_000,
+        rollouts: None,
         signals: BTreeSet::new(),
         traces: TraceMaking {
             sampling: Sampling {
@@ -158,6 +161,9 @@ pub(crate) fn manifest(tasks: &[TaskPlan], how: &Measurement) -> Manifest {
             enumerate_nodes: how.max_nodes,
             max_answer_tokens: Some(how.max_answer_tokens),
             controls: how.controls.iter().map(|c| c.name().into()).collect(),
+            control_depths: None,
+            control_nodes: None,
+            rollouts: None,
             signals: how.signals.iter().map(|group| group.name().into()).collect(),
             seed: how.seed,
             batch_size: how.batch_size,

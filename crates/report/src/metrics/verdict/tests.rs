@@ -99,6 +99,7 @@ fn add_curve(rows: &mut Rows, question: &Arc<str>, control: &str, recorded: &Rec
             sample: 0,
             control: control.into(),
             step: step as u32,
+            estimator: None,
             answer: ANSWERS[i].into(),
             prob,
             logprob: prob.ln(),

@@ -1,12 +1,13 @@
 //! The search at one site: which nodes come next, where the mass of their continuations goes, and the distribution in the end.
 
-use super::target::{self, NEGLIGIBLE_FORM, WaysToTarget};
-use super::vocabulary::{CLOSING, DECLINING, Enumerator};
-use crate::estimate::SiteResult;
+use super::target::{self, NEGLIGIBLE_FORM};
+use super::vocabulary::{CLOSING, DECLINING, GrammarNumber, StateTokens, Vocabulary};
+use crate::estimate::{SiteResult, TreeSite};
 use crate::plan::Measurement;
 use entrace_backend::{NextScore, Parent};
 use entrace_measure::{Answer, AnswerDistribution, GrammarState, Question, TokenId};
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
 /// Most nodes of one site that are expanded in one pass.
 const NODES_AT_ONCE: usize = 16;
@@ -19,6 +20,9 @@ const WORTH_READING: f64 = 1e-5;
 
 /// Mass below which a node is counted as unexplored without being kept.
 const NEGLIGIBLE_LOGMASS: f64 = -27.6;
+
+/// Most nodes on ways to the target that are expanded once the budget is spent.
+const NODES_TO_TARGET: usize = 64;
 
 /// An answer string whose continuations have not been looked at.
 #[derive(Clone)]
@@ -48,13 +52,25 @@ impl Ord for Node {
     }
 }
 
+/// A node with all that is needed to put its continuations in their places.
+pub(super) struct Expansion {
+    pub(super) node: Node,
+    /// The vocabulary as it is seen from the node.
+    pub(super) tokens: Arc<StateTokens>,
+    /// What its continuations fork from.
+    pub(super) here: Parent,
+    /// What follows it.
+    pub(super) next: NextScore,
+}
+
 /// The search at one site.
 pub(super) struct Search<'a> {
     pub(super) question: &'a Question,
-    /// Names its grammar.
-    pub(super) key: Vec<String>,
+    pub(super) grammar: GrammarNumber,
     /// Surface forms of the target, in lower case; with and without white space before them.
     pub(super) target_forms: Vec<String>,
+    /// Its budget.
+    max_nodes: usize,
     open: BinaryHeap<Node>,
     /// Open nodes that lead to the target.
     on_target: BinaryHeap<Node>,
@@ -64,16 +80,19 @@ pub(super) struct Search<'a> {
     found: BTreeMap<Answer, f64>,
     declined: f64,
     n_expanded: usize,
+    /// How many of these led to the target.
+    n_to_target: usize,
     /// Entropy of the token after the cue.
     cue_entropy: Option<f64>,
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(question: &'a Question, key: Vec<String>, target_forms: &[String]) -> Self {
+    pub(super) fn new(site: &TreeSite<'a>, grammar: GrammarNumber, target_forms: &[String]) -> Self {
         Self {
-            question,
-            key,
+            question: site.question,
+            grammar,
             target_forms: target_forms.iter().flat_map(|form| target::ways_to_write(form)).collect(),
+            max_nodes: site.max_nodes,
             open: BinaryHeap::new(),
             on_target: BinaryHeap::new(),
             open_mass: 0.0,
@@ -81,20 +100,15 @@ impl<'a> Search<'a> {
             found: BTreeMap::new(),
             declined: 0.0,
             n_expanded: 0,
+            n_to_target: 0,
             cue_entropy: None,
         }
     }
 
-    /// Takes what follows the cue; `root` is the answer of no tokens.
-    pub(super) fn begin(
-        &mut self,
-        enumerator: &mut Enumerator,
-        root: &Node,
-        next: &NextScore,
-        how: &Measurement,
-    ) {
-        self.cue_entropy = Some(next.entropy);
-        self.expand(enumerator, root, root.parent, next, how);
+    /// Takes what follows the cue, whose node is the answer of no tokens.
+    pub(super) fn begin(&mut self, vocabulary: &Vocabulary, root: &Expansion) {
+        self.cue_entropy = Some(root.next.entropy);
+        self.expand(vocabulary, root);
     }
 
     /// The nodes to expand next, the likeliest first; none when the site is done. What is open elsewhere does not matter.
@@ -112,17 +126,19 @@ impl<'a> Search<'a> {
     fn take_likeliest(&mut self, how: &Measurement) -> Vec<Node> {
         let mut taken = Vec::new();
         let mut left = self.open_mass;
-        self.give_up_negligible_ways();
-        if let Some(node) = self.on_target.pop() {
+        self.give_up_ways();
+        if let Some(node) = self.next_way() {
             left -= node.logmass.exp();
-            self.spend(node, how, &mut taken);
+            if self.spend(node, how, &mut taken) {
+                self.n_to_target += 1;
+            }
         }
         let elicited = (1.0 - self.declined).max(f64::MIN_POSITIVE);
         let best = self.open.peek().map_or(0.0, |node| node.logmass.exp());
         while let Some(node) = self.open.peek() {
             let mass = node.logmass.exp();
             let content = (left + self.given_up) / elicited <= how.epsilon;
-            let spent = self.n_expanded >= how.max_nodes;
+            let spent = self.n_expanded >= self.max_nodes;
             let can_wait = mass < WORTH_NOW * best && mass < how.epsilon * elicited;
             if content || spent || can_wait || taken.len() == NODES_AT_ONCE {
                 break;
@@ -135,23 +151,41 @@ impl<'a> Search<'a> {
         taken
     }
 
-    /// Takes a node for expansion, or gives it up if it is longer than answers may be.
-    fn spend(&mut self, node: Node, how: &Measurement, taken: &mut Vec<Node>) {
+    /// Takes a node for expansion, or gives it up if it is longer than answers may be. Whether it was taken.
+    fn spend(&mut self, node: Node, how: &Measurement, taken: &mut Vec<Node>) -> bool {
         if node.path.len() > how.max_answer_tokens {
             self.open_mass -= node.logmass.exp();
             self.given_up += node.logmass.exp();
-            return;
+            return false;
         }
         self.n_expanded += 1;
         taken.push(node);
+        true
     }
 
-    /// Treats what is left of the ways to the target as any other node once the target's mass is known well enough.
-    fn give_up_negligible_ways(&mut self) {
+    /// Treats what is left of the ways to the target as any other node once the target's mass is known well enough, or enough was spent
+    /// on it.
+    fn give_up_ways(&mut self) {
         let negligible = self.negligible_for_target();
-        if self.on_target.peek().is_some_and(|node| node.logmass < negligible) {
+        let spent = self.n_expanded >= self.max_nodes && self.n_to_target >= NODES_TO_TARGET;
+        if spent || self.on_target.peek().is_some_and(|node| node.logmass < negligible) {
             self.open.append(&mut self.on_target);
         }
+    }
+
+    /// The likeliest way to the target. Where half of what may be spent on it found nothing of a long one, because its beginnings can be
+    /// written in so many ways, the way that has come furthest.
+    fn next_way(&mut self) -> Option<Node> {
+        let found = self.negligible_for_target() > f64::NEG_INFINITY;
+        if found || self.n_to_target < NODES_TO_TARGET / 2 {
+            return self.on_target.pop();
+        }
+        let mut ways = std::mem::take(&mut self.on_target).into_vec();
+        let (furthest, _) =
+            ways.iter().enumerate().max_by(|(_, a), (_, b)| (a.text.len(), a).cmp(&(b.text.len(), b)))?;
+        let way = ways.swap_remove(furthest);
+        self.on_target = ways.into();
+        Some(way)
     }
 
     /// Log-mass below which nothing matters for the target's probability.
@@ -161,15 +195,8 @@ impl<'a> Search<'a> {
     }
 
     /// Puts the continuations of a node in their places.
-    pub(super) fn expand(
-        &mut self,
-        enumerator: &mut Enumerator,
-        node: &Node,
-        here: Parent,
-        next: &NextScore,
-        how: &Measurement,
-    ) {
-        let Some(tokens) = enumerator.tokens(&self.key, node.state) else { return };
+    pub(super) fn expand(&mut self, vocabulary: &Vocabulary, expansion: &Expansion) {
+        let Expansion { node, tokens, here, next } = expansion;
         let choices = self.question.choices.as_ref();
         if !node.path.is_empty() {
             self.open_mass -= node.logmass.exp();
@@ -177,33 +204,35 @@ impl<'a> Search<'a> {
         let closing = node.logmass + next.class_logmass[usize::from(CLOSING)];
         self.declined += (node.logmass + next.class_logmass[usize::from(DECLINING)]).exp();
         if closing > f64::NEG_INFINITY {
-            self.add(enumerator.format.canonical(&node.text, choices), closing);
+            self.add(vocabulary.format.canonical(&node.text, choices), closing);
         }
-        let budget = how.max_nodes.saturating_sub(self.n_expanded);
-        let least = least_worth_keeping(node.logmass, &next.gather, budget);
-        let to_target = WaysToTarget::after(self, enumerator, node, tokens.complete);
-        for ((&token, extension), &logprob) in
-            tokens.continuations.extending.iter().zip(&tokens.extensions).zip(&next.gather)
-        {
-            let logmass = node.logmass + logprob;
-            if let Some(kept) = extension.closes_after {
-                let text = format!("{}{}", node.text, &enumerator.token_texts[token as usize][..kept]);
-                self.add(enumerator.format.canonical(&text, choices), logmass);
-                continue;
+        for group in &tokens.closing {
+            let logmass = node.logmass + ln_sum_exp(&next.gather[group.places.clone()]);
+            if logmass > f64::NEG_INFINITY {
+                let text = format!("{}{}", node.text, group.text);
+                self.add(vocabulary.format.canonical(&text, choices), logmass);
             }
-            let wanted = logmass >= to_target.negligible && to_target.has(enumerator, &node.text, token);
-            if logmass < least && !wanted {
+        }
+        let logprobs = &next.gather[..tokens.open().len()];
+        let budget = self.max_nodes.saturating_sub(self.n_expanded);
+        let least = least_worth_keeping(node.logmass, logprobs, budget);
+        let mut ways = target::ways(self, vocabulary, node, tokens, logprobs).into_iter().peekable();
+        for (place, &logprob) in logprobs.iter().enumerate() {
+            let logmass = node.logmass + logprob;
+            let to_target = ways.next_if_eq(&place).is_some();
+            if logmass < least && !to_target {
                 self.given_up += logmass.exp();
                 continue;
             }
             self.open_mass += logmass.exp();
-            let open = if wanted { &mut self.on_target } else { &mut self.open };
+            let token = tokens.open()[place];
+            let open = if to_target { &mut self.on_target } else { &mut self.open };
             open.push(Node {
                 logmass,
                 path: node.path.iter().copied().chain([token]).collect(),
-                text: format!("{}{}", node.text, enumerator.token_texts[token as usize]),
-                state: extension.state,
-                parent: here,
+                text: format!("{}{}", node.text, vocabulary.text(token)),
+                state: tokens.next_states[place],
+                parent: *here,
             });
         }
     }
@@ -214,20 +243,20 @@ impl<'a> Search<'a> {
             return;
         }
         let mass = self.found.entry(answer).or_insert(f64::NEG_INFINITY);
-        let (high, low) = if *mass > logmass { (*mass, logmass) } else { (logmass, *mass) };
-        *mass = if high > f64::NEG_INFINITY { high + (low - high).exp().ln_1p() } else { high };
+        *mass = ln_sum_exp(&[*mass, logmass]);
     }
 
-    pub(super) fn finish(self, enumerator: &mut Enumerator, how: &Measurement) -> SiteResult {
+    /// The distribution; `n_extending` is the most tokens that extend an answer from any state.
+    pub(super) fn finish(self, vocabulary: &Vocabulary, n_extending: usize, how: &Measurement) -> SiteResult {
         let residual = (self.open.iter().chain(&self.on_target).map(|node| node.logmass.exp()).sum::<f64>()
             + self.given_up)
             .max(0.0);
-        let readings = self.readings(enumerator, residual);
+        let readings = self.readings(vocabulary, residual);
         let found: Vec<(Answer, f64)> = self.found.into_iter().collect();
         if found.is_empty() && residual > 0.0 {
             return Err(format!(
                 "no answer was completed within {} nodes (--max-nodes) and {} tokens (--max-answer-tokens)",
-                how.max_nodes, how.max_answer_tokens
+                self.max_nodes, how.max_answer_tokens
             ));
         }
         let ln_n_unfound = match &self.question.choices {
@@ -235,9 +264,7 @@ impl<'a> Search<'a> {
                 0 => None,
                 n => Some((n as f64).ln()),
             },
-            None => {
-                Some(how.max_answer_tokens as f64 * (enumerator.n_extending(&self.key) as f64 + 1.0).ln())
-            }
+            None => Some(how.max_answer_tokens as f64 * (n_extending as f64 + 1.0).ln()),
         };
         // Sums of many float32 terms can exceed one by a little; what was declined is what is left.
         let found_mass: f64 = found.iter().map(|(_, logmass)| logmass.exp()).sum();
@@ -255,11 +282,11 @@ impl<'a> Search<'a> {
     }
 
     /// What open nodes of some mass read as, with their shares of the residual.
-    fn readings(&self, enumerator: &Enumerator, residual: f64) -> Vec<(Answer, f64)> {
+    fn readings(&self, vocabulary: &Vocabulary, residual: f64) -> Vec<(Answer, f64)> {
         let choices = self.question.choices.as_ref();
         let open = self.open.iter().chain(&self.on_target).filter(|node| node.logmass > WORTH_READING.ln());
         let read = open
-            .map(|node| (enumerator.format.canonical(&node.text, choices), node.logmass.exp() / residual));
+            .map(|node| (vocabulary.format.canonical(&node.text, choices), node.logmass.exp() / residual));
         read.filter(|(answer, _)| !answer.is_invalid()).collect()
     }
 }
@@ -276,6 +303,12 @@ fn least_worth_keeping(logmass: f64, logprobs: &[f64], budget: usize) -> f64 {
         logmass + *last
     };
     in_reach.min(WORTH_READING.ln()).max(NEGLIGIBLE_LOGMASS)
+}
+
+/// ln Σ e^x; −∞ for nothing.
+fn ln_sum_exp(values: &[f64]) -> f64 {
+    let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if top.is_infinite() { top } else { top + values.iter().map(|x| (x - top).exp()).sum::<f64>().ln() }
 }
 
 #[cfg(test)]

@@ -1,49 +1,47 @@
 //! What leads from a node to the target.
 
 use super::search::{Node, Search};
-use super::vocabulary::Enumerator;
-use entrace_measure::{Answer, Choices, TokenId};
+use super::vocabulary::{StateTokens, Vocabulary};
+use entrace_measure::Answer;
 use std::collections::BTreeSet;
 
 /// What leads to the target with less mass than this share of what was found of it is not looked for.
 pub(super) const NEGLIGIBLE_FORM: f64 = 1e-3;
 
-/// What leads from a node to the target.
-pub(super) struct WaysToTarget<'a> {
-    /// What is missing of every form that the node begins, in lower case.
-    missing: Vec<String>,
-    /// The target, where the node reads as the target already and its answer may go on.
-    read: Option<&'a Answer>,
-    choices: Option<&'a Choices>,
-    /// Log-mass below which no way matters.
-    pub(super) negligible: f64,
+/// Places among the tokens after which an answer goes on of those that lead from a node to the target, in their order: `logprobs` are
+/// those of the tokens, and what has less mass than `negligible` does not matter.
+///
+/// To the target lead the tokens that begin what is missing of a form of it, and, where the node reads as the target already, those after which
+/// it still does.
+pub(super) fn ways(
+    search: &Search<'_>,
+    vocabulary: &Vocabulary,
+    node: &Node,
+    tokens: &StateTokens,
+    logprobs: &[f64],
+) -> Vec<usize> {
+    let Some(target) = &search.question.target else { return Vec::new() };
+    let negligible = search.negligible_for_target();
+    let matters = |&place: &usize| node.logmass + logprobs[place] >= negligible;
+    let begun = node.text.to_lowercase();
+    let missing = search.target_forms.iter().filter_map(|form| form.strip_prefix(begun.as_str()));
+    let on_form = missing.flat_map(|rest| vocabulary.beginnings(rest));
+    let mut places: Vec<usize> =
+        on_form.filter_map(|token| tokens.open().binary_search(&token).ok()).filter(matters).collect();
+    if tokens.complete && reads(search, vocabulary, &node.text, target) {
+        let still_reads = |&place: &usize| {
+            let text = format!("{}{}", node.text, vocabulary.text(tokens.open()[place]));
+            reads(search, vocabulary, &text, target)
+        };
+        places.extend((0..tokens.open().len()).filter(matters).filter(still_reads));
+    }
+    places.sort_unstable();
+    places.dedup();
+    places
 }
 
-impl<'a> WaysToTarget<'a> {
-    pub(super) fn after(search: &Search<'a>, enumerator: &Enumerator, node: &Node, complete: bool) -> Self {
-        let begun = node.text.to_lowercase();
-        let missing = search.target_forms.iter().filter_map(|form| form.strip_prefix(begun.as_str()));
-        let choices = search.question.choices.as_ref();
-        let reads =
-            |target: &&Answer| complete && enumerator.format.canonical(&node.text, choices) == **target;
-        Self {
-            missing: missing.filter(|rest| !rest.is_empty()).map(str::to_string).collect(),
-            read: search.question.target.as_ref().filter(reads),
-            choices,
-            negligible: search.negligible_for_target(),
-        }
-    }
-
-    /// Whether one more token is on a way.
-    pub(super) fn has(&self, enumerator: &Enumerator, text: &str, token: TokenId) -> bool {
-        let index = token as usize;
-        let on_form = |rest: &String| rest.starts_with(&enumerator.token_texts_folded[index]);
-        let still_reads = |target: &Answer| {
-            let text = format!("{text}{}", enumerator.token_texts[index]);
-            enumerator.format.canonical(&text, self.choices) == *target
-        };
-        self.missing.iter().any(on_form) || self.read.is_some_and(still_reads)
-    }
+fn reads(search: &Search<'_>, vocabulary: &Vocabulary, text: &str, target: &Answer) -> bool {
+    vocabulary.format.canonical(text, search.question.choices.as_ref()) == *target
 }
 
 /// A surface form as it is compared with what a node reads.

@@ -1,0 +1,258 @@
+//! Rollouts beside the estimator: what the model goes on to answer from a few depths of its traces.
+//!
+//! A forced answer says what the model would answer now. What the reasoning so far tells about the answer is p(A | Q, C_{1:k}), with the rest
+//! of the reasoning marginalised. It is measured as by the estimator `rollout`, on the first questions of a task, at the depths 0, ¼, ½, ¾
+//! and 1 of the trace, and of the swapped control at 0, where it is the question's own, and at 1.
+//!
+//! Before any reasoning all m draws are made. Elsewhere there are four first, and the others follow where the first four at the depth before
+//! or after in the same trace do not all give one answer: belief is moving there. A prefix's own draws have no say in how many it gets, so
+//! that its shares stay unbiased: stopping where the first draws agree would push them towards 0 and 1. The stream of a draw is named by its
+//! question, prefix and number, so that the same draws come in whatever order the engine makes them.
+//!
+//! A draw ends where it has stated its answer in a box or in a line that has ended.
+
+use crate::control::Variant;
+use crate::error::Error;
+use crate::estimate::sampled::{self, FlatSites};
+use crate::event::{Event, Observer, Phase};
+use crate::plan::{Control, Engine, Measurement, QUARTERS, Rollouts, TaskPlan};
+use crate::sites::{self, Subject};
+use entrace_backend::generate::RequestCompletions;
+use entrace_backend::{Completion, Fork, GenerateRequest, More, Place, Watcher};
+use entrace_measure::{Answer, AnswerDistribution, AnswerFormat, EntropyCurve, Estimator};
+
+/// Draws at a prefix before it is known whether there shall be more.
+const FIRST_DRAWS: usize = 4;
+
+/// The curve of each variant that was measured.
+pub(crate) type Curves = Vec<(Option<Control>, EntropyCurve)>;
+
+/// Measures all subjects, in their order. What goes wrong with one is told, and it has no curves.
+pub(crate) fn measure(
+    engine: Engine<'_>,
+    task: &TaskPlan,
+    subjects: &[Subject<'_>],
+    how: &Measurement,
+    rollouts: Rollouts,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Curves>, Error> {
+    let thinned: Vec<Subject<'_>> = subjects.iter().map(at_quarters).collect();
+    let asking = Asking { engine, task, how, rollouts };
+    let n_draws: usize = thinned.iter().map(|subject| asking.n_first(subject)).sum();
+    observer.event(Event::PhaseBegins { phase: Phase::Rollouts, n: n_draws });
+    let mut curves = Vec::with_capacity(subjects.len());
+    for group in sites::groups(&thinned) {
+        match asking.measure(group, observer) {
+            Ok(found) => curves.extend(found),
+            Err(error) if !error.is_about_one_item() => return Err(error),
+            Err(_) => {
+                for subject in group {
+                    curves.push(asking.measure_alone(subject, observer)?);
+                }
+            }
+        }
+    }
+    Ok(curves)
+}
+
+/// The trace and its swapped control, at the depths where rollouts go on from them.
+fn at_quarters<'a>(subject: &Subject<'a>) -> Subject<'a> {
+    let variants = subject.variants.iter().filter_map(|variant| match variant.control {
+        None => Some(variant.at_depths(&QUARTERS)),
+        Some(Control::Swapped) => Some(variant.at_depths(&[1.0])),
+        Some(Control::Shuffled) => None,
+    });
+    Subject { traced: subject.traced, variants: variants.collect() }
+}
+
+struct Asking<'a> {
+    engine: Engine<'a>,
+    task: &'a TaskPlan,
+    how: &'a Measurement,
+    rollouts: Rollouts,
+}
+
+impl Asking<'_> {
+    /// First draws at a step.
+    fn first_draws(&self, step: usize) -> usize {
+        if step == 0 { self.rollouts.draws } else { self.rollouts.draws.min(FIRST_DRAWS) }
+    }
+
+    /// First draws of a subject, all prefixes together.
+    fn n_first(&self, subject: &Subject<'_>) -> usize {
+        subject.sites().map(|(v, p)| self.first_draws(subject.variants[v].measured[p].step)).sum()
+    }
+
+    fn measure_alone(&self, subject: &Subject<'_>, observer: &mut dyn Observer) -> Result<Curves, Error> {
+        match self.measure(std::slice::from_ref(subject), observer) {
+            Ok(mut found) => Ok(found.remove(0)),
+            Err(error) if error.is_about_one_item() => {
+                let warning = format!("no rollouts of question {}: {error}", subject.traced.question.id);
+                observer.event(Event::Warning(&warning));
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn measure(&self, subjects: &[Subject<'_>], observer: &mut dyn Observer) -> Result<Vec<Curves>, Error> {
+        let all: Vec<usize> = (0..subjects.len()).collect();
+        let contexts = sites::flat_sites(self.task, subjects, &all, self.how);
+        let requests: Vec<GenerateRequest> = contexts.iter().map(|context| self.request(context)).collect();
+        let format = self.task.format.as_ref();
+        let mut rounds = Rounds {
+            format,
+            asking: self,
+            contexts: &contexts,
+            texts: contexts.iter().map(|context| self.texts(context)).collect(),
+            answers: contexts.iter().map(|context| vec![Vec::new(); context.sites.len()]).collect(),
+            moved: contexts.iter().map(|context| vec![false; context.sites.len()]).collect(),
+            own: owners(subjects),
+            observer,
+            stopped: false,
+        };
+        let sampling = self.how.rollout_sampling();
+        let drawn = self.engine.generator.generate_watched(&requests, &sampling, &mut rounds);
+        if rounds.stopped {
+            return Err(Error::Interrupted);
+        }
+        let texts = rounds.texts;
+        let mut found = contexts
+            .iter()
+            .zip(&texts)
+            .zip(drawn?)
+            .map(|((context, texts), forks)| distributions(format, context, texts, &forks));
+        let of_subject = |subject: &Subject<'_>| {
+            let found: Vec<Vec<AnswerDistribution>> = found.by_ref().take(subject.variants.len()).collect();
+            curves(&subject.variants, found)
+        };
+        Ok(subjects.iter().map(of_subject).collect())
+    }
+
+    fn request(&self, context: &FlatSites<'_>) -> GenerateRequest {
+        let forks = context.sites.iter().map(|&(step, n_tokens)| Fork {
+            n_tokens: context.n_prompt + n_tokens,
+            suffix: Vec::new(),
+            streams: self.streams(context, step, 0..self.first_draws(step)),
+            max_new_tokens: context.room(n_tokens),
+        });
+        GenerateRequest { context: context.context.clone(), forks: forks.collect() }
+    }
+
+    fn streams(&self, context: &FlatSites<'_>, step: usize, draws: std::ops::Range<usize>) -> Vec<u64> {
+        context.streams(Estimator::Rollout, step, draws, self.how.seed)
+    }
+
+    /// What stands before the draws at each site.
+    fn texts(&self, context: &FlatSites<'_>) -> Vec<String> {
+        let text = |&(_, n_tokens): &(usize, usize)| context.text_of_prefix(self.engine, n_tokens);
+        context.sites.iter().map(text).collect()
+    }
+}
+
+/// For each context, in order of subjects and variants, the context of the subject's own trace.
+fn owners(subjects: &[Subject<'_>]) -> Vec<usize> {
+    let mut owners = Vec::new();
+    for subject in subjects {
+        let own = owners.len();
+        owners.extend(subject.variants.iter().map(|_| own));
+    }
+    owners
+}
+
+/// Watches the first draws and asks for more where they disagree.
+struct Rounds<'a> {
+    format: &'a dyn AnswerFormat,
+    asking: &'a Asking<'a>,
+    contexts: &'a [FlatSites<'a>],
+    texts: Vec<Vec<String>>,
+    /// What the first draws at each site of each context answered.
+    answers: Vec<Vec<Vec<Answer>>>,
+    /// Whether more draws were asked for.
+    moved: Vec<Vec<bool>>,
+    own: Vec<usize>,
+    observer: &'a mut dyn Observer,
+    stopped: bool,
+}
+
+impl Watcher for Rounds<'_> {
+    fn progress(&mut self, n_tokens: usize) -> bool {
+        self.observer.event(Event::Tokens(n_tokens));
+        self.stopped = self.observer.should_stop();
+        !self.stopped
+    }
+
+    fn is_over(&mut self, place: Place, text: &str) -> bool {
+        let choices = self.contexts[place.request].question.choices.as_ref();
+        let stated = self.format.extract_cut(text, choices);
+        !stated.is_invalid() && self.format.extract(text, choices) == stated
+    }
+
+    fn ended(&mut self, place: Place, completion: &Completion) -> Vec<More> {
+        self.observer.event(Event::PhaseAdvances(1));
+        if place.stream >= FIRST_DRAWS {
+            return Vec::new();
+        }
+        let Place { request, fork, .. } = place;
+        let choices = self.contexts[request].question.choices.as_ref();
+        let before = &self.texts[request][fork];
+        let answer = sampled::answer_of_rollout(self.format, before, completion, choices);
+        let answers = &mut self.answers[request][fork];
+        let disagree = answers.iter().any(|other| *other != answer);
+        answers.push(answer);
+        if disagree { self.more_beside(request, fork) } else { Vec::new() }
+    }
+}
+
+impl Rounds<'_> {
+    /// The other draws of the sites before and after one, unless they were asked for already. A control's first site comes after the question
+    /// alone of the own trace.
+    fn more_beside(&mut self, request: usize, fork: usize) -> Vec<More> {
+        let mut beside = vec![(request, fork + 1)];
+        beside.extend(fork.checked_sub(1).map(|before| (request, before)));
+        if fork == 0 && self.own[request] == request {
+            let controls = (request + 1..self.own.len()).take_while(|&other| self.own[other] == request);
+            beside.extend(controls.map(|control| (control, 0)));
+        }
+        beside.into_iter().filter_map(|(request, fork)| self.more(request, fork)).collect()
+    }
+
+    fn more(&mut self, request: usize, fork: usize) -> Option<More> {
+        let &(step, _) = self.contexts[request].sites.get(fork)?;
+        let (first, all) = (self.asking.first_draws(step), self.asking.rollouts.draws);
+        if first == all || std::mem::replace(&mut self.moved[request][fork], true) {
+            return None;
+        }
+        self.observer.event(Event::PhaseGrows(all - first));
+        Some(More { request, fork, streams: self.asking.streams(&self.contexts[request], step, first..all) })
+    }
+}
+
+/// The distribution at each site of a context.
+fn distributions(
+    format: &dyn AnswerFormat,
+    context: &FlatSites<'_>,
+    texts: &[String],
+    forks: &RequestCompletions,
+) -> Vec<AnswerDistribution> {
+    let choices = context.question.choices.as_ref();
+    let at_site = |(before, draws): (&String, &Vec<Completion>)| {
+        let answers = draws.iter().map(|draw| sampled::answer_of_rollout(format, before, draw, choices));
+        // Draws make a distribution wherever there is one.
+        sampled::distribution(Estimator::Rollout, answers, context.question).ok()
+    };
+    texts.iter().zip(forks).filter_map(at_site).collect()
+}
+
+/// One curve for each variant; that of a control begins with the belief before the own trace.
+fn curves(variants: &[Variant], found: Vec<Vec<AnswerDistribution>>) -> Curves {
+    let before = found.first().and_then(|own| own.first()).cloned();
+    let curve = |(variant, mut distributions): (&Variant, Vec<AnswerDistribution>)| {
+        if variant.control.is_some() {
+            distributions.insert(0, before.clone()?);
+        }
+        let curve = EntropyCurve::at_some(variant.n_steps(), &variant.measured, distributions).ok()?;
+        Some((variant.control, curve))
+    };
+    variants.iter().zip(found).filter_map(curve).collect()
+}
