@@ -60,7 +60,7 @@ fn at_quarters<'a>(subject: &Subject<'a>) -> Subject<'a> {
     let variants = subject.variants.iter().filter_map(|variant| match variant.control {
         None => Some(variant.at_depths(&QUARTERS)),
         Some(Control::Swapped) => Some(variant.at_depths(&[1.0])),
-        Some(Control::Shuffled) => None,
+        Some(Control::Shuffled | Control::Unstated) => None,
     });
     Subject { traced: subject.traced, variants: variants.collect() }
 }
