@@ -450,7 +450,6 @@ fn a_run_of_format_1_0_is_read() {
         format_version: "1.0".to_owned(),
         finished_at: Some("2026-04-07T09:30:00Z".to_owned()),
         elapsed_secs: 1.5,
-        format_version: "1.0".to_owned(),
         ..example::manifest()
     };
     assert_eq!(reader.manifest(), &expected);
