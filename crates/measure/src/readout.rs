@@ -92,7 +92,8 @@ impl Atoms {
             tail += prob;
             n_in_tail += 1;
         }
-        let target = found.iter().find(|answer| answer.is_target).map_or(target_logprob, |target| target.logprob);
+        let target =
+            found.iter().find(|answer| answer.is_target).map_or(target_logprob, |target| target.logprob);
         Self::new(&rising[n_in_tail..], tail.ln(), target)
     }
 
@@ -153,8 +154,7 @@ mod tests {
     use super::*;
 
     fn answers(probs: &[f64], target: Option<usize>) -> Vec<FoundAnswer> {
-        let answer =
-            |(i, p): (usize, &f64)| FoundAnswer { logprob: p.ln(), is_target: target == Some(i) };
+        let answer = |(i, p): (usize, &f64)| FoundAnswer { logprob: p.ln(), is_target: target == Some(i) };
         probs.iter().enumerate().map(answer).collect()
     }
 

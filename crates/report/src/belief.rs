@@ -120,7 +120,12 @@ pub(crate) fn reduce(trace: &mut TraceFacts, masses: &[Mass], names: &[Arc<str>]
 }
 
 /// The drift of rollouts that were measured beside another estimator.
-pub(crate) fn drift_of_rollouts(trace: &TraceFacts, points: &[Point], masses: &[Mass], names: &[Arc<str>]) -> Option<Drift> {
+pub(crate) fn drift_of_rollouts(
+    trace: &TraceFacts,
+    points: &[Point],
+    masses: &[Mass],
+    names: &[Arc<str>],
+) -> Option<Drift> {
     complete_beliefs(points, masses, names).map(|beliefs| drift_of(&beliefs, trace))
 }
 

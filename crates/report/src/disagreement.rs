@@ -8,7 +8,12 @@ use crate::belief::Mass;
 use crate::facts::{Disagreement, Point};
 
 /// Fills in the disagreement of rollouts with the forced points at the same steps. Masses are in order of step.
-pub(crate) fn fill(rollouts: &mut [Point], rollout_masses: &[Mass], forced: &[Point], forced_masses: &[Mass]) {
+pub(crate) fn fill(
+    rollouts: &mut [Point],
+    rollout_masses: &[Mass],
+    forced: &[Point],
+    forced_masses: &[Mass],
+) {
     for point in rollouts {
         let Some(other) = forced.iter().find(|other| other.step == point.step) else { continue };
         let Some(draws) = point.n_samples.filter(|draws| *draws > 0) else { continue };
@@ -31,7 +36,8 @@ fn at(masses: &[Mass], step: u32) -> &[Mass] {
 }
 
 fn distance(drawn: &[Mass], believed: &[Mass], residual: f64) -> f64 {
-    let prob = |masses: &[Mass], answer: u32| masses.iter().find(|m| m.answer == answer).map_or(0.0, |m| m.prob);
+    let prob =
+        |masses: &[Mass], answer: u32| masses.iter().find(|m| m.answer == answer).map_or(0.0, |m| m.prob);
     let known: f64 = believed.iter().map(|mass| (mass.prob - prob(drawn, mass.answer)).abs()).sum();
     let unknown = drawn.iter().filter(|mass| believed.iter().all(|other| other.answer != mass.answer));
     let drawn_elsewhere: f64 = unknown.map(|mass| mass.prob).sum();

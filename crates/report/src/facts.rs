@@ -169,7 +169,10 @@ impl TraceFacts {
 
     /// The curve of one source under a control.
     pub(crate) fn curve_of(&self, source: Source, control: &str) -> Option<&[Point]> {
-        self.curves_of(source).iter().find(|(name, _)| &**name == control).map(|(_, points)| points.as_slice())
+        self.curves_of(source)
+            .iter()
+            .find(|(name, _)| &**name == control)
+            .map(|(_, points)| points.as_slice())
     }
 
     fn curves_of(&self, source: Source) -> &Curves {
@@ -281,7 +284,9 @@ impl TaskFacts {
 
     /// The same of one source of beliefs.
     pub(crate) fn controls_of(&self, source: Source) -> Vec<Arc<str>> {
-        let names = self.measured().flat_map(|(trace, _)| trace.curves_of(source).iter().map(|(name, _)| name.clone()));
+        let names = self
+            .measured()
+            .flat_map(|(trace, _)| trace.curves_of(source).iter().map(|(name, _)| name.clone()));
         let mut names: Vec<Arc<str>> = names.filter(|name| &**name != OWN).collect();
         names.sort_unstable();
         names.dedup();
@@ -297,7 +302,9 @@ impl TaskFacts {
     pub(crate) fn rollout_draws(&self) -> Option<(u32, u32)> {
         let curves = self.measured().flat_map(|(trace, _)| &trace.rollouts);
         let draws = curves.flat_map(|(_, points)| points).filter_map(|point| point.n_samples);
-        draws.fold(None, |range, m| Some(range.map_or((m, m), |(low, high): (u32, u32)| (low.min(m), high.max(m)))))
+        draws.fold(None, |range, m| {
+            Some(range.map_or((m, m), |(low, high): (u32, u32)| (low.min(m), high.max(m))))
+        })
     }
 
     /// Whether all beliefs are those of `rollout`.

@@ -96,9 +96,15 @@ fn usable_information(task: &TaskMetrics, depths: &[f64], level: f64) -> Result<
     let own = &task.usable_information.all;
     let mut series = Vec::new();
     if own.is_defined() {
-        series.push(Series::new(if task.rollouts.is_some() { "forced" } else { "own trace" }, Role::All, own));
+        series.push(Series::new(
+            if task.rollouts.is_some() { "forced" } else { "own trace" },
+            Role::All,
+            own,
+        ));
     }
-    if let Some(rollouts) = task.rollouts.as_ref().filter(|rollouts| rollouts.usable_information.all.is_defined()) {
+    if let Some(rollouts) =
+        task.rollouts.as_ref().filter(|rollouts| rollouts.usable_information.all.is_defined())
+    {
         series.push(Series::new("rollouts", Role::Correct, &rollouts.usable_information.all));
     }
     for control in task.controls.iter().filter(|c| c.usable_information.is_defined()) {

@@ -26,8 +26,8 @@ mod html;
 mod index;
 pub mod markdown;
 pub mod metrics;
-mod readouts;
 mod places;
+mod readouts;
 mod sentence;
 mod signals;
 #[cfg(test)]

@@ -23,8 +23,8 @@ mod mass;
 pub mod predict;
 mod profile;
 pub(crate) mod quantity;
-pub(crate) mod separability;
 mod rollouts;
+pub(crate) mod separability;
 mod shape;
 mod statement;
 mod tokens;
@@ -56,9 +56,9 @@ pub use verdict::{Finding, VerdictMetrics};
 use crate::collect::Collector;
 use crate::depth;
 use crate::facts::{Source, TaskFacts};
+use crate::places::without_folders;
 use usable::TaskGains;
 use verdict::Evidence;
-use crate::places::without_folders;
 
 /// Version of the fields of `metrics.json`. Fields are added under the same major version, and never change their meaning.
 ///
@@ -238,7 +238,8 @@ fn task_metrics(task: &TaskFacts, more_cues: &[String], options: &MetricOptions)
     let own = recorded.as_ref().ok().map(|gains| &gains.own);
     let controls = task.controls();
     let control = |name: &std::sync::Arc<str>| {
-        let gains = recorded.as_ref().ok().and_then(|gains| gains.controls.iter().find(|(other, _)| other == name));
+        let gains =
+            recorded.as_ref().ok().and_then(|gains| gains.controls.iter().find(|(other, _)| other == name));
         curves::of_control(task, name, gains.map(|(_, gains)| gains), &resampling)
     };
     TaskMetrics {
@@ -258,9 +259,7 @@ fn task_metrics(task: &TaskFacts, more_cues: &[String], options: &MetricOptions)
         overconfidence_cost: own.map(|gains| gains.cost(&resampling)).unwrap_or_default(),
         before_statement: before_statement::of(task, Source::Recorded, &resampling),
         by_length: own.map(|gains| length::of(gains, &resampling)).unwrap_or_default(),
-        rollouts: rolled_out
-            .as_ref()
-            .and_then(|gains| rollouts::of(task, gains.as_ref().ok()?, &resampling)),
+        rollouts: rolled_out.as_ref().and_then(|gains| rollouts::of(task, gains.as_ref().ok()?, &resampling)),
         controls: controls.iter().map(control).collect(),
         separability: separability::of(task, resampling.level),
         lock_in: shape::lock_in(task, &resampling),

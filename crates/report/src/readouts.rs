@@ -14,11 +14,18 @@ use crate::belief::{COMPLETE, Mass};
 use crate::facts::Point;
 
 /// Fills in the readouts of a curve. `masses` are in order of step; `names` are the answers of the task by number.
-pub(crate) fn fill(points: &mut [Point], masses: &[Mass], names: &[Arc<str>], target: &str, n_choices: Option<usize>) {
+pub(crate) fn fill(
+    points: &mut [Point],
+    masses: &[Mass],
+    names: &[Arc<str>],
+    target: &str,
+    n_choices: Option<usize>,
+) {
     let outcomes: BTreeSet<u32> = masses.iter().map(|mass| mass.answer).collect();
     for point in points {
         let start = masses.partition_point(|mass| mass.step < point.step);
-        let here: Vec<Mass> = masses[start..].iter().take_while(|mass| mass.step == point.step).copied().collect();
+        let here: Vec<Mass> =
+            masses[start..].iter().take_while(|mass| mass.step == point.step).copied().collect();
         let total: f64 = here.iter().map(|mass| mass.prob).sum();
         if here.is_empty() || (total + point.residual_mass - 1.0).abs() > COMPLETE {
             continue;

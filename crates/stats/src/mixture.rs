@@ -95,7 +95,11 @@ impl Mixture {
     /// ln f(row).
     pub fn log_density(&self, experts: &[&Expert], row: usize) -> f64 {
         let parts = experts.iter().zip(&self.variants).zip(&self.weights);
-        parts.map(|((expert, &variant), weight)| weight * expert.likelihood(row, variant)).sum::<f64>().max(LEAST_DENSITY).ln()
+        parts
+            .map(|((expert, &variant), weight)| weight * expert.likelihood(row, variant))
+            .sum::<f64>()
+            .max(LEAST_DENSITY)
+            .ln()
     }
 }
 
@@ -143,7 +147,11 @@ impl CrossFitted {
 }
 
 /// Fits mixtures without the clusters that they judge. Every cluster has the same total weight.
-pub fn cross_fitted(experts: &[&Expert], clusters: &Clusters, folding: &Folding) -> Result<CrossFitted, Undefined> {
+pub fn cross_fitted(
+    experts: &[&Expert],
+    clusters: &Clusters,
+    folding: &Folding,
+) -> Result<CrossFitted, Undefined> {
     let n_rows = clusters.n_rows();
     for expert in experts {
         check_paired(n_rows, expert.n_rows())?;
@@ -178,7 +186,12 @@ fn present_and_weights(clusters: &Clusters) -> (Vec<usize>, Vec<f64>) {
     (present, clusters.ids().iter().map(|&cluster| 1.0 / sizes[cluster] as f64).collect())
 }
 
-fn fold_of_row(clusters: &Clusters, present: &[usize], n_folds: usize, seed: u64) -> Result<Vec<usize>, Undefined> {
+fn fold_of_row(
+    clusters: &Clusters,
+    present: &[usize],
+    n_folds: usize,
+    seed: u64,
+) -> Result<Vec<usize>, Undefined> {
     let mut fold_of_cluster = vec![0; clusters.count()];
     for (&cluster, fold) in present.iter().zip(assign_folds(present.len(), n_folds, seed)?) {
         fold_of_cluster[cluster] = fold;
@@ -202,7 +215,8 @@ impl<'a> Search<'a> {
         let variants: Vec<usize> = experts.iter().map(|expert| expert.start).collect();
         let weights = vec![1.0 / experts.len() as f64; experts.len()];
         let mut search = Self { experts, rows, row_weights, variants, weights, columns: Vec::new() };
-        search.columns = (0..experts.len()).map(|expert| search.column(expert, search.variants[expert])).collect();
+        search.columns =
+            (0..experts.len()).map(|expert| search.column(expert, search.variants[expert])).collect();
         search
     }
 
@@ -339,7 +353,8 @@ mod tests {
         let folding = Folding { folds: 5, repetitions: 2, seed: 0 };
         let alone = cross_fitted(&[&useful], &clusters, &folding).unwrap();
         let both = cross_fitted(&[&useful, &useless], &clusters, &folding).unwrap();
-        let lost = alone.log_densities.iter().zip(&both.log_densities).map(|(a, b)| a - b).sum::<f64>() / 400.0;
+        let lost =
+            alone.log_densities.iter().zip(&both.log_densities).map(|(a, b)| a - b).sum::<f64>() / 400.0;
         assert!(lost.abs() < 0.02, "{lost}");
         assert!(both.fit_variance(1) < both.fit_variance(0));
     }
@@ -356,7 +371,13 @@ mod tests {
             };
             let prior = softmax(&logits);
             let mut rest = stream.uniform();
-            let truth = prior.iter().position(|p| { rest -= p; rest < 0.0 }).unwrap_or(3);
+            let truth = prior
+                .iter()
+                .position(|p| {
+                    rest -= p;
+                    rest < 0.0
+                })
+                .unwrap_or(3);
             let told = if stream.uniform() < wrong { stream.below(4) } else { truth };
             logits[told] += 2.0 + 0.5 * stream.normal();
             after.push(softmax(&logits)[truth]);
@@ -371,7 +392,8 @@ mod tests {
         let (clusters, folding) = (Clusters::singletons(n), Folding { folds: 5, repetitions: 2, seed });
         let all = cross_fitted(&[&after, &before, &even], &clusters, &folding).unwrap();
         let without = cross_fitted(&[&before, &even], &clusters, &folding).unwrap();
-        let gains: Vec<f64> = all.log_densities.iter().zip(without.log_densities).map(|(a, b)| a - b).collect();
+        let gains: Vec<f64> =
+            all.log_densities.iter().zip(without.log_densities).map(|(a, b)| a - b).collect();
         let estimate = t_mean(&gains, Level::P95).unwrap();
         let spread = (estimate.standard_error.powi(2) + all.fit_variance(0)).sqrt();
         (estimate.value, Level::P95.t_point(n - 1) * spread)
@@ -405,8 +427,12 @@ mod tests {
     #[test]
     fn what_no_expert_allows_ends_nothing() {
         let expert = Expert::fixed(vec![0.0, 0.5, 0.5]).unwrap();
-        let values =
-            cross_fitted(&[&expert], &Clusters::singletons(3), &Folding { folds: 3, repetitions: 1, seed: 0 }).unwrap();
+        let values = cross_fitted(
+            &[&expert],
+            &Clusters::singletons(3),
+            &Folding { folds: 3, repetitions: 1, seed: 0 },
+        )
+        .unwrap();
         let values = values.log_densities;
         assert!((values[0] - LEAST_DENSITY.ln()).abs() < 1e-9 && (values[1] - 0.5_f64.ln()).abs() < 1e-9);
         assert!(Expert::fixed(vec![f64::NAN]).is_err() && Expert::new(2, vec![1.0; 3], 0).is_err());

@@ -260,7 +260,8 @@ fn the_schema_is_checked() {
 fn a_newer_minor_version_may_have_more_columns() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("answers.parquet");
-    let more = "required double extra; required double prob; optional int32 cue (INTEGER(32,false));";
+    let more = "required double extra; required double prob; optional int32 cue (INTEGER(32,false)); \
+                optional binary estimator (STRING);";
     let schema = ANSWERS.replace("required double prob;", more);
     let metadata = [(VERSION_KEY, "1.99"), METADATA[1], METADATA[2]];
     write_other(&path, &schema, &metadata);

@@ -138,8 +138,16 @@ struct Information {
 }
 
 const INFORMATIONS: [Information; 4] = [
-    Information { name: "usable_information", label: "Usable information I(1), nats", means: |gains| by_unit(&gains.own, |_| 1.0) },
-    Information { name: "net_information", label: "I(1) net of swapped traces, nats", means: net_information },
+    Information {
+        name: "usable_information",
+        label: "Usable information I(1), nats",
+        means: |gains| by_unit(&gains.own, |_| 1.0),
+    },
+    Information {
+        name: "net_information",
+        label: "I(1) net of swapped traces, nats",
+        means: net_information,
+    },
     Information {
         name: "information_per_step",
         label: "I(1) per step, nats",
@@ -155,7 +163,8 @@ const INFORMATIONS: [Information; 4] = [
 /// The fits of a stage, by its rollouts where enough questions have them; `None` where nothing can be fitted.
 fn information<'a>(task: &'a TaskFacts, resampling: &Resampling) -> Option<TaskGains<'a>> {
     let folding = usable::folding(resampling, task.n_questions);
-    let rolled_out = task.rollout_draws().and_then(|_| usable::of_task(task, Source::Rollouts, &folding).ok());
+    let rolled_out =
+        task.rollout_draws().and_then(|_| usable::of_task(task, Source::Rollouts, &folding).ok());
     rolled_out
         .filter(|gains| gains.own.n_contributing() >= FEWEST_QUESTIONS)
         .or_else(|| usable::of_task(task, Source::Recorded, &folding).ok())

@@ -56,9 +56,7 @@ fn what_changed_is_found_and_the_rest_is_not() {
     });
     let comparison = of(&[edited("base", |_| ()), sharper], &options()).unwrap();
     let task = &comparison.tasks[0];
-    for (name, sign) in
-        [("entropy_last", -1.0), ("gain", 1.0), ("effective_answers", -1.0)]
-    {
+    for (name, sign) in [("entropy_last", -1.0), ("gain", 1.0), ("effective_answers", -1.0)] {
         let change = &quantity(task, name).changes[0];
         assert!(change.is_clear(), "{name} {change:?}");
         assert!(sign * change.difference.value.unwrap() > 0.0, "{name}");

@@ -90,7 +90,9 @@ fn before_statement(task: &TaskMetrics) -> Option<String> {
     let before = &task.verdict.before_statement;
     before.value?;
     let share = match task.before_statement.share.value {
-        Some(_) => format!("; by the run's own estimator, {} of all of it", share(&task.before_statement.share)),
+        Some(_) => {
+            format!("; by the run's own estimator, {} of all of it", share(&task.before_statement.share))
+        }
         None => String::new(),
     };
     Some(format!(

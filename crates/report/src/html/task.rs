@@ -178,7 +178,10 @@ fn by_depth(task: &TaskMetrics, depths: &[f64]) -> Markup {
 
 /// Gains in all, per step and per 100 tokens, and the steps around the statement.
 fn by_length(task: &TaskMetrics) -> Markup {
-    let rows = [("Usable information I", &task.by_length.usable_information), ("Raw gain G", &task.by_length.information_gain)];
+    let rows = [
+        ("Usable information I", &task.by_length.usable_information),
+        ("Raw gain G", &task.by_length.information_gain),
+    ];
     let before = &task.before_statement;
     html! {
         div.scroll {

@@ -42,10 +42,18 @@ pub(crate) fn of(task: &TaskFacts, source: Source, resampling: &Resampling) -> B
     let folding = folding(resampling, task.n_questions);
     let steps: Vec<i64> = ALIGNED.collect();
     let aligned = steps.iter().map(|&offset| {
-        let gains = fit(task, readings(task, source, |trace, points| vec![at_offset(trace, points, offset)]), &folding);
+        let gains = fit(
+            task,
+            readings(task, source, |trace, points| vec![at_offset(trace, points, offset)]),
+            &folding,
+        );
         let quantity = gains.map(|gains| gains.quantities(resampling).swap_remove(0));
         let quantity = quantity.unwrap_or_else(|undefined| Quantity::undefined(&undefined.to_string()));
-        if quantity.n_questions < FEWEST_QUESTIONS { Quantity::undefined("too few questions have this step") } else { quantity }
+        if quantity.n_questions < FEWEST_QUESTIONS {
+            Quantity::undefined("too few questions have this step")
+        } else {
+            quantity
+        }
     });
     let aligned = Curve::of(&aligned.collect::<Vec<_>>());
     match before_and_end(task, source, &folding) {
@@ -77,8 +85,13 @@ pub(super) fn information(task: &TaskFacts, source: Source, resampling: &Resampl
 }
 
 /// Fits at the last prefix before the statement, and at the end.
-fn before_and_end<'a>(task: &'a TaskFacts, source: Source, folding: &Folding) -> Result<Gains<'a>, Undefined> {
-    let places = |trace: &TraceFacts, points: &[Point]| vec![last_before(trace, points), points.len().checked_sub(1)];
+fn before_and_end<'a>(
+    task: &'a TaskFacts,
+    source: Source,
+    folding: &Folding,
+) -> Result<Gains<'a>, Undefined> {
+    let places =
+        |trace: &TraceFacts, points: &[Point]| vec![last_before(trace, points), points.len().checked_sub(1)];
     fit(task, readings(task, source, places), folding)
 }
 

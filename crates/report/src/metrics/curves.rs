@@ -7,8 +7,8 @@
 use entrace_stats::bootstrap::Resampling;
 use serde::{Deserialize, Serialize};
 
-use super::usable::Gains;
 use super::quantity::{Curve, Groups, Quantity, QuestionMeans};
+use super::usable::Gains;
 use crate::depth::{N_DEPTHS, last_prefix};
 use crate::facts::{Point, TaskFacts};
 
@@ -93,7 +93,8 @@ pub(super) fn of_control(
         entropy: Curve::of(&not_negative(&quantities[..N_DEPTHS])),
         information_gain: Curve::of(&quantities[N_DEPTHS..]),
         net_gain: paired_difference(&own, &other, resampling),
-        usable_information: usable.map_or_else(Curve::default, |gains| Curve::of(&gains.quantities(resampling))),
+        usable_information: usable
+            .map_or_else(Curve::default, |gains| Curve::of(&gains.quantities(resampling))),
     }
 }
 

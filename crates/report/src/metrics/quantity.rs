@@ -66,7 +66,8 @@ impl Quantity {
 
     /// The interval with a further variance of the value, such as that of a fit; its ends keep their distances from the value in proportion.
     pub(crate) fn widened(self, variance: f64, level: Level) -> Self {
-        let (Some(value), Some(low), Some(high), Some(error)) = (self.value, self.low, self.high, self.standard_error)
+        let (Some(value), Some(low), Some(high), Some(error)) =
+            (self.value, self.low, self.high, self.standard_error)
         else {
             return self;
         };

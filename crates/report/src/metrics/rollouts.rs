@@ -54,7 +54,10 @@ pub(super) fn of(task: &TaskFacts, gains: &TaskGains<'_>, resampling: &Resamplin
     let column = |value: fn(&Disagreement) -> f64| {
         let mut means = QuestionMeans::new(task.n_questions, QUARTERS.len());
         for (trace, _) in task.measured() {
-            let Some(points) = trace.curve_of(Source::Rollouts, OWN).filter(|points| !points.is_empty()) else { continue };
+            let Some(points) = trace.curve_of(Source::Rollouts, OWN).filter(|points| !points.is_empty())
+            else {
+                continue;
+            };
             let depths: Vec<f64> = points.iter().map(|point| point.depth).collect();
             let positions = last_prefix(&depths);
             for (place, quarter) in QUARTERS.into_iter().enumerate() {

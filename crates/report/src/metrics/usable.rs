@@ -80,8 +80,13 @@ pub(crate) fn folding(resampling: &Resampling, n_questions: usize) -> Folding {
 }
 
 /// Fits a task's own traces and its controls along depth; the reason where nothing can be fitted.
-pub(crate) fn of_task<'a>(task: &'a TaskFacts, source: Source, folding: &Folding) -> Result<TaskGains<'a>, String> {
-    let own = fit(task, along_depth(task, source, OWN), folding).map_err(|undefined| undefined.to_string())?;
+pub(crate) fn of_task<'a>(
+    task: &'a TaskFacts,
+    source: Source,
+    folding: &Folding,
+) -> Result<TaskGains<'a>, String> {
+    let own =
+        fit(task, along_depth(task, source, OWN), folding).map_err(|undefined| undefined.to_string())?;
     let names = task.controls_of(source);
     let controls = names.into_iter().filter_map(|name| {
         let gains = fit(task, along_depth(task, source, &name), folding).ok()?;
@@ -123,14 +128,16 @@ pub(crate) fn fit<'a>(
     let mut fitted: HashMap<Vec<*const Point>, (Vec<f64>, f64)> = HashMap::new();
     let (mut values, mut fit_variance) = (Vec::new(), Vec::new());
     for place in 0..n_places {
-        let key: Vec<*const Point> = readings.iter().map(|reading| std::ptr::from_ref(reading.places[place])).collect();
+        let key: Vec<*const Point> =
+            readings.iter().map(|reading| std::ptr::from_ref(reading.places[place])).collect();
         if !fitted.contains_key(&key) {
             let gains = if readings.iter().all(|reading| std::ptr::eq(reading.places[place], reading.first)) {
                 (vec![0.0; readings.len()], 0.0)
             } else {
                 let current = expert(readings.iter().map(|reading| reading.places[place]))?;
                 let after = cross_fitted(&[&current, &prior, &base], &clusters, folding)?;
-                let gains = after.log_densities.iter().zip(&before.log_densities).map(|(a, b)| a - b).collect();
+                let gains =
+                    after.log_densities.iter().zip(&before.log_densities).map(|(a, b)| a - b).collect();
                 (gains, after.fit_variance(0))
             };
             fitted.insert(key.clone(), gains);
@@ -168,7 +175,8 @@ fn base(task: &TaskFacts, readings: &[Reading<'_>]) -> Vec<f64> {
     let share = |reading: &Reading<'_>| match reading.trace.choices.as_ref() {
         Some(choices) => 1.0 / choices.len().max(1) as f64,
         None => {
-            let same = reading.trace.target.as_deref().and_then(|target| counts.get(target)).copied().unwrap_or(1);
+            let same =
+                reading.trace.target.as_deref().and_then(|target| counts.get(target)).copied().unwrap_or(1);
             same.saturating_sub(1) as f64 / n_known.saturating_sub(1).max(1) as f64
         }
     };
@@ -197,7 +205,11 @@ impl Gains<'_> {
     }
 
     /// The same over some of the traces; the fit is that of all.
-    pub(crate) fn quantities_of(&self, wanted: impl Fn(&TraceFacts) -> bool, resampling: &Resampling) -> Vec<Quantity> {
+    pub(crate) fn quantities_of(
+        &self,
+        wanted: impl Fn(&TraceFacts) -> bool,
+        resampling: &Resampling,
+    ) -> Vec<Quantity> {
         let mut means = QuestionMeans::new(self.n_questions, self.values.len());
         for (row, reading) in self.readings.iter().enumerate().filter(|(_, reading)| wanted(reading.trace)) {
             for (place, values) in self.values.iter().enumerate() {
@@ -257,8 +269,9 @@ impl Gains<'_> {
                 }
             }
             let quantities = means.per_question().quantities(resampling).into_iter().zip(&self.fit_variance);
-            let widened: Vec<Quantity> =
-                quantities.map(|(quantity, &variance)| quantity.widened(variance, resampling.level)).collect();
+            let widened: Vec<Quantity> = quantities
+                .map(|(quantity, &variance)| quantity.widened(variance, resampling.level))
+                .collect();
             Curve::of(&widened)
         };
         Groups { all: of(None), correct: of(Some(true)), wrong: of(Some(false)) }

@@ -205,11 +205,19 @@ pub(super) struct Evidence<'a> {
     pub(super) before_statement: Quantity,
 }
 
-pub(super) fn of(evidence: &Evidence<'_>, resampling: &Resampling, options: &MetricOptions) -> VerdictMetrics {
+pub(super) fn of(
+    evidence: &Evidence<'_>,
+    resampling: &Resampling,
+    options: &MetricOptions,
+) -> VerdictMetrics {
     let (task, source) = (evidence.task, evidence.source);
     let gains = evidence.gains.as_ref();
-    let n_traces = task.measured().filter(|(trace, _)| trace.target.is_some() && trace.curve_of(source, OWN).is_some()).count();
-    let usable_information = gains.map_or_else(|reason| Quantity::undefined(reason), |gains| at_end(&gains.own, resampling));
+    let n_traces = task
+        .measured()
+        .filter(|(trace, _)| trace.target.is_some() && trace.curve_of(source, OWN).is_some())
+        .count();
+    let usable_information =
+        gains.map_or_else(|reason| Quantity::undefined(reason), |gains| at_end(&gains.own, resampling));
     let mut verdict = VerdictMetrics {
         finding: Finding::Inconclusive,
         reasons: Vec::new(),
@@ -225,7 +233,8 @@ pub(super) fn of(evidence: &Evidence<'_>, resampling: &Resampling, options: &Met
         questions_needed: None,
         gain: mean(&raw_gains(task, source, None), resampling),
         net_gain: mean(&raw_net(task, source), resampling),
-        estimator_check: (task.is_rollout() || source == Source::Rollouts).then(|| martingale::check(task, source)),
+        estimator_check: (task.is_rollout() || source == Source::Rollouts)
+            .then(|| martingale::check(task, source)),
     };
     (verdict.finding, verdict.reasons) = match task.measured().next() {
         Some(_) => decide(&verdict),
@@ -333,7 +342,9 @@ fn decide(verdict: &VerdictMetrics) -> (Finding, Vec<String>) {
         refuted.push(format!("the usable information is at most {NEGLIGIBLE} nats above {limit}"));
     }
     if net.is_some_and(|net| is_negligible(net, threshold)) {
-        refuted.push(format!("what exceeds another question's trace is at most {NEGLIGIBLE} nats above {limit}"));
+        refuted.push(format!(
+            "what exceeds another question's trace is at most {NEGLIGIBLE} nats above {limit}"
+        ));
     }
     if !refuted.is_empty() {
         return (Finding::NotSupported, refuted);
@@ -373,7 +384,11 @@ fn no_control(verdict: &VerdictMetrics) -> String {
             format!("only {} have a swapped control", count(net.net.n_questions, "question"))
         }
         Some(net) => {
-            format!("only {} of {} traces have a swapped control", net.n_traces, net.n_traces + net.n_without_control)
+            format!(
+                "only {} of {} traces have a swapped control",
+                net.n_traces,
+                net.n_traces + net.n_without_control
+            )
         }
     };
     format!("{lack}, and without it information cannot be told from what any text does")

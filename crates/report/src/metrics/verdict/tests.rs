@@ -93,17 +93,19 @@ fn add_curve(rows: &mut Rows, question: &Arc<str>, control: &str, recorded: &Rec
             target_stated: None,
             cue: Some(0),
         });
-        rows.answers.extend(masses.iter().enumerate().filter(|(_, p)| **p > 0.0).map(|(i, &prob)| AnswerRow {
-            task: "t".into(),
-            question_id: question.clone(),
-            sample: 0,
-            control: control.into(),
-            step: step as u32,
-            estimator: None,
-            answer: ANSWERS[i].into(),
-            prob,
-            logprob: prob.ln(),
-            cue: None,
+        rows.answers.extend(masses.iter().enumerate().filter(|(_, p)| **p > 0.0).map(|(i, &prob)| {
+            AnswerRow {
+                task: "t".into(),
+                question_id: question.clone(),
+                sample: 0,
+                control: control.into(),
+                step: step as u32,
+                estimator: None,
+                answer: ANSWERS[i].into(),
+                prob,
+                logprob: prob.ln(),
+                cue: None,
+            }
         }));
     }
 }
@@ -293,7 +295,13 @@ fn calibrating_alone_is_no_information() {
                 let target = draw(&mut random, &softmax(&truth));
                 let stated: Vec<f64> = truth.iter().map(|logit| sharpness * logit).collect();
                 let swapped = flicker(&mut random, &stated);
-                Recorded { target, ending: target, own: scaled(&stated, end), swapped: Some(swapped), draws: None }
+                Recorded {
+                    target,
+                    ending: target,
+                    own: scaled(&stated, end),
+                    swapped: Some(swapped),
+                    draws: None,
+                }
             };
             supported += usize::from(
                 verdict(&(0..QUESTIONS).map(question).collect::<Vec<_>>()).finding == Finding::Supported,
@@ -321,7 +329,8 @@ fn informed_steps_are_supported() {
 
 /// Seven traces of ten end wrong and certain: raw gains are far below 0, and the information is there.
 fn mostly_wrong(random: &mut Random, start: &[f64], target: usize) -> Beliefs {
-    let pulled = if random.uniform() < 0.7 { (target + 1 + draw(random, &[1.0 / 3.0; 3])) % 4 } else { target };
+    let pulled =
+        if random.uniform() < 0.7 { (target + 1 + draw(random, &[1.0 / 3.0; 3])) % 4 } else { target };
     walk(random, start, 0.3, Some((pulled, 2.5)))
 }
 
@@ -370,7 +379,8 @@ fn overconfidence_costs_raw_gain_and_no_information() {
         verdict(&(0..600).map(question).collect::<Vec<_>>())
     };
     let (calm, certain) = (world(1.0), world(4.0));
-    let change = |of: fn(&VerdictMetrics) -> &Quantity| of(&certain).value.unwrap() - of(&calm).value.unwrap();
+    let change =
+        |of: fn(&VerdictMetrics) -> &Quantity| of(&certain).value.unwrap() - of(&calm).value.unwrap();
     let (information, gain) = (change(|v| &v.usable_information), change(|v| &v.gain));
     println!("logits × 4: I changes by {information:.3}, G by {gain:.3}");
     assert!(information.abs() < 0.05 && gain < -1.0, "{information} {gain}");
@@ -385,7 +395,11 @@ fn a_useless_readout_has_no_information() {
     let information = &useless.usable_information;
     assert!(information.low.unwrap() <= 0.0 && information.high.unwrap() <= NEGLIGIBLE, "{information:?}");
     assert_eq!(useless.finding, Finding::NotSupported);
-    assert!(useless.reasons[0].starts_with("the usable information is at most 0.05 nats"), "{:?}", useless.reasons);
+    assert!(
+        useless.reasons[0].starts_with("the usable information is at most 0.05 nats"),
+        "{:?}",
+        useless.reasons
+    );
 }
 
 /// The value of a large world within the intervals of small ones.
@@ -413,8 +427,14 @@ fn nothing_is_supported_without_the_swapped_control() {
     let mut rows = rows_of(&informed_world(50, 1));
     assert_eq!(verdict_of(&rows).finding, Finding::Supported);
     let swapped = |control: &Arc<str>| &**control == "swapped";
-    rows.prefixes.iter_mut().filter(|row| swapped(&row.control)).for_each(|row| row.control = "shuffled".into());
-    rows.answers.iter_mut().filter(|row| swapped(&row.control)).for_each(|row| row.control = "shuffled".into());
+    rows.prefixes
+        .iter_mut()
+        .filter(|row| swapped(&row.control))
+        .for_each(|row| row.control = "shuffled".into());
+    rows.answers
+        .iter_mut()
+        .filter(|row| swapped(&row.control))
+        .for_each(|row| row.control = "shuffled".into());
     let shuffled = verdict_of(&rows);
     assert_eq!(shuffled.finding, Finding::Inconclusive);
     assert!(shuffled.reasons[0].contains("no swapped control") && shuffled.net.len() == 1);
@@ -438,7 +458,9 @@ fn information_that_comes_with_the_statement_says_so() {
     assert!(late.comes_with_the_statement(), "{:?}", late.before_statement);
     assert!(late.reasons[1].contains("only with the statement"), "{:?}", late.reasons);
     let early = verdict(&informed_world(60, 1));
-    assert!(early.finding == Finding::Supported && !early.comes_with_the_statement() && early.reasons.len() == 1);
+    assert!(
+        early.finding == Finding::Supported && !early.comes_with_the_statement() && early.reasons.len() == 1
+    );
     assert!(early.before_statement.is_above(0.0));
     assert!(early.before_statement.value < early.usable_information.value);
 }
