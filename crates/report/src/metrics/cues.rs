@@ -67,6 +67,7 @@ mod tests {
             sample: 0,
             control: "none".into(),
             step,
+            estimator: None,
             answer: answer.into(),
             prob,
             logprob: prob.ln(),
