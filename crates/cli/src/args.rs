@@ -220,7 +220,7 @@ pub(crate) struct RunArgs {
     /// Columns of files of your own: question=COL,target=COL,choices=COL,id=COL; a point leads into nested objects
     #[arg(long, value_name = "MAP")]
     pub(crate) map: Option<String>,
-    /// How answers of files of your own are read: number, choice or text (default: by the targets)
+    /// How answers of files of your own are read: number, choice, text, or auto, each question by its options and target (default)
     #[arg(long, value_name = "FORMAT")]
     pub(crate) answer_format: Option<String>,
     /// Only the first N questions of each task; below 1, that share of them
@@ -256,7 +256,7 @@ pub(crate) struct ScoreArgs {
     /// Name under which the traces are recorded (default: the file's name)
     #[arg(long, value_name = "NAME")]
     pub(crate) task: Option<String>,
-    /// How answers are read: number, choice or text (default: by the targets)
+    /// How answers are read: number, choice, text, or auto, each question by its options and target (default)
     #[arg(long, value_name = "FORMAT")]
     pub(crate) answer_format: Option<String>,
     /// Only the first N traces; below 1, that share of them

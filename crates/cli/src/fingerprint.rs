@@ -8,10 +8,10 @@ use entrace_run::{Prompting, TaskPlan, TraceInput, WorkItem};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of the items of a task, hexadecimal.
-pub(crate) fn of(plan: &TaskPlan) -> String {
+/// SHA-256 of the items of a task's plans, hexadecimal.
+pub(crate) fn of(plans: &[TaskPlan]) -> String {
     let mut hasher = Sha256::new();
-    for item in &plan.items {
+    for item in plans.iter().flat_map(|plan| &plan.items) {
         hasher.update(item_json(item).to_string());
         hasher.update("\n");
     }

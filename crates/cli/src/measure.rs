@@ -7,7 +7,7 @@ use crate::outputs;
 use crate::progress::Progress;
 use anyhow::Result;
 use entrace_backend::{Sampling, Text};
-use entrace_datasets::BadLine;
+use entrace_datasets::{BadLine, FormatKind, NumberStyle};
 use entrace_decoder::LanguageModel;
 use entrace_measure::signal::Group;
 use entrace_measure::{Estimator, Segmentation};
@@ -16,7 +16,7 @@ use entrace_record::manifest::{
 };
 use entrace_record::writer::{Found, RunWriter};
 use entrace_run::{
-    ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Rollouts, TaskPlan, TraceMaking,
+    ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Rollouts, TaskPlan, TraceMaking, WorkItem,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,8 @@ pub(crate) const MAX_NEW_TOKENS: usize = 512;
 pub(crate) struct Job {
     pub(crate) model: LanguageModel,
     pub(crate) revision: Option<String>,
-    pub(crate) tasks: Vec<(TaskPlan, TaskRecord)>,
+    /// Each task with its plans, one for each kind of answers.
+    pub(crate) tasks: Vec<(Vec<TaskPlan>, TaskRecord)>,
     pub(crate) traces: TraceSource,
     pub(crate) measurement: Measurement,
     pub(crate) out: PathBuf,
@@ -238,10 +239,11 @@ fn sampling(args: &MeasureArgs, max_new_tokens: usize) -> Result<Sampling> {
 
 /// Measures a job into its folder and writes all outputs.
 pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
-    let (plans, mut records): (Vec<TaskPlan>, Vec<TaskRecord>) = job.tasks.into_iter().unzip();
-    for (plan, record) in plans.iter().zip(&mut records) {
-        record.items_hash = fingerprint::of(plan);
+    let (plans, mut records): (Vec<Vec<TaskPlan>>, Vec<TaskRecord>) = job.tasks.into_iter().unzip();
+    for (plans, record) in plans.iter().zip(&mut records) {
+        record.items_hash = fingerprint::of(plans);
     }
+    let plans: Vec<TaskPlan> = plans.into_iter().flatten().collect();
     let engine =
         Engine { text: &job.model, generator: &job.model, scorer: &job.model, layers: Some(&job.model) };
     entrace_run::check(engine, &plans, &job.measurement)?;
@@ -361,12 +363,25 @@ pub(crate) fn default_folder(model: &str, tasks: &[String]) -> PathBuf {
     Path::new("entrace-runs").join(format!("{}_{}", clean(model), tasks.join("+")))
 }
 
-/// Puts items into the random order in which they are measured.
-pub(crate) fn shuffle(plan: &mut TaskPlan, seed: u64) {
-    let name = plan.name.clone();
-    plan.items.sort_by_cached_key(|item| {
-        (entrace_backend::stream_seed(seed, &[&name, &item.question.id, "order"]), item.question.id.clone())
+/// The plans of a task, one for each kind of answers, each in a random order that the seed and the identities decide.
+pub(crate) fn plans(
+    name: &str,
+    style: NumberStyle,
+    items: Vec<(FormatKind, WorkItem)>,
+    seed: u64,
+) -> Vec<TaskPlan> {
+    let of_kind = |kind: FormatKind| -> Vec<WorkItem> {
+        items.iter().filter(|(other, _)| *other == kind).map(|(_, item)| item.clone()).collect()
+    };
+    let plans = FormatKind::ALL.into_iter().map(|kind| (kind, of_kind(kind)));
+    let plans = plans.filter(|(_, items)| !items.is_empty()).map(|(kind, mut items)| {
+        items.sort_by_cached_key(|item| {
+            let id = &item.question.id;
+            (entrace_backend::stream_seed(seed, &[name, id, "order"]), id.clone())
+        });
+        TaskPlan { name: name.to_string(), format: kind.format_in(style), items }
     });
+    plans.collect()
 }
 
 /// How many of `n` items a limit leaves.

@@ -7,7 +7,8 @@ use entrace_backend::{ChatMessage, Role, Text};
 use entrace_datasets::fewshot::{self, Order};
 use entrace_datasets::task::Published;
 use entrace_datasets::{
-    BadLine, BadLines, ColumnMap, FormatKind, Loaded, Split, TaskSpec, Template, jsonl, prompt, task,
+    BadLine, BadLines, ColumnMap, FormatKind, Loaded, NumberStyle, Split, TaskSpec, Template, jsonl, prompt,
+    task,
 };
 use entrace_hub::{Kind, Name};
 use entrace_measure::Question;
@@ -21,7 +22,7 @@ const BLOCK_STOP: &str = "\n\nQ:";
 
 /// What `--tasks` names.
 pub(crate) struct Asked {
-    pub(crate) tasks: Vec<(TaskPlan, TaskRecord)>,
+    pub(crate) tasks: Vec<(Vec<TaskPlan>, TaskRecord)>,
     /// Lines that could not be read.
     pub(crate) bad_lines: Vec<BadLine>,
 }
@@ -30,7 +31,9 @@ pub(crate) struct Asked {
 pub(crate) struct Source {
     name: String,
     loaded: Loaded,
-    kind: FormatKind,
+    /// The answer format of each question.
+    kinds: Vec<FormatKind>,
+    style: NumberStyle,
     pool: Vec<Question>,
     note: Option<String>,
 }
@@ -89,9 +92,9 @@ fn bad_lines(args: &RunArgs) -> BadLines {
     if args.measure.strict { BadLines::Stop } else { BadLines::Skip }
 }
 
-/// A format by name.
+/// A format by name; none where every question has its own.
 pub(crate) fn format_kind(name: Option<&str>) -> Result<Option<FormatKind>> {
-    name.map(FormatKind::from_name).transpose().in_set_up()
+    name.filter(|&name| name != "auto").map(FormatKind::from_name).transpose().in_set_up()
 }
 
 /// A column map, empty where none is given.
@@ -121,7 +124,8 @@ fn source(name: &str, args: &RunArgs) -> Result<Source> {
     } else {
         (Vec::new(), None)
     };
-    Ok(Source { name: spec.name.to_string(), loaded, kind: spec.answer_format, pool, note })
+    let kinds = vec![spec.answer_format; loaded.questions.len()];
+    Ok(Source { name: spec.name.to_string(), loaded, kinds, style: NumberStyle::default(), pool, note })
 }
 
 pub(crate) fn from_hub(
@@ -156,7 +160,8 @@ fn custom(path: &Path, args: &RunArgs) -> Result<Source> {
     Ok(Source {
         name,
         loaded: custom.loaded,
-        kind: custom.answer_format,
+        kinds: custom.kinds,
+        style: custom.style,
         pool: Vec::new(),
         note: custom.note,
     })
@@ -167,7 +172,7 @@ fn plan(
     args: &RunArgs,
     how: &Measurement,
     asking: &Asking,
-) -> Result<(TaskPlan, TaskRecord)> {
+) -> Result<(Vec<TaskPlan>, TaskRecord)> {
     let n = crate::measure::limited(source.loaded.questions.len(), args.limit)?;
     let record = TaskRecord {
         name: source.name.clone(),
@@ -177,23 +182,18 @@ fn plan(
         n_available: source.loaded.questions.len(),
         n_questions: n,
         n_bad_lines: source.loaded.bad_lines.len(),
-        answer_format: source.kind.name().to_string(),
+        answer_format: FormatKind::names(&source.kinds[..n]),
         estimator: how.estimator.name().to_string(),
     };
-    let items = source
-        .loaded
-        .questions
-        .into_iter()
-        .take(n)
-        .map(|question| WorkItem {
-            prompting: asking.prompting(&question, source.kind, &source.pool, args.num_fewshot),
+    let items = source.loaded.questions.into_iter().zip(source.kinds).take(n).map(|(question, kind)| {
+        let item = WorkItem {
+            prompting: asking.prompting(&question, kind, &source.pool, args.num_fewshot),
             question: Arc::new(question),
             traces: (0..args.repeats).map(|sample| (sample, TraceInput::Generate)).collect(),
-        })
-        .collect();
-    let mut plan = TaskPlan { name: source.name, format: source.kind.format(), items };
-    crate::measure::shuffle(&mut plan, how.seed);
-    Ok((plan, record))
+        };
+        (kind, item)
+    });
+    Ok((crate::measure::plans(&source.name, source.style, items.collect(), how.seed), record))
 }
 
 /// The template of `--prompt-template`.

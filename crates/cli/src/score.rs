@@ -10,7 +10,7 @@ use entrace_backend::Text;
 use entrace_datasets::imported::{self, ImportedTrace};
 use entrace_datasets::{BadLines, FormatKind, jsonl};
 use entrace_record::manifest::{TaskRecord, TraceSource};
-use entrace_run::{Prompting, TaskPlan, TraceInput, WorkItem};
+use entrace_run::{Prompting, TraceInput, WorkItem};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +49,8 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     if traces.iter().any(|trace| trace.prompt.is_none()) {
         how.traces.sampling.stop.extend(asking.stop());
     }
-    let items = items(traces, &asking, read.answer_format);
+    let kinds: Vec<FormatKind> = traces.iter().map(|trace| trace.answer_format).collect();
+    let items = items(traces, &asking);
     let record = TaskRecord {
         name: name.clone(),
         source: read.source.clone(),
@@ -58,11 +59,10 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
         n_available,
         n_questions,
         n_bad_lines: read.bad_lines.len(),
-        answer_format: read.answer_format.name().to_string(),
+        answer_format: FormatKind::names(&kinds),
         estimator: how.estimator.name().to_string(),
     };
-    let mut plan = TaskPlan { name: name.clone(), format: read.answer_format.format(), items };
-    measure::shuffle(&mut plan, how.seed);
+    let plans = measure::plans(&name, read.style, items, how.seed);
     let out = args.measure.output_path.clone();
     let out = out.unwrap_or_else(|| measure::default_folder(&model.info().name, &[name]));
     refuse_own_input(&path, &out, args.measure.overwrite)?;
@@ -71,7 +71,7 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     let job = Job {
         model,
         revision,
-        tasks: vec![(plan, record)],
+        tasks: vec![(plans, record)],
         traces,
         measurement: how,
         out,
@@ -92,29 +92,30 @@ fn refuse_own_input(path: &Path, out: &Path, overwrite: bool) -> Result<()> {
     Ok(())
 }
 
-/// One item for each question and prompt, in the order in which they come first.
-fn items(traces: Vec<ImportedTrace>, asking: &Asking, kind: FormatKind) -> Vec<WorkItem> {
-    let mut items: Vec<WorkItem> = Vec::new();
+/// One item for each question and prompt, with the kind of its answer, in the order in which they come first.
+fn items(traces: Vec<ImportedTrace>, asking: &Asking) -> Vec<(FormatKind, WorkItem)> {
+    let mut items: Vec<(FormatKind, WorkItem)> = Vec::new();
     let mut of_question: HashMap<String, Vec<usize>> = HashMap::new();
     for trace in traces {
         let prompting = match &trace.prompt {
             Some(prompt) => Prompting::Verbatim(prompt.clone()),
-            None => asking.prompting(&trace.question, kind, &[], 0),
+            None => asking.prompting(&trace.question, trace.answer_format, &[], 0),
         };
         let sample = u32::try_from(trace.sample).unwrap_or(u32::MAX);
         let input =
             TraceInput::Imported { text: trace.trace, step_ends: trace.step_ends, correct: trace.correct };
         let known = of_question.entry(trace.question.id.clone()).or_default();
-        match known.iter().find(|&&index| items[index].prompting == prompting) {
-            Some(&index) => items[index].traces.push((sample, input)),
+        match known.iter().find(|&&index| items[index].1.prompting == prompting) {
+            Some(&index) => items[index].1.traces.push((sample, input)),
             None => {
                 known.push(items.len());
                 let question = Arc::new(trace.question);
-                items.push(WorkItem { question, prompting, traces: vec![(sample, input)] });
+                let item = WorkItem { question, prompting, traces: vec![(sample, input)] };
+                items.push((trace.answer_format, item));
             }
         }
     }
-    for item in &mut items {
+    for (_, item) in &mut items {
         item.traces.sort_by_key(|(sample, _)| *sample);
     }
     items

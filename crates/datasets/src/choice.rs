@@ -11,6 +11,7 @@
 mod extract;
 mod grammar;
 pub(crate) mod index;
+mod verdict;
 
 use entrace_measure::{Answer, AnswerFormat, AnswerGrammar, Choices};
 

@@ -66,7 +66,7 @@ pub enum Error {
         known: Vec<&'static str>,
     },
     /// No answer format of this name.
-    #[error("could not find the answer format {0:?}; known formats: number, choice, text")]
+    #[error("could not find the answer format {0:?}; known formats: auto, number, choice, text")]
     UnknownFormat(String),
     /// A line that cannot be used, where that was asked to be fatal.
     #[error("could not use {0}; without --strict it would be skipped and counted")]

@@ -6,7 +6,7 @@ use entrace_measure::{AnswerFormat, Choices};
 
 use crate::choice::ChoiceFormat;
 use crate::error::Error;
-use crate::number::NumberFormat;
+use crate::number::{DecimalMark, NumberFormat};
 use crate::text::TextFormat;
 
 /// What the answers of a task look like.
@@ -41,33 +41,70 @@ impl FormatKind {
             .ok_or_else(|| Error::UnknownFormat(name.to_string()))
     }
 
-    /// The format itself.
+    /// The format itself, with numbers as the benchmarks write them.
     pub fn format(self) -> Arc<dyn AnswerFormat> {
+        self.format_in(NumberStyle::default())
+    }
+
+    /// The format itself, with numbers in the style.
+    pub fn format_in(self, style: NumberStyle) -> Arc<dyn AnswerFormat> {
         match self {
-            Self::Number => Arc::new(NumberFormat),
+            Self::Number => Arc::new(NumberFormat { mark: style.mark }),
             Self::Choice => Arc::new(ChoiceFormat),
-            Self::Text => Arc::new(TextFormat),
+            Self::Text => Arc::new(TextFormat { mark: style.mark, grouped: style.grouped }),
         }
     }
 
-    /// The kind that fits all of the questions at hand, each a pair of its choices and its target as written: `Choice` if every
-    /// one lists choices, `Number` if at least one has a target and every target is a number and nothing else, otherwise
-    /// `Text`.
-    pub fn infer<'a>(rows: impl Iterator<Item = (Option<&'a Choices>, Option<&'a str>)>) -> Self {
-        let (mut any, mut all_choices, mut targets, mut all_numbers) = (false, true, 0_usize, true);
-        for (choices, target) in rows {
-            any = true;
-            all_choices &= choices.is_some();
-            if let Some(target) = target {
-                targets += 1;
-                all_numbers &= crate::number::is_number(target);
-            }
-        }
-        match () {
-            () if any && all_choices => Self::Choice,
-            () if targets > 0 && all_numbers => Self::Number,
-            () => Self::Text,
-        }
+    /// The kinds of the questions at hand, each a pair of its choices and its target as written: `Choice` for one that lists choices,
+    /// `Number` for a target that is a number and nothing else, otherwise `Text`. A question with neither is taken for what the targets
+    /// of the others are: `Number` if all of them are numbers.
+    pub fn of_questions<'a>(
+        rows: impl Iterator<Item = (Option<&'a Choices>, Option<&'a str>)>,
+        style: NumberStyle,
+    ) -> Vec<Self> {
+        let known: Vec<Option<Self>> = rows
+            .map(|(choices, target)| match (choices, target) {
+                (Some(_), _) => Some(Self::Choice),
+                (None, Some(target)) if crate::number::alone(target, style.mark).is_some() => {
+                    Some(Self::Number)
+                }
+                (None, Some(_)) => Some(Self::Text),
+                (None, None) => None,
+            })
+            .collect();
+        let numbers_only = known.contains(&Some(Self::Number)) && !known.contains(&Some(Self::Text));
+        let others = if numbers_only { Self::Number } else { Self::Text };
+        known.into_iter().map(|kind| kind.unwrap_or(others)).collect()
+    }
+
+    /// The names of the kinds that occur, separated by commas.
+    pub fn names(kinds: &[Self]) -> String {
+        let names: Vec<&str> =
+            Self::ALL.into_iter().filter(|kind| kinds.contains(kind)).map(Self::name).collect();
+        names.join(", ")
+    }
+}
+
+/// How a file writes numbers, as its targets show. It decides what an ambiguous number means and how numbers among texts are spelled,
+/// never which number of a text is the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct NumberStyle {
+    /// The mark before decimals.
+    pub mark: DecimalMark,
+    /// Whether thousands are set off by commas.
+    pub grouped: bool,
+}
+
+impl NumberStyle {
+    /// The style that the targets show.
+    pub fn of_targets<'a>(targets: impl Iterator<Item = &'a str> + Clone) -> Self {
+        let mark = DecimalMark::of_targets(targets.clone());
+        let is_grouped = |target: &str| {
+            let value = crate::number::alone(target, mark);
+            target.contains(',') && value.is_some_and(|value| crate::number::grouped(&value) == target.trim())
+        };
+        let mut targets = targets;
+        Self { mark, grouped: targets.any(is_grouped) }
     }
 }
 
@@ -85,14 +122,32 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_is_inferred_from_choices_and_targets() {
+    fn targets_show_the_style_of_numbers() {
+        let of = |targets: &[&'static str]| NumberStyle::of_targets(targets.iter().copied());
+        assert_eq!(of(&["1,450", "yes"]), NumberStyle { mark: DecimalMark::Point, grouped: true });
+        assert_eq!(of(&["1.450", "0,5"]), NumberStyle { mark: DecimalMark::Comma, grouped: false });
+        assert_eq!(of(&["1450", "(2,300)"]), NumberStyle::default());
+        let text = FormatKind::Text.format_in(of(&["1,450"]));
+        assert_eq!(text.canonical("\\boxed{1450}", None).name(), "1,450");
+        let number = FormatKind::Number.format_in(of(&["0,5"]));
+        assert_eq!(number.canonical("1.450", None).name(), "1450");
+        assert_eq!(number.canonical("1.450,5", None).name(), "1450.5");
+    }
+
+    #[test]
+    fn every_question_has_a_kind() {
         let choices = Choices::new(vec!["A".into(), "B".into()], vec!["x".into(), "y".into()]).unwrap();
-        let infer =
-            |rows: &[(Option<&Choices>, Option<&'static str>)]| FormatKind::infer(rows.iter().copied());
-        assert_eq!(infer(&[(Some(&choices), Some("1"))]), FormatKind::Choice);
-        assert_eq!(infer(&[(None, Some("$1,200")), (None, None), (None, Some("-3.5"))]), FormatKind::Number);
-        assert_eq!(infer(&[(None, Some("12")), (None, Some("3 little pigs"))]), FormatKind::Text);
-        assert_eq!(infer(&[(None, None)]), FormatKind::Text);
-        assert_eq!(infer(&[]), FormatKind::Text);
+        let of = |rows: &[(Option<&Choices>, Option<&'static str>)]| {
+            FormatKind::of_questions(rows.iter().copied(), NumberStyle::default())
+        };
+        use FormatKind::*;
+        assert_eq!(of(&[(Some(&choices), Some("1")), (None, None)]), [Choice, Text]);
+        assert_eq!(of(&[(None, Some("$1,200")), (None, None), (None, Some("-3.5"))]), [Number; 3]);
+        assert_eq!(
+            of(&[(None, Some("12")), (None, Some("3 little pigs")), (None, None)]),
+            [Number, Text, Text]
+        );
+        assert_eq!(of(&[(None, Some("\\frac{3}{4}")), (None, Some("[2, 5)"))]), [Number, Text]);
+        assert_eq!(FormatKind::names(&[Text, Number, Text]), "number, text");
     }
 }

@@ -19,8 +19,8 @@ use serde_json::Value;
 
 use crate::columns::{Column, ColumnMap};
 use crate::error::Error;
-use crate::format::FormatKind;
-use crate::jsonl::{Options, Stated, format_of, stated_rows};
+use crate::format::{FormatKind, NumberStyle};
+use crate::jsonl::{Options, Stated, kinds_of, stated_rows, style_of};
 use crate::loaded::BadLine;
 use crate::rows::{self, Row};
 
@@ -39,6 +39,8 @@ pub struct ImportedTrace {
     pub correct: Option<bool>,
     /// Which of the question's traces it is, from 0.
     pub sample: usize,
+    /// The format of its answer.
+    pub answer_format: FormatKind,
 }
 
 /// The traces of a file.
@@ -48,9 +50,9 @@ pub struct Imported {
     pub traces: Vec<ImportedTrace>,
     /// The lines that gave none.
     pub bad_lines: Vec<BadLine>,
-    /// The answer format, given or inferred.
-    pub answer_format: FormatKind,
-    /// What the user should know of an inferred format.
+    /// How the targets write numbers.
+    pub style: NumberStyle,
+    /// What the user should know of the formats.
     pub note: Option<String>,
     /// The file.
     pub source: String,
@@ -78,12 +80,13 @@ pub fn load(path: &Path, task: &str, options: &Options) -> Result<Imported, Erro
         None => trace(row, &options.columns, line.number).map(|trace| vec![trace]),
     })?;
     let stated = rows.iter().flat_map(|(line, row)| row.iter().map(move |trace| (*line, &trace.stated)));
-    let (kind, note) = format_of(options, stated);
-    let format = kind.format();
+    let style = style_of(stated.clone().map(|(_, stated)| stated));
+    let (kinds, note) = kinds_of(options, style, stated);
     let (mut traces, mut seen) = (Vec::new(), HashSet::new());
-    for (line, row) in rows.iter().flat_map(|(line, row)| row.iter().map(move |trace| (line, trace))) {
+    let rows = rows.iter().flat_map(|(line, row)| row.iter().map(move |trace| (line, trace)));
+    for ((line, row), kind) in rows.zip(kinds) {
         let StatedTrace { stated, prompt, trace, step_ends, correct, sample } = row.clone();
-        match stated.question(task, format.as_ref(), kind) {
+        match stated.question(task, kind, style) {
             Ok(question) if !seen.insert((question.id.clone(), sample)) => {
                 let reason = format!(
                     "the id {:?} appeared before with sample {sample}; several traces of one question need a sample column",
@@ -91,9 +94,15 @@ pub fn load(path: &Path, task: &str, options: &Options) -> Result<Imported, Erro
                 );
                 options.bad_lines.take(&mut bad_lines, line.bad(reason))?;
             }
-            Ok(question) => {
-                traces.push(ImportedTrace { question, prompt, trace, step_ends, correct, sample })
-            }
+            Ok(question) => traces.push(ImportedTrace {
+                question,
+                prompt,
+                trace,
+                step_ends,
+                correct,
+                sample,
+                answer_format: kind,
+            }),
             Err(reason) => options.bad_lines.take(&mut bad_lines, line.bad(reason))?,
         }
     }
@@ -101,7 +110,7 @@ pub fn load(path: &Path, task: &str, options: &Options) -> Result<Imported, Erro
     if traces.is_empty() {
         return Err(Error::NoUsableLine { path: path.to_path_buf(), first: bad_lines.into_iter().next() });
     }
-    Ok(Imported { traces, bad_lines, answer_format: kind, note, source: read.source, hash: read.hash })
+    Ok(Imported { traces, bad_lines, style, note, source: read.source, hash: read.hash })
 }
 
 fn trace(row: &Row, columns: &ColumnMap, line_number: usize) -> Result<StatedTrace, String> {

@@ -4,19 +4,19 @@
 //! line, `line-17`. Where a target is a worked solution that ends in `#### 18`, only what follows the marks is the target. A
 //! target that is a JSON number names one of the listed options by its index from 0 or by its text (`choice::index`).
 //!
-//! The answer format is given or inferred from all rows: choices on every row make it `choice`, targets that are all numbers
-//! `number`, anything else `text`.
+//! The answer format is given, or each question has its own: `choice` if it lists choices, `number` if its target is a number, else
+//! `text`. What an ambiguous number means (`1.450`) follows from all targets of the file (`format::NumberStyle`).
 
 use std::collections::HashSet;
 use std::path::Path;
 
-use entrace_measure::{Answer, AnswerFormat, Choices, Question};
+use entrace_measure::{Answer, Choices, Question};
 use serde_json::Value;
 
 use crate::choice::index;
 use crate::columns::{Column, ColumnMap};
 use crate::error::Error;
-use crate::format::FormatKind;
+use crate::format::{FormatKind, NumberStyle};
 use crate::loaded::{BadLine, BadLines, Loaded};
 use crate::rows::{self, Line, Row};
 
@@ -25,9 +25,11 @@ use crate::rows::{self, Line, Row};
 pub struct Custom {
     /// The questions.
     pub loaded: Loaded,
-    /// The answer format, given or inferred.
-    pub answer_format: FormatKind,
-    /// What the user should know of an inferred format.
+    /// The answer format of each question.
+    pub kinds: Vec<FormatKind>,
+    /// How the targets write numbers.
+    pub style: NumberStyle,
+    /// What the user should know of the formats.
     pub note: Option<String>,
 }
 
@@ -36,7 +38,7 @@ pub struct Custom {
 pub struct Options {
     /// Column names.
     pub columns: ColumnMap,
-    /// The answer format; inferred if absent.
+    /// The answer format of every question; by question if absent.
     pub answer_format: Option<FormatKind>,
     /// What becomes of bad lines.
     pub bad_lines: BadLines,
@@ -48,23 +50,26 @@ pub fn load(path: &Path, task: &str, options: &Options) -> Result<Custom, Error>
     let (stated, mut bad_lines) = stated_rows(&read.lines, options.bad_lines, |line, row| {
         Stated::read(row, &options.columns, line.number)
     })?;
-    let (kind, note) = format_of(options, stated.iter().map(|(line, stated)| (*line, stated)));
-    let format = kind.format();
-    let mut questions: Vec<Question> = Vec::new();
+    let style = style_of(stated.iter().map(|(_, stated)| stated));
+    let (row_kinds, note) = kinds_of(options, style, stated.iter().map(|(line, stated)| (*line, stated)));
+    let (mut questions, mut kinds): (Vec<Question>, Vec<FormatKind>) = (Vec::new(), Vec::new());
     let mut seen = HashSet::new();
-    for (line, stated) in stated {
-        match stated.question(task, format.as_ref(), kind) {
+    for ((line, stated), kind) in stated.into_iter().zip(row_kinds) {
+        match stated.question(task, kind, style) {
             Ok(question) if !seen.insert(question.id.clone()) => {
                 let reason = format!("the id {:?} appeared before", question.id);
                 options.bad_lines.take(&mut bad_lines, line.bad(reason))?;
             }
-            Ok(question) => questions.push(question),
+            Ok(question) => {
+                questions.push(question);
+                kinds.push(kind);
+            }
             Err(reason) => options.bad_lines.take(&mut bad_lines, line.bad(reason))?,
         }
     }
     bad_lines.sort_by_key(|line| line.line_number);
     let loaded = Loaded { questions, bad_lines, source: read.source, hash: read.hash }.checked(path)?;
-    Ok(Custom { loaded, answer_format: kind, note })
+    Ok(Custom { loaded, kinds, style, note })
 }
 
 /// What lines were read as, beside them.
@@ -86,43 +91,41 @@ pub(crate) fn stated_rows<T>(
     Ok((good, bad))
 }
 
-/// The format that was given, or that fits all rows; and a note where a few of the rows kept most of them from a narrower one.
-pub(crate) fn format_of<'a>(
+/// The format that was given, or that of each row; and a note where rows differ.
+pub(crate) fn kinds_of<'a>(
     options: &Options,
+    style: NumberStyle,
     rows: impl Iterator<Item = (&'a Line, &'a Stated)> + Clone,
-) -> (FormatKind, Option<String>) {
+) -> (Vec<FormatKind>, Option<String>) {
     if let Some(kind) = options.answer_format {
-        return (kind, None);
+        return (rows.map(|_| kind).collect(), None);
     }
-    let kind = FormatKind::infer(rows.clone().map(|(_, s)| (s.choices.as_ref(), s.target.as_deref())));
-    if kind != FormatKind::Text {
-        return (kind, None);
-    }
-    let lists_choices = |stated: &Stated| Some(stated.choices.is_some());
-    let has_number = |stated: &Stated| stated.target.as_deref().map(crate::number::is_number);
-    let note = odd_one(rows.clone(), lists_choices, FormatKind::Choice, "lists no options")
-        .or_else(|| odd_one(rows, has_number, FormatKind::Number, "has a target that is not a number"));
-    (kind, note)
+    let stated = rows.clone().map(|(_, s)| (s.choices.as_ref(), s.target.as_deref()));
+    let kinds = FormatKind::of_questions(stated, style);
+    let note = several_kinds(&kinds, rows.map(|(line, _)| line));
+    (kinds, note)
 }
 
-/// The first row that `fits` denies, where it accepts at least half of those that it knows about.
-fn odd_one<'a>(
-    rows: impl Iterator<Item = (&'a Line, &'a Stated)>,
-    fits: impl Fn(&Stated) -> Option<bool>,
-    kind: FormatKind,
-    problem: &str,
-) -> Option<String> {
-    let judged: Vec<(&Line, bool)> = rows.filter_map(|(line, stated)| Some((line, fits(stated)?))).collect();
-    let n_fitting = judged.iter().filter(|(_, fits)| *fits).count();
-    let (line, _) = judged.iter().find(|(_, fits)| !fits)?;
-    let (n, name) = (judged.len(), kind.name());
-    (2 * n_fitting >= n && n_fitting > 0).then(|| {
-        let place = line.bad(problem.to_string());
-        format!(
-            "answers are read as text, although {n_fitting} of {n} rows would be read as {name}; {place} \
-             (--answer-format {name} leaves such rows out)"
-        )
-    })
+/// Says of rows of several kinds how many there are of each, and where those of the rarest begin.
+fn several_kinds<'a>(kinds: &[FormatKind], lines: impl Iterator<Item = &'a Line>) -> Option<String> {
+    let count = |kind: FormatKind| kinds.iter().filter(|&&other| other == kind).count();
+    let found: Vec<FormatKind> = FormatKind::ALL.into_iter().filter(|&kind| count(kind) > 0).collect();
+    let rarest = found.iter().copied().min_by_key(|&kind| count(kind)).filter(|_| found.len() > 1)?;
+    let (line, _) = lines.zip(kinds).find(|(_, kind)| **kind == rarest)?;
+    let counts: Vec<String> =
+        found.iter().map(|&kind| format!("{} as {}", count(kind), kind.name())).collect();
+    Some(format!(
+        "answers are read question by question: {}; the first as {} is at {}:{} (--answer-format reads all of them alike)",
+        counts.join(", "),
+        rarest.name(),
+        line.path.display(),
+        line.number
+    ))
+}
+
+/// The style of numbers that the rows' targets show.
+pub(crate) fn style_of<'a>(rows: impl Iterator<Item = &'a Stated> + Clone) -> NumberStyle {
+    NumberStyle::of_targets(rows.filter_map(|stated| stated.target.as_deref()))
 }
 
 /// A question as its row states it, before the format of its target is known.
@@ -163,9 +166,10 @@ impl Stated {
     pub(crate) fn question(
         self,
         task: &str,
-        format: &dyn AnswerFormat,
         kind: FormatKind,
+        style: NumberStyle,
     ) -> Result<Question, String> {
+        let format = kind.format_in(style);
         if kind == FormatKind::Choice && self.choices.is_none() {
             return Err("the answer format is choice, but the question lists no choices".into());
         }

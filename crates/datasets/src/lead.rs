@@ -48,7 +48,7 @@ pub(crate) enum Command {
 }
 
 /// Commands without their backslash. No command is the beginning of another.
-const COMMANDS: [(&str, Command); 18] = [
+const COMMANDS: [(&str, Command); 19] = [
     ("(", Command::Wrapper),
     ("[", Command::Wrapper),
     ("$", Command::Wrapper),
@@ -58,6 +58,7 @@ const COMMANDS: [(&str, Command); 18] = [
     (" ", Command::Wrapper),
     ("approx ", Command::Wrapper),
     ("boxed{", Command::Wrapper),
+    ("cfrac", Command::Fraction),
     ("dfrac", Command::Fraction),
     ("displaystyle ", Command::Wrapper),
     ("fbox{", Command::Wrapper),

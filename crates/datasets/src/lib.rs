@@ -4,7 +4,8 @@
 //! counted beside them. In reading order:
 //!
 //! - `format`: the three kinds of answers, each an `AnswerFormat`: `number`, `choice`, `text`. Shared by them are `lead` (what
-//!   may stand before an answer) and `markers` (where a completion states its answer).
+//!   may stand before an answer), `markers` with `abroad` (where a completion states its answer) and `plain` (LaTeX and other scripts as
+//!   plain text).
 //! - `rows`: JSON Lines, JSON arrays and Parquet as rows of named values; `loaded`: what became of them.
 //! - `task`: the built-in benchmarks, one file each, and where their files are looked for; one of them is computed.
 //! - `jsonl`: questions from a user's own file; `imported`: traces made elsewhere; `columns`: how their columns are named.
@@ -13,6 +14,7 @@
 //! Nothing here uses the network or a model: a caller that wants a benchmark from the Hub fetches the files that a task names
 //! and hands over the folder.
 
+mod abroad;
 pub mod choice;
 pub mod columns;
 pub mod error;
@@ -24,6 +26,7 @@ mod lead;
 pub mod loaded;
 mod markers;
 pub mod number;
+mod plain;
 pub mod prompt;
 mod rows;
 pub mod task;
@@ -31,7 +34,7 @@ pub mod text;
 
 pub use columns::ColumnMap;
 pub use error::Error;
-pub use format::FormatKind;
+pub use format::{FormatKind, NumberStyle};
 pub use imported::{Imported, ImportedTrace};
 pub use loaded::{BadLine, BadLines, Loaded};
 pub use prompt::Template;

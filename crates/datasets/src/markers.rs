@@ -1,12 +1,13 @@
 //! Where a completion states its final answer.
 //!
-//! Three markers are known: `#### 42`, which ends GSM8K's solutions (Cobbe et al. 2021; their scorer reads only this); `\boxed{..}`, which
-//! ends the solutions of MATH (Hendrycks et al. 2021); and a cue in words, `the answer is ..`, `Answer: ..`, as the prompts of Wei et al.
-//! 2022 end. The last one from which an answer can be read wins, whatever its kind: models correct themselves, but remarks on the answer
-//! (`the answer is correct`) come after all others; and a completion that quotes its instructions does so first. A completion that runs on
-//! into another question must be cut before it comes here.
+//! Known are `#### 42`, which ends GSM8K's solutions (Cobbe et al. 2021; their scorer reads only this); `\boxed{..}`, which ends the
+//! solutions of MATH (Hendrycks et al. 2021), and `[[..]]`; the tag `<answer>..</answer>`, which reasoning models are asked for; a cue in
+//! words, `the answer is ..`, `Answer: ..`, as the prompts of Wei et al. 2022 end, in the languages of `abroad` too; and the words
+//! `is the answer` after it. The last one from which an answer can be read wins, whatever its kind: models correct themselves, but remarks
+//! on the answer (`the answer is correct`) come after all others; and a completion that quotes its instructions does so first. A completion
+//! that runs on into another question must be cut before it comes here.
 //!
-//! Of a text that the limit on tokens cut, only closed statements count: a box always, the others where text follows the end of
+//! Of a text that the limit on tokens cut, only closed statements count: a box or tag always, the others where text follows the end of
 //! their line or, but for hashes, of their sentence.
 
 use std::ops::Range;
@@ -14,13 +15,19 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::abroad;
+
 /// What kind of place it is; the kinds differ in how much of the text belongs to the statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MarkerKind {
     /// `####` at the start of a line.
     Hashes,
-    /// `\boxed{..}` or `\fbox{..}`.
+    /// `\boxed{..}`, `\fbox{..}` or `[[..]]`.
     Boxed,
+    /// `<answer>..</answer>`.
+    Tagged,
+    /// Words such as `is the answer`, after the answer.
+    Before,
     /// Words such as `the answer is`.
     Cue,
     /// `Answer:`, or `Final answer` on a line of its own. An answer may follow, or all of the reasoning.
@@ -31,7 +38,7 @@ pub(crate) enum MarkerKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Marker<'a> {
     pub(crate) kind: MarkerKind,
-    /// The content of a box; the rest of the completion after hashes or a cue.
+    /// The content of a box or tag; the sentence before `is the answer`; the rest of the completion after hashes or a cue.
     pub(crate) text: &'a str,
 }
 
@@ -51,7 +58,7 @@ impl Marker<'_> {
         let line = line(self.text);
         let by_line = self.goes_on_with(line, |later| !line.is_empty() && later.starts_with(['\n', '\r']));
         match self.kind {
-            MarkerKind::Boxed => true,
+            MarkerKind::Boxed | MarkerKind::Tagged | MarkerKind::Before => true,
             MarkerKind::Hashes => by_line,
             MarkerKind::Cue | MarkerKind::Heading => {
                 let mark = line[sentence(line).len()..].chars().next();
@@ -68,9 +75,11 @@ static CUE: LazyLock<Regex> = LazyLock::new(|| {
         r#"(?ix)
         \b (?: answers? | (?:correct|best|right|final)\s+(?:option|choice|statement|result) )
         (?: \s+ (?:to|for|of) \b [^.:?!\n]{0,160}? )?
+        (?: , [^.:?!\n]{0,80} , )?
         [\s*_"”')\]]* (?: (?:would|should|must|will) \s+ (?:then\s+|therefore\s+)? )?
         (?: \b(?:is|are|be|was|equals)\b | = | : )
         | \b final \s+ answer \b [*_:]* [\ \t]* \n
+        | (?m: ^ ) \W* (?:final\s+)? answer \s* [-–—] \s
         "#,
     )
 });
@@ -84,6 +93,26 @@ static REMARK: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 static NEGATED: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)^[\s*_]*(?:not|never|neither)\b"));
+/// What follows a denied answer where the same sentence goes on to the true one.
+static CORRECTED: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?i)^[\s*_]*not\b[^.!?\n]*?(?:\bbut\b(?:\s+rather\b)?|\brather\b|\binstead\b|,\s*it(?:['’]s|\s+is)\b)[\s,:]*",
+    )
+});
+static DENIED: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r"(?i)\banswer\s+(?:isn['’]t|wasn['’]t)\b[^.!?\n]*?(?:\bbut\b|,\s*it(?:['’]s|\s+is)\b)[\s,:]*")
+});
+static TAG: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)<(?:final[_ -]?)?answer>"));
+static DOUBLE_BRACKETS: LazyLock<Regex> = LazyLock::new(|| regex(r"\[\[([^\[\]\n]{1,80})\]\]"));
+static IS_THE_ANSWER: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?ix) \b (?:is|are|must\s+be|would\s+be) \s+ (?:(?:thus|therefore|then|clearly)\s+)? (?:the|our|my) \s+
+        (?:(?:final|correct|right|best|required)\s+)* answers? \b",
+    )
+});
+/// Words that only point at an answer which stands elsewhere.
+static POINTS: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"(?i)\b(?:what|which|this|that|it|here|below|following|whichever)\s*$"));
 
 fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is a constant")
@@ -97,13 +126,28 @@ pub(crate) fn last_first(completion: &str) -> Vec<Marker<'_>> {
         let hashes = hit.start() + hit.as_str().find("####").unwrap_or(0) + 4;
         after(MarkerKind::Hashes, hashes)
     }));
-    found.extend(boxes(completion).map(|range| {
-        let text = &completion[range.clone()];
-        (range.start, Marker { kind: MarkerKind::Boxed, text })
+    let enclosed = |kind, range: Range<usize>| (range.start, Marker { kind, text: &completion[range] });
+    found.extend(boxes(completion).map(|range| enclosed(MarkerKind::Boxed, range)));
+    let bracketed = DOUBLE_BRACKETS.captures_iter(completion).filter_map(|hit| hit.get(1));
+    found.extend(bracketed.map(|inside| enclosed(MarkerKind::Boxed, inside.range())));
+    found.extend(TAG.find_iter(completion).map(|open| {
+        let length = completion[open.end()..].find("</").map(|length| open.end()..open.end() + length);
+        length.map_or_else(|| after(MarkerKind::Cue, open.end()), |range| enclosed(MarkerKind::Tagged, range))
     }));
-    found.extend(CUE.find_iter(completion).map(|hit| {
-        let kind = if hit.as_str().ends_with([':', '\n']) { MarkerKind::Heading } else { MarkerKind::Cue };
-        after(kind, hit.end())
+    found.extend(CUE.find_iter(completion).chain(abroad::cues(completion)).map(|hit| {
+        let kind = if hit.as_str().trim_end_matches(' ').ends_with([':', '：', '\n']) {
+            MarkerKind::Heading
+        } else {
+            MarkerKind::Cue
+        };
+        let denied = CORRECTED.find(&completion[hit.end()..]).map_or(0, |denied| denied.end());
+        after(kind, hit.end() + denied)
+    }));
+    found.extend(DENIED.find_iter(completion).map(|hit| after(MarkerKind::Cue, hit.end())));
+    found.extend(IS_THE_ANSWER.find_iter(completion).filter_map(|hit| {
+        let start = sentence_start(&completion[..hit.start()]);
+        let text = completion[start..hit.start()].trim();
+        (!POINTS.is_match(text)).then_some((hit.end(), Marker { kind: MarkerKind::Before, text }))
     }));
     found.retain(|(_, marker)| marker.kind != MarkerKind::Cue || !NEGATED.is_match(marker.text));
     found.sort_by_key(|(at, marker)| (marker.is_remark(), std::cmp::Reverse(*at)));
@@ -131,20 +175,60 @@ fn boxes(completion: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The line on which the statement stands: the first one with more than emphasis and colons on it, without these.
+/// The line on which the statement stands: the first one with more than emphasis, colons and a bullet on it, without these.
 pub(crate) fn line(text: &str) -> &str {
-    let text = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | ':' | '#'));
-    text.lines().next().unwrap_or("")
+    let bare =
+        text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_' | ':' | '：' | '#'));
+    let skipped = &text[..text.len() - bare.len()];
+    let item =
+        bare.strip_prefix(['-', '–', '•']).filter(|item| item.starts_with(' ') && skipped.contains('\n'));
+    item.unwrap_or(bare).lines().next().unwrap_or("")
 }
 
-/// The first sentence of a line, without the mark that ends it. A point between digits ends none.
+/// Words whose point ends no sentence.
+const ABBREVIATIONS: [&str; 22] = [
+    "approx", "ca", "c", "rs", "no", "nr", "mr", "mrs", "ms", "dr", "st", "vs", "e.g", "i.e", "cf", "fig",
+    "eq", "mio", "mrd", "fr", "jr", "prof",
+];
+
+/// The first sentence of a line, without the mark that ends it. A point between digits ends none, nor does that of an abbreviation.
 pub(crate) fn sentence(line: &str) -> &str {
-    let end = line.char_indices().find(|&(at, c)| {
-        matches!(c, '.' | '!' | '?' | ';')
-            && line[at + c.len_utf8()..].chars().next().is_none_or(|next| next.is_whitespace() || next == '*')
-    });
-    end.map_or(line, |(at, _)| &line[..at])
+    sentence_end(line).map_or(line, |at| &line[..at])
 }
+
+/// Where the mark stands that ends the first sentence.
+fn sentence_end(line: &str) -> Option<usize> {
+    line.char_indices()
+        .find(|&(at, c)| ends_sentence(&line[..at], c, &line[at + c.len_utf8()..]))
+        .map(|(at, _)| at)
+}
+
+fn ends_sentence(before: &str, c: char, after: &str) -> bool {
+    let abbreviated = || {
+        let word = before.rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '*')).next().unwrap_or("");
+        ABBREVIATIONS.iter().any(|known| word.eq_ignore_ascii_case(known))
+    };
+    let apart = || after.chars().next().is_none_or(|next| next.is_whitespace() || next == '*');
+    match c {
+        '。' | '！' | '？' | '；' | '।' | '؟' => true,
+        '.' => apart() && !abbreviated(),
+        '!' | '?' | ';' => apart(),
+        _ => false,
+    }
+}
+
+/// Where the last sentence of the text begins; at most a few hundred characters back.
+fn sentence_start(text: &str) -> usize {
+    let mut back = text.char_indices().rev().take(MAX_SENTENCE);
+    let end = back.find(|&(at, c)| c == '\n' || ends_sentence(&text[..at], c, &text[at + c.len_utf8()..]));
+    end.map_or_else(
+        || text.char_indices().rev().nth(MAX_SENTENCE).map_or(0, |(at, _)| at),
+        |(at, c)| at + c.len_utf8(),
+    )
+}
+
+/// Longest sentence before `is the answer`, in characters.
+const MAX_SENTENCE: usize = 300;
 
 #[cfg(test)]
 mod tests {
@@ -180,6 +264,15 @@ mod tests {
     }
 
     #[test]
+    fn answers_stand_in_tags_and_before_words_too() {
+        assert_eq!(texts("<answer>18</answer> since 9"), ["18"]);
+        assert_eq!(texts("my verdict is [[B]]"), ["B"]);
+        assert_eq!(texts("It costs 4. So 18 is the final answer."), ["So 18"]);
+        assert_eq!(texts("The answer is not 5 but 7."), ["7"]);
+        assert!(texts("What is the answer?").is_empty());
+    }
+
+    #[test]
     fn remarks_come_after_statements() {
         assert_eq!(texts("The answer is fog. This answer is clearly correct."), ["fog", "clearly correct"]);
         assert_eq!(texts("The answer is 18. I am 100% sure the answer is 100% right"), ["18", "100% right"]);
@@ -198,5 +291,7 @@ mod tests {
         assert_eq!(sentence("$3.50 for it. Then 4."), "$3.50 for it");
         assert_eq!(sentence("18.** Done"), "18");
         assert_eq!(sentence("18"), "18");
+        assert_eq!(sentence("approx. 18. Then"), "approx. 18");
+        assert_eq!(sentence("১৮। ৩"), "১৮");
     }
 }

@@ -1,37 +1,59 @@
 //! Free-text answers: canonical form, grammar, extraction.
 //!
-//! The canonical form is lower-cased, with white space folded, the articles `a`, `an`, `the` dropped, and quotes, brackets and
+//! The canonical form is lower-cased, with white space folded, the articles `a`, `an`, `the` dropped, and quotes and
 //! punctuation at either end dropped. This is the normalisation of SQuAD (Rajpurkar et al. 2016, the official evaluation
 //! script), except that punctuation inside stays: `3.5` and `35`, `re-sent` and `resent` are different answers. Articles stay
 //! where nothing else would be left.
 //!
+//! A number is its canonical form as a number (`1450`, `1,450` and `\boxed{1450.0}` are one answer), written with thousands commas where
+//! the file's own targets are. LaTeX (`latex`) has no spaces, one spelling of fractions, and no commands that only say how it looks:
+//! `\text{Yes}` is `yes`, `x^2 + 1` is `x^2+1`, `\dfrac12` is `0.5`. Brackets around the whole are dropped, but for those of an interval
+//! that is closed at an end.
+//!
 //! An answer ends with its line, or with its sentence: at `.`, `!` or `?` before a space, after a word of three or more letters
 //! or digits, so that `Dr. Who`, `J. Bell` and `U.S. dollars` are not cut. What follows is not part of the answer, in targets
-//! as in completions. Two texts that mean the same in other words are two answers here.
+//! as in completions. In completions a reason after the answer (`yes, because ..`) is not, either, nor what follows `Yes` or `No`. Two
+//! texts that mean the same in other words are two answers here.
+
+mod latex;
+
+use std::sync::LazyLock;
 
 use entrace_measure::{Answer, AnswerFormat, AnswerGrammar, Choices, GrammarState, Verdict};
 
+use regex::Regex;
+use unicode_normalization::UnicodeNormalization;
+
 use crate::markers::{self, Marker, MarkerKind};
+use crate::number::{self, DecimalMark};
 
 /// The format of free-text answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TextFormat;
+pub struct TextFormat {
+    /// The mark before decimals where a number does not show it.
+    pub mark: DecimalMark,
+    /// Whether numbers are written with thousands commas.
+    pub grouped: bool,
+}
 
 impl AnswerFormat for TextFormat {
     fn name(&self) -> &'static str {
         "text"
     }
 
-    /// What the last marker states; without a marker the last line that is not empty.
+    /// What the last marker states; without a marker what is in bold at the start of the last line or alone on the first, or the last line.
     fn extract(&self, completion: &str, choices: Option<&Choices>) -> Answer {
-        let stated = markers::last_first(completion).into_iter().map(|marker| match marker.kind {
-            MarkerKind::Boxed => marker.text,
-            MarkerKind::Hashes | MarkerKind::Cue | MarkerKind::Heading => markers::line(marker.text),
+        let read = |text: &str| self.canonical(answer_of(text), choices);
+        let markers = markers::last_first(completion);
+        let stated = markers.iter().map(|marker| match marker.kind {
+            MarkerKind::Boxed => self.canonical(marker.text, choices),
+            MarkerKind::Tagged if marker.text.trim().contains('\n') => self.extract(marker.text, choices),
+            MarkerKind::Tagged => read(marker.text),
+            MarkerKind::Before => read(CONCLUDES.replace(marker.text, "").as_ref()),
+            MarkerKind::Hashes | MarkerKind::Cue | MarkerKind::Heading => read(markers::line(marker.text)),
         });
-        let last_line = completion.lines().rev().find(|line| !normalise(line).is_empty());
         stated
-            .chain(last_line)
-            .map(|text| self.canonical(text, choices))
+            .chain(unmarked(completion).map(read))
             .find(|answer| !answer.is_invalid())
             .unwrap_or(Answer::Invalid)
     }
@@ -39,17 +61,28 @@ impl AnswerFormat for TextFormat {
     /// What the last statement says whose end, as the grammar has it, is in the text.
     fn extract_cut(&self, text: &str, choices: Option<&Choices>) -> Answer {
         let closed = |marker: &Marker<'_>| {
-            marker.kind == MarkerKind::Boxed || answer_part(marker.text).len() < marker.text.len()
+            is_enclosed(marker.kind) || answer_part(marker.text).len() < marker.text.len()
         };
         let stated = markers::last_first(text).into_iter().filter(closed);
         stated
-            .map(|marker| self.canonical(marker.text, choices))
+            .map(|marker| match marker.kind {
+                MarkerKind::Boxed => self.canonical(marker.text, choices),
+                _ => self.canonical(answer_of(answer_part(marker.text)), choices),
+            })
             .find(|answer| !answer.is_invalid())
             .unwrap_or(Answer::Invalid)
     }
 
     fn canonical(&self, surface: &str, _: Option<&Choices>) -> Answer {
-        let value = normalise(answer_part(surface));
+        let text = answer_part(surface);
+        let number = number::alone(text, self.mark);
+        let value = match number {
+            Some(value) if self.grouped => number::grouped(&value),
+            Some(value) => value,
+            None => {
+                latex::normalise(text).filter(|value| !value.is_empty()).unwrap_or_else(|| normalise(text))
+            }
+        };
         if value.is_empty() { Answer::Invalid } else { Answer::Value(value) }
     }
 
@@ -74,16 +107,120 @@ impl AnswerFormat for TextFormat {
     }
 }
 
+fn is_enclosed(kind: MarkerKind) -> bool {
+    matches!(kind, MarkerKind::Boxed | MarkerKind::Tagged | MarkerKind::Before)
+}
+
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is a constant")
+}
+
+static CONCLUDES: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r"(?i)^\W*(?:(?:so|thus|therefore|hence|then|and|clearly|we see that|it follows that)\b[\s,]*)+")
+});
+/// Text in bold, alone or with a reason after it.
+static BOLD: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s*\*\*([^*]+)\*\*(?:\s*$|\s*[,.;:(—–-])"));
+/// A reason or remark after an answer.
+static REASON: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?ix) \s* [,;:(*_]* \s* \b (?: because | since | given\s+that | due\s+to | as\s+(?:it|they|he|she|there|this|that|the\s+\w+|\p{L}+|\d+)\s+(?:is|are|was|were|has|have|does|do|can|will)\b ) | ; \s | \s [—–-] \s | \s \( [^()]*\s[^()]* \) [\s.]* $",
+    )
+});
+static YES_OR_NO: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"(?i)^[\s*_\x22'“]*(yes|no|true|false)\b[*_\x22'”]*\s*(?:[,.;:(—–-]|$)"));
+
+/// The answer in the text of a statement, without the reason that follows it.
+fn answer_of(text: &str) -> &str {
+    let text = text.trim();
+    if let Some(found) = YES_OR_NO.captures(text).and_then(|found| found.get(1)) {
+        return found.as_str();
+    }
+    if let Some(bold) = BOLD.captures(text).and_then(|found| found.get(1)) {
+        return bold.as_str();
+    }
+    match REASON.find(text).filter(|reason| text[..reason.start()].contains(char::is_alphanumeric)) {
+        Some(reason) => &text[..reason.start()],
+        None => text,
+    }
+}
+
+/// Where a completion without markers may have its answer, the likeliest place first.
+fn unmarked(completion: &str) -> impl Iterator<Item = &str> {
+    let mut lines = completion.lines().filter(|line| !normalise(line).is_empty());
+    let first = lines.next();
+    let last = lines.next_back();
+    let alone = first.filter(|line| {
+        let bold = BOLD
+            .captures(line)
+            .and_then(|found| found.get(0))
+            .is_some_and(|hit| hit.len() == line.trim_end().len());
+        let yes_or_no = YES_OR_NO.find(line).is_some_and(|hit| hit.len() == line.trim_end().len());
+        last.is_some_and(|last| !BOLD.is_match(last) && !YES_OR_NO.is_match(last)) && (bold || yes_or_no)
+    });
+    alone.into_iter().chain(last).chain(first)
+}
+
 /// Lower case, folded white space, no articles, no punctuation at either end. Empty if nothing is left.
 pub(crate) fn normalise(text: &str) -> String {
-    let mut value = text.to_lowercase();
+    let mut value: String = text.to_lowercase().nfc().collect();
     loop {
-        let next = without_articles(value.trim_matches(is_edge));
+        let next = without_articles(without_edges(&value));
         if next == value {
             return value;
         }
         value = next;
     }
+}
+
+/// Without what belongs to no answer at its ends. Of brackets these are such as stand alone, and those around the whole.
+fn without_edges(text: &str) -> &str {
+    let text = text.trim_matches(is_punctuation);
+    let Some(first) = text.chars().next() else { return text };
+    if let Some(close) = partner(first) {
+        let inside = &text[first.len_utf8()..];
+        return match closing(inside, first, close) {
+            None => without_edges(inside),
+            Some(at) if at + close.len_utf8() == inside.len() => without_edges(&inside[..at]),
+            Some(_) => text,
+        };
+    }
+    match text.chars().next_back() {
+        Some(last) if is_bracket(last) && !is_balanced(text) => {
+            without_edges(&text[..text.len() - last.len_utf8()])
+        }
+        _ => text,
+    }
+}
+
+fn partner(open: char) -> Option<char> {
+    match open {
+        '(' => Some(')'),
+        '[' => Some(']'),
+        '{' => Some('}'),
+        _ => None,
+    }
+}
+
+/// Where the bracket closes that was opened before the text.
+fn closing(text: &str, open: char, close: char) -> Option<usize> {
+    let mut depth = 1_usize;
+    for (at, c) in text.char_indices() {
+        if c == open {
+            depth += 1;
+        } else if c == close {
+            depth -= 1;
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+fn is_balanced(text: &str) -> bool {
+    [('(', ')'), ('[', ']'), ('{', '}')]
+        .iter()
+        .all(|(open, close)| text.matches(*open).count() >= text.matches(*close).count())
 }
 
 fn without_articles(text: &str) -> String {
@@ -93,8 +230,17 @@ fn without_articles(text: &str) -> String {
     if without.is_empty() { words.join(" ") } else { without.join(" ") }
 }
 
-/// White space, quotes, brackets, emphasis and punctuation, which belong to no answer at its ends.
+fn is_bracket(c: char) -> bool {
+    matches!(c, '(' | ')' | '[' | ']' | '{' | '}')
+}
+
+/// What may stand before an answer without belonging to it.
 fn is_edge(c: char) -> bool {
+    is_punctuation(c) || is_bracket(c)
+}
+
+/// White space, quotes, emphasis and punctuation, which belong to no answer at its ends.
+fn is_punctuation(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
         || matches!(
@@ -111,16 +257,12 @@ fn is_edge(c: char) -> bool {
                 | '”'
                 | '‘'
                 | '’'
-                | '('
-                | ')'
-                | '['
-                | ']'
-                | '{'
-                | '}'
                 | '*'
                 | '_'
                 | '#'
                 | '='
+                | '$'
+                | '。'
         )
 }
 
@@ -183,7 +325,7 @@ mod tests {
     use super::*;
 
     fn canonical(text: &str) -> String {
-        TextFormat.canonical(text, None).name().to_string()
+        TextFormat::default().canonical(text, None).name().to_string()
     }
 
     #[test]
@@ -209,7 +351,7 @@ mod tests {
 
     #[test]
     fn extraction_reads_the_last_marker_or_the_last_line() {
-        let extract = |text: &str| TextFormat.extract(text, None).name().to_string();
+        let extract = |text: &str| TextFormat::default().extract(text, None).name().to_string();
         assert_eq!(extract("The answer is London. No, the answer is **Paris**."), "paris");
         assert_eq!(extract("Answer:\nthe Seine\nmore"), "seine");
         assert_eq!(extract("So \\boxed{\\alpha}"), "\\alpha");
@@ -221,7 +363,7 @@ mod tests {
 
     #[test]
     fn of_a_cut_completion_only_closed_statements_are_read() {
-        let extract = |text: &str| TextFormat.extract_cut(text, None).name().to_string();
+        let extract = |text: &str| TextFormat::default().extract_cut(text, None).name().to_string();
         assert_eq!(extract("The answer is London. No, the answer is the Sei"), "london");
         assert_eq!(extract("The answer is Dr. Who"), Answer::INVALID_NAME);
         assert_eq!(extract("The answer is Dr. Who\n"), "dr. who");
@@ -233,9 +375,9 @@ mod tests {
     #[test]
     fn surface_forms_read_as_their_answer() {
         let answer = Answer::Value("eiffel tower".into());
-        let forms = TextFormat.surface_forms(&answer, None);
+        let forms = TextFormat::default().surface_forms(&answer, None);
         assert_eq!(forms, [" eiffel tower", " Eiffel tower", " the eiffel tower", " **Eiffel tower"]);
-        assert!(TextFormat.surface_forms(&Answer::Invalid, None).is_empty());
+        assert!(TextFormat::default().surface_forms(&Answer::Invalid, None).is_empty());
     }
 
     proptest! {

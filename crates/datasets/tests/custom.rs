@@ -26,6 +26,15 @@ fn traces(rows: &[Value], options: &Options) -> Result<Imported, Error> {
     imported::load(&write(folder.path(), "mine.jsonl", rows), "mine", options)
 }
 
+/// The formats that occur.
+fn kinds(read: &jsonl::Custom) -> String {
+    FormatKind::names(&read.kinds)
+}
+
+fn kinds_of_traces(read: &Imported) -> String {
+    FormatKind::names(&read.traces.iter().map(|trace| trace.answer_format).collect::<Vec<_>>())
+}
+
 fn reasons(bad_lines: &[entrace_datasets::BadLine]) -> Vec<(usize, &str)> {
     bad_lines.iter().map(|line| (line.line_number, line.reason.as_str())).collect()
 }
@@ -41,7 +50,7 @@ fn columns_are_mapped_and_the_format_is_inferred() {
         json!({"gold": {"value": 3}, "key": "d"}),
     ];
     let read = custom(&rows, &Options { columns: columns.clone(), ..Options::default() }).unwrap();
-    assert_eq!(read.answer_format, FormatKind::Number);
+    assert_eq!(kinds(&read), "number");
     let targets: Vec<&str> =
         read.loaded.questions.iter().map(|question| question.target.as_ref().unwrap().name()).collect();
     assert_eq!(targets, ["2", "0.5"]);
@@ -69,7 +78,7 @@ fn choices_and_free_text_are_inferred_too() {
         json!({"question": "What?", "choices": ["ice", "fire"], "answer": 2}),
     ];
     let read = custom(&choice, &Options::default()).unwrap();
-    assert_eq!(read.answer_format, FormatKind::Choice);
+    assert_eq!(kinds(&read), "choice");
     assert_eq!(read.loaded.questions[1].target.as_ref().unwrap().name(), "y");
     assert_eq!(read.loaded.questions[0].id, "line-1");
     let targets: Vec<&str> =
@@ -86,7 +95,7 @@ fn choices_and_free_text_are_inferred_too() {
 
     let text = [json!({"question": "Where?", "target": "The Seine."}), json!({"question": "When?"})];
     let read = custom(&text, &Options::default()).unwrap();
-    assert_eq!(read.answer_format, FormatKind::Text);
+    assert_eq!(kinds(&read), "text");
     assert_eq!(read.loaded.questions[0].target.as_ref().unwrap().name(), "seine");
     assert_eq!(read.loaded.questions[1].target, None);
 
@@ -99,7 +108,7 @@ fn choices_and_free_text_are_inferred_too() {
 fn worked_solutions_lend_their_last_number() {
     let rows = [json!({"question": "?", "answer": "3 * 4 = <<3*4=12>>12\n#### 12"})];
     let read = custom(&rows, &Options::default()).unwrap();
-    assert_eq!(read.answer_format, FormatKind::Number);
+    assert_eq!(kinds(&read), "number");
     assert_eq!(read.loaded.questions[0].target.as_ref().unwrap().name(), "12");
 }
 
@@ -170,7 +179,7 @@ fn lm_evals_samples_are_known_by_their_columns() {
         .map(|trace| (trace.question.id.as_str(), trace.sample, trace.trace.as_str()))
         .collect();
     assert_eq!(seen, [("0", 0, "first"), ("0", 1, "second"), ("1", 0, "first"), ("1", 1, "second")]);
-    assert_eq!(read.answer_format, FormatKind::Number);
+    assert_eq!(kinds_of_traces(&read), "number");
     for trace in &read.traces {
         assert_eq!(trace.question.target.as_ref().unwrap().name(), "12");
         assert_eq!(trace.prompt.as_deref(), Some("Q: How many?\nA:"));
@@ -181,28 +190,39 @@ fn lm_evals_samples_are_known_by_their_columns() {
 }
 
 #[test]
-fn the_row_that_keeps_most_from_a_narrower_format_is_named() {
+fn targets_of_several_kinds_are_read_question_by_question() {
     let row = |target: &str| json!({"question": "1 + 1?", "target": target});
-    let read = |rows: &[Value]| {
-        let read = custom(rows, &Options::default()).unwrap();
-        (read.answer_format, read.note.unwrap_or_default())
-    };
-    let (kind, note) = read(&[row("2"), row("12 apples"), row("3")]);
-    assert_eq!(kind, FormatKind::Text);
-    assert!(
-        note.contains("2 of 3 rows would be read as number") && note.contains("mine.jsonl:2: "),
-        "{note}"
-    );
-    assert_eq!(read(&[row("2"), row("3")]), (FormatKind::Number, String::new()));
-    assert_eq!(read(&[row("two"), row("three")]), (FormatKind::Text, String::new()));
+    let read = |rows: &[Value]| custom(rows, &Options::default()).unwrap();
+    let mixed = read(&[row("2"), row("12 apples"), row("\\frac{3}{4}"), row("[2, 5)")]);
+    assert_eq!(mixed.kinds, [FormatKind::Number, FormatKind::Text, FormatKind::Number, FormatKind::Text]);
+    let targets: Vec<&str> =
+        mixed.loaded.questions.iter().map(|question| question.target.as_ref().unwrap().name()).collect();
+    assert_eq!(targets, ["2", "12 apples", "0.75", "[2,5)"]);
+    let note = mixed.note.unwrap();
+    assert!(note.contains("2 as number, 2 as text") && note.contains("mine.jsonl:"), "{note}");
+    assert_eq!(read(&[row("2"), row("3")]).note, None);
+    assert_eq!(kinds(&read(&[row("two"), row("three")])), "text");
 
     let with_options = json!({"question": "1 + 1?", "target": "A", "choices": ["2", "3"]});
-    let (kind, note) = read(&[with_options.clone(), row("A"), with_options]);
-    assert_eq!(kind, FormatKind::Text);
-    assert!(
-        note.contains("2 of 3 rows would be read as choice") && note.contains("mine.jsonl:2: "),
-        "{note}"
-    );
+    let mixed = read(&[with_options.clone(), row("A"), with_options]);
+    assert_eq!(mixed.kinds, [FormatKind::Choice, FormatKind::Text, FormatKind::Choice]);
+    let note = mixed.note.unwrap();
+    assert!(note.contains("1 as text") && note.contains("mine.jsonl:2"), "{note}");
+}
+
+#[test]
+fn targets_show_what_a_mark_means() {
+    let row = |target: &str| json!({"question": "1 + 1?", "target": target});
+    let targets = |rows: &[Value]| -> Vec<String> {
+        let read = custom(rows, &Options::default()).unwrap();
+        read.loaded
+            .questions
+            .iter()
+            .map(|question| question.target.as_ref().unwrap().name().to_string())
+            .collect()
+    };
+    assert_eq!(targets(&[row("1.450"), row("3,5")]), ["1450", "3.5"]);
+    assert_eq!(targets(&[row("1.450"), row("3.5")]), ["1.45", "3.5"]);
 }
 
 #[test]

@@ -87,6 +87,17 @@ fn the_answer_of_every_gsm8k_solution_is_extracted() {
 }
 
 #[test]
+fn the_value_of_every_svamp_equation_is_extracted() {
+    let Some(folder) = data_dir() else { return };
+    let loaded = read("svamp", &folder, Split::Test);
+    let format = find("svamp").unwrap().answer_format.format();
+    for question in &loaded.questions {
+        let solution = question.rationale.as_ref().unwrap();
+        assert_eq!(&format.extract(solution, None), question.target.as_ref().unwrap(), "{solution}");
+    }
+}
+
+#[test]
 fn examples_come_from_the_splits_at_hand() {
     let Some(folder) = data_dir() else { return };
     for (task, split, has_note) in [

@@ -9,7 +9,7 @@ use crate::questions;
 use crate::train::data::{Asked, Pair};
 use anyhow::Result;
 use entrace_datasets::imported::{self, Imported, ImportedTrace};
-use entrace_datasets::{BadLines, Error, FormatKind, jsonl};
+use entrace_datasets::{BadLines, Error, jsonl};
 use entrace_train::strip_annotations;
 use std::path::Path;
 
@@ -32,8 +32,7 @@ pub(crate) fn is_file(data: &str) -> bool {
 /// The traces of a file.
 pub(crate) fn traces(path: &Path, reading: Reading<'_>) -> Result<Vec<Pair>> {
     let read = load(path, reading)?.map_err(refused)?;
-    let kind = read.answer_format;
-    let pairs = read.traces.into_iter().map(|trace| pair(trace, kind, reading.strip_annotations));
+    let pairs = read.traces.into_iter().map(|trace| pair(trace, reading.strip_annotations));
     Ok(pairs.collect())
 }
 
@@ -73,10 +72,10 @@ fn refused(error: Error) -> anyhow::Error {
     }
 }
 
-fn pair(trace: ImportedTrace, kind: FormatKind, strip: bool) -> Pair {
+fn pair(trace: ImportedTrace, strip: bool) -> Pair {
     let asked = match trace.prompt {
         Some(prompt) => Asked::Text(prompt),
-        None => Asked::Question(Box::new(trace.question), kind),
+        None => Asked::Question(Box::new(trace.question), trace.answer_format),
     };
     let completion = if strip { strip_annotations(&trace.trace) } else { trace.trace };
     Pair { asked, draft: String::new(), completion }

@@ -2,14 +2,15 @@
 //!
 //! 1. The last marker (`markers`) from which an option can be read. What follows it is tried as a label, as an option's text,
 //!    and again without a few filling words (`option`, `clearly`, `the`); last, the sentence may mention exactly one option,
-//!    unless it begins the reasoning after `Answer:`.
+//!    unless it begins the reasoning after `Answer:`. As markers pass here, too, the words that choose or judge an option (`verdict`).
 //! 2. Otherwise the whole completion, if it is nothing but an option.
-//! 3. Otherwise the only option that the last line mentions, or the only one that the completion mentions: `(B)`, `option B`,
+//! 3. Otherwise an option that stands alone on the last line, or on the first with an explanation after it.
+//! 4. Otherwise the only option that the last line mentions, or the only one that the completion mentions: `(B)`, `option B`,
 //!    `**B**`, a line that begins with `B.`, or an option's text; one that is ruled out on the spot (`(A) is wrong`) does not
 //!    count. A completion that weighs several options and concludes nothing has no answer; taking the last one mentioned, as
 //!    other harnesses do, would often take a rejected one.
 //!
-//! Of a completion that the limit on tokens cut, only closed statements are read (the first rule).
+//! Of a completion that the limit on tokens cut, only closed statements are read (markers but no verdicts).
 
 use std::sync::LazyLock;
 
@@ -17,14 +18,17 @@ use entrace_measure::Choices;
 use regex::{Match, Regex};
 
 use super::grammar::read_label;
+use super::verdict;
 use super::{label_in_any_case, only, with_text};
 use crate::lead;
 use crate::markers::{self, Marker, MarkerKind};
+use crate::plain::plain;
 
 static FILLING: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?ix)^[\s*_:]*(?:(?:option|choice|letter|answer|number|most|likely|probably|clearly|therefore|definitely|indeed
-        |correct|that|the|is)\b[\s*_:]*)+",
+        r"(?ix)^[\s*_:]*(?:(?:(?:option|choice|letter|answer|number|most|likely|probably|clearly|therefore|definitely|indeed
+        |correct|that|the|is|either\s+only|opción|opcion|la|el|die|der|das|le|il|a\s+opção|opção|opzione|вариант)\b
+        |选项|選項|選択肢|보기)[\s*_:：]*)+",
     )
 });
 /// Words after `A` that show it to be a label; other small words follow an article.
@@ -34,24 +38,29 @@ static CONNECTIVE: LazyLock<Regex> = LazyLock::new(|| {
         |while|with|would)\b",
     )
 });
+/// Words after `I` that show it to be a label; others follow the pronoun.
+static CONNECTIVE_OF_I: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r"(?x)^\s+(?:and|as|because|but|by|due|for|from|given|if|in|is|or|since|thus|which)\b")
+});
 /// A second option beside the first: then neither is the answer.
-static SECOND: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"^[)\]*]*\s*(?:,|/|&|\bor\b|\band\b)\s*[(\[*]*(\w+)\b"));
+static SECOND: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r"^[)\]*]*\s*(?:,|/|&|\b(?:or|and|oder|und|ou|et|o|y)\b|或|和|、)\s*[(\[*]*(\w+)\b")
+});
 static MENTION: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r"(?mx) \( ([^()\s]{1,12}) \) | \*\* ([^*\s]{1,12}?) [.:)]? \*\*
-        | \b (?i:option|choice|answer|letter) \s+ ([^\s()*.,:;]{1,12}) | ^[\ \t]* ([^\s()*.,:;]{1,12}) [.):] (?:\s|$)",
+        | \b (?i:option|choice|answer|letter) \s+ ([^\s()*.,:;]{1,12}) | (?:选项|選項) \s* ([A-Za-z0-9]{1,3}) | ^[\ \t]* ([^\s()*.,:;]{1,12}) [.):] (?:\s|$)",
     )
 });
 
 /// What shows, right after or before a mention, that the option is ruled out.
-static REJECTED_AFTER: LazyLock<Regex> = LazyLock::new(|| {
+pub(super) static REJECTED_AFTER: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r"(?ix) ^[)\]*.:]* \s* (?: (?:is|was|are|seems|would\s+be|can\s+be) \s+ )? (?:also\s+)?
         (?: wrong | incorrect | not | false | cannot | isn['’]t | can['’]t | doesn['’]t | ruled\s+out | eliminated ) \b",
     )
 });
-static REJECTED_BEFORE: LazyLock<Regex> = LazyLock::new(|| {
+pub(super) static REJECTED_BEFORE: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"(?i)\b(?:not|rules?\s+out|eliminates?|excludes?)\s+(?:(?:option|choice)\s+)?[(\[*]*$")
 });
 
@@ -61,11 +70,16 @@ fn regex(pattern: &str) -> Regex {
 
 /// Position of the stated option.
 pub(super) fn extract(completion: &str, choices: &Choices) -> Option<usize> {
-    let stated = markers::last_first(completion).iter().find_map(|marker| stated_by(marker, choices));
-    stated.or_else(|| undisputed_whole(completion, choices)).or_else(|| {
-        let last_line = completion.lines().rev().find(|line| !line.trim().is_empty())?;
-        mentioned(last_line, choices).or_else(|| mentioned(completion, choices))
-    })
+    let markers = markers::last_first(completion);
+    let stated = markers.iter().find_map(|marker| stated_by(marker, choices));
+    stated
+        .or_else(|| verdict::last(completion, choices))
+        .or_else(|| undisputed_whole(completion, choices))
+        .or_else(|| alone(completion, choices))
+        .or_else(|| {
+            let last_line = completion.lines().rev().find(|line| !line.trim().is_empty())?;
+            mentioned(last_line, choices).or_else(|| mentioned(completion, choices))
+        })
 }
 
 /// Position of the option that a closed statement of a cut completion gives.
@@ -76,22 +90,57 @@ pub(super) fn extract_cut(completion: &str, choices: &Choices) -> Option<usize> 
 
 fn stated_by(marker: &Marker<'_>, choices: &Choices) -> Option<usize> {
     match marker.kind {
-        MarkerKind::Boxed => stated(marker.text, choices),
-        MarkerKind::Hashes | MarkerKind::Cue => stated(markers::line(marker.text), choices),
+        MarkerKind::Boxed => in_either(marker.text, |text| stated(text, choices)),
+        MarkerKind::Tagged => {
+            undisputed_whole(marker.text, choices).or_else(|| extract(marker.text, choices))
+        }
+        MarkerKind::Before => verdict::named_at_end(marker.text, choices)
+            .or_else(|| with_text(lead::trim(marker.text), choices)),
+        MarkerKind::Hashes | MarkerKind::Cue => {
+            in_either(markers::line(marker.text), |line| stated(line, choices))
+        }
         MarkerKind::Heading => {
             let line = markers::line(marker.text);
             let reasoning =
                 marker.goes_on_with(markers::sentence(line), |later| later.contains(char::is_alphanumeric));
-            if reasoning { at_start(line, choices) } else { stated(line, choices) }
+            in_either(line, |line| if reasoning { at_start(line, choices) } else { stated(line, choices) })
         }
     }
+}
+
+/// What `read` makes of the text as it is, or else without LaTeX and full-width signs.
+fn in_either(text: &str, read: impl Fn(&str) -> Option<usize>) -> Option<usize> {
+    read(text).or_else(|| read(&plain(text)))
+}
+
+/// The option that stands alone on the last line, or on the first before an explanation. A list of options states none.
+fn alone(completion: &str, choices: &Choices) -> Option<usize> {
+    let lines: Vec<&str> = completion.lines().filter(|line| line.contains(char::is_alphanumeric)).collect();
+    let on = |line: &str| {
+        let Some(read) = read_label(choices.labels(), line) else {
+            return label_in_any_case(lead::trim(line), choices).map(|option| (option, true));
+        };
+        let rest = &line[read.end..];
+        let bare = !rest.contains(char::is_alphanumeric);
+        (bare
+            || text_at(after_label(rest), choices) == Some(read.index)
+                && with_text(after_label(rest).trim(), choices).is_some())
+        .then_some((read.index, bare))
+    };
+    let (first, last) = (lines.first()?, lines.last()?);
+    let listed = |line: Option<&&str>, option: usize| {
+        line.and_then(|line| on(line)).is_some_and(|(other, _)| other != option)
+    };
+    let at_end = on(last).filter(|&(option, bare)| bare || !listed(lines.iter().rev().nth(1), option));
+    let at_start = || on(first).filter(|&(option, _)| !listed(lines.get(1), option));
+    at_end.or_else(at_start).map(|(option, _)| option)
 }
 
 fn stated(line: &str, choices: &Choices) -> Option<usize> {
     at_start(line, choices).or_else(|| mentioned(markers::sentence(line), choices))
 }
 
-fn at_start(line: &str, choices: &Choices) -> Option<usize> {
+pub(super) fn at_start(line: &str, choices: &Choices) -> Option<usize> {
     let filling = FILLING.find(line).map_or(0, |hit| hit.end());
     let starts = if filling == 0 { vec![line] } else { vec![line, &line[filling..]] };
     starts.iter().find_map(|text| label_at(text, choices).or_else(|| text_at(text, choices)))
@@ -127,8 +176,10 @@ fn label_at(text: &str, choices: &Choices) -> Option<usize> {
             if let Some(option) = text_at(text, choices) {
                 return Some(option);
             }
-            let article = name.eq_ignore_ascii_case("a") && next.is_some_and(char::is_lowercase);
-            if article && !CONNECTIVE.is_match(rest) {
+            let lower_case = next.is_some_and(char::is_lowercase);
+            let article = name.eq_ignore_ascii_case("a") && lower_case && !CONNECTIVE.is_match(rest);
+            let pronoun = name == "I" && lower_case && !CONNECTIVE_OF_I.is_match(rest);
+            if article || pronoun {
                 return None;
             }
         }
@@ -195,11 +246,11 @@ fn mentioned(text: &str, choices: &Choices) -> Option<usize> {
 }
 
 /// The last few characters: enough for what `REJECTED_BEFORE` looks for.
-fn end_of(text: &str) -> &str {
+pub(super) fn end_of(text: &str) -> &str {
     text.char_indices().rev().nth(40).map_or(text, |(at, _)| &text[at..])
 }
 
-fn label_named(name: &str, choices: &Choices) -> Option<usize> {
+pub(super) fn label_named(name: &str, choices: &Choices) -> Option<usize> {
     choices.labels().iter().position(|label| label == name)
 }
 

@@ -1,6 +1,6 @@
 //! The automaton over the labels of a question's options.
 //!
-//! A lead-in, then a label letter by letter; a character that is no letter or digit closes it. States are numbered by the
+//! A lead-in, then a label letter by letter; a character that is no letter or digit, or one of a script without spaces, closes it. States are numbered by the
 //! position of the first label that has the characters so far, and how many characters these are.
 
 use entrace_measure::{AnswerGrammar, GrammarState, Verdict};
@@ -56,10 +56,16 @@ impl OptionGrammar {
         let letters = self.letters(state);
         match self.label_state(letters, c) {
             Some(longer) => longer,
-            None if self.completed(state).is_some() && !c.is_alphanumeric() => CLOSED,
+            None if self.completed(state).is_some() && !joins(c) => CLOSED,
             None => INVALID,
         }
     }
+}
+
+/// Whether a label does not end before the character. Scripts that set no spaces between words write on right after it.
+fn joins(c: char) -> bool {
+    let without_spaces = matches!(c, '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}');
+    c.is_alphanumeric() && !without_spaces
 }
 
 impl AnswerGrammar for OptionGrammar {

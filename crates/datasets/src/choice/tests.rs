@@ -83,7 +83,7 @@ fn extraction() {
         (weather(), "The correct answer is clearly choice (B).", "B"),
         (weather(), "The best option is B", "B"),
         (weather(), "Answer: B", "B"),
-        (weather(), "Answer: Consider (A) first. It is dry. So it must be (C)", NONE),
+        (weather(), "Answer: Consider (A) first. It is dry. So it must be (C)", "C"),
         (weather(), "Answer: Consider (A) first. It is dry.\nSo it must be (C)", "C"),
         (weather(), "Answer: It will rain, so (B).", "B"),
         (weather(), "**Answer: (B) rain**", "B"),

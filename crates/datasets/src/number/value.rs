@@ -31,12 +31,6 @@ pub(super) fn fraction(negative: bool, numerator: &str, denominator: &str) -> St
     reduced(negative, whole, u128::from(parts))
 }
 
-/// The canonical string of `±(whole + numerator/denominator)` for a one-character fraction such as `½`.
-pub(super) fn mixed(negative: bool, whole: &str, (numerator, denominator): (u128, u128)) -> String {
-    let whole = whole.parse::<u128>().unwrap_or(0);
-    reduced(negative, whole * denominator + numerator, denominator)
-}
-
 fn reduced(negative: bool, numerator: u128, denominator: u128) -> String {
     let common = gcd(numerator, denominator).max(1);
     let (numerator, denominator) = (numerator / common, denominator / common);
@@ -68,8 +62,9 @@ fn gcd(a: u128, b: u128) -> u128 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The unsigned decimal with a comma before every third digit of its integer part.
+/// The decimal with a comma before every third digit of its integer part.
 pub(super) fn with_thousands(size: &str) -> String {
+    let (sign, size) = size.strip_prefix('-').map_or(("", size), |size| ("-", size));
     let (integer, decimals) = size.find('.').map_or((size, ""), |point| size.split_at(point));
     let mut grouped = String::new();
     for (i, digit) in integer.chars().enumerate() {
@@ -78,7 +73,7 @@ pub(super) fn with_thousands(size: &str) -> String {
         }
         grouped.push(digit);
     }
-    grouped + decimals
+    format!("{sign}{grouped}{decimals}")
 }
 
 #[cfg(test)]
@@ -103,8 +98,6 @@ mod tests {
         assert_eq!(fraction(false, "6", "3"), "2");
         assert_eq!(fraction(true, "0", "3"), "0");
         assert_eq!(fraction(false, "7", "40"), "0.175");
-        assert_eq!(mixed(true, "1", (1, 2)), "-1.5");
-        assert_eq!(mixed(false, "", (2, 3)), "2/3");
         let huge = "9".repeat(50);
         assert_eq!(fraction(false, &huge, "7"), format!("{huge}/7"));
         assert_eq!(fraction(false, "1", &u64::MAX.to_string()), format!("1/{}", u64::MAX));

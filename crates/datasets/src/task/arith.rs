@@ -72,11 +72,11 @@ mod tests {
             let question = question(Split::Train, index);
             assert_eq!(fewshot::render(&[], &question), arith::prompt(&problem.question));
             assert_eq!(
-                NumberFormat.extract(&problem.solution.completion(), None),
+                NumberFormat::default().extract(&problem.solution.completion(), None),
                 question.target.clone().unwrap()
             );
             let target = problem.solution.answer.to_string();
-            assert_eq!(NumberFormat.canonical(&target, None), question.target.unwrap());
+            assert_eq!(NumberFormat::default().canonical(&target, None), question.target.unwrap());
         }
     }
 }

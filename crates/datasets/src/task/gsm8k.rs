@@ -44,7 +44,7 @@ fn question(row: &Row, place: Place<'_>) -> Result<Question, String> {
         id: place.name.to_string(),
         text: rows::text(row, "question")?.trim().to_string(),
         choices: None,
-        target: Some(NumberFormat.canonical(stated, None)),
+        target: Some(NumberFormat::default().canonical(stated, None)),
         rationale: Some(strip_annotations(worked).trim().to_string()),
     })
 }

@@ -34,7 +34,7 @@ fn question(row: &Row, place: Place<'_>) -> Result<Question, String> {
     if !is_number(&answer) {
         return Err(format!("the answer {answer:?} is no number"));
     }
-    let target = NumberFormat.canonical(&answer, None);
+    let target = NumberFormat::default().canonical(&answer, None);
     let equation = rows::text(row, "Equation")?.replace(".0 ", " ");
     Ok(Question {
         task: place.task.to_string(),
