@@ -29,6 +29,12 @@ static CUE: LazyLock<Regex> = LazyLock::new(|| {
           | (?:উত্তর|উত্তরটি) [\s*_]* (?:হলো|হল|হচ্ছে|:)?
           | (?:คำตอบ) (?:ที่ถูกต้อง|สุดท้าย)? [\s*_]* (?:คือ|:)?
           | (?:సమాధానం) [\s*_]* :?
+          | \b(?:opción|opcion) \s+ (?:correcta|adecuada) \s+ es\b (?:\s+la\b)?
+          | \boption \s+ (?:correcte|exacte|juste) \s+ est\b (?:\s+la\b)?
+          | \bopção \s+ (?:correta|certa) \s+ é (?:\s+a\b)?
+          | \bopzione \s+ (?:corretta|giusta) \s+ è (?:\s+la\b)?
+          | \b(?:richtige|korrekte|beste) \s+ (?:option|wahl|aussage) \s+ (?:ist|wäre)\b
+          | 答 [:：]
           | (?:答案|正确选项|正確選項|正解|答え|解答|回答) [\s*_]* (?:应该是|應該是|应为|就是|是|为|為|は|選|选|：|:|＝|=)
           | (?:정답|답변|답) [\s*_]* (?:은|는|:|：)
         )"#,

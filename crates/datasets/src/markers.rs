@@ -73,12 +73,13 @@ static BOX: LazyLock<Regex> = LazyLock::new(|| regex(r"\\[fb](?:ox|oxed)\s*\{"))
 static CUE: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r#"(?ix)
-        \b (?: answers? | (?:correct|best|right|final)\s+(?:option|choice|statement|result) )
+        \b (?: answers? | ans | (?:correct|best|right|final)\s+(?:option|choice|statement|result) )
         (?: \s+ (?:to|for|of) \b [^.:?!\n]{0,160}? )?
         (?: , [^.:?!\n]{0,80} , )?
         [\s*_"”')\]]* (?: (?:would|should|must|will) \s+ (?:then\s+|therefore\s+)? )?
-        (?: \b(?:is|are|be|was|equals)\b | = | : )
+        (?: \b(?:is|are|be|was|equals|(?:comes|works\s+out|amounts)\s+to)\b | = | : )
         | \b final \s+ answer \b [*_:]* [\ \t]* \n
+        | (?m: ^ ) \W* ans \.
         | (?m: ^ ) \W* (?:final\s+)? answer \s* [-–—] \s
         "#,
     )

@@ -202,7 +202,10 @@ fn character(c: char, before: Option<char>, next: Option<char>, out: &mut String
         return;
     }
     if let Some(raised) = raised(c) {
-        if before.is_none_or(|before| self::raised(before).is_none()) {
+        // A raised sign at the start raises nothing.
+        if before
+            .is_some_and(|before| before.is_alphanumeric() && self::raised(before).is_none() || before == ')')
+        {
             out.push('^');
         }
         out.push(raised);

@@ -126,8 +126,11 @@ static REASON: LazyLock<Regex> = LazyLock::new(|| {
         r"(?ix) \s* [,;:(*_]* \s* \b (?: because | since | given\s+that | due\s+to | as\s+(?:it|they|he|she|there|this|that|the\s+\w+|\p{L}+|\d+)\s+(?:is|are|was|were|has|have|does|do|can|will)\b ) | ; \s | \s [—–-] \s | \s \( [^()]*\s[^()]* \) [\s.]* $",
     )
 });
-static YES_OR_NO: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"(?i)^[\s*_\x22'“]*(yes|no|true|false)\b[*_\x22'”]*\s*(?:[,.;:(—–-]|$)"));
+static YES_OR_NO: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?i)^[\s*_\x22'“]*(?:(?:so|thus|therefore|hence)\b,?\s+)?(yes|no|true|false)\b[*_\x22'”]*\s*(?:[,.;:(—–-]|$)",
+    )
+});
 
 /// The answer in the text of a statement, without the reason that follows it.
 fn answer_of(text: &str) -> &str {

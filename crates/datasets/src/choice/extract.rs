@@ -53,6 +53,10 @@ static MENTION: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+/// What shows that a reason follows a label.
+static REASON: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"^[)\]*]*\s*(?:[,;:]?\s*(?:because|since)\b|\s[-–—]\s\p{L}{2,})"));
+
 /// What shows, right after or before a mention, that the option is ruled out.
 pub(super) static REJECTED_AFTER: LazyLock<Regex> = LazyLock::new(|| {
     regex(
@@ -154,7 +158,7 @@ fn undisputed_whole(completion: &str, choices: &Choices) -> Option<usize> {
     }
     let labelled = label_at(text, choices).filter(|&option| {
         let rest = read_label(choices.labels(), text).map_or("", |label| &text[label.end..]);
-        let reason = ["because", "since"].iter().any(|word| rest.trim_start().starts_with(word));
+        let reason = REASON.is_match(rest);
         reason || !rest.contains(char::is_alphanumeric) || text_at(after_label(rest), choices) == Some(option)
     });
     labelled.or_else(|| with_text(lead::trim(text), choices))

@@ -9,6 +9,7 @@ use entrace_measure::Choices;
 use regex::Regex;
 
 use super::extract::{REJECTED_AFTER, REJECTED_BEFORE, at_start, end_of, label_named};
+use crate::plain::plain;
 
 /// Words before the option.
 static CHOOSES: LazyLock<Regex> = LazyLock::new(|| {
@@ -17,8 +18,9 @@ static CHOOSES: LazyLock<Regex> = LazyLock::new(|| {
         \b (?: choose | chose | choosing | pick | picked | select | selected | go(?:ing)?\s+(?:with|for) | went\s+with | opt\s+for | vote\s+for | settle\s+on
           | elijo | escojo | selecciono | wähle | choisis | scelgo | escolho | выбираю | kies ) \b
           (?: \s+ (?:the\s+)? (?:option|choice|answer|letter|opción|réponse|la\s+opción) \b )? [\s*_:]*
-        | \b (?: (?:selected|chosen|correct|right|best|final|my) \s+ )? (?: correct | option | choice | letter | selection | pick | verdict ) [\s*_]* (?: : | \s(?:is|would\s+be|=)\s )
+        | \b (?: (?:selected|chosen|correct|right|best|final|my) \s+ )? (?: correct | option | choice | letter | selection | pick | verdict | solution | conclusion ) [\s*_]* (?: : | \s(?:is|would\s+be|=)\s )
         | \b (?: correct | right | best | true ) \s+ (?: one | letter | alternative | response | option | choice | pick ) [\s*_]* (?: : | \s+(?:is|would\s+be|must\s+be|seems\s+to\s+be)\s )
+        | \b (?: option | choice | answer | one | statement ) \s+ (?:that|which) \s+ [^.\n]{1,40}? \s is \s
         | \b (?: it | that | this | which | answer ) (?: \s+ (?: must | has\s+to | should | can\s+only | could\s+only | would\s+have\s+to ) \s+ be | ['’]s | \s+is ) \s+
         | \b (?: think | believe | guess | say | answer ) \s+
         | \b (?: leaves? | leaving ) (?: \s+ (?:us|only|with) )* \s+
@@ -33,7 +35,7 @@ static JUDGED: LazyLock<Regex> = LazyLock::new(|| {
         r"(?ix) ^[)\]*`'’”.]* \s* (?: (?:option|choice|one)\s+ )?
         (?: (?: is | seems | looks | appears\s+to\s+be | must\s+be | would\s+be | has\s+to\s+be ) \s+ (?: (?:\w+ly|indeed|thus|the|most|probably|to\s+be) \s+ )*
             (?: correct | right | true | best | better | answer | (?:more|most)\s+likely | appropriate | accurate | suitable | only\s+(?:correct|possible|remaining) ) \b
-          | \s* it \s+ is \b | (?: 是 )? (?: 正确 | 正確 | 正しい | 对的 ) )",
+          | \s* it \s+ is \b | (?:选项|選項)? (?: 是 )? (?: 正确 | 正確 | 正しい | 对的 | 正解 ) | が (?: 正解 | 正しい | 答え ) )",
     )
 });
 /// Two options together: the first of them.
@@ -94,8 +96,8 @@ fn line(text: &str) -> &str {
 /// The option that follows words of choosing. After `so` and `it is`, which have other uses, nothing but a reason may
 /// come after it.
 fn chosen(text: &str, words: &str, choices: &Choices) -> Option<usize> {
-    let line = line(text);
-    let option = at_start(line, choices)?;
+    let line = plain(line(text));
+    let option = at_start(&line, choices)?;
     let bare = line.trim_start_matches(|c: char| !c.is_alphanumeric());
     let length = bare.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(bare.len());
     let by_label = label_named(&bare[..length], choices) == Some(option);

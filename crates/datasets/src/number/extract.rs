@@ -104,8 +104,11 @@ fn regex(pattern: &str) -> Regex {
 /// A numbered heading, such as `#### 2. Multiply`.
 static HEADING: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s*\d+\s*[.):]\s+\p{L}"));
 /// A line or parenthesis that remarks on the answer.
-static NOTE: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"(?mi)^[\s*_(>-]*(?:note|remark|nb|n\.b\.|p\.?s\.?|hint|source)\b[*_]*:[^\n]*$"));
+static NOTE: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?mi)^[\s*_(>-]*(?:note|remark|nb|n\.b\.|p\.?s\.?|hint|source|check|verification)\b[*_]*:[^\n]*$|^[ \t]*\([^()\n]*\)[ \t.]*$",
+    )
+});
 static BOLD: LazyLock<Regex> =
     LazyLock::new(|| regex(r"\*\*([^*\n]+)\*\*|__([^_\n]+)__|<(?:b|strong)>([^<\n]+)</"));
 /// A label before a result: any in bold, else one of a few words.
@@ -129,8 +132,23 @@ fn set_off(completion: &str, mark: DecimalMark) -> Option<String> {
         let result = plain(markers::sentence(&line[label.end()..]));
         statement::in_equation(&result, mark).and_then(Stated::number)
     });
-    emphasised(line, mark).or(labelled)
+    let named = || {
+        let result = plain(markers::sentence(&line[NAMED.find_iter(line).last()?.end()..]));
+        let opening = statement::opening(&result, mark);
+        FOR_WHAT.is_match(opening.rest).then(|| opening.whole().map(|numeral| numeral.value))?
+    };
+    emphasised(line, mark).or(labelled).or_else(named)
 }
+
+/// What a result is for, up to the end of its sentence.
+static FOR_WHAT: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"(?i)^\s*(?:\p{L}+\s+){0,3}(?:for|per|each|every)\s[^=+*×]*$"));
+/// Words that name a result within a sentence.
+static NAMED: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?i)\b(?:result|total|sum)\b(?:\s+(?:number|cost|amount|price)\b)?(?:\s+of\s+[^.,\d\n]{1,30})?\s+(?:is|was|equals|comes to)\s+",
+    )
+});
 
 /// The last number in bold that stands there alone or with its unit, unless an equation comes after it.
 fn emphasised(line: &str, mark: DecimalMark) -> Option<String> {
@@ -149,15 +167,29 @@ static EXPLAINS: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"(?i)^[\s*_#]*(?:explanation|reason(?:ing)?|because|since|this is|that is|here is why|check)\b")
 });
 
+/// What begins an explanation in the sentence of the number.
+static GOES_ON_TO_EXPLAIN: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"(?i)\s*(?:\(|[,;—–-]?\s*\b(?:because|since|as|given that|weil|porque|car)\b)"));
+static LIST_GOES_ON: LazyLock<Regex> = LazyLock::new(|| regex(r"(?m)^\s*\d{1,3}[.)]\s"));
+
 /// A number alone at the beginning, with an explanation after it.
 fn at_the_beginning(completion: &str, mark: DecimalMark) -> Option<String> {
     let text = completion.trim_start();
-    let (line, rest) = text.split_once('\n')?;
-    let first = markers::sentence(line);
-    let after_sentence = line[first.len()..].trim_start_matches(|c: char| !c.is_alphanumeric());
-    let explains = |text: &str| {
-        text.contains(char::is_numeric) && (EXPLAINS.is_match(text) || !CONCLUDES.is_match(text))
+    let line = text.lines().next()?;
+    let sentence = markers::sentence(line);
+    let explains = |rest: &str| {
+        let rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
+        rest.contains(char::is_numeric) && (EXPLAINS.is_match(rest) || !CONCLUDES.is_match(rest))
     };
-    let value = statement::number_with_unit(&plain(first), mark)?;
-    (after_sentence.is_empty() && explains(rest)).then_some(value)
+    let alone = |first: &str| {
+        let value = statement::number_with_unit(&plain(first), mark)?;
+        let rest = &text[first.len()..];
+        let is_item = value == "1" || LIST_GOES_ON.is_match(rest);
+        (explains(rest) && !is_item).then_some(value)
+    };
+    let within_sentence = || {
+        let only_line = !text[line.len()..].contains(char::is_numeric);
+        alone(&sentence[..GOES_ON_TO_EXPLAIN.find(sentence).filter(|_| only_line)?.start()])
+    };
+    alone(sentence).or_else(within_sentence)
 }

@@ -121,7 +121,7 @@ static MATHEMATICS: LazyLock<Regex> = LazyLock::new(|| {
 /// A second number beside the first, as another answer or as the other end of a range.
 static SEVERAL: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?ix) ^\s*[$%]?\s* (?: (?:or|oder|ou|или|或者?|to|and|und|et|y|и) \s* | \s*[-–]\s* ) [$€£]? [-–]? (?: \d | [xyzn]\s*$ )",
+        r"(?ix) ^\s*[$%]?\s* (?: (?:or|oder|ou|или|或者?|to|and|und|et|y|и) \s* | \s*[-–]\s* | ,\s*\d+(?:\.\d+)?\s*(?:,\s*)?(?:or|and)\s ) [$€£]? [-–]? (?: \d | [xyzn]\s*$ ) | ^\s*,\s*\d+(?:\.\d+)?\s*[.$)\]]*\s*$",
     )
 });
 /// A second element of a tuple or interval.
@@ -221,6 +221,9 @@ static QUALIFIES: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+/// A variable with an exponent, or added to a number.
+static TERM: LazyLock<Regex> = LazyLock::new(|| regex(r"(?:^|[^\p{L}])[b-z](?:\^|\s*[+*/-]\s*\d)"));
+
 /// The number of a sentence that begins with words: the last one that does not qualify another.
 fn in_words(text: &str, mark: DecimalMark) -> Stated {
     if BETWEEN.is_match(text) {
@@ -228,6 +231,9 @@ fn in_words(text: &str, mark: DecimalMark) -> Stated {
     }
     let quantities = running::quantities(text, mark);
     let own = |q: &&running::Quantity| !QUALIFIES.is_match(&text[..q.start]);
+    if TERM.is_match(text) {
+        return Stated::Other;
+    }
     let Some(quantity) = quantities.iter().rev().find(own).or(quantities.last()) else {
         return Stated::Nothing;
     };
@@ -323,4 +329,4 @@ static VARIABLE_BESIDE: LazyLock<Regex> = LazyLock::new(|| {
 });
 /// What qualifies the number of a box.
 static QUALIFIED: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"(?i)\s+\(?\b(?:for|per|each|every|at|out of|since|because|in)\b.*$"));
+    LazyLock::new(|| regex(r"(?i)\s+(?:\(|\b(?:for|per|each|every|at|out of|since|because|in)\b).*$"));
