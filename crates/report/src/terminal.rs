@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn a_comparison_explains_its_words() {
         let table = compare(&[("base".into(), metrics(1)), ("tuned".into(), metrics(2))]);
-        for word in ["net G:", "lock-in:", "depth, the share of"] {
+        for word in ["net I:", "G: raw", "lock-in:", "depth, the share of"] {
             assert!(table.contains(word), "{word} is not explained in {table}");
         }
     }
@@ -388,6 +388,6 @@ mod tests {
         let text = crate::markdown::results(&metrics(1));
         assert_eq!(text.lines().filter(|line| line.starts_with('|')).count(), 4, "{text}");
         let columns = |line: &str| line.matches('|').count();
-        assert!(text.lines().take(4).all(|line| columns(line) == 13), "{text}");
+        assert!(text.lines().take(4).all(|line| columns(line) == 15), "{text}");
     }
 }

@@ -159,7 +159,7 @@ mod tests {
         let first = report(&manifest, &rows);
         assert_eq!(first.files, report(&manifest, &rows).files);
         let names: Vec<&str> = first.files.keys().map(String::as_str).collect();
-        assert_eq!(names.len(), 2 + 10, "{names:?}");
+        assert_eq!(names.len(), 2 + 12, "{names:?}");
         assert!(names.contains(&"figures/gsm8k_lock_in.svg"));
     }
 

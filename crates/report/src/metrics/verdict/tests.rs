@@ -13,7 +13,32 @@ use crate::Metrics;
 use crate::collect::Collector;
 use crate::synthetic::{self, Random};
 
-const ANSWERS: [&str; 5] = ["A", "B", "C", "D", "[invalid]"];
+const ANSWERS: [&str; 24] = [
+    "A",
+    "B",
+    "C",
+    "D",
+    "[invalid]",
+    "F",
+    "G",
+    "H",
+    "I",
+    "J",
+    "K",
+    "L",
+    "M",
+    "N",
+    "O",
+    "P",
+    "Q",
+    "R",
+    "S",
+    "T",
+    "U",
+    "V",
+    "W",
+    "X",
+];
 const STEPS: usize = 4;
 const WORLDS: u64 = 200;
 const QUESTIONS: usize = 50;
@@ -327,31 +352,31 @@ fn informed_steps_are_supported() {
     assert!(supported >= 195 && refuted == 0, "{supported} {refuted}");
 }
 
-/// Seven traces of ten end wrong and certain: raw gains are far below 0, and the information is there.
-fn mostly_wrong(random: &mut Random, start: &[f64], target: usize) -> Beliefs {
-    let pulled =
-        if random.uniform() < 0.7 { (target + 1 + draw(random, &[1.0 / 3.0; 3])) % 4 } else { target };
-    walk(random, start, 0.3, Some((pulled, 2.5)))
-}
+/// Answers that are open: as many as three in ten certain traces tell apart from chance.
+const OPEN: usize = 24;
 
+/// Seven traces of ten end wrong and certain: the raw gain is far below 0, and the information is there.
 #[test]
 fn traces_that_mostly_end_wrong_and_certain_still_inform() {
+    let certain = |random: &mut Random, target: usize| {
+        let wrong = random.uniform() < 0.7;
+        let pulled = if wrong { (target + 1 + draw(random, &[1.0 / 23.0; OPEN - 1])) % OPEN } else { target };
+        walk(random, &[0.0; OPEN], 0.3, Some((pulled, 2.5)))
+    };
     let mut supported = 0;
     for seed in 0..WORLDS {
         let mut random = Random::new(31 + 1_000 * seed);
-        // Fewer than one in ten is right by chance: the base rate has to be low for three in ten to inform.
-        let questions: Vec<Recorded> = (0..QUESTIONS * 4)
-            .map(|_| {
-                let start = [1.0, 0.0, 0.0, -1.5];
-                let target = draw(&mut random, &[0.05, 0.05, 0.1, 0.8]);
-                let own = mostly_wrong(&mut random, &start, target);
-                let pulled = draw(&mut random, &[0.25; 4]);
-                let swapped = walk(&mut random, &start, 0.3, Some((pulled, 2.5)));
-                Recorded { target, ending: target, own, swapped: Some(swapped), draws: None }
-            })
-            .collect();
-        let verdict = verdict(&questions);
-        assert!(verdict.gain.value.is_some());
+        let question = |_| {
+            let target = draw(&mut random, &[1.0 / OPEN as f64; OPEN]);
+            let (own, foreign) =
+                (certain(&mut random, target), draw(&mut random, &[1.0 / OPEN as f64; OPEN]));
+            let swapped = walk(&mut random, &[0.0; OPEN], 0.3, Some((foreign, 2.5)));
+            Recorded { target, ending: target, own, swapped: Some(swapped), draws: None }
+        };
+        let mut rows = rows_of(&(0..120).map(question).collect::<Vec<_>>());
+        rows.traces.iter_mut().for_each(|row| row.choices = None);
+        let verdict = verdict_of(&rows);
+        assert!(verdict.gain.is_below(0.0), "{:?}", verdict.gain);
         supported += usize::from(verdict.finding == Finding::Supported);
     }
     println!("mostly wrong and certain: {supported} of {WORLDS}");
@@ -529,7 +554,7 @@ fn an_open_verdict_says_how_many_questions_are_needed() {
 type Draws = fn(&mut Random, &[f64], usize, usize) -> Vec<f64>;
 
 fn sampled(random: &mut Random, m: usize, next: impl Fn(&mut Random, usize) -> usize) -> Vec<f64> {
-    let mut counts = vec![0.0; ANSWERS.len()];
+    let mut counts = vec![0.0; 5];
     for i in 0..m {
         counts[next(random, i)] += 1.0;
     }
