@@ -79,8 +79,8 @@ static CUE: LazyLock<Regex> = LazyLock::new(|| {
         [\s*_"”')\]]* (?: (?:would|should|must|will) \s+ (?:then\s+|therefore\s+)? )?
         (?: \b(?:is|are|be|was|equals|(?:comes|works\s+out|amounts)\s+to)\b | = | : )
         | \b final \s+ answer \b [*_:]* [\ \t]* \n
-        | (?m: ^ ) \W* ans \.
-        | (?m: ^ ) \W* (?:final\s+)? answer \s* [-–—] \s
+        | (?m: ^ ) [\ \t*_\#>]* ans \.
+        | (?m: ^ ) [\ \t*_\#>]* (?:final\s+)? answer \s* [-–—] \s
         "#,
     )
 });

@@ -15,7 +15,7 @@ const MAX_DEPTH: usize = 6;
 const MAX_ARGUMENT: usize = 200;
 
 /// Commands that stand for a character or two.
-const SYMBOLS: [(&str, &str); 40] = [
+const SYMBOLS: [(&str, &str); 42] = [
     ("times", "×"),
     ("cdot", "·"),
     ("cdotp", "·"),
@@ -46,6 +46,8 @@ const SYMBOLS: [(&str, &str); 40] = [
     ("pi", "π"),
     ("infty", "∞"),
     ("sqrt", "√"),
+    ("minus", "-"),
+    ("over", "/"),
     ("slash", "/"),
     ("colon", ":"),
     ("ldots", "…"),

@@ -119,7 +119,8 @@ static CONCLUDES: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"(?i)^\W*(?:(?:so|thus|therefore|hence|then|and|clearly|we see that|it follows that)\b[\s,]*)+")
 });
 /// Text in bold, alone or with a reason after it.
-static BOLD: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s*\*\*([^*]+)\*\*(?:\s*$|\s*[,.;:(—–-])"));
+static BOLD: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"^\s*\*\*([^*]+)\*\*(?:\s*$|\s*[,.;:(—–-]|\s+(?:is|are|was|were)\b)"));
 /// A reason or remark after an answer.
 static REASON: LazyLock<Regex> = LazyLock::new(|| {
     regex(
@@ -160,8 +161,20 @@ fn unmarked(completion: &str) -> impl Iterator<Item = &str> {
         let yes_or_no = YES_OR_NO.find(line).is_some_and(|hit| hit.len() == line.trim_end().len());
         last.is_some_and(|last| !BOLD.is_match(last) && !YES_OR_NO.is_match(last)) && (bold || yes_or_no)
     });
-    alone.into_iter().chain(last).chain(first)
+    let explained = || {
+        let short = first.filter(|line| line.split_whitespace().count() <= MAX_SHORT_ANSWER)?;
+        let (_, rest) = completion.split_once(short)?;
+        EXPLAINS.is_match(rest).then_some(short)
+    };
+    alone.or_else(explained).into_iter().chain(last).chain(first)
 }
+
+/// Most words of an answer on the first line.
+const MAX_SHORT_ANSWER: usize = 4;
+/// What shows that the lines after an answer explain it.
+static EXPLAINS: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r"(?i)^\s*\n\W*(?:it is|it's|this is|that is|because|since|explanation|reason|here is why)\b")
+});
 
 /// Lower case, folded white space, no articles, no punctuation at either end. Empty if nothing is left.
 pub(crate) fn normalise(text: &str) -> String {

@@ -27,7 +27,7 @@ use crate::plain::plain;
 static FILLING: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r"(?ix)^[\s*_:]*(?:(?:(?:option|choice|letter|answer|number|most|likely|probably|clearly|therefore|definitely|indeed
-        |correct|that|the|is|either\s+only|opción|opcion|la|el|die|der|das|le|il|a\s+opção|opção|opzione|вариант)\b
+        |correct|that|the|is|either\s+only|opción|opcion|réponse|respuesta|antwort|risposta|resposta|la|el|die|der|das|le|il|a\s+opção|opção|opzione|вариант)\b
         |选项|選項|選択肢|보기)[\s*_:：]*)+",
     )
 });
@@ -49,7 +49,7 @@ static SECOND: LazyLock<Regex> = LazyLock::new(|| {
 static MENTION: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r"(?mx) \( ([^()\s]{1,12}) \) | \*\* ([^*\s]{1,12}?) [.:)]? \*\*
-        | \b (?i:option|choice|answer|letter) \s+ ([^\s()*.,:;]{1,12}) | (?:选项|選項) \s* ([A-Za-z0-9]{1,3}) | ^[\ \t]* ([^\s()*.,:;]{1,12}) [.):] (?:\s|$)",
+        | \b (?i:option|choice|answer|letter|antwort|réponse|respuesta|risposta|resposta|opción|opção|opzione) \s+ ([^\s()*.,:;]{1,12}) | (?:选项|選項) \s* ([A-Za-z0-9]{1,3}) | ^[\ \t]* ([^\s()*.,:;]{1,12}) [.):] (?:\s|$)",
     )
 });
 

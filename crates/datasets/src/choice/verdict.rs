@@ -35,7 +35,9 @@ static JUDGED: LazyLock<Regex> = LazyLock::new(|| {
         r"(?ix) ^[)\]*`'’”.]* \s* (?: (?:option|choice|one)\s+ )?
         (?: (?: is | seems | looks | appears\s+to\s+be | must\s+be | would\s+be | has\s+to\s+be ) \s+ (?: (?:\w+ly|indeed|thus|the|most|probably|to\s+be) \s+ )*
             (?: correct | right | true | best | better | answer | (?:more|most)\s+likely | appropriate | accurate | suitable | only\s+(?:correct|possible|remaining) ) \b
-          | \s* it \s+ is \b | (?:选项|選項)? (?: 是 )? (?: 正确 | 正確 | 正しい | 对的 | 正解 ) | が (?: 正解 | 正しい | 答え ) )",
+          | (?: es | est | ist | è | é ) \s+ (?: (?:la|die|le|il|el|a) \s+ )? (?: correct[aeo]? | richtig(?:e)? | korrekt | corrett[ao] | corret[ao] | exacte | bonne ) \b
+          | (?: fits | works ) \s+ best \b
+          | \s* it \s+ is \b | (?:选项|選項)? (?: 是 )? (?: 正确 | 正確 | 正しい | 对的 | 正解 ) | (?: 가 | 이 )? \s* 정답 | が (?: 正解 | 正しい | 答え ) )",
     )
 });
 /// Two options together: the first of them.

@@ -115,7 +115,7 @@ static BOLD: LazyLock<Regex> =
 static LABEL: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r"(?ix) ^[\s\#>-]* (?: \*\* [\p{L}\ ]{2,40} (?: :\*\* | \*\*: )
-        | (?:(?:the|grand)\s+)? (?:total|sum|result|conclusion|outcome|solution) \s* : ) \s*",
+        | (?:(?:the|grand)\s+)? (?:total|sum|result|conclusion|outcome|solution|therefore|thus|hence|final) \s* : ) \s*",
     )
 });
 

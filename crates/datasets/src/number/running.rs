@@ -105,7 +105,12 @@ fn is_negative(before: &str) -> bool {
     let by_sign = unpriced
         .strip_suffix(['-', '–'])
         .is_some_and(|rest| !rest.ends_with(|c: char| c.is_alphanumeric() || c == ')'));
-    by_sign || MINUS_WORD.is_match(before)
+    by_sign || MINUS_WORD.is_match(end_of(before))
+}
+
+/// The last few characters: enough for what `MINUS_WORD` looks for.
+fn end_of(text: &str) -> &str {
+    text.char_indices().rev().nth(30).map_or(text, |(at, _)| &text[at..])
 }
 
 /// What an amount of money is for.

@@ -115,6 +115,7 @@ static SUBTRACTS: LazyLock<Regex> =
 static MATHEMATICS: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r"(?x) ^\s* (?: [√π∞] | \\[a-zA-Z] | \^\s*[\d(a-z\\-] | [×·*]\s*(?:[√π\\]|[a-z]\b) )
+        | ^ e \s* \^
         | ^ [abcijknpqrtuvwxyz] (?: \s*$ | \s*[-+*/^=,;:()<>$\]] )",
     )
 });
@@ -191,7 +192,7 @@ static INTRODUCES: LazyLock<Regex> = LazyLock::new(|| {
         r#"(?ix) ^ [\s*_:"'~]* (?: (?: about | around | approximately | approx\.? | roughly | circa | ca\.? | nearly | almost | exactly
         | precisely | just | only | simply | merely | therefore | thus | then | hence | so | clearly | actually | indeed | probably | likely
         | still | now | also | equal\s+to | given\s+by | (?:a|the)\s+total\s+of | the | that | at\s+least | at\s+most | no\s+(?:less|more)\s+than
-        | up\s+to | ungefähr | etwa | environ | unos | aproximadamente | circa | cerca\s+de | 约 | 大约 | 約 )
+        | up\s+to | donc | entonces | quindi | dunque | portanto | então | somit | daher | ungefähr | etwa | environ | unos | aproximadamente | circa | cerca\s+de | 约 | 大约 | 約 )
         (?: [\s*_:"'~,]+ | $ ) )+"#,
     )
 });
