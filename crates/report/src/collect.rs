@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use entrace_measure::{Choices, Number};
+use entrace_record::manifest::TraceSource;
 use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use entrace_record::{Manifest, RunReader, Settings};
 use rayon::prelude::*;
@@ -269,6 +270,7 @@ impl Collector {
             traces: Vec::new(),
             n_questions: 0,
             estimators: Vec::new(),
+            rollouts_follow_traces: follows(&self.settings),
             n_samples: None,
             answers: Vec::new(),
         });
@@ -288,6 +290,16 @@ impl Collector {
         answers.push(name.clone());
         self.answer_numbers[task].insert(name.clone(), number);
         number
+    }
+}
+
+/// Whether rollouts beside the estimator have the temperature of the traces.
+fn follows(settings: &Settings) -> bool {
+    match (&settings.traces, &settings.rollouts) {
+        (TraceSource::Generated { temperature, .. }, Some(rollouts)) => {
+            (temperature - rollouts.sampling.temperature).abs() < 1e-9
+        }
+        _ => true,
     }
 }
 

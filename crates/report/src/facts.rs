@@ -265,6 +265,8 @@ pub(crate) struct TaskFacts {
     pub(crate) n_questions: usize,
     /// Estimators seen in rows, in order of name.
     pub(crate) estimators: Vec<Arc<str>>,
+    /// Whether rollouts are sampled as the traces were; greedy traces are not, since greedy rollouts would all be alike.
+    pub(crate) rollouts_follow_traces: bool,
     /// Smallest and largest number of draws at a prefix.
     pub(crate) n_samples: Option<(u32, u32)>,
     /// The different answers in the rows: found answers, leaders and targets.

@@ -169,8 +169,12 @@ fn a_bayesian_observer_has_all_of_it_and_overconfidence_costs_only_raw_gain() {
     let (certain, certain_gain) = measured(&channel, 20_000, overconfident);
     for (k, at) in DEPTHS.into_iter().enumerate() {
         let truth = channel.law().prefix_joint(k + 1).information_nats();
-        let [exact, certain, gain] = [&information, &certain, &certain_gain].map(|curve| curve.value[at].unwrap());
-        println!("step {}: exact {truth:.3}, Bayesian {exact:.3}, logits × 4 {certain:.3}, its G {gain:.3}", k + 1);
+        let [exact, certain, gain] =
+            [&information, &certain, &certain_gain].map(|curve| curve.value[at].unwrap());
+        println!(
+            "step {}: exact {truth:.3}, Bayesian {exact:.3}, logits × 4 {certain:.3}, its G {gain:.3}",
+            k + 1
+        );
         assert!((exact - truth).abs() < 0.02, "{exact} {truth}");
         assert!((certain - exact).abs() < 0.05, "{certain} {exact}");
     }

@@ -8,7 +8,8 @@
 //! another estimator are drawn until they decide, so their m differs by design; no entropy is read from them.
 //!
 //! A mean that is zero in every question passes: the belief did not move. Fewer than ten questions say nothing. Traces from a file
-//! were not sampled by the policy that continues them, so belief may drift there honestly; they are not checked. Passing does not prove
+//! were not sampled by the policy that continues them, so belief may drift there honestly; they are not checked, nor are rollouts at another
+//! temperature than that of the traces. Passing does not prove
 //! an estimator right: an error that keeps all these means at zero is not seen, such as one that treats all prefixes alike.
 
 use entrace_stats::distribution::t_two_sided;
@@ -63,7 +64,9 @@ pub(super) fn check(task: &TaskFacts, source: Source) -> CheckMetrics {
         Source::Recorded => task.n_samples,
         Source::Rollouts => task.rollout_draws(),
     };
-    let mut tests: Vec<DriftTest> = DriftKind::ALL.into_iter().filter_map(|kind| test(task, kind)).collect();
+    let same_policy = source == Source::Recorded || task.rollouts_follow_traces;
+    let kinds = DriftKind::ALL.into_iter().filter(|_| same_policy);
+    let mut tests: Vec<DriftTest> = kinds.filter_map(|kind| test(task, kind)).collect();
     let p_values: Vec<f64> = tests.iter().map(|test| test.p_value).collect();
     for (test, adjusted) in tests.iter_mut().zip(multiplicity::holm(&p_values).unwrap_or_default()) {
         test.holm_p = adjusted;
@@ -71,6 +74,10 @@ pub(super) fn check(task: &TaskFacts, source: Source) -> CheckMetrics {
     let p_value = tests.iter().map(|test| test.holm_p).reduce(f64::min);
     let uneven = source == Source::Recorded && draws.is_some_and(|(fewest, most)| fewest != most);
     let reason = p_value.is_none().then(|| {
+        if !same_policy {
+            return "the traces were sampled at another temperature than the rollouts, so belief may drift along them honestly"
+                .to_string();
+        }
         let imported = task.measured().any(|(trace, _)| trace.stop_reason.as_deref() == Some("imported"));
         if imported {
             "the traces are imported: they were not sampled by the policy that continues them, and may have been chosen by their outcome"
