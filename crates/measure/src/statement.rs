@@ -39,17 +39,19 @@ enum Form {
 }
 
 impl Form {
+    /// A number, where the text holds nothing else but signs (`$1,200`, `50 %`), or words.
     fn of(text: &str) -> Self {
-        match Number::parse(text.trim()) {
-            Some(number) => Self::Number(number),
-            None => {
-                let mut words: Vec<String> = all_words(text).into_iter().map(|word| word.lower).collect();
-                if !words.iter().all(|word| is_article(word)) {
-                    words.retain(|word| !is_article(word));
-                }
-                Self::Words(words)
+        if let [numeral] = &numerals(text)[..] {
+            let around = [&text[..numeral.bytes.start], &text[numeral.bytes.end..]];
+            if around.iter().all(|part| !part.contains(char::is_alphanumeric)) {
+                return Self::Number(numeral.number.clone());
             }
         }
+        let mut words: Vec<String> = all_words(text).into_iter().map(|word| word.lower).collect();
+        if !words.iter().all(|word| is_article(word)) {
+            words.retain(|word| !is_article(word));
+        }
+        Self::Words(words)
     }
 
     fn is_empty(&self) -> bool {
@@ -366,6 +368,10 @@ mod tests {
         assert!(states("In dry\nair", "C", Some(&choices)));
         assert!(states("18.0 of them", "I", Some(&choices)));
         assert!(!states("118 of them", "I", Some(&choices)));
+        let labels = ["A", "B"].map(str::to_string).to_vec();
+        let prices = Choices::new(labels, vec!["$1,200".into(), "5 m/s".into()]).unwrap();
+        assert!(states("1200 in all", "A", Some(&prices)) && !states("1,200.5", "A", Some(&prices)));
+        assert!(states("at 5 m/s", "B", Some(&prices)) && !states("5 of them", "B", Some(&prices)));
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub(crate) fn band_figure(
     }
     let values = series.iter().flat_map(|s| &s.curve.value).copied().flatten().chain(include);
     let ends = || series.iter().flat_map(|s| [&s.curve.low, &s.curve.high]).flatten().copied().flatten();
-    let axis = Axis::around(values, ends());
-    let is_cut = ends().any(|end| (axis.clipped(end) - end).abs() > 0.0);
+    let axis = Axis::around(values, ends(), 1.0);
+    let is_cut = ends().any(|end| !(axis.low..=axis.high).contains(&end));
     let subtitle = if is_cut { format!("{subtitle}, cut at the edge") } else { subtitle.to_string() };
     figure(name, title, &subtitle, depths, series, axis, None).map(Some)
 }

@@ -77,15 +77,19 @@ impl Axis {
         }
     }
 
-    /// An axis for values with intervals. It holds every value, and the ends of intervals that lie no further from the values than half
-    /// of their range: one interval that reaches far does not flatten all curves. What reaches further has to be cut (`clipped`).
-    pub(crate) fn around(values: impl IntoIterator<Item = f64>, ends: impl IntoIterator<Item = f64>) -> Self {
+    /// An axis for values with intervals. It holds every value, and the ends of intervals that lie no further from the values than `margin`
+    /// times their range: one interval that reaches far does not flatten all curves. What reaches further has to be cut (`clipped`).
+    pub(crate) fn around(
+        values: impl IntoIterator<Item = f64>,
+        ends: impl IntoIterator<Item = f64>,
+        margin: f64,
+    ) -> Self {
         let range = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
         let (low, high) = values.into_iter().fold((f64::INFINITY, f64::NEG_INFINITY), range);
         if low > high {
             return Self::unit();
         }
-        let margin = 0.5 * (high - low).max(0.1);
+        let margin = margin * (high - low).max(0.1);
         let near = ends.into_iter().map(|end| end.clamp(low - margin, high + margin));
         let (low, high) = near.fold((low, high), range);
         Self::holding(low, high)
@@ -208,7 +212,7 @@ mod tests {
         assert_eq!(axis.ticks.len(), 6 - 1);
         let axis = Axis::holding(-0.12, 0.3);
         assert!(axis.low <= -0.12 && axis.high >= 0.3);
-        let wide = Axis::around([0.0, 1.5, 0.2], [0.0, 1.6, 90.0]);
+        let wide = Axis::around([0.0, 1.5, 0.2], [0.0, 1.6, 90.0], 0.5);
         assert_eq!((wide.low, wide.clipped(90.0)), (0.0, 2.5));
         let flat = Axis::holding(0.0, 0.0);
         assert!(flat.high > flat.low && flat.ticks.len() >= 2);

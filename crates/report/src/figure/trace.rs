@@ -39,6 +39,7 @@ pub(crate) fn trace_curve(points: &[TracePoint]) -> Result<String, Error> {
     let y = Axis::around(
         points.iter().map(|p| p.entropy).chain([0.0, 0.1]),
         points.iter().flat_map(|p| [p.lower, p.upper]),
+        0.5,
     );
     let highest = points.iter().map(|p| p.upper).fold(0.0, f64::max);
     let last = points.last().map_or(0, |p| p.step);

@@ -103,10 +103,10 @@ fn copied_before(task: &TaskFacts, resampling: &Resampling) -> Quantity {
     let mut means = QuestionMeans::new(task.n_questions, 1);
     for (trace, points) in task.measured() {
         let statement = trace.stated_step().unwrap_or(u32::MAX);
-        for point in points.iter().filter(|point| (1..statement).contains(&point.step)) {
-            if let Some(copied) = point.leader_is_last_number {
-                means.add(trace.question, 0, share(copied));
-            }
+        let before = points.iter().filter(|point| (1..statement).contains(&point.step));
+        let copied: Vec<f64> = before.filter_map(|point| point.leader_is_last_number.map(share)).collect();
+        if !copied.is_empty() {
+            means.add(trace.question, 0, copied.iter().sum::<f64>() / copied.len() as f64);
         }
     }
     let shares = means.per_question().quantities(resampling);
