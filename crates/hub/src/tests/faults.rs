@@ -149,7 +149,7 @@ fn a_stalled_transfer_is_given_up_and_resumed() {
     let heard = Heard::default();
     scene.client.model(&Name::parse(REPO).unwrap(), &heard).unwrap();
     assert_eq!(scene.store_requests()[1].range.as_deref(), Some("bytes=70000-"));
-    says(&heard.notes.lock().unwrap().join("\n"), &["fell silent for 0.4 s", "trying again"]);
+    says(&heard.notes.lock().unwrap().join("\n"), &["fell silent for 1 s", "trying again"]);
 
     let dead = Scene::new();
     dead.hub.fault("", "/api/", usize::MAX, Fault::Stall(0));

@@ -54,7 +54,7 @@ impl Scene {
         client.token = Some(TOKEN.to_string());
         client.patience = Patience {
             connect: Duration::from_secs(5),
-            read: Duration::from_millis(400),
+            read: Duration::from_secs(1),
             attempts: 3,
             backoff: Duration::from_millis(10),
             longest: Duration::from_secs(2),
