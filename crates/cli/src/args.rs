@@ -13,7 +13,8 @@ use std::path::PathBuf;
 #[command(
     after_help = "Exit codes: 0 measured, 1 finished with failed items or nothing measured, 2 usage or set-up, 3 engine or disk failure, \
                         130 interrupted (the same command goes on).\n\
-                        Environment: HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE for models and data from the Hub; RAYON_NUM_THREADS."
+                        Environment: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_TOKEN_PATH, HF_ENDPOINT, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT for models and \
+                        data from the Hub, as in huggingface_hub; RAYON_NUM_THREADS."
 )]
 pub(crate) struct Cli {
     /// Threads to compute with (default, and 0: all cores)
@@ -45,8 +46,9 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// Model: a folder in Hugging Face layout, a .gguf file, org/name or org/name@revision on the Hub, or the model that comes with
-    /// entrace: sprout, or sprout@STAGE with one of init, mle, sft, rl (default of `run`: sprout)
+    /// Model: a folder in Hugging Face layout, a .gguf file, org/name or org/name@revision on the Hub (of GGUF files there
+    /// org/name:QUANTISATION, such as Q4_K_M, or org/name/file.gguf), or the model that comes with entrace: sprout, or sprout@STAGE with one
+    /// of init, mle, sft, rl (default of `run`: sprout)
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Type in which weights are kept; sums are float32 on the CPU in every case. With bf16-products, what is multiplied with the weights is

@@ -18,10 +18,11 @@ const TOLERANCE: f64 = 1e-3;
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<Exit> {
     let started = Instant::now();
     let mut out = std::io::stdout().lock();
-    let language = model::open(&args.model);
+    let language = model::open(&args.model, false);
     let decoder_only;
     let (decoder, language) = match &language {
         Ok((language, _)) => (language.decoder(), Some(language)),
+        Err(error) if model::could_not_be_fetched(error) => return language.map(|_| Exit::success()),
         Err(error) => {
             decoder_only = model::open_decoder(&args.model)?;
             writeln!(out, "text            none: {error:#}")?;

@@ -90,8 +90,11 @@ impl<T, E: Into<anyhow::Error>> InSetUp<T> for Result<T, E> {
 
 fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
     use entrace_record::error::Error as Record;
-    if error.is::<SetUp>() || error.is::<entrace_hub::Error>() || error.is::<entrace_datasets::Error>() {
+    if error.is::<SetUp>() || error.is::<entrace_datasets::Error>() {
         return Some(2);
+    }
+    if let Some(hub) = error.downcast_ref::<entrace_hub::Error>() {
+        return Some(if hub.is_of_the_disk() { 3 } else { 2 });
     }
     if let Some(run) = error.downcast_ref::<entrace_run::Error>() {
         return match run {

@@ -1,13 +1,14 @@
 //! The command line: flags become options, options become calls to the other crates.
 //!
 //! The only crate that prints or exits. In reading order: `args` (every flag), `config_file` (flags from a file), one file per command,
-//! `model` and `questions` (what flags name, opened), `progress` (what a person sees while it works), `exit` (exit codes),
+//! `model` and `questions` (what flags name, opened), `progress` and `download` (what a person sees while it works), `exit` (exit codes),
 //! `fingerprint` (what makes a run the same run).
 
 mod args;
 mod compare;
 mod config_file;
 mod doctor;
+mod download;
 mod exit;
 mod fingerprint;
 mod ls;

@@ -1,12 +1,13 @@
 //! The model that a flag names, opened.
 
 use crate::args::{DeviceArg, Dtype, ModelArgs};
+use crate::download::Download;
 use crate::exit::{InSetUp, SetUp};
 use crate::sprout;
 use anyhow::Result;
 use entrace_backend::ModelInfo;
 use entrace_decoder::{Decoder, DeviceKind, LanguageModel, Options, StorageType};
-use entrace_hub::{Kind, Name, fetch, is_model_file};
+use entrace_hub::{Hub, Name};
 use entrace_record::manifest::ModelRecord;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -21,7 +22,7 @@ pub(crate) struct Located {
 }
 
 /// Finds the files of a model, downloading them if need be. The folder of a training stands for its last checkpoint.
-pub(crate) fn locate(name: Option<&str>) -> Result<Located> {
+pub(crate) fn locate(name: Option<&str>, quiet: bool) -> Result<Located> {
     let name = name.map(str::to_string).ok_or_else(|| {
         SetUp(
             "--model is missing: a folder in Hugging Face layout, a .gguf file, org/name on the Hub, or sprout"
@@ -40,10 +41,8 @@ pub(crate) fn locate(name: Option<&str>) -> Result<Located> {
         let path = folder.path().to_path_buf();
         return Ok(Located { name: stage.full_name(), path, revision: None, _unpacked: Some(folder) });
     }
-    let hub_name = Name::parse(&name)?;
-    let folder = fetch(Kind::Model, &hub_name, is_model_file, "config.json, tokenizer.json, *.safetensors")?;
-    let commit = folder.file_name().map(|commit| commit.to_string_lossy().into_owned());
-    Ok(Located { name, path: folder, revision: commit, _unpacked: None })
+    let fetched = Hub::from_env()?.model(&Name::parse(&name)?, &Download::new(quiet))?;
+    Ok(Located { name, path: fetched.path, revision: Some(fetched.commit), _unpacked: None })
 }
 
 /// The checkpoints in the folder of a training, in order.
@@ -73,8 +72,8 @@ fn options(args: &ModelArgs) -> Options {
 }
 
 /// Opens a model with its tokenizer.
-pub(crate) fn open(args: &ModelArgs) -> Result<(LanguageModel, Option<String>)> {
-    let located = locate(args.model.as_deref())?;
+pub(crate) fn open(args: &ModelArgs, quiet: bool) -> Result<(LanguageModel, Option<String>)> {
+    let located = locate(args.model.as_deref(), quiet)?;
     let now = jiff::Zoned::now().datetime();
     let model = LanguageModel::open(&located.name, &located.path, options(args), now).in_set_up()?;
     Ok((model, located.revision))
@@ -82,8 +81,13 @@ pub(crate) fn open(args: &ModelArgs) -> Result<(LanguageModel, Option<String>)> 
 
 /// Opens a model without its text side.
 pub(crate) fn open_decoder(args: &ModelArgs) -> Result<Decoder> {
-    let located = locate(args.model.as_deref())?;
+    let located = locate(args.model.as_deref(), false)?;
     Decoder::open(&located.name, &located.path, options(args)).in_set_up()
+}
+
+/// Whether a model could not be fetched, so that it has no other side to open.
+pub(crate) fn could_not_be_fetched(error: &anyhow::Error) -> bool {
+    error.is::<entrace_hub::Error>()
 }
 
 /// The model as the manifest records it.

@@ -101,7 +101,7 @@ impl TaskState {
 }
 
 /// Time between lines of progress where there is no bar.
-const BETWEEN_LINES: Duration = Duration::from_secs(30);
+pub(crate) const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
 impl Progress {
     /// Watches for Ctrl-C from now on.
@@ -149,7 +149,8 @@ pub(crate) fn stop_is_asked_for() -> bool {
     STOP.load(Ordering::SeqCst)
 }
 
-fn print_line(text: &str) {
+/// A line on standard error.
+pub(crate) fn print_line(text: &str) {
     // Nobody may be listening on standard error; the work goes on.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

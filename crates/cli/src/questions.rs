@@ -1,16 +1,17 @@
 //! The questions that `--tasks` names, with their prompts.
 
 use crate::args::RunArgs;
+use crate::download::Download;
 use crate::exit::{InSetUp, SetUp};
 use anyhow::Result;
 use entrace_backend::{ChatMessage, Role, Text};
 use entrace_datasets::fewshot::{self, Order};
-use entrace_datasets::task::Published;
+use entrace_datasets::task::{Published, SplitFiles};
 use entrace_datasets::{
     BadLine, BadLines, ColumnMap, FormatKind, Loaded, NumberStyle, Split, TaskSpec, Template, jsonl, prompt,
     task,
 };
-use entrace_hub::{Kind, Name};
+use entrace_hub::{Hub, Name, Part};
 use entrace_measure::Question;
 use entrace_record::manifest::TaskRecord;
 use entrace_run::{Measurement, Prompting, TaskPlan, TraceInput, WorkItem};
@@ -114,7 +115,10 @@ fn source(name: &str, args: &RunArgs) -> Result<Source> {
     };
     let folder = match (&args.data_dir, &spec.source) {
         (Some(folder), _) => folder.clone(),
-        (None, task::Source::Published(published)) => from_hub(spec, published, split, args.num_fewshot > 0)?,
+        (None, task::Source::Published(published)) => {
+            let examples = if args.num_fewshot > 0 { spec.fewshot_splits } else { &[] };
+            from_hub(spec, published, &[&[split], examples].concat(), args.measure.quiet)?
+        }
         (None, task::Source::Made(_)) => PathBuf::new(),
     };
     let loaded = task::load(spec, &folder, split, bad_lines(args))?;
@@ -128,20 +132,32 @@ fn source(name: &str, args: &RunArgs) -> Result<Source> {
     Ok(Source { name: spec.name.to_string(), loaded, kinds, style: NumberStyle::default(), pool, note })
 }
 
+/// The folder with the files of splits, downloaded if need be. The first split must exist; of the others those that do are fetched.
 pub(crate) fn from_hub(
     spec: &TaskSpec,
     published: &Published,
-    split: Split,
-    with_examples: bool,
+    splits: &[Split],
+    quiet: bool,
 ) -> Result<PathBuf> {
-    let mut splits = vec![published.files(spec.name, split)?];
-    if with_examples {
-        let pool = spec.fewshot_splits.iter().filter_map(|&split| published.files(spec.name, split).ok());
-        splits.extend(pool);
+    let mut files = Vec::new();
+    for (i, &split) in splits.iter().enumerate() {
+        match published.files(spec.name, split) {
+            Err(error) if i == 0 => return Err(error.into()),
+            found => files.extend(found.ok()),
+        }
     }
-    let wanted = |path: &str| splits.iter().any(|files| files.is_hub_file(path));
-    let name = Name::parse(published.hub_repo)?;
-    Ok(entrace_hub::fetch(Kind::Dataset, &name, wanted, "Parquet files of the split")?)
+    let holds: Vec<_> =
+        files.iter().map(|&files: &&SplitFiles| move |path: &str| files.is_hub_file(path)).collect();
+    let parts: Vec<Part<'_>> = files
+        .iter()
+        .zip(&holds)
+        .map(|(files, holds)| Part {
+            what: format!("Parquet files of the split {}", files.split.name()),
+            holds,
+        })
+        .collect();
+    let hub = Hub::from_env()?;
+    Ok(hub.dataset(&Name::parse(published.hub_repo)?, &parts, &Download::new(quiet))?.path)
 }
 
 fn custom(path: &Path, args: &RunArgs) -> Result<Source> {

@@ -28,7 +28,7 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
     // What the flags alone can tell comes before the model is opened, which may take long.
     questions::parse_template(args.prompt_template.as_deref())?;
     let sources = questions::sources(&args)?;
-    let (model, revision) = crate::model::open(&args.model)?;
+    let (model, revision) = crate::model::open(&args.model, args.measure.quiet)?;
     measure::fill_in_rollouts(&mut how, &args.measure, model.info().n_parameters);
     let asking = Asking::new(&args, &model)?;
     how.traces.sampling.stop.extend(asking.stop());

@@ -31,7 +31,7 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     questions::parse_template(args.prompt_template.as_deref())?;
     measure::limited(0, args.limit)?;
     let read = imported::load(&path, &name, &options)?;
-    let (model, revision) = crate::model::open(&args.model)?;
+    let (model, revision) = crate::model::open(&args.model, args.measure.quiet)?;
     measure::fill_in_rollouts(&mut how, &args.measure, model.info().n_parameters);
     let progress = Progress::new(args.measure.quiet)?;
     if let Some(note) = &read.note {

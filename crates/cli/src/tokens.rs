@@ -64,10 +64,11 @@ pub(crate) fn tokens(args: &TokensArgs) -> Result<Exit> {
 
 fn open(args: &TokensArgs) -> Result<Opened> {
     if args.text.is_some() {
-        return Ok(Opened::Language(Box::new(crate::model::open(&args.model)?.0)));
+        return Ok(Opened::Language(Box::new(crate::model::open(&args.model, false)?.0)));
     }
-    match crate::model::open(&args.model) {
+    match crate::model::open(&args.model, false) {
         Ok((model, _)) => Ok(Opened::Language(Box::new(model))),
+        Err(error) if crate::model::could_not_be_fetched(&error) => Err(error),
         Err(_) => Ok(Opened::Decoder(Box::new(crate::model::open_decoder(&args.model)?))),
     }
 }

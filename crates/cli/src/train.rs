@@ -19,6 +19,7 @@ use data::Questions;
 use entrace_backend::Completion;
 use entrace_decoder::tokenizer::Tokenizer;
 use entrace_decoder::{LanguageModel, Options};
+use entrace_hub::Name;
 use entrace_train::rl::{RlData, RlQuestions, reinforce};
 use entrace_train::{FitData, FitOptions, Model, Outcome, Output, Sequence, TextFiles, fit};
 use flags::{DataArgs, LossOnArg, Method, MleArgs, OutputArgs, RlArgs, SftArgs, TrainArgs};
@@ -65,7 +66,7 @@ fn tokenizer_of(texts: &TextFiles) -> Result<Tokenizer> {
 
 fn sft(args: &SftArgs) -> Result<Exit> {
     let place = Place::of(&args.output, "sft")?;
-    let Start { located, text, texts } = start(args.model.as_deref())?;
+    let Start { located, text, texts } = start(args.model.as_deref(), args.output.quiet)?;
     let traces = data::traces(&args.data)?;
     let model = Model::load(&located.path, &args.lora.adaptation(), args.update.seed).in_set_up()?;
     let most = model.context_length().min(CONTEXT_IN_TRAINING);
@@ -84,8 +85,8 @@ struct Start {
     texts: TextFiles,
 }
 
-fn start(name: Option<&str>) -> Result<Start> {
-    let located = locate(name)?;
+fn start(name: Option<&str>, quiet: bool) -> Result<Start> {
+    let located = locate(name, quiet)?;
     let now = jiff::Zoned::now().datetime();
     let text = LanguageModel::open(&located.name, &located.path, Options::default(), now).in_set_up()?;
     let texts = TextFiles::read(&located.path)?;
@@ -93,7 +94,7 @@ fn start(name: Option<&str>) -> Result<Start> {
 }
 
 /// Finds the files of a model that can be trained.
-fn locate(name: Option<&str>) -> Result<Located> {
+fn locate(name: Option<&str>, quiet: bool) -> Result<Located> {
     const LAYOUT: &str = "a folder in Hugging Face layout (config.json, tokenizer.json, *.safetensors)";
     let refuse = |problem: String| anyhow::Error::new(SetUp(problem));
     let name = name.ok_or_else(|| {
@@ -101,12 +102,14 @@ fn locate(name: Option<&str>) -> Result<Located> {
             "--model is missing: {LAYOUT}, the folder of a training, org/name on the Hub, or sprout"
         ))
     })?;
-    if name.ends_with(".gguf") {
+    let is_gguf_on_the_hub =
+        !Path::new(name).exists() && Name::parse(name).is_ok_and(|name| name.gguf.is_some());
+    if name.ends_with(".gguf") || is_gguf_on_the_hub {
         return Err(refuse(format!(
             "--model {name}: training needs {LAYOUT}; GGUF files can only be measured"
         )));
     }
-    let located = crate::model::locate(Some(name))?;
+    let located = crate::model::locate(Some(name), quiet)?;
     if !located.path.join("config.json").is_file() {
         let where_it_is = located.path.display();
         return Err(refuse(format!(
@@ -139,7 +142,7 @@ fn fit_model(
 
 fn rl(args: &RlArgs) -> Result<Exit> {
     let place = Place::of(&args.output, "rl")?;
-    let Start { located, text, texts } = start(args.model.as_deref())?;
+    let Start { located, text, texts } = start(args.model.as_deref(), args.output.quiet)?;
     let (learnt, held_out) = data::questions(&args.questions, &text)?;
     let model = Model::load(&located.path, &args.lora.adaptation(), args.update.seed).in_set_up()?;
     let most = model.context_length().min(CONTEXT_IN_TRAINING);

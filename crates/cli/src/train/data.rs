@@ -144,7 +144,7 @@ fn training_questions(name: &str, data_dir: Option<&Path>) -> Result<(&'static T
     let folder = match (data_dir, &spec.source) {
         (Some(folder), _) => folder.to_path_buf(),
         (None, task::Source::Published(published)) => {
-            questions::from_hub(spec, published, Split::Train, false)?
+            questions::from_hub(spec, published, &[Split::Train], true)?
         }
         (None, task::Source::Made(_)) => PathBuf::new(),
     };
