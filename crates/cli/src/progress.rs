@@ -149,7 +149,7 @@ pub(crate) fn stop_is_asked_for() -> bool {
     STOP.load(Ordering::SeqCst)
 }
 
-fn print_line(text: &str) {
+pub(crate) fn print_line(text: &str) {
     // Nobody may be listening on standard error; the work goes on.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
