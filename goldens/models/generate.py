@@ -138,6 +138,8 @@ def store(model, out, settings, dtype):
     config = json.loads(path.read_text())
     if settings.get("layout", "new") == "old":
         config = old_layout(config, settings)
+    if settings.get("says_tied", False):
+        config["tie_word_embeddings"] = True
     path.write_text(json.dumps(config, indent=1) + "\n")
     return AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager").eval()
 

@@ -3,7 +3,8 @@
 Each preset names a `model_type` of transformers and what its config changes against the base below. Keys with
 an underscore steer the generator and never reach the config class: `_layout` ("new" as transformers 5 writes config.json, "old" as
 checkpoints before it), `_extra` (fields that only an old file carries), `_dtype` (storage type of model.safetensors), `_tokens`
-(prompt length T), `_sliding_window_pattern` (Gemma 3's old field) and `_bf16` (also store logits computed in bfloat16).
+(prompt length T), `_sliding_window_pattern` (Gemma 3's old field), `_says_tied` (config.json says that head and embedding are one, although the
+weights have both) and `_bf16` (also store logits computed in bfloat16).
 The numbers are small on purpose but chosen so that every switch changes the logits: windows and original context lengths are
 shorter than the prompt, and the RoPE bases put some frequencies on each side of every scaling threshold.
 """
@@ -109,6 +110,7 @@ PRESETS = {
     "llama-mha": dict(model_type="llama", num_key_value_heads=4, _dtype="float32"),
     "llama-gqa": dict(model_type="llama", num_hidden_layers=3, _dtype="float16", _bf16=True),
     "llama-tied": dict(model_type="llama", tie_word_embeddings=True, num_key_value_heads=1),
+    "llama-tied-own-head": dict(model_type="llama", num_hidden_layers=1, _says_tied=True),
     "llama-bias": dict(model_type="llama", attention_bias=True, mlp_bias=True),
     "llama-head-dim": dict(model_type="llama", head_dim=12),
     "llama-rope-linear": dict(

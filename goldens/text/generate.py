@@ -327,6 +327,8 @@ def main():
     out = parser.parse_args().out
     chat_template_utils.datetime = FixedClock
     templates = {path.stem: path.read_text() for path in sorted((HERE / "templates").glob("*.jinja"))}
+    for name in ("qwen-3", "continued-lines"):
+        templates[f"{name}-crlf"] = templates[name].replace("\n", "\r\n")
     encodings = {}
     for seed, (name, (build, template)) in enumerate(TOKENIZERS.items()):
         backend, config, *scores = build()

@@ -51,6 +51,9 @@ pub(crate) struct ModelArgs {
     /// of init, mle, sft, rl (default of `run`: sprout)
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
+    /// The model that adapters were trained on, where --model is a folder of adapters (LoRA) only: they are merged into it
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) base: Option<String>,
     /// Type in which weights are kept; sums are float32 on the CPU in every case. With bf16-products, what is multiplied with the weights is
     /// rounded to bf16 as well: faster on processors with AVX-512 BF16, less exact
     #[arg(long, value_enum, default_value = "f32")]

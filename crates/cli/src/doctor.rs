@@ -7,8 +7,10 @@ use crate::args::DoctorArgs;
 use crate::exit::{Exit, InSetUp};
 use crate::model;
 use anyhow::Result;
-use entrace_backend::{Branch, BranchId, ChatMessage, Parent, Role, ScoreTree, Text, TokenScores};
-use entrace_decoder::{Decoder, LanguageModel};
+use entrace_backend::{
+    Branch, BranchId, ChatMessage, Error as BackendError, Parent, Role, ScoreTree, Text, TokenScores,
+};
+use entrace_decoder::{Decoder, Error, LanguageModel};
 use std::io::Write;
 use std::time::Instant;
 
@@ -20,20 +22,22 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<Exit> {
     let mut out = std::io::stdout().lock();
     let language = model::open(&args.model, false);
     let decoder_only;
-    let (decoder, language) = match &language {
-        Ok((language, _)) => (language.decoder(), Some(language)),
+    let (decoder, language, mut passed) = match &language {
+        Ok((language, _)) => (language.decoder(), Some(language), true),
         Err(error) if model::could_not_be_fetched(error) => return language.map(|_| Exit::success()),
         Err(error) => {
             decoder_only = model::open_decoder(&args.model)?;
-            writeln!(out, "text            none: {error:#}")?;
-            (&decoder_only, None)
+            writeln!(out, "text            none: {error}")?;
+            // To have no tokenizer is no fault; to have one that cannot be used is.
+            let has_none = matches!(error.downcast_ref(), Some(Error::NoTokenizer { .. }));
+            (&decoder_only, None, has_none)
         }
     };
     describe(&mut out, decoder, started.elapsed().as_secs_f64())?;
     if let Some(language) = language {
-        describe_text(&mut out, language)?;
+        passed &= describe_text(&mut out, language)?;
     }
-    let passed = self_check(&mut out, decoder, language)?;
+    passed &= self_check(&mut out, decoder, language)?;
     Ok(if passed { Exit::success() } else { Exit::with_failures() })
 }
 
@@ -62,7 +66,8 @@ fn describe(out: &mut impl Write, decoder: &Decoder, seconds: f64) -> Result<()>
     Ok(())
 }
 
-fn describe_text(out: &mut impl Write, language: &LanguageModel) -> Result<()> {
+/// Whether a template that is there renders a question is the result; one that refuses it does what it was written for.
+fn describe_text(out: &mut impl Write, language: &LanguageModel) -> Result<bool> {
     let tokenizer = language.tokenizer();
     writeln!(out, "tokenizer       {} tokens", tokenizer.vocab_size())?;
     for (name, token) in tokenizer.named_tokens() {
@@ -75,9 +80,12 @@ fn describe_text(out: &mut impl Write, language: &LanguageModel) -> Result<()> {
     let message = ChatMessage { role: Role::User, content: "What is 2 + 2?".into() };
     match language.render_chat(&[message]) {
         Ok(prompt) => writeln!(out, "chat template   {:?} ({} tokens)", prompt.text, prompt.token_ids.len())?,
-        Err(error) => writeln!(out, "chat template   {error}")?,
+        Err(error) => {
+            writeln!(out, "chat template   {error}")?;
+            return Ok(matches!(error, BackendError::NoTemplate | BackendError::TemplateRefused(_)));
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn self_check(out: &mut impl Write, decoder: &Decoder, language: Option<&LanguageModel>) -> Result<bool> {

@@ -82,7 +82,8 @@ impl<T, E: Into<anyhow::Error>> InSetUp<T> for Result<T, E> {
             if error.chain().any(|e| code_of(e).is_some()) {
                 error
             } else {
-                anyhow::Error::new(SetUp(described(&error)))
+                let said = SetUp(described(&error));
+                error.context(said)
             }
         })
     }

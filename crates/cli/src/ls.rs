@@ -26,9 +26,8 @@ pub(crate) fn ls(args: &LsArgs) -> Result<Exit> {
                 .collect()
         }
         Listing::Architectures => {
-            let gguf = |f: &entrace_decoder::arch::Family| if f.gguf.is_some() { "; also GGUF" } else { "" };
             let families = entrace_decoder::arch::FAMILIES.iter();
-            families.map(|f| vec![f.model_type.into(), format!("{}{}", f.models, gguf(f))]).collect()
+            families.map(|f| vec![f.model_type.into(), format!("{} (GGUF: {})", f.models, f.gguf)]).collect()
         }
         Listing::Estimators => ESTIMATORS.iter().map(|row| row.map(String::from).into()).collect(),
         Listing::Signals => {

@@ -56,7 +56,7 @@ pub(crate) fn checkpoints(training: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn options(args: &ModelArgs) -> Options {
+fn options(args: &ModelArgs, base: Option<&Located>) -> Options {
     let dtype = match args.dtype {
         Dtype::F32 => StorageType::F32,
         Dtype::Bf16 => StorageType::BF16,
@@ -68,21 +68,37 @@ fn options(args: &ModelArgs) -> Options {
         DeviceArg::Cuda => DeviceKind::Cuda,
         DeviceArg::Metal => DeviceKind::Metal,
     };
-    Options { dtype, device, ..Options::default() }
+    Options { dtype, device, base: base.map(|base| base.path.clone()), ..Options::default() }
 }
 
 /// Opens a model with its tokenizer.
 pub(crate) fn open(args: &ModelArgs, quiet: bool) -> Result<(LanguageModel, Option<String>)> {
     let located = locate(args.model.as_deref(), quiet)?;
+    let base = base(args, quiet)?;
     let now = jiff::Zoned::now().datetime();
-    let model = LanguageModel::open(&located.name, &located.path, options(args), now).in_set_up()?;
+    let options = options(args, base.as_ref());
+    let model = LanguageModel::open(&located.name, &located.path, options, now).in_set_up()?;
+    say_notes(model.decoder());
     Ok((model, located.revision))
 }
 
 /// Opens a model without its text side.
 pub(crate) fn open_decoder(args: &ModelArgs) -> Result<Decoder> {
     let located = locate(args.model.as_deref(), false)?;
-    Decoder::open(&located.name, &located.path, options(args)).in_set_up()
+    let base = base(args, false)?;
+    let decoder = Decoder::open(&located.name, &located.path, options(args, base.as_ref())).in_set_up()?;
+    say_notes(&decoder);
+    Ok(decoder)
+}
+
+fn base(args: &ModelArgs, quiet: bool) -> Result<Option<Located>> {
+    args.base.as_deref().map(|base| locate(Some(base), quiet)).transpose()
+}
+
+fn say_notes(decoder: &Decoder) {
+    for note in decoder.notes() {
+        crate::progress::print_line(&format!("note: {note}"));
+    }
 }
 
 /// Whether a model could not be fetched, so that it has no other side to open.

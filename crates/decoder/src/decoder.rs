@@ -5,15 +5,17 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::model::Model;
 use crate::ops::packed::Products;
-use crate::weights::{GgufFile, SafetensorsFolder, WeightFile, Weights};
+use crate::weights::{Adapters, GgufFile, Numbers, SafetensorsFolder, WeightFile, Weights};
 use candle_core::{DType, Device};
 use entrace_backend::ModelInfo;
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How a model is loaded and run.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// The model whose adapters the path holds, if it holds adapters only.
+    pub base: Option<PathBuf>,
     /// What matrices are kept in.
     pub dtype: StorageType,
     /// Where the model runs.
@@ -26,7 +28,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { dtype: StorageType::F32, device: DeviceKind::Cpu, max_rows: 1024, max_sequences: 64 }
+        Self {
+            base: None,
+            dtype: StorageType::F32,
+            device: DeviceKind::Cpu,
+            max_rows: 1024,
+            max_sequences: 64,
+        }
     }
 }
 
@@ -112,41 +120,57 @@ pub struct Decoder {
     info: ModelInfo,
     config: Config,
     family: &'static Family,
+    notes: Vec<String>,
 }
+
+const TIED_AND_NOT: &str = "the configuration says that the output head is the embedding, but there is a head of its own in the weights: \
+                            it is used, as transformers does";
 
 /// A model's files, opened.
 pub(crate) enum Files {
     Folder(SafetensorsFolder),
     Gguf(GgufFile),
+    Adapted { base: PathBuf, model: Box<Files>, adapters: Adapters },
 }
 
 impl Files {
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+    /// Opens what is at a path; `base` is the model that adapters belong to.
+    pub(crate) fn open(path: &Path, base: Option<&Path>) -> Result<Self, Error> {
+        let refuse = |problem: String| Err(Error::NotAModel { path: path.to_path_buf(), problem });
+        if let Some(base) = base {
+            if !Adapters::are_alone_in(path) {
+                return refuse("it is no folder of adapters, and only those go with --base".into());
+            }
+            let model = Box::new(Self::open(base, None)?);
+            let adapters = Adapters::open(path, model.as_ref())?;
+            return Ok(Self::Adapted { base: base.to_path_buf(), model, adapters });
+        }
+        if Adapters::are_alone_in(path) {
+            let base = Adapters::base_of(path)?;
+            return refuse(format!("it holds adapters of {base} only; give that model with --base"));
+        }
         if path.is_dir() {
             return Ok(Self::Folder(SafetensorsFolder::open(path)?));
         }
         if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf")) {
             return Ok(Self::Gguf(GgufFile::open(path)?));
         }
-        let problem = if path.exists() {
-            "expected a folder with config.json and *.safetensors, or a .gguf file"
+        refuse(if path.exists() {
+            "expected a folder with config.json and *.safetensors, or a .gguf file".into()
         } else {
-            "no such file or folder"
-        };
-        Err(Error::NotAModel { path: path.to_path_buf(), problem: problem.into() })
+            "no such file or folder".into()
+        })
     }
 
     fn config(&self, path: &Path) -> Result<Config, Error> {
         match self {
+            Self::Folder(_) if !path.join("config.json").is_file() => Err(Error::NotAModel {
+                path: path.to_path_buf(),
+                problem: "there is no config.json in it".into(),
+            }),
             Self::Folder(_) => Config::read(&path.join("config.json")),
             Self::Gguf(file) => file.config(),
-        }
-    }
-
-    fn weights(&self) -> &dyn WeightFile {
-        match self {
-            Self::Folder(folder) => folder,
-            Self::Gguf(file) => file,
+            Self::Adapted { base, model, .. } => model.config(base),
         }
     }
 
@@ -154,6 +178,44 @@ impl Files {
         match self {
             Self::Folder(folder) => folder.fingerprint(hasher),
             Self::Gguf(file) => file.fingerprint(hasher),
+            Self::Adapted { model, adapters, .. } => {
+                model.fingerprint(hasher);
+                adapters.file().fingerprint(hasher);
+            }
+        }
+    }
+}
+
+impl WeightFile for Files {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Folder(folder) => folder.path(),
+            Self::Gguf(file) => file.path(),
+            Self::Adapted { model, .. } => model.path(),
+        }
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        match self {
+            Self::Folder(folder) => folder.shape(name),
+            Self::Gguf(file) => file.shape(name),
+            Self::Adapted { model, adapters, .. } => adapters.shape(name, model.as_ref()),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<Numbers, Error> {
+        match self {
+            Self::Folder(folder) => folder.read(name),
+            Self::Gguf(file) => file.read(name),
+            Self::Adapted { model, adapters, .. } => adapters.read(name, model.as_ref()),
+        }
+    }
+
+    fn same(&self, a: &str, b: &str) -> bool {
+        match self {
+            Self::Folder(folder) => folder.same(a, b),
+            Self::Gguf(file) => file.same(a, b),
+            Self::Adapted { model, adapters, .. } => adapters.same(a, b, model.as_ref()),
         }
     }
 }
@@ -161,7 +223,8 @@ impl Files {
 impl Decoder {
     /// Loads a model; `name` is how the user named it.
     pub fn open(name: &str, path: &Path, options: Options) -> Result<Self, Error> {
-        Self::from_files(name, path, &Files::open(path)?, options)
+        let files = Files::open(path, options.base.as_deref())?;
+        Self::from_files(name, path, &files, options)
     }
 
     pub(crate) fn from_files(
@@ -170,15 +233,7 @@ impl Decoder {
         files: &Files,
         options: Options,
     ) -> Result<Self, Error> {
-        let config = match files {
-            Files::Folder(_) if !path.join("config.json").is_file() => {
-                return Err(Error::NotAModel {
-                    path: path.to_path_buf(),
-                    problem: "there is no config.json in it".into(),
-                });
-            }
-            files => files.config(path)?,
-        };
+        let config = files.config(path)?;
         let (family, spec) = arch::read_spec(&config)?;
         let options = Options {
             max_rows: options.max_rows.max(1),
@@ -186,8 +241,13 @@ impl Decoder {
             ..options
         };
         let device = options.device.open()?;
-        let weights = Weights::new(files.weights(), options.dtype.dtype(), options.dtype.products(), &device);
+        let tied = spec.tie_word_embeddings;
+        let weights = Weights::new(files, options.dtype.dtype(), options.dtype.products(), &device);
         let model = Model::load(spec, &weights, options.dtype.dtype(), &device)?;
+        let mut notes = Vec::new();
+        if tied && !model.spec().tie_word_embeddings {
+            notes.push(TIED_AND_NOT.into());
+        }
         let mut hasher = Sha256::new();
         hasher.update(format!("{:?}", model.spec()));
         files.fingerprint(&mut hasher);
@@ -204,7 +264,7 @@ impl Decoder {
             tokenizer_hash: None,
             template_hash: None,
         };
-        Ok(Self { model, options, info, config, family })
+        Ok(Self { model, options, info, config, family, notes })
     }
 
     /// What identifies the model.
@@ -215,6 +275,11 @@ impl Decoder {
     /// The model's own configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What its user should know of how its files were read.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Its family.

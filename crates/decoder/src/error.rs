@@ -67,7 +67,7 @@ pub enum Error {
         name: String,
     },
     /// A weight is stored in a type that is not read.
-    #[error("{path}: the weight {name} has type {found}; F32, BF16, F16 and F64 can be read")]
+    #[error("{path}: the weight {name} has type {found}; {known} can be read")]
     UnsupportedType {
         /// The file.
         path: PathBuf,
@@ -75,6 +75,8 @@ pub enum Error {
         name: String,
         /// Type in the file.
         found: String,
+        /// Types that can be read.
+        known: String,
     },
     /// A weight has another shape than the configuration says.
     #[error("{path}: the weight {name} has shape {found:?}, the configuration asks for {expected:?}")]

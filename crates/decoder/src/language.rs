@@ -24,29 +24,8 @@ pub struct LanguageModel {
 impl LanguageModel {
     /// Loads a model with its tokenizer and, if it has one, its chat template. `now` is the date that templates may print.
     pub fn open(name: &str, path: &Path, options: Options, now: DateTime) -> Result<Self, DecoderError> {
-        let files = Files::open(path)?;
-        let (tokenizer, template) = match &files {
-            Files::Folder(_) => {
-                let tokenizer = Tokenizer::from_dir(path).map_err(|e| match e {
-                    TokenizerError::NoTokenizer { hint, .. } => DecoderError::NoTokenizer {
-                        path: path.to_path_buf(),
-                        missing: "tokenizer.json",
-                        hint,
-                    },
-                    other => other.into(),
-                })?;
-                let template = ChatTemplate::from_dir(path, tokenizer.named_tokens())?;
-                (tokenizer, template)
-            }
-            Files::Gguf(file) => {
-                let vocabulary = file.vocabulary()?;
-                let tokenizer = Tokenizer::from_gguf_metadata(&vocabulary)?;
-                let source = vocabulary.chat_template.as_deref();
-                let template =
-                    source.map(|source| ChatTemplate::new(source, tokenizer.named_tokens())).transpose()?;
-                (tokenizer, template)
-            }
-        };
+        let files = Files::open(path, options.base.as_deref())?;
+        let (tokenizer, template) = text_side(path, &files)?;
         let decoder = Decoder::from_files(name, path, &files, options)?;
         if tokenizer.vocab_size() > decoder.info().vocab_size {
             return Err(DecoderError::VocabularyMismatch {
@@ -71,6 +50,33 @@ impl LanguageModel {
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+}
+
+/// Tokenizer and template of a model's files. Adapters may bring their own.
+fn text_side(path: &Path, files: &Files) -> Result<(Tokenizer, Option<ChatTemplate>), DecoderError> {
+    match files {
+        Files::Gguf(file) => {
+            let vocabulary = file.vocabulary()?;
+            let tokenizer = Tokenizer::from_gguf_metadata(&vocabulary)?;
+            let source = vocabulary.chat_template.as_deref();
+            let template =
+                source.map(|source| ChatTemplate::new(source, tokenizer.named_tokens())).transpose()?;
+            Ok((tokenizer, template))
+        }
+        Files::Adapted { base, model, .. } if !path.join("tokenizer.json").is_file() => {
+            text_side(base, model)
+        }
+        Files::Folder(_) | Files::Adapted { .. } => {
+            let tokenizer = Tokenizer::from_dir(path).map_err(|e| match e {
+                TokenizerError::NoTokenizer { hint, .. } => {
+                    DecoderError::NoTokenizer { path: path.to_path_buf(), missing: "tokenizer.json", hint }
+                }
+                other => other.into(),
+            })?;
+            let template = ChatTemplate::from_dir(path, tokenizer.named_tokens())?;
+            Ok((tokenizer, template))
+        }
     }
 }
 

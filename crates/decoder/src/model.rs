@@ -79,12 +79,15 @@ impl Model {
         device: &Device,
     ) -> Result<Self, Error> {
         let (vocab, hidden) = (spec.vocab_size, spec.hidden_size);
-        let embeddings = weights.matrix("model.embed_tokens.weight", vocab, hidden)?;
+        let spec = Spec { tie_word_embeddings: spec.tie_word_embeddings && !has_own_head(weights), ..spec };
         let (embeddings, head) = if spec.tie_word_embeddings {
-            let shared = Weight::new(embeddings, weights.products())?;
+            let only_head = !weights.has(EMBEDDINGS) && weights.has(HEAD);
+            let name = if only_head { HEAD } else { EMBEDDINGS };
+            let shared = Weight::new(weights.matrix(name, vocab, hidden)?, weights.products())?;
             (Embeddings::Shared(shared.clone()), shared)
         } else {
-            let head = weights.matrix("lm_head.weight", vocab, hidden)?;
+            let embeddings = weights.matrix(EMBEDDINGS, vocab, hidden)?;
+            let head = weights.matrix(HEAD, vocab, hidden)?;
             (Embeddings::Own(embeddings), Weight::new(head, weights.products())?)
         };
         let layers =
@@ -187,6 +190,14 @@ impl Model {
             None => Ok(embedded),
         }
     }
+}
+
+const EMBEDDINGS: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
+
+/// Whether there is a head that differs from the embeddings. It counts then, whatever the configuration says of them, as in transformers.
+fn has_own_head(weights: &Weights<'_>) -> bool {
+    weights.has(EMBEDDINGS) && weights.has(HEAD) && !weights.same(EMBEDDINGS, HEAD)
 }
 
 /// Loads a norm over `width` numbers; kinds without weights load nothing.

@@ -425,6 +425,12 @@ fn sharded_checkpoints() {
         DIR/model.safetensors.index.json: weight_map: names model-00002-of-00002.safetensors, which is not in the folder; download it
     "#]],
     );
+    fs::create_dir(folder.path().join("inner")).unwrap();
+    for outside in ["../model.safetensors", "/etc/passwd", "inner/../../model.safetensors"] {
+        fs::write(&index, json!({"weight_map": {"lm_head.weight": outside}}).to_string()).unwrap();
+        let error = Decoder::open("tiny", folder.path(), Options::default()).err().unwrap();
+        assert!(error.to_string().contains("is outside of the folder"), "{error}");
+    }
     fs::write(&index, "{}").unwrap();
     check(
         &folder,
@@ -459,7 +465,7 @@ fn damaged_gguf_files() {
     check_bytes(
         b"GGUF",
         expect![[r#"
-        DIR/model.gguf is damaged: failed to fill whole buffer; it may be cut off, download it again
+        DIR/model.gguf is damaged: its header ends before it is complete; it may be cut off, download it again
     "#]],
     );
     check_bytes(
@@ -471,7 +477,7 @@ fn damaged_gguf_files() {
     check_bytes(
         &whole[..300],
         expect![[r#"
-        DIR/model.gguf is damaged: gguf: header declares 21 tensors and 13 metadata entries, needs at least 673 bytes, only 276 remaining; it may be cut off, download it again
+        DIR/model.gguf is damaged: its header ends before it is complete; it may be cut off, download it again
     "#]],
     );
     check_bytes(
@@ -521,6 +527,54 @@ fn damaged_gguf_files() {
             DIR/model.gguf: the weight token_embd.weight is missing
         "#]],
     );
+}
+
+#[test]
+fn gguf_types_that_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let mut bytes = fs::read(goldens().join("gguf/out/qwen3-q4_0/model.gguf")).unwrap();
+    // The type stands behind the name, the number of dimensions and two of them. IQ4_NL is as large as Q4_0.
+    let name = b"blk.1.ffn_up.weight";
+    let at = bytes.windows(name.len()).position(|w| w == name).unwrap() + name.len() + 4 + 16;
+    bytes[at..at + 4].copy_from_slice(&20u32.to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    check_path(folder.path(), &path, expect![[""]]);
+    bytes[at..at + 4].copy_from_slice(&99u32.to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    check_path(folder.path(), &path, expect![[""]]);
+}
+
+#[test]
+fn gguf_values_of_the_wrong_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let whole = fs::read(goldens().join("gguf/out/llama-f32/model.gguf")).unwrap();
+    let with = |key: &str, kind: u32, value: [u8; 4]| {
+        let mut bytes = whole.clone();
+        let at = whole.windows(key.len()).position(|w| w == key.as_bytes()).unwrap() + key.len();
+        bytes[at..at + 4].copy_from_slice(&kind.to_le_bytes());
+        bytes[at + 4..at + 8].copy_from_slice(&value);
+        fs::write(&path, bytes).unwrap();
+    };
+    with("llama.attention.layer_norm_rms_epsilon", 6, f32::NAN.to_le_bytes());
+    check_path(folder.path(), &path, expect![[""]]);
+    with("llama.block_count", 6, 2f32.to_le_bytes());
+    check_path(folder.path(), &path, expect![[""]]);
+    with("llama.attention.head_count_kv", 5, (-2i32).to_le_bytes());
+    check_path(folder.path(), &path, expect![[""]]);
+}
+
+#[test]
+fn split_gguf_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = goldens().join("gguf/out/qwen2-split-f16");
+    let first = folder.path().join("model-00001-of-00003.gguf");
+    fs::copy(parts.join("model-00001-of-00003.gguf"), &first).unwrap();
+    check_path(folder.path(), &first, expect![[""]]);
+    let renamed = folder.path().join("model.gguf");
+    fs::rename(&first, &renamed).unwrap();
+    check_path(folder.path(), &renamed, expect![[""]]);
 }
 
 /// Whatever stands in a header, it is read or refused.

@@ -25,7 +25,8 @@ fn folders() -> Vec<PathBuf> {
 }
 
 fn open(folder: &Path) -> Decoder {
-    let path = folder.join("model.gguf");
+    let whole = folder.join("model.gguf");
+    let path = if whole.exists() { whole } else { folder.join("model-00001-of-00003.gguf") };
     Decoder::open("tiny", &path, Options::default()).unwrap_or_else(|e| panic!("{e}"))
 }
 
@@ -73,15 +74,25 @@ fn what_a_file_says_of_itself_is_read() {
     assert_eq!(found, EXPECTED);
 }
 
-const EXPECTED: [&str; 10] = [
+const EXPECTED: [&str; 20] = [
+    "deepseek-v2-bare-q8_0: deepseek_v2, 2 layer(s), 64 tokens, context 256, 51040 parameters",
+    "deepseek-v2-q5_0: deepseek_v2, 2 layer(s), 64 tokens, context 256, 53152 parameters",
+    "deepseek-v3-q4_1: deepseek_v3, 2 layer(s), 64 tokens, context 256, 53156 parameters",
     "gemma2-q4_1: gemma2, 2 layer(s), 64 tokens, context 256, 26912 parameters",
+    "gemma3-bare-q8_0: gemma3_text, 6 layer(s), 64 tokens, context 2048, 58240 parameters",
+    "gemma3-q5_0: gemma3_text, 3 layer(s), 64 tokens, context 256, 39424 parameters",
     "llama-bias-bf16: llama, 2 layer(s), 64 tokens, context 256, 22880 parameters",
     "llama-f32: llama, 2 layer(s), 64 tokens, context 256, 22688 parameters",
     "llama-k: llama, 1 layer(s), 64 tokens, context 256, 82688 parameters",
     "llama-linear-q5_1: llama, 2 layer(s), 64 tokens, context 1024, 22688 parameters",
     "llama3-tied-f16: llama, 2 layer(s), 64 tokens, context 256, 20640 parameters",
+    "olmo-q8_0: olmo, 2 layer(s), 64 tokens, context 256, 24576 parameters",
     "olmo2-q8_0: olmo2, 2 layer(s), 64 tokens, context 256, 22784 parameters",
+    "olmo3-q8_0: olmo3, 4 layer(s), 64 tokens, context 128, 41440 parameters",
+    "phi3-longrope-bf16: phi3, 2 layer(s), 64 tokens, context 128, 22688 parameters",
+    "phi3-q5_1: phi3, 2 layer(s), 64 tokens, context 256, 22688 parameters",
     "qwen2-q8_0: qwen2, 2 layer(s), 64 tokens, context 256, 22816 parameters",
+    "qwen2-split-f16: qwen2, 2 layer(s), 64 tokens, context 256, 22816 parameters",
     "qwen2-yarn-tied-q5_0: qwen2, 2 layer(s), 64 tokens, context 128, 20768 parameters",
     "qwen3-q4_0: qwen3, 2 layer(s), 64 tokens, context 256, 28896 parameters",
 ];

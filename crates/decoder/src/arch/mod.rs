@@ -26,8 +26,8 @@ pub struct Family {
     pub model_type: &'static str,
     /// Models of the family, for people.
     pub models: &'static str,
-    /// `general.architecture` of GGUF files that can be read, if any can.
-    pub gguf: Option<&'static str>,
+    /// `general.architecture` of its GGUF files. Of families that share one, the first reads them unless the file says more.
+    pub gguf: &'static str,
     read: fn(&Config) -> Result<Spec, Error>,
 }
 
@@ -36,25 +36,35 @@ pub const FAMILIES: &[Family] = &[
     Family {
         model_type: "llama",
         models: "LLaMA 2, 3, 3.1, 3.2; SmolLM2; DeepSeek-LLM; DeepSeek-R1-Distill-Llama",
-        gguf: Some("llama"),
+        gguf: "llama",
         read: llama::read,
     },
     Family {
         model_type: "qwen2",
         models: "Qwen 2, 2.5; DeepSeek-R1-Distill-Qwen",
-        gguf: Some("qwen2"),
+        gguf: "qwen2",
         read: qwen::read_qwen2,
     },
-    Family { model_type: "qwen3", models: "Qwen 3 (dense)", gguf: Some("qwen3"), read: qwen::read_qwen3 },
-    Family { model_type: "gemma2", models: "Gemma 2", gguf: Some("gemma2"), read: gemma2::read },
-    Family { model_type: "gemma3_text", models: "Gemma 3 (text)", gguf: None, read: gemma3::read },
-    Family { model_type: "olmo", models: "OLMo", gguf: None, read: olmo::read },
-    Family { model_type: "olmo2", models: "OLMo 2", gguf: Some("olmo2"), read: olmo2::read },
-    Family { model_type: "olmo3", models: "OLMo 3", gguf: None, read: olmo3::read },
-    Family { model_type: "deepseek_v2", models: "DeepSeek-V2, V2-Lite", gguf: None, read: deepseek::read_v2 },
-    Family { model_type: "deepseek_v3", models: "DeepSeek-V3, R1", gguf: None, read: deepseek::read_v3 },
-    Family { model_type: "mistral", models: "Mistral 7B", gguf: None, read: mistral::read },
-    Family { model_type: "phi3", models: "Phi-3, Phi-3.5, Phi-4-mini", gguf: None, read: phi3::read },
+    Family { model_type: "qwen3", models: "Qwen 3 (dense)", gguf: "qwen3", read: qwen::read_qwen3 },
+    Family { model_type: "gemma2", models: "Gemma 2", gguf: "gemma2", read: gemma2::read },
+    Family { model_type: "gemma3_text", models: "Gemma 3 (text)", gguf: "gemma3", read: gemma3::read },
+    Family { model_type: "olmo", models: "OLMo", gguf: "olmo", read: olmo::read },
+    Family { model_type: "olmo2", models: "OLMo 2", gguf: "olmo2", read: olmo2::read },
+    Family { model_type: "olmo3", models: "OLMo 3", gguf: "olmo2", read: olmo3::read },
+    Family {
+        model_type: "deepseek_v2",
+        models: "DeepSeek-V2, V2-Lite",
+        gguf: "deepseek2",
+        read: deepseek::read_v2,
+    },
+    Family {
+        model_type: "deepseek_v3",
+        models: "DeepSeek-V3, R1",
+        gguf: "deepseek2",
+        read: deepseek::read_v3,
+    },
+    Family { model_type: "mistral", models: "Mistral 7B", gguf: "llama", read: mistral::read },
+    Family { model_type: "phi3", models: "Phi-3, Phi-3.5, Phi-4-mini", gguf: "phi3", read: phi3::read },
 ];
 
 /// Reads a configuration through its family.

@@ -4,15 +4,19 @@ use std::fmt;
 
 use jiff::civil::DateTime;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, Value, ValueKind};
+use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
-use serde::Serialize as _;
-use serde_json::ser::{Formatter, PrettyFormatter};
 
-use super::TemplateError;
+use super::{TemplateError, json, python, source};
 
 /// Variable that carries the clock into `strftime_now`.
 const NOW: &str = "__now";
+
+/// What a rendering may cost, in minijinja's units: about an instruction or 64 bytes each.
+const FUEL: u64 = 1_000_000;
+
+/// Bytes of stack that it may use, which are taken as they are needed.
+const STACK: usize = 256 << 20;
 
 /// What a template says when it calls `raise_exception`.
 #[derive(Debug)]
@@ -31,7 +35,9 @@ pub(super) fn new() -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_unknown_method_callback(python::method);
+    environment.add_filter(source::PERCENT, python::percent);
+    environment.set_fuel(Some(FUEL));
     environment.set_formatter(|out, state, value| match value.kind() {
         ValueKind::None => Ok(out.write_str("None")?),
         ValueKind::Bool => Ok(out.write_str(if value.is_true() { "True" } else { "False" })?),
@@ -41,7 +47,7 @@ pub(super) fn new() -> Result<Environment<'static>, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Refusal(message)))
     });
     environment.add_function("strftime_now", strftime_now);
-    environment.add_filter("tojson", to_json);
+    environment.add_filter("tojson", json::to_json);
     Ok(environment)
 }
 
@@ -56,29 +62,36 @@ pub(super) fn render(
         let context = minijinja::context! { __now => now.to_string(), ..Value::from(Serde(context)) };
         environment.get_template(name)?.render(context)
     };
-    render().map_err(|error: Error| match refusal(&error) {
+    with_room(render).map_err(|error: Error| match refusal(&error) {
         Some(message) => TemplateError::Refused(message),
-        None => TemplateError::Render(Box::new(error)),
+        None => TemplateError::Render(said_by(&error)),
     })
 }
 
-/// Turns `{% generation %}` into a block without meaning, so that white space around it is trimmed as around any block.
-pub(super) fn without_generation_marks(source: &str) -> String {
-    let mut rest = source;
-    let mut plain = String::with_capacity(source.len());
-    while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start..].find("%}") else { break };
-        let (before, tag) = rest[..start + length].split_at(start);
-        let inner = tag[2..].trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim();
-        plain.push_str(before);
-        match inner {
-            "generation" => plain.push_str(&tag.replace("generation", "if true")),
-            "endgeneration" => plain.push_str(&tag.replace("endgeneration", "endif")),
-            _ => plain.push_str(tag),
-        }
-        rest = &rest[start + length..];
+/// Does work of minijinja's on a stack of its own: values and expressions may be nested as deeply as fuel and `source` allow, and what
+/// is nested is walked and dropped by recursion.
+pub(super) fn with_room<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    let failed = |why: &str| Error::new(ErrorKind::InvalidOperation, why.to_owned());
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        let thread = thread.map_err(|why| failed(&format!("there is no room for it: {why}")))?;
+        thread.join().unwrap_or_else(|_| Err(failed("minijinja failed on it (a panic)")))
+    })
+}
+
+/// What went wrong, with the line of the template.
+pub(super) fn said_by(error: &Error) -> String {
+    let mut said = match error.kind() {
+        ErrorKind::OutOfFuel => "it does more than a conversation needs".to_owned(),
+        kind => error.detail().map_or_else(|| kind.to_string(), str::to_owned),
+    };
+    if let Some(line) = error.line() {
+        said = format!("line {line}: {said}");
     }
-    plain + rest
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{said}: {cause}"),
+        None => said,
+    }
 }
 
 fn refusal(error: &Error) -> Option<String> {
@@ -100,51 +113,4 @@ fn strftime_now(state: &State, format: String) -> Result<String, Error> {
         .and_then(|now| now.as_str().and_then(|text| text.parse().ok()))
         .ok_or_else(|| broken("there is no clock".to_owned()))?;
     jiff::fmt::strtime::format(&format, now).map_err(|why| broken(why.to_string()))
-}
-
-/// Python's `json.dumps(value, ensure_ascii=False, indent=indent)`.
-fn to_json(value: &Value, indent: Option<usize>, kwargs: Kwargs) -> Result<String, Error> {
-    let indent = match indent {
-        Some(indent) => Some(indent),
-        None => kwargs.get::<Option<usize>>("indent")?,
-    };
-    kwargs.get::<Option<bool>>("ensure_ascii")?;
-    kwargs.assert_all_used()?;
-    let mut bytes = Vec::new();
-    let written = match indent {
-        Some(width) => {
-            let spaces = " ".repeat(width);
-            let formatter = PrettyFormatter::with_indent(spaces.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))
-        }
-        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, PythonFormatter)),
-    };
-    let broken = |why: &dyn fmt::Display| Error::new(ErrorKind::BadSerialization, format!("tojson: {why}"));
-    written.map_err(|why| broken(&why))?;
-    String::from_utf8(bytes).map_err(|why| broken(&why))
-}
-
-/// One line, with a space after every comma and colon.
-struct PythonFormatter;
-
-impl Formatter for PythonFormatter {
-    fn begin_array_value<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_key<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
-        writer.write_all(b": ")
-    }
 }

@@ -1,7 +1,7 @@
 //! Chat templates: a conversation rendered as the prompt that a model was trained on.
 //!
 //! A template is a Jinja program that a model brings along. It is rendered as transformers renders it: `trim_blocks` and
-//! `lstrip_blocks`, loop controls, Python's string methods and its spelling of `True` and `None`, `raise_exception`, `strftime_now`,
+//! `lstrip_blocks`, loop controls, Python's string methods, its `%` and its spelling of `True` and `None`, `raise_exception`, `strftime_now`,
 //! a `tojson` that escapes no HTML, the special tokens as variables, `tools` and `documents` none. `{% generation %}` marks are
 //! read over. The clock is an argument, so a prompt is a function of its inputs.
 //!
@@ -13,7 +13,10 @@
 //! decides. Models without a template have no [`ChatTemplate`].
 
 mod environment;
+mod json;
+mod python;
 mod segments;
+mod source;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -62,14 +65,17 @@ pub enum TemplateError {
         names: String,
     },
     /// The template is not valid Jinja.
-    #[error("parse the chat template")]
-    Syntax(#[source] Box<minijinja::Error>),
+    #[error("parse the chat template: {0}")]
+    Syntax(String),
+    /// The template is larger or nested deeper than any that was written for a model.
+    #[error("the chat template is not rendered: {0}")]
+    TooLarge(String),
     /// The template called `raise_exception`: it does not accept this conversation.
     #[error("render the conversation: the chat template refuses it: {0}")]
     Refused(String),
     /// The template failed.
-    #[error("render the conversation")]
-    Render(#[source] Box<minijinja::Error>),
+    #[error("render the conversation: {0}")]
+    Render(String),
     /// The template changed a message so that its text cannot be found in the prompt.
     #[error(
         "render the conversation: the chat template rewrites message {message}, so its text cannot be told from the template's"
@@ -94,12 +100,14 @@ const NAME: &str = "chat";
 impl ChatTemplate {
     /// A template from its source; `named_tokens` (`bos_token` and so on) are variables of the template.
     pub fn new(source: &str, named_tokens: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+        let prepared = source::prepared(source).map_err(TemplateError::TooLarge)?;
         let parse = || {
             let mut environment = environment::new()?;
-            environment.add_template_owned(NAME, environment::without_generation_marks(source))?;
+            environment.add_template_owned(NAME, prepared)?;
             Ok(environment)
         };
-        let environment = parse().map_err(|e| TemplateError::Syntax(Box::new(e)))?;
+        let environment =
+            environment::with_room(parse).map_err(|e| TemplateError::Syntax(environment::said_by(&e)))?;
         let variables =
             named_tokens.iter().map(|(name, token)| (name.clone(), token.as_str().into())).collect();
         let hash = Sha256::digest(source).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -269,6 +277,67 @@ mod tests {
         assert!(matches!(render(within, &[]).unwrap_err(), TemplateError::Refused(_)));
         assert!(matches!(render("{{ messages.nope() }}", &[]).unwrap_err(), TemplateError::Render(_)));
         assert!(matches!(render("{% if %}", &[]).unwrap_err(), TemplateError::Syntax(_)));
+    }
+
+    #[test]
+    fn errors_name_the_line_of_the_template() {
+        let source = "{%- set a = 'b\\\r\n c' -%}\r\n{{ a.upper() }}\r\n{{ a.nothing() }}\r\n";
+        let error = render(source, &[]).unwrap_err().to_string();
+        assert!(error.starts_with("render the conversation: line 4: "), "{error}");
+        let error = render("a\n{% for %}", &[]).unwrap_err().to_string();
+        assert!(error.starts_with("parse the chat template: line 2: "), "{error}");
+    }
+
+    #[test]
+    fn strings_have_pythons_methods() {
+        let check =
+            |source: &str, expected: &str| assert_eq!(render(source, &[]).unwrap(), expected, "{source}");
+        check("{{ 'a</t>b</t>c'.rsplit('</t>', 1)[-1] }}", "c");
+        check("{{ ' a  b c '.rsplit(maxsplit=1) | join('|') }}", " a  b|c");
+        check("{{ 'a,b,c'.split(',', maxsplit=1) | join('|') }}", "a|b,c");
+        check(
+            "{{ 'a=b=c'.partition('=') | join('|') }} {{ 'abc'.rpartition('=') | join('|') }}",
+            "a|=|b=c ||abc",
+        );
+        check("{{ 'abcb'.removeprefix('a').removesuffix('b') }}", "bc");
+        check("{{ 'ab'.center(5, '*') }} {{ '-7'.zfill(4) }} {{ 'ab'.ljust(3) }}|", "**ab* -007 ab |");
+        check(
+            "{{ 'aBß'.swapcase() }} {{ 'Straße'.casefold() }} {{ ['x', 'y'].index('y') }}",
+            "AbSS strasse 1",
+        );
+    }
+
+    #[test]
+    fn percent_formats_as_in_python() {
+        let check =
+            |source: &str, expected: &str| assert_eq!(render(source, &[]).unwrap(), expected, "{source}");
+        check("{{ '%.2f' % 3 }} {{ '%s of %d' % ('a', 4) }} {{ '%(n)03d' % {'n': 7} }}", "3.00 a of 4 007");
+        check("{% set f = '<%s>' %}{{ f % 'x' | upper }}", "<X>");
+        check("{% set n = 3 %}{{ 7 % n }} {{ n % 2 }} {{ (0 - 7) % n }} {{ 10 * n % 7 }}", "1 1 2 2");
+    }
+
+    #[test]
+    fn a_template_that_does_too_much_is_stopped() {
+        let bombs = [
+            "{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}",
+            "{% set ns = namespace(s='ab') %}{% for a in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+            "{% set ns = namespace(s=[1]) %}{% for a in range(60) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ ns.s | tojson }}",
+            "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+            "{{ [1] | tojson(indent=1000000000) }}",
+            "{{ 'a'.ljust(1000000000) }}",
+            "{{ '%1000000000d' % 1 }}",
+            "{{ '%*d' % (1000000000, 1) }}",
+            "{{ '{:1000000000}'.format(1) }}",
+        ];
+        for bomb in bombs {
+            let error = render(bomb, &[]).unwrap_err();
+            assert!(matches!(error, TemplateError::Render(_)), "{bomb}: {error}");
+        }
+        // Nothing of it is too much, but what walks and drops it descends with it.
+        let nested =
+            "{% set ns = namespace(x=[]) %}{% for a in range(50000) %}{% set ns.x = [ns.x] %}{% endfor %}b";
+        assert_eq!(render(nested, &[]).unwrap(), "b");
+        assert!(render(&format!("{{{{ {}a }}}}", "not ".repeat(1990)), &[]).is_ok());
     }
 
     #[test]

@@ -16,6 +16,8 @@
 //! The first two rows are what transformers does within one text. In a continuation a space is a space only if the text has it,
 //! hence `decode(a ++ b) = decode(a) + decode(b)`.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use tokenizers::{
     AddedToken, AddedVocabulary, Encoding, Model as _, NormalizerWrapper, OffsetType, PreTokenizer as _,
@@ -23,6 +25,7 @@ use tokenizers::{
 };
 
 use super::error::TokenizerError;
+use super::guard;
 use crate::template::Segment;
 
 /// What stands in front of a text.
@@ -66,6 +69,8 @@ pub(super) struct Encoder {
     plain: AddedVocabulary,
     /// Special tokens, longest first.
     markers: Vec<Marker>,
+    /// Their ids.
+    special: HashSet<u32>,
 }
 
 impl Encoder {
@@ -79,12 +84,13 @@ impl Encoder {
             .map(|(id, token)| Marker { token, id })
             .collect();
         markers.sort_by_key(|marker| (std::cmp::Reverse(marker.token.content.len()), marker.id));
+        let special = markers.iter().map(|marker| marker.id).collect();
         let stages = [
             stage(&inner, Place::Beginning)?,
             stage(&inner, Place::AfterSpecial)?,
             stage(&inner, Place::Continuation)?,
         ];
-        Ok(Self { inner, stages, plain, markers })
+        Ok(Self { inner, stages, plain, markers, special })
     }
 
     pub(super) fn inner(&self) -> &tokenizers::Tokenizer {
@@ -118,8 +124,8 @@ impl Encoder {
         Ok(ids)
     }
 
-    /// The vocabulary itself can hold special spellings that merges reach without the added vocabulary's help. Such a token is
-    /// taken apart: its text is cut after the first character and both parts are encoded on their own.
+    /// The vocabulary itself can hold special spellings that merges reach without the added vocabulary's help. Such tokens are taken
+    /// apart: the text is cut after the first character of each, and the parts are encoded on their own.
     fn append_without_special(
         &self,
         text: &str,
@@ -130,22 +136,27 @@ impl Encoder {
             return Ok(());
         }
         let encoding = self.run(text, place, &self.plain)?;
-        let special =
-            encoding.get_ids().iter().position(|&id| self.markers.iter().any(|marker| marker.id == id));
-        let Some(index) = special else {
+        let tokens = encoding.get_ids().iter().zip(encoding.get_offsets());
+        let special: Vec<(u32, usize)> = tokens
+            .filter(|(id, _)| self.special.contains(id))
+            .map(|(id, offsets)| (*id, offsets.0))
+            .collect();
+        let Some(&(token, first)) = special.first() else {
             ids.extend_from_slice(encoding.get_ids());
             return Ok(());
         };
-        let start = encoding.get_offsets()[index].0;
-        let cut = start + text[start..].chars().next().map_or(0, char::len_utf8);
-        if cut >= text.len() {
-            return Err(TokenizerError::OnlySpecial {
-                text: text.to_owned(),
-                token: encoding.get_ids()[index],
-            });
+        let behind = |start: usize| start + text[start..].chars().next().map_or(0, char::len_utf8);
+        if behind(first) >= text.len() {
+            return Err(TokenizerError::OnlySpecial { text: text.to_owned(), token });
         }
-        self.append_without_special(&text[..cut], place, ids)?;
-        self.append_without_special(&text[cut..], Place::Continuation, ids)
+        let cuts = special.iter().map(|&(_, start)| behind(start)).chain([text.len()]);
+        let mut start = 0;
+        for cut in cuts {
+            let place = if start == 0 { place } else { Place::Continuation };
+            self.append_without_special(&text[start..cut.max(start)], place, ids)?;
+            start = cut.max(start);
+        }
+        Ok(())
     }
 
     fn run(&self, text: &str, place: Place, added: &AddedVocabulary) -> Result<Encoding, TokenizerError> {
@@ -158,7 +169,7 @@ impl Encoder {
             pieces.tokenize(|piece| self.inner.get_model().tokenize(piece.get()))?;
             pieces.into_encoding(None, 0, OffsetType::Byte)
         };
-        encode().map_err(|source| TokenizerError::Encode { n_bytes: text.len(), source })
+        guard::caught(encode).map_err(|source| TokenizerError::Encode { n_bytes: text.len(), source })
     }
 
     /// Leftmost, then longest; a match lies within one stretch of template text, the spaces it swallows may not.

@@ -17,6 +17,7 @@ mod encode;
 mod error;
 mod files;
 mod gguf;
+mod guard;
 mod pre_tokenizer;
 
 use std::collections::BTreeMap;
@@ -98,7 +99,7 @@ impl Tokenizer {
     fn new(definition: &[u8], settings: Settings) -> Result<Self, TokenizerError> {
         let origin = settings.origin;
         let broken = |source| TokenizerError::Definition { origin: origin.clone(), source };
-        let mut inner = tokenizers::Tokenizer::from_bytes(definition).map_err(broken)?;
+        let mut inner = guard::build(definition).map_err(broken)?;
         add_missing_tokens(&mut inner, settings.added, &settings.named).map_err(broken)?;
 
         let decoder = serde_json::to_value(inner.get_decoder()).map_err(|e| broken(e.into()))?;
@@ -229,7 +230,7 @@ fn read_pieces(inner: &tokenizers::Tokenizer, spelling: &Spelling) -> Pieces {
 
 /// Tokens that the post-processor puts before a text.
 fn post_processor_prefix(inner: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
-    let probe = inner.encode("a", true)?;
+    let probe = guard::caught(|| inner.encode("a", true))?;
     let leading = probe.get_special_tokens_mask().iter().take_while(|&&mask| mask == 1).count();
     Ok(probe.get_ids()[..leading].to_vec())
 }

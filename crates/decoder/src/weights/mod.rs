@@ -4,9 +4,12 @@
 //! Gemma's norm offset are turned back on reading. Every weight is checked against the shape that the configuration asks for.
 //! Matrices are kept in the storage type that the user chose; norms and biases always in float32.
 
+mod adapters;
 mod gguf;
+mod mapped;
 mod safetensors;
 
+pub(crate) use adapters::Adapters;
 pub(crate) use gguf::GgufFile;
 pub(crate) use safetensors::SafetensorsFolder;
 
@@ -74,6 +77,8 @@ pub(crate) trait WeightFile {
     fn shape(&self, name: &str) -> Option<Vec<usize>>;
     /// The numbers of a weight that is there.
     fn read(&self, name: &str) -> Result<Numbers, Error>;
+    /// Whether the file holds the same bytes under two names.
+    fn same(&self, a: &str, b: &str) -> bool;
 }
 
 /// Weights with the type and device they are loaded to.
@@ -98,6 +103,16 @@ impl<'a> Weights<'a> {
     /// What products with the matrices are made of.
     pub(crate) fn products(&self) -> Products {
         self.products
+    }
+
+    /// Whether there is a weight of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.file.shape(name).is_some()
+    }
+
+    /// Whether two weights are the same.
+    pub(crate) fn same(&self, a: &str, b: &str) -> bool {
+        self.file.same(a, b)
     }
 
     /// How many numbers have been loaded so far.

@@ -3,19 +3,18 @@
 //! One file, or shards named by `model.safetensors.index.json`. The header of every file is checked against its length when it is
 //! opened, so that a cut-off download is found before anything runs.
 
+use super::mapped::Mapped;
 use super::{Numbers, WeightFile};
 use crate::error::Error;
-use memmap2::Mmap;
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, SafeTensors};
-use sha2::{Digest, Sha256};
+use safetensors::tensor::{Metadata, SafeTensors, TensorInfo};
+use sha2::Sha256;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
 
 struct Shard {
-    path: PathBuf,
-    map: Mmap,
+    file: Mapped,
     metadata: Metadata,
     data_start: usize,
 }
@@ -31,34 +30,39 @@ impl SafetensorsFolder {
     /// Opens all shards and checks their headers.
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         let shards = shard_paths(folder)?.into_iter().map(Shard::open).collect::<Result<Vec<_>, Error>>()?;
+        Ok(Self::of_shards(folder, shards))
+    }
+
+    /// Opens one file.
+    pub(crate) fn open_file(path: &Path) -> Result<Self, Error> {
+        Ok(Self::of_shards(path, vec![Shard::open(path.to_path_buf())?]))
+    }
+
+    fn of_shards(path: &Path, shards: Vec<Shard>) -> Self {
         let mut shard_of = BTreeMap::new();
         for (index, shard) in shards.iter().enumerate() {
             for name in shard.metadata.tensors().into_keys() {
                 shard_of.insert(name, index);
             }
         }
-        Ok(Self { path: folder.to_path_buf(), shards, shard_of })
+        Self { path: path.to_path_buf(), shards, shard_of }
     }
 
-    /// A fingerprint of the weights: sizes, headers and 256 blocks of 4 KiB spread evenly over each file. Reading every byte of a
-    /// large model would take longer than measuring with it; two checkpoints of one training run differ in every block.
+    /// Names of all weights.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.shard_of.keys().cloned().collect()
+    }
+
+    fn raw(&self, name: &str) -> Option<(&Shard, &TensorInfo)> {
+        let shard = &self.shards[*self.shard_of.get(name)?];
+        Some((shard, shard.metadata.info(name)?))
+    }
+
+    /// A fingerprint of the weights: sizes, headers and blocks of each file.
     pub(crate) fn fingerprint(&self, hasher: &mut Sha256) {
         for shard in &self.shards {
-            fingerprint_blocks(&shard.map, shard.data_start, hasher);
+            shard.file.fingerprint(shard.data_start, hasher);
         }
-    }
-}
-
-/// Adds length, the first `header` bytes, and blocks of the rest.
-pub(super) fn fingerprint_blocks(bytes: &[u8], header: usize, hasher: &mut Sha256) {
-    const BLOCK: usize = 4096;
-    const N_BLOCKS: usize = 256;
-    hasher.update((bytes.len() as u64).to_le_bytes());
-    hasher.update(&bytes[..header.min(bytes.len())]);
-    let rest = &bytes[header.min(bytes.len())..];
-    let stride = (rest.len() / N_BLOCKS).max(BLOCK);
-    for start in (0..rest.len()).step_by(stride) {
-        hasher.update(&rest[start..(start + BLOCK).min(rest.len())]);
     }
 }
 
@@ -71,6 +75,11 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>, Error> {
             .and_then(|v| v.as_object())
             .ok_or_else(|| config.refuse("weight_map", "missing"))?;
         let files: BTreeSet<&str> = map.values().filter_map(|v| v.as_str()).collect();
+        let leaves = |file: &&&str| !Path::new(file).components().all(|c| matches!(c, Component::Normal(_)));
+        if let Some(outside) = files.iter().find(leaves) {
+            let problem = format!("names {outside:?}, which is outside of the folder");
+            return Err(config.refuse("weight_map", problem));
+        }
         if let Some(missing) = files.iter().find(|file| !folder.join(file).is_file()) {
             let problem = format!("names {missing}, which is not in the folder; download it");
             return Err(config.refuse("weight_map", problem));
@@ -107,42 +116,23 @@ fn hint_of_others(files: &[PathBuf]) -> &'static str {
     }
 }
 
-/// A file that stands for one that was not downloaded.
-pub(super) fn is_git_lfs_pointer(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"version https://git-lfs")
-}
-
 impl Shard {
     fn open(path: PathBuf) -> Result<Self, Error> {
-        let file = File::open(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        // SAFETY: the file is only read; a model folder that is rewritten while it is in use gives wrong numbers either way.
-        let map = unsafe { Mmap::map(&file) }.map_err(|source| Error::Io { path: path.clone(), source })?;
-        let damaged = |problem: String| Error::DamagedWeights { path: path.clone(), problem };
-        if is_git_lfs_pointer(&map) {
-            return Err(damaged("it is a Git LFS pointer, not the weights".into()));
-        }
-        let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|e| damaged(e.to_string()))?;
+        let file = Mapped::open(path)?;
+        let (header, metadata) =
+            SafeTensors::read_metadata(file.bytes()).map_err(|e| file.damaged(e.to_string()))?;
         let data_start = 8 + header;
         let data_len = metadata.tensors().values().map(|info| info.data_offsets.1).max().unwrap_or(0);
-        if map.len() < data_start + data_len {
-            let problem =
-                format!("it has {} bytes, its header announces {}", map.len(), data_start + data_len);
-            return Err(damaged(problem));
+        let (found, announced) = (file.bytes().len(), data_start.saturating_add(data_len));
+        if found < announced {
+            let problem = format!("it has {found} bytes, its header announces {announced}");
+            return Err(file.damaged(problem));
         }
-        Ok(Self { path, map, metadata, data_start })
+        Ok(Self { file, metadata, data_start })
     }
 
-    /// Tells the system that these bytes of the data will not be read again, so that memory never holds file and weights at once.
-    fn let_go(&self, start: usize, end: usize) {
-        #[cfg(unix)]
-        {
-            let advice = memmap2::UncheckedAdvice::DontNeed;
-            // SAFETY: the map is of a file and only read: pages that are needed after all come from the file again. It is a hint: a
-            // system that refuses it keeps the pages.
-            let _ = unsafe { self.map.unchecked_advise_range(advice, self.data_start + start, end - start) };
-        }
-        #[cfg(not(unix))]
-        let _ = (start, end);
+    fn place(&self, info: &TensorInfo) -> Range<usize> {
+        self.data_start + info.data_offsets.0..self.data_start + info.data_offsets.1
     }
 }
 
@@ -152,16 +142,22 @@ impl WeightFile for SafetensorsFolder {
     }
 
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        let shard = &self.shards[*self.shard_of.get(name)?];
-        Some(shard.metadata.info(name)?.shape.clone())
+        Some(self.raw(name)?.1.shape.clone())
+    }
+
+    fn same(&self, a: &str, b: &str) -> bool {
+        let of = |name: &str| {
+            let (shard, info) = self.raw(name)?;
+            Some((info.dtype, &shard.file.bytes()[shard.place(info)]))
+        };
+        matches!((of(a), of(b)), (Some(a), Some(b)) if a == b)
     }
 
     fn read(&self, name: &str) -> Result<Numbers, Error> {
         let missing = || Error::MissingWeight { path: self.path.clone(), name: name.to_string() };
-        let shard = &self.shards[*self.shard_of.get(name).ok_or_else(missing)?];
-        let info = shard.metadata.info(name).ok_or_else(missing)?;
-        let (start, end) = info.data_offsets;
-        let bytes = &shard.map[shard.data_start + start..shard.data_start + end];
+        let (shard, info) = self.raw(name).ok_or_else(missing)?;
+        let place = shard.place(info);
+        let bytes = &shard.file.bytes()[place.clone()];
         let numbers = match info.dtype {
             Dtype::F32 => Numbers::F32(numbers(bytes, f32::from_le_bytes)),
             Dtype::BF16 => Numbers::BF16(numbers(bytes, half::bf16::from_le_bytes)),
@@ -169,13 +165,14 @@ impl WeightFile for SafetensorsFolder {
             Dtype::F64 => Numbers::F32(numbers(bytes, |b| f64::from_le_bytes(b) as f32)),
             other => {
                 return Err(Error::UnsupportedType {
-                    path: shard.path.clone(),
+                    path: shard.file.path.clone(),
                     name: name.to_string(),
                     found: format!("{other:?}"),
+                    known: "F32, BF16, F16, F64".into(),
                 });
             }
         };
-        shard.let_go(start, end);
+        shard.file.let_go(place);
         Ok(numbers)
     }
 }
