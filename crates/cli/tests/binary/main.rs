@@ -7,6 +7,7 @@
 mod bad_input;
 mod disk;
 mod end_to_end;
+mod input_files;
 mod real;
 mod reports;
 mod resume;
