@@ -51,6 +51,9 @@ pub enum Error {
         /// Position of the token in its context.
         index: usize,
     },
+    /// A text that the model's tokenizer cannot put into tokens.
+    #[error("the tokenizer cannot {0}")]
+    Unencodable(String),
     /// The chat template refused the messages.
     #[error("the chat template refused the conversation: {0}")]
     TemplateRefused(String),

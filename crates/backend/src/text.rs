@@ -99,6 +99,10 @@ pub trait Text: Send + Sync {
     fn decode(&self, token_ids: &[TokenId]) -> Decoded;
     /// Text that one token adds in the middle of a text; empty for special tokens and for incomplete bytes.
     fn token_text(&self, token: TokenId) -> String;
+    /// Most bytes of text that one token adds, where it is known: a text of n bytes has at least n divided by it tokens.
+    fn max_token_bytes(&self) -> Option<usize> {
+        None
+    }
     /// Tokens that end the model's turn.
     fn stop_tokens(&self) -> &[TokenId];
 }

@@ -48,7 +48,7 @@ pub(crate) enum Command {
 pub(crate) struct ModelArgs {
     /// Model: a folder in Hugging Face layout, a .gguf file, org/name or org/name@revision on the Hub (of GGUF files there
     /// org/name:QUANTISATION, such as Q4_K_M, or org/name/file.gguf), or the model that comes with entrace: sprout, or sprout@STAGE with one
-    /// of init, mle, sft, rl (default of `run`: sprout)
+    /// of init, mle, sft, rl (default of `run` without tasks or with arith: sprout)
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// The model that adapters were trained on, where --model is a folder of adapters (LoRA) only: they are merged into it
@@ -155,7 +155,7 @@ pub(crate) struct MeasureArgs {
     /// Seed of every random stream
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     pub(crate) seed: u64,
-    /// Questions measured together; an interrupted run loses at most one batch
+    /// Questions measured together; an interrupted run loses at most one batch, and may go on with another size
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub(crate) batch_size: usize,
     /// Sampling of traces and rollouts as key=value pairs: temperature, top_p, top_k, max_gen_toks, until, do_sample
@@ -182,6 +182,9 @@ pub(crate) struct MeasureArgs {
     /// Replace a run that is in the folder
     #[arg(long, help_heading = "Output")]
     pub(crate) overwrite: bool,
+    /// Most bytes of one text in a file of your own; longer ones are lines that cannot be read (default: 128 MiB)
+    #[arg(long, value_name = "N")]
+    pub(crate) max_cell_bytes: Option<usize>,
     /// Stop at the first line of input that cannot be read, instead of skipping and counting it
     #[arg(long)]
     pub(crate) strict: bool,
@@ -213,8 +216,9 @@ pub(crate) enum ChoiceFormArg {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Tasks: names of `entrace ls tasks`, or files of your own, .jsonl, .json or .parquet (default with sprout: arith)
-    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    /// Tasks, with commas between them: names of `entrace ls tasks`, or files of your own, .jsonl, .json, .csv, .tsv or .parquet, also
+    /// with .gz or .zst (default with sprout: arith)
+    #[arg(long, value_name = "LIST")]
     pub(crate) tasks: Vec<String>,
     /// Folder of benchmark files (default: fetched from the Hub)
     #[arg(long, value_name = "DIR")]
@@ -222,7 +226,8 @@ pub(crate) struct RunArgs {
     /// Split to measure (default: the task's own)
     #[arg(long, value_name = "SPLIT")]
     pub(crate) split: Option<String>,
-    /// Columns of files of your own: question=COL,target=COL,choices=COL,id=COL; a point leads into nested objects
+    /// Columns of files of your own: question=COL,target=COL,choices=COL,id=COL; a point leads
+    /// into nested objects and, with a number from 0, lists: target=answers.0.text
     #[arg(long, value_name = "MAP")]
     pub(crate) map: Option<String>,
     /// How answers of files of your own are read: number, choice, text, or auto, each question by its options and target (default)
@@ -251,11 +256,12 @@ pub(crate) struct RunArgs {
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Traces as .jsonl, .json or .parquet with columns question or prompt, trace or steps, target, and on request choices, id, sample,
-    /// correct; or lm-eval's samples
+    /// Traces as .jsonl, .json, .csv, .tsv or .parquet, also with .gz or .zst, with columns question or prompt, trace or steps (or
+    /// messages for both), target, and on request choices, id, sample, correct; or lm-eval's samples
     #[arg(long, value_name = "FILE")]
     pub(crate) traces: Option<PathBuf>,
-    /// Names of columns: question=COL,trace=COL,target=COL and prompt, steps, choices, id, sample, correct; a point leads into nested objects
+    /// Names of columns: question=COL,trace=COL,target=COL and prompt, steps, messages, choices, id, sample, correct; a point leads
+    /// into nested objects and, with a number from 0, lists: trace=response.body.choices.0.message.content
     #[arg(long, value_name = "MAP")]
     pub(crate) map: Option<String>,
     /// Name under which the traces are recorded (default: the file's name)

@@ -26,18 +26,26 @@ mod train;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
-use exit::Exit;
+use exit::{Exit, SetUp};
 
 fn main() -> std::process::ExitCode {
-    let argv: Vec<String> = std::env::args().collect();
-    let exit = match parse(argv) {
-        Ok(cli) => {
-            set_threads(cli.threads);
-            dispatch(cli.command)
-        }
-        Err(exit) => exit,
-    };
+    let exit =
+        match arguments().and_then(parse).and_then(|cli| set_threads(cli.threads).map(|()| cli.command)) {
+            Ok(command) => dispatch(command),
+            Err(exit) => exit,
+        };
     exit.report()
+}
+
+/// The command line as text.
+fn arguments() -> Result<Vec<String>, Exit> {
+    let text = |(i, argument): (usize, std::ffi::OsString)| {
+        argument.into_string().map_err(|bytes| {
+            let shown = bytes.to_string_lossy().into_owned();
+            Exit::usage(SetUp(format!("argument {i} is not UTF-8 text: {shown:?}")).into())
+        })
+    };
+    std::env::args_os().enumerate().map(text).collect()
 }
 
 /// Reads flags, with those of a configuration file put in front of the command line's own.
@@ -66,7 +74,14 @@ fn dispatch(command: Command) -> Exit {
 ///
 /// candle's own pool, which is for the elements of large tensors, gets none but the caller: trainings run several packs side by side, and
 /// threads that wait in turn for one more pool take half of the processor's time.
-fn set_threads(threads: Option<usize>) {
+fn set_threads(threads: Option<usize>) -> Result<(), Exit> {
+    let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = 8 * n_cores.max(8);
+    if let Some(threads) = threads.filter(|&threads| threads > most) {
+        let problem =
+            format!("--threads {threads}: at most {most} on this machine, which has {n_cores} cores");
+        return Err(Exit::usage(SetUp(problem).into()));
+    }
     // SAFETY: nothing else runs yet; no other thread can read the environment at this point.
     unsafe {
         std::env::set_var("CANDLE_NUM_THREADS", "1");
@@ -74,4 +89,5 @@ fn set_threads(threads: Option<usize>) {
             std::env::set_var("RAYON_NUM_THREADS", threads.to_string());
         }
     }
+    Ok(())
 }

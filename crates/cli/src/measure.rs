@@ -18,7 +18,7 @@ use entrace_record::writer::{Found, RunWriter};
 use entrace_run::{
     ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Rollouts, TaskPlan, TraceMaking, WorkItem,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -49,6 +49,14 @@ pub(crate) fn measurement(args: &MeasureArgs, max_new_tokens: usize) -> Result<M
     in_range("batch-size", args.batch_size > 0)?;
     in_range("max-answer-tokens", args.max_answer_tokens > 0)?;
     in_range("max-steps", args.max_steps != Some(0))?;
+    for (name, value, most) in [
+        ("samples", args.samples, 100_000),
+        ("max-nodes", args.max_nodes, 10_000_000),
+        ("max-answer-tokens", args.max_answer_tokens, 100_000),
+        ("batch-size", args.batch_size, 100_000),
+    ] {
+        at_most(name, value, most)?;
+    }
     let sampling = sampling(args, max_new_tokens)?;
     let mut cues: Vec<String> = args.cue.iter().map(|cue| unescaped(cue)).collect();
     if let Some(again) = (1..cues.len()).find(|&i| cues[..i].contains(&cues[i])) {
@@ -85,6 +93,14 @@ pub(crate) fn measurement(args: &MeasureArgs, max_new_tokens: usize) -> Result<M
         seed: args.seed,
         batch_size: args.batch_size,
     })
+}
+
+/// Refuses a number that would take memory without end, before any is taken.
+pub(crate) fn at_most(flag: &str, value: usize, most: usize) -> Result<()> {
+    if value > most {
+        return Err(SetUp(format!("--{flag} {value} is out of range: at most {most}")).into());
+    }
+    Ok(())
 }
 
 fn controls(names: &[String]) -> Result<Vec<Control>> {
@@ -275,6 +291,14 @@ pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
     outputs::write_all(&mut writer, job.limit, args.quiet)
 }
 
+/// Gives a run that goes on the prompts that it began with: chat templates that print the date see its first day.
+pub(crate) fn keep_clock(model: &mut LanguageModel, out: &Path, args: &MeasureArgs) {
+    let recorded = Manifest::peek(out).filter(|_| !args.overwrite);
+    if let Some(clock) = recorded.and_then(|manifest| manifest.clock?.parse().ok()) {
+        model.set_clock(clock);
+    }
+}
+
 /// Lists the lines that were left out in a file of the run folder.
 fn list_bad_lines(writer: &RunWriter, bad_lines: &[BadLine], quiet: bool) -> Result<()> {
     let Some(first) = bad_lines.first() else { return Ok(()) };
@@ -322,6 +346,8 @@ fn manifest(
         command: std::env::args().collect(),
         unit: "nats".to_string(),
         outputs: Vec::new(),
+        tables: BTreeMap::new(),
+        clock: Some(model.clock().to_string()),
         settings: Settings {
             model: crate::model::record(model.info(), revision),
             tasks,
@@ -360,7 +386,8 @@ pub(crate) fn default_folder(model: &str, tasks: &[String]) -> PathBuf {
             .collect::<String>()
     };
     let tasks: Vec<String> = tasks.iter().map(|task| clean(task)).collect();
-    Path::new("entrace-runs").join(format!("{}_{}", clean(model), tasks.join("+")))
+    let name = format!("{}_{}", clean(model), tasks.join("+"));
+    Path::new("entrace-runs").join(entrace_record::file::short_name(&name))
 }
 
 /// The plans of a task, one for each kind of answers, each in a random order that the seed and the identities decide.

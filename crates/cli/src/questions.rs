@@ -8,8 +8,8 @@ use entrace_backend::{ChatMessage, Role, Text};
 use entrace_datasets::fewshot::{self, Order};
 use entrace_datasets::task::{Published, SplitFiles};
 use entrace_datasets::{
-    BadLine, BadLines, ColumnMap, FormatKind, Loaded, NumberStyle, Split, TaskSpec, Template, jsonl, prompt,
-    task,
+    BadLine, BadLines, ColumnMap, FormatKind, Loaded, Message, NumberStyle, Split, TaskSpec, Template,
+    is_file_name, jsonl, prompt, stem, task,
 };
 use entrace_hub::{Hub, Name, Part};
 use entrace_measure::Question;
@@ -36,18 +36,20 @@ pub(crate) struct Source {
     kinds: Vec<FormatKind>,
     style: NumberStyle,
     pool: Vec<Question>,
-    note: Option<String>,
+    notes: Vec<String>,
 }
 
 /// Opens all tasks, which needs no model.
 pub(crate) fn sources(args: &RunArgs) -> Result<Vec<Source>> {
     if args.tasks.is_empty() {
         let names: Vec<&str> = task::registry().iter().map(|task| task.name).collect();
-        return Err(SetUp(format!("--tasks is missing: any of {}, or a JSONL file", names.join(", "))).into());
+        return Err(
+            SetUp(format!("--tasks is missing: any of {}, or a file of your own", names.join(", "))).into()
+        );
     }
     let of_ones_own = [("--map", &args.map), ("--answer-format", &args.answer_format)];
     if let Some((flag, _)) = of_ones_own.iter().find(|(_, value)| value.is_some())
-        && !args.tasks.iter().any(|name| is_file(name))
+        && !args.tasks.iter().any(|name| is_file_name(name))
     {
         return Err(SetUp(format!("{flag} is for files of your own; no task named is one")).into());
     }
@@ -76,17 +78,27 @@ pub(crate) fn plans(
     notes.extend(asking.note());
     let (mut plans, mut bad_lines) = (Vec::new(), Vec::new());
     for source in sources {
-        notes.extend(source.note.clone());
+        notes.extend(source.notes.clone());
         bad_lines.extend(source.loaded.bad_lines.clone());
         plans.push(plan(source, args, how, asking)?);
     }
     Ok(Asked { tasks: plans, bad_lines })
 }
 
-/// Whether a task is a file of the user's.
-fn is_file(name: &str) -> bool {
-    let extension = Path::new(name).extension().map(|e| e.to_string_lossy().to_lowercase());
-    extension.is_some_and(|extension| ["jsonl", "json", "parquet"].contains(&&*extension))
+/// The names in comma-separated lists. A file may have commas in its name: the longest run of pieces that is one is taken whole.
+pub(crate) fn names(lists: &[String], is_there: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut names = Vec::new();
+    for list in lists {
+        let pieces: Vec<&str> = list.split(',').collect();
+        let mut at = 0;
+        while at < pieces.len() {
+            let file = (at + 2..=pieces.len()).rev().find(|&end| is_there(&pieces[at..end].join(",")));
+            let end = file.unwrap_or(at + 1);
+            names.push(pieces[at..end].join(","));
+            at = end;
+        }
+    }
+    names
 }
 
 fn bad_lines(args: &RunArgs) -> BadLines {
@@ -104,7 +116,7 @@ pub(crate) fn columns(map: Option<&str>) -> Result<ColumnMap> {
 }
 
 fn source(name: &str, args: &RunArgs) -> Result<Source> {
-    if is_file(name) {
+    if is_file_name(name) {
         return custom(Path::new(name), args);
     }
     let spec = task::find(name)?;
@@ -129,7 +141,14 @@ fn source(name: &str, args: &RunArgs) -> Result<Source> {
         (Vec::new(), None)
     };
     let kinds = vec![spec.answer_format; loaded.questions.len()];
-    Ok(Source { name: spec.name.to_string(), loaded, kinds, style: NumberStyle::default(), pool, note })
+    Ok(Source {
+        name: spec.name.to_string(),
+        loaded,
+        kinds,
+        style: NumberStyle::default(),
+        pool,
+        notes: note.into_iter().collect(),
+    })
 }
 
 /// The folder with the files of splits, downloaded if need be. The first split must exist; of the others those that do are fetched.
@@ -162,15 +181,17 @@ pub(crate) fn from_hub(
 
 fn custom(path: &Path, args: &RunArgs) -> Result<Source> {
     if args.num_fewshot > 0 {
-        return Err(
-            SetUp("--num-fewshot needs a task with a training split; JSONL files have none".into()).into()
-        );
+        return Err(SetUp(
+            "--num-fewshot needs a task with a training split; files of your own have none".into(),
+        )
+        .into());
     }
-    let name = path.file_stem().map_or_else(|| "custom".into(), |stem| stem.to_string_lossy().into_owned());
+    let name = stem(path).unwrap_or_else(|| "custom".into());
     let options = jsonl::Options {
         columns: columns(args.map.as_deref())?,
         answer_format: format_kind(args.answer_format.as_deref())?,
         bad_lines: bad_lines(args),
+        max_cell_bytes: args.measure.max_cell_bytes,
     };
     let custom = jsonl::load(path, &name, &options)?;
     Ok(Source {
@@ -179,7 +200,7 @@ fn custom(path: &Path, args: &RunArgs) -> Result<Source> {
         kinds: custom.kinds,
         style: custom.style,
         pool: Vec::new(),
-        note: custom.note,
+        notes: custom.notes,
     })
 }
 
@@ -276,6 +297,26 @@ impl Asking {
         }
     }
 
+    /// How a recorded conversation is put to the model: through its chat template. A model without one is asked the question of the only
+    /// message.
+    pub(crate) fn conversation(
+        &self,
+        messages: &[Message],
+        question: &Question,
+        kind: FormatKind,
+    ) -> Result<Prompting> {
+        if self.chat {
+            return Ok(Prompting::Chat(messages.iter().map(chat_message).collect()));
+        }
+        let [Message { role: entrace_datasets::Role::User, content }] = messages else {
+            let (id, n) = (&question.id, messages.len());
+            let problem =
+                format!("{id} is a conversation of {n} messages, which needs a model with a chat template");
+            return Err(SetUp(problem).into());
+        };
+        Ok(self.prompting(&Question { text: content.clone(), ..question.clone() }, kind, &[], 0))
+    }
+
     /// How one question is asked.
     pub(crate) fn prompting(
         &self,
@@ -297,5 +338,28 @@ impl Asking {
         }
         let system = self.system.iter().map(|text| ChatMessage { role: Role::System, content: text.clone() });
         Prompting::Chat(system.chain([ChatMessage { role: Role::User, content: message }]).collect())
+    }
+}
+
+/// A message of a file, for the model.
+pub(crate) fn chat_message(message: &Message) -> ChatMessage {
+    let role = match message.role {
+        entrace_datasets::Role::System => Role::System,
+        entrace_datasets::Role::User => Role::User,
+        entrace_datasets::Role::Assistant => Role::Assistant,
+    };
+    ChatMessage { role, content: message.content.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_part_names_unless_a_file_has_them() {
+        let names = |list: &str| names(&[list.to_string()], |name| ["a,b.jsonl", "b.jsonl"].contains(&name));
+        assert_eq!(names("gsm8k,svamp"), ["gsm8k", "svamp"]);
+        assert_eq!(names("gsm8k,a,b.jsonl,b.jsonl"), ["gsm8k", "a,b.jsonl", "b.jsonl"]);
+        assert_eq!(names("x,y.jsonl"), ["x", "y.jsonl"]);
     }
 }

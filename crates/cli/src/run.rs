@@ -9,9 +9,11 @@ use crate::sprout;
 use anyhow::Result;
 use entrace_backend::Text;
 use entrace_record::manifest::TraceSource;
+use std::path::Path;
 
 pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
     let mut notes = Vec::new();
+    args.tasks = questions::names(&args.tasks, |name| Path::new(name).exists());
     let is_sprout = fill_in_sprout(&mut args, &mut notes)?;
     if args.tasks.is_empty() {
         return Err(SetUp("--tasks is missing; `entrace ls tasks` lists what is built in".into()).into());
@@ -19,6 +21,7 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
     // Sprout's solutions have some forty tokens; without training it would fill its context, which leaves no room to ask for an answer.
     let max_new_tokens = if is_sprout { sprout::TRACE_TOKENS } else { measure::MAX_NEW_TOKENS };
     let mut how = measure::measurement(&args.measure, max_new_tokens)?;
+    measure::at_most("repeats", args.repeats as usize, 100_000)?;
     if args.repeats > 1 && how.traces.sampling.temperature <= 0.0 {
         notes.push(format!(
             "at temperature 0 the {} traces of a question are all alike; --temperature makes them differ",
@@ -28,7 +31,7 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
     // What the flags alone can tell comes before the model is opened, which may take long.
     questions::parse_template(args.prompt_template.as_deref())?;
     let sources = questions::sources(&args)?;
-    let (model, revision) = crate::model::open(&args.model, args.measure.quiet)?;
+    let (mut model, revision) = crate::model::open(&args.model, args.measure.quiet)?;
     measure::fill_in_rollouts(&mut how, &args.measure, model.info().n_parameters);
     let asking = Asking::new(&args, &model)?;
     how.traces.sampling.stop.extend(asking.stop());
@@ -50,6 +53,7 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
     };
     let out = args.measure.output_path.clone();
     let out = out.unwrap_or_else(|| measure::default_folder(&model.info().name, &args.tasks));
+    measure::keep_clock(&mut model, &out, &args.measure);
     let job = Job {
         model,
         revision,
@@ -65,7 +69,15 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
 
 /// Without a model, or with sprout and without tasks, what comes with entrace is measured. Returns whether the model is sprout.
 fn fill_in_sprout(args: &mut RunArgs, notes: &mut Vec<String>) -> Result<bool> {
-    if args.model.model.is_none() && args.tasks.iter().all(|task| task == sprout::TASK) {
+    if args.model.model.is_none() {
+        if let Some(other) = args.tasks.iter().find(|task| *task != sprout::TASK) {
+            let (name, task) = (sprout::NAME, sprout::TASK);
+            let problem = format!(
+                "--model is missing: {name}, the model that comes with entrace, has learnt {task} alone and is not taken for {other} \
+                 unless it is named (--model {name})"
+            );
+            return Err(SetUp(problem).into());
+        }
         notes.push(format!("no --model: {}, the small model that comes with entrace", sprout::NAME));
         args.model.model = Some(sprout::NAME.to_string());
     }

@@ -7,8 +7,8 @@ use crate::progress::Progress;
 use crate::questions::{self, Asking};
 use anyhow::Result;
 use entrace_backend::Text;
-use entrace_datasets::imported::{self, ImportedTrace};
-use entrace_datasets::{BadLines, FormatKind, jsonl};
+use entrace_datasets::imported::{self, ImportedTrace, TracePrompt};
+use entrace_datasets::{BadLines, FormatKind, jsonl, stem};
 use entrace_record::manifest::{TaskRecord, TraceSource};
 use entrace_run::{Prompting, TraceInput, WorkItem};
 use std::collections::{BTreeSet, HashMap};
@@ -16,25 +16,25 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
-    let path =
-        args.traces.clone().ok_or_else(|| SetUp("--traces is missing: a JSONL file of traces".into()))?;
+    let path = args.traces.clone().ok_or_else(|| SetUp("--traces is missing: a file of traces".into()))?;
     let mut how = measure::measurement(&args.measure, measure::MAX_NEW_TOKENS)?;
     let name = match &args.task {
         Some(name) => name.clone(),
-        None => path.file_stem().map_or_else(|| "traces".into(), |stem| stem.to_string_lossy().into_owned()),
+        None => stem(&path).unwrap_or_else(|| "traces".into()),
     };
     let options = jsonl::Options {
         columns: questions::columns(args.map.as_deref())?,
         answer_format: questions::format_kind(args.answer_format.as_deref())?,
         bad_lines: if args.measure.strict { BadLines::Stop } else { BadLines::Skip },
+        max_cell_bytes: args.measure.max_cell_bytes,
     };
     questions::parse_template(args.prompt_template.as_deref())?;
     measure::limited(0, args.limit)?;
     let read = imported::load(&path, &name, &options)?;
-    let (model, revision) = crate::model::open(&args.model, args.measure.quiet)?;
+    let (mut model, revision) = crate::model::open(&args.model, args.measure.quiet)?;
     measure::fill_in_rollouts(&mut how, &args.measure, model.info().n_parameters);
     let progress = Progress::new(args.measure.quiet)?;
-    if let Some(note) = &read.note {
+    for note in &read.notes {
         progress.note(note);
     }
     let asking = Asking::of(args.system.as_deref(), args.prompt_template.as_deref(), false, &model)?;
@@ -46,11 +46,11 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     let mut traces = read.traces;
     traces.truncate(n);
     let n_questions = n_questions(&traces);
-    if traces.iter().any(|trace| trace.prompt.is_none()) {
+    if traces.iter().any(|trace| !matches!(trace.prompt, Some(TracePrompt::Text(_)))) {
         how.traces.sampling.stop.extend(asking.stop());
     }
     let kinds: Vec<FormatKind> = traces.iter().map(|trace| trace.answer_format).collect();
-    let items = items(traces, &asking);
+    let items = items(traces, &asking)?;
     let record = TaskRecord {
         name: name.clone(),
         source: read.source.clone(),
@@ -68,6 +68,7 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     refuse_own_input(&path, &out, args.measure.overwrite)?;
     let sampling = Some(measure::sampling_record(&how.traces.sampling));
     let traces = TraceSource::Imported { path: read.source, hash: read.hash, sampling };
+    measure::keep_clock(&mut model, &out, &args.measure);
     let job = Job {
         model,
         revision,
@@ -93,12 +94,15 @@ fn refuse_own_input(path: &Path, out: &Path, overwrite: bool) -> Result<()> {
 }
 
 /// One item for each question and prompt, with the kind of its answer, in the order in which they come first.
-fn items(traces: Vec<ImportedTrace>, asking: &Asking) -> Vec<(FormatKind, WorkItem)> {
+fn items(traces: Vec<ImportedTrace>, asking: &Asking) -> Result<Vec<(FormatKind, WorkItem)>> {
     let mut items: Vec<(FormatKind, WorkItem)> = Vec::new();
     let mut of_question: HashMap<String, Vec<usize>> = HashMap::new();
     for trace in traces {
         let prompting = match &trace.prompt {
-            Some(prompt) => Prompting::Verbatim(prompt.clone()),
+            Some(TracePrompt::Text(prompt)) => Prompting::Verbatim(prompt.clone()),
+            Some(TracePrompt::Messages(messages)) => {
+                asking.conversation(messages, &trace.question, trace.answer_format)?
+            }
             None => asking.prompting(&trace.question, trace.answer_format, &[], 0),
         };
         let sample = u32::try_from(trace.sample).unwrap_or(u32::MAX);
@@ -118,5 +122,5 @@ fn items(traces: Vec<ImportedTrace>, asking: &Asking) -> Vec<(FormatKind, WorkIt
     for (_, item) in &mut items {
         item.traces.sort_by_key(|(sample, _)| *sample);
     }
-    items
+    Ok(items)
 }

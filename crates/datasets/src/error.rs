@@ -16,13 +16,49 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// The whole file is not what its name says.
-    #[error("could not read {} as a JSON array", path.display())]
-    Json {
+    /// The packed file is damaged, or too large unpacked.
+    #[error("could not unpack {} with {packing}", path.display())]
+    Unpack {
         /// The file.
         path: PathBuf,
+        /// How it is packed.
+        packing: &'static str,
         /// Why.
-        source: serde_json::Error,
+        source: std::io::Error,
+    },
+    /// The byte order mark does not fit what follows.
+    #[error("could not read {} as {encoding}, which its byte order mark announces: some bytes are no character", path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// The encoding.
+        encoding: &'static str,
+    },
+    /// The whole file is not what its name says.
+    #[error("could not read {} as {form}: {reason}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What it was taken for.
+        form: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No cell of a column that is asked for can be read.
+    #[error(
+        "could not read the column {column:?} of {}, which is to be the {role}: it holds {reason}; write it as text or numbers, or name \
+         another column (--map {role}=COLUMN)",
+        path.display()
+    )]
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// What the column holds for us.
+        role: &'static str,
+        /// Its name in the file.
+        column: String,
+        /// What it holds.
+        reason: String,
     },
     /// The whole file is not what its name says.
     #[error("could not read {} as Parquet", path.display())]
@@ -58,7 +94,7 @@ pub enum Error {
         available: Vec<&'static str>,
     },
     /// No task of this name.
-    #[error("could not find the task {name:?}; known tasks: {}; a file of your own ends in .jsonl, .json or .parquet", known.join(", "))]
+    #[error("could not find the task {name:?}; known tasks: {}; a file of your own ends in .jsonl, .json, .csv, .tsv or .parquet (perhaps .gz or .zst)", known.join(", "))]
     UnknownTask {
         /// The name.
         name: String,

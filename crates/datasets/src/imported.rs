@@ -1,7 +1,8 @@
 //! Traces that were made elsewhere.
 //!
 //! A row has `trace` (or `steps`, strings that together are the trace), `question` or `prompt`, and if known `id`, `target`,
-//! `choices`, `correct`, `sample`. Two rows of one id are the same trace twice, and the second is a bad line, unless `sample`
+//! `choices`, `correct`, `sample`. Prompt and trace may be conversations (`messages`), or one column `messages` holds both: its
+//! last message is then the trace. Two rows of one id are the same trace twice, and the second is a bad line, unless `sample`
 //! tells them apart. An empty trace is taken over as such: there is something to report about it, if nothing to measure.
 //!
 //! lm-eval's `samples_<task>_<date>.jsonl` is known by its columns `doc_id`, `doc`, `resps`: each generated response is a
@@ -15,22 +16,32 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use entrace_measure::Question;
-use serde_json::Value;
 
 use crate::columns::{Column, ColumnMap};
 use crate::error::Error;
 use crate::format::{FormatKind, NumberStyle};
-use crate::jsonl::{Options, Stated, kinds_of, stated_rows, style_of};
+use crate::jsonl::{Options, Stated, kinds_of, missing_targets, stated_rows, style_of};
 use crate::loaded::BadLine;
-use crate::rows::{self, Row};
+use crate::messages::{self, Message};
+use crate::rows;
+use crate::value::{self, Row, Value};
+
+/// What a trace follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TracePrompt {
+    /// This very text.
+    Text(String),
+    /// A conversation, through the model's chat template.
+    Messages(Vec<Message>),
+}
 
 /// A trace made elsewhere.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportedTrace {
     /// What was asked. Its text is the prompt where the row has no question.
     pub question: Question,
-    /// The exact text that the trace follows, if it was recorded.
-    pub prompt: Option<String>,
+    /// What the trace follows, if it was recorded.
+    pub prompt: Option<TracePrompt>,
     /// The trace.
     pub trace: String,
     /// Ends of the steps in bytes of the trace, increasing; the last is its length. `None` if the row had no steps.
@@ -52,8 +63,8 @@ pub struct Imported {
     pub bad_lines: Vec<BadLine>,
     /// How the targets write numbers.
     pub style: NumberStyle,
-    /// What the user should know of the formats.
-    pub note: Option<String>,
+    /// What the user should know of the formats and of missing targets.
+    pub notes: Vec<String>,
     /// The file.
     pub source: String,
     /// SHA-256 of its bytes, hexadecimal.
@@ -64,7 +75,7 @@ pub struct Imported {
 #[derive(Debug, Clone)]
 struct StatedTrace {
     stated: Stated,
-    prompt: Option<String>,
+    prompt: Option<TracePrompt>,
     trace: String,
     step_ends: Option<Vec<usize>>,
     correct: Option<bool>,
@@ -73,7 +84,8 @@ struct StatedTrace {
 
 /// Reads the traces of the file; `task` is the name they are recorded under.
 pub fn load(path: &Path, task: &str, options: &Options) -> Result<Imported, Error> {
-    let read = rows::load(&[path.to_path_buf()])?;
+    let read = rows::load(&[path.to_path_buf()], options.max_cell_bytes.unwrap_or(rows::MAX_CELL_BYTES))?;
+    options.columns.check(path, &read.lines, &Column::OF_TRACES)?;
     let filter = lm_eval::first_filter(&read.lines);
     let (rows, mut bad_lines) = stated_rows(&read.lines, options.bad_lines, |line, row| match &filter {
         Some(filter) => lm_eval::traces(row, &options.columns, filter),
@@ -81,7 +93,8 @@ pub fn load(path: &Path, task: &str, options: &Options) -> Result<Imported, Erro
     })?;
     let stated = rows.iter().flat_map(|(line, row)| row.iter().map(move |trace| (*line, &trace.stated)));
     let style = style_of(stated.clone().map(|(_, stated)| stated));
-    let (kinds, note) = kinds_of(options, style, stated);
+    let (kinds, note) = kinds_of(options, style, stated.clone());
+    let notes = note.into_iter().chain(missing_targets(stated)).collect();
     let (mut traces, mut seen) = (Vec::new(), HashSet::new());
     let rows = rows.iter().flat_map(|(line, row)| row.iter().map(move |trace| (line, trace)));
     for ((line, row), kind) in rows.zip(kinds) {
@@ -110,18 +123,31 @@ pub fn load(path: &Path, task: &str, options: &Options) -> Result<Imported, Erro
     if traces.is_empty() {
         return Err(Error::NoUsableLine { path: path.to_path_buf(), first: bad_lines.into_iter().next() });
     }
-    Ok(Imported { traces, bad_lines, style, note, source: read.source, hash: read.hash })
+    Ok(Imported { traces, bad_lines, style, notes, source: read.source, hash: read.hash })
 }
 
 fn trace(row: &Row, columns: &ColumnMap, line_number: usize) -> Result<StatedTrace, String> {
-    let prompt = columns.scalar(row, Column::Prompt)?;
-    let text = columns.scalar(row, Column::Question)?.or_else(|| prompt.clone());
-    let text = text.ok_or("there is no column question or prompt; name one with question=COLUMN")?;
-    let steps = columns.get(row, Column::Steps)?.map(steps).transpose()?;
-    let trace = match (columns.scalar(row, Column::Trace)?, &steps) {
+    let steps = columns.nested(row, Column::Steps)?.as_deref().map(steps).transpose()?;
+    let mut prompt = prompt(row, columns)?;
+    let trace = match (written(row, columns)?, &steps) {
         (Some(trace), _) => trace,
         (None, Some(steps)) => steps.concat(),
-        (None, None) => columns.required(row, Column::Trace)?,
+        (None, None) => {
+            let Some(conversation) = columns.nested(row, Column::Messages)? else {
+                return Err(columns.missing(row, &[Column::Trace, Column::Messages]));
+            };
+            let (before, reply) = messages::split(&conversation)?;
+            prompt = prompt.or(Some(TracePrompt::Messages(before)));
+            reply
+        }
+    };
+    let text = match (columns.scalar(row, Column::Question)?, &prompt) {
+        (Some(question), _) => question,
+        (None, Some(TracePrompt::Text(prompt))) => prompt.clone(),
+        (None, Some(TracePrompt::Messages(messages))) => {
+            messages::last_asked(messages).ok_or("the conversation has no message of a user")?.to_string()
+        }
+        (None, None) => return Err(columns.missing(row, &[Column::Question, Column::Prompt])),
     };
     let step_ends = steps.map(|steps| step_ends(&steps, &trace)).transpose()?;
     Ok(StatedTrace {
@@ -134,24 +160,54 @@ fn trace(row: &Row, columns: &ColumnMap, line_number: usize) -> Result<StatedTra
     })
 }
 
+fn prompt(row: &Row, columns: &ColumnMap) -> Result<Option<TracePrompt>, String> {
+    match columns.conversation(row, Column::Prompt)? {
+        Some(conversation) => messages::read(&conversation).map(TracePrompt::Messages).map(Some),
+        None => Ok(columns.scalar(row, Column::Prompt)?.map(TracePrompt::Text)),
+    }
+}
+
+/// What stands in the column of the trace: a text, or a message or conversation of the assistant. A path that ends in a message's
+/// `content` leads to the message, whose reasoning may stand beside it.
+fn written(row: &Row, columns: &ColumnMap) -> Result<Option<String>, String> {
+    let message = columns.path(Column::Trace).and_then(|path| row.at(path.strip_suffix(".content")?));
+    if let Some(message) = message.filter(|message| messages::has_reasoning(message)) {
+        return messages::reply(message).map(Some);
+    }
+    if let Some(message @ Value::Object(_)) = columns.get(row, Column::Trace)? {
+        return messages::reply(message).map(Some);
+    }
+    match columns.conversation(row, Column::Trace)? {
+        Some(conversation) => messages::reply(&conversation).map(Some),
+        None => columns.scalar(row, Column::Trace),
+    }
+}
+
 fn correct(value: &Value) -> Result<bool, String> {
     match value {
         Value::Bool(correct) => Ok(*correct),
-        Value::Number(number) if number.as_f64() == Some(1.0) => Ok(true),
-        Value::Number(number) if number.as_f64() == Some(0.0) => Ok(false),
-        other => Err(format!("correct is {other}, expected true, false, 1 or 0")),
+        Value::Text(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Value::Text(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Value::Number(_) if value.as_index() == Some(1) => Ok(true),
+        Value::Number(_) if value.as_index() == Some(0) => Ok(false),
+        other => Err(format!("correct is {}, expected true, false, 1 or 0", shown(other))),
     }
 }
 
 fn sample(value: &Value) -> Result<usize, String> {
-    let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
-    number.ok_or_else(|| format!("sample is {value}, expected a number from 0"))
+    let number = value.as_index().and_then(|number| usize::try_from(number).ok());
+    number.ok_or_else(|| format!("sample is {}, expected a number from 0", shown(value)))
 }
 
 fn steps(value: &Value) -> Result<Vec<String>, String> {
     let strings =
-        value.as_array().map(|items| items.iter().map(|item| item.as_str().map(str::to_string)).collect());
+        value.as_list().map(|items| items.iter().map(|item| item.as_text().map(str::to_string)).collect());
     strings.flatten().ok_or_else(|| "steps are no list of texts".to_string())
+}
+
+/// A value for a message: its text, or what it is.
+fn shown(value: &Value) -> String {
+    value::scalar(value).unwrap_or_else(|_| value.kind().to_string())
 }
 
 /// Ends of the steps in the trace; empty steps have none of their own.

@@ -1,8 +1,9 @@
-//! Questions from a user's own file: JSON Lines, a JSON array or Parquet, with any column names.
+//! Questions from a user's own file of any form that `rows` reads, with any column names.
 //!
 //! A row needs a question; target, choices and id are optional unless they are mapped. Without an id a question is named by its
 //! line, `line-17`. Where a target is a worked solution that ends in `#### 18`, only what follows the marks is the target. A
-//! target that is a JSON number names one of the listed options by its index from 0 or by its text (`choice::index`).
+//! target that is a number names one of the listed options by its index from 0 or by its text (`choice::index`). A question may
+//! be a conversation of one message, the user's.
 //!
 //! The answer format is given, or each question has its own: `choice` if it lists choices, `number` if its target is a number, else
 //! `text`. What an ambiguous number means (`1.450`) follows from all targets of the file (`format::NumberStyle`).
@@ -11,14 +12,15 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use entrace_measure::{Answer, Choices, Question};
-use serde_json::Value;
 
 use crate::choice::index;
-use crate::columns::{Column, ColumnMap};
+use crate::columns::{Column, ColumnMap, there_is};
 use crate::error::Error;
 use crate::format::{FormatKind, NumberStyle};
 use crate::loaded::{BadLine, BadLines, Loaded};
-use crate::rows::{self, Line, Row};
+use crate::messages;
+use crate::rows::{self, Line};
+use crate::value::{self, Row, Value};
 
 /// Questions of a user's file.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +31,8 @@ pub struct Custom {
     pub kinds: Vec<FormatKind>,
     /// How the targets write numbers.
     pub style: NumberStyle,
-    /// What the user should know of the formats.
-    pub note: Option<String>,
+    /// What the user should know of the formats and of missing targets.
+    pub notes: Vec<String>,
 }
 
 /// How a user's file is to be read.
@@ -42,16 +44,20 @@ pub struct Options {
     pub answer_format: Option<FormatKind>,
     /// What becomes of bad lines.
     pub bad_lines: BadLines,
+    /// Most bytes of one text; 128 MiB if absent.
+    pub max_cell_bytes: Option<usize>,
 }
 
 /// Reads the questions of the file; `task` is the name they are recorded under.
 pub fn load(path: &Path, task: &str, options: &Options) -> Result<Custom, Error> {
-    let read = rows::load(&[path.to_path_buf()])?;
+    let read = rows::load(&[path.to_path_buf()], options.max_cell_bytes.unwrap_or(rows::MAX_CELL_BYTES))?;
+    options.columns.check(path, &read.lines, &Column::OF_QUESTIONS)?;
     let (stated, mut bad_lines) = stated_rows(&read.lines, options.bad_lines, |line, row| {
         Stated::read(row, &options.columns, line.number)
     })?;
     let style = style_of(stated.iter().map(|(_, stated)| stated));
     let (row_kinds, note) = kinds_of(options, style, stated.iter().map(|(line, stated)| (*line, stated)));
+    let missing = missing_targets(stated.iter().map(|(line, stated)| (*line, stated)));
     let (mut questions, mut kinds): (Vec<Question>, Vec<FormatKind>) = (Vec::new(), Vec::new());
     let mut seen = HashSet::new();
     for ((line, stated), kind) in stated.into_iter().zip(row_kinds) {
@@ -69,7 +75,7 @@ pub fn load(path: &Path, task: &str, options: &Options) -> Result<Custom, Error>
     }
     bad_lines.sort_by_key(|line| line.line_number);
     let loaded = Loaded { questions, bad_lines, source: read.source, hash: read.hash }.checked(path)?;
-    Ok(Custom { loaded, kinds, style, note })
+    Ok(Custom { loaded, kinds, style, notes: note.into_iter().chain(missing).collect() })
 }
 
 /// What lines were read as, beside them.
@@ -128,6 +134,25 @@ pub(crate) fn style_of<'a>(rows: impl Iterator<Item = &'a Stated> + Clone) -> Nu
     NumberStyle::of_targets(rows.filter_map(|stated| stated.target.as_deref()))
 }
 
+/// Says how many rows have no target, and where none has one, what columns there are.
+pub(crate) fn missing_targets<'a>(
+    rows: impl Iterator<Item = (&'a Line, &'a Stated)> + Clone,
+) -> Option<String> {
+    let n = rows.clone().count();
+    let n_missing = rows.clone().filter(|(_, stated)| stated.target.is_none()).count();
+    let first = rows.clone().next().and_then(|(line, _)| line.row.as_ref().ok())?;
+    match n_missing {
+        0 => None,
+        _ if n_missing < n => Some(format!(
+            "{n_missing} of {n} rows have no target: whether their answers are correct is not known"
+        )),
+        _ => Some(format!(
+            "no row has a target: whether answers are correct is not known (--map target=COLUMN names its column{})",
+            there_is(first)
+        )),
+    }
+}
+
 /// A question as its row states it, before the format of its target is known.
 #[derive(Debug, Clone)]
 pub(crate) struct Stated {
@@ -135,18 +160,21 @@ pub(crate) struct Stated {
     pub(crate) text: String,
     pub(crate) choices: Option<Choices>,
     pub(crate) target: Option<String>,
-    /// The target as a JSON number beside options without labels of their own.
+    /// The target as a number beside options without labels of their own.
     pub(crate) option_number: Option<u64>,
 }
 
 /// The target as a number, if the options have no labels of their own among which it could be.
 pub(crate) fn option_number(choices: Option<&Value>, target: Option<&Value>) -> Option<u64> {
-    target?.as_u64().filter(|_| choices.is_some_and(rows::without_labels))
+    target?.as_index().filter(|_| choices.is_some_and(value::without_labels))
 }
 
 impl Stated {
     fn read(row: &Row, columns: &ColumnMap, line_number: usize) -> Result<Self, String> {
-        let text = columns.required(row, Column::Question)?;
+        let text = match columns.conversation(row, Column::Question)? {
+            Some(question) => messages::question(&question)?,
+            None => columns.required(row, Column::Question)?,
+        };
         if text.trim().is_empty() {
             return Err("the question is empty".into());
         }
@@ -156,9 +184,10 @@ impl Stated {
     /// All but the question's text, which stays empty for the caller to fill.
     pub(crate) fn without_text(row: &Row, columns: &ColumnMap, line_number: usize) -> Result<Self, String> {
         let id = columns.scalar(row, Column::Id)?.unwrap_or_else(|| format!("line-{line_number}"));
-        let listed = columns.get(row, Column::Choices)?;
-        let option_number = option_number(listed, columns.get(row, Column::Target)?);
-        let choices = listed.map(rows::choices).transpose()?;
+        let listed = columns.nested(row, Column::Choices)?;
+        let option_number = option_number(listed.as_deref(), columns.get(row, Column::Target)?);
+        let choices = listed.as_deref().map(value::choices).transpose();
+        let choices = choices.map_err(|reason| format!("the choices column: {reason}"))?;
         let target = columns.scalar(row, Column::Target)?.map(|target| after_marks(&target).to_string());
         Ok(Self { id, text: String::new(), choices, target, option_number })
     }

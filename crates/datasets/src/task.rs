@@ -20,7 +20,8 @@ pub use self::gsm8k::strip_annotations;
 use crate::error::Error;
 use crate::format::FormatKind;
 use crate::loaded::{BadLines, Loaded};
-use crate::rows::{self, Row};
+use crate::rows;
+use crate::value::Row;
 
 /// A part of a benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -173,7 +174,7 @@ fn load_published(
 ) -> Result<Loaded, Error> {
     let files = published.files(task.name, split)?;
     let paths = locate(task.name, published, files, data_dir)?;
-    let read = rows::load(&paths)?;
+    let read = rows::load(&paths, rows::MAX_CELL_BYTES)?;
     let mut loaded =
         Loaded { questions: Vec::new(), bad_lines: Vec::new(), source: read.source, hash: read.hash };
     let mut seen = HashSet::new();
@@ -279,7 +280,7 @@ mod tests {
         assert_eq!(
             error,
             "could not find the task \"gsm9k\"; known tasks: gsm8k, svamp, arc_challenge, arc_easy, arith; a file of your own ends in \
-             .jsonl, .json or .parquet"
+             .jsonl, .json, .csv, .tsv or .parquet (perhaps .gz or .zst)"
         );
     }
 

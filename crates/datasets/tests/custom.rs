@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use entrace_datasets::jsonl::{self, Options};
-use entrace_datasets::{BadLines, ColumnMap, Error, FormatKind, Imported, imported};
+use entrace_datasets::{BadLines, ColumnMap, Error, FormatKind, Imported, TracePrompt, imported};
 use serde_json::{Value, json};
 
 fn write(folder: &Path, name: &str, rows: &[Value]) -> PathBuf {
@@ -57,9 +57,9 @@ fn columns_are_mapped_and_the_format_is_inferred() {
     assert_eq!(
         reasons(&read.loaded.bad_lines),
         [
-            (3, "the target column \"gold.value\" is missing"),
+            (3, "the target column \"gold.value\" is missing; there are problem, key"),
             (4, "the id \"a\" appeared before"),
-            (5, "the question column \"problem\" is missing"),
+            (5, "the question column \"problem\" is missing; there are gold, key"),
         ]
     );
     let strict = custom(&rows, &Options { columns, bad_lines: BadLines::Stop, ..Options::default() });
@@ -131,15 +131,21 @@ fn traces_with_steps() {
     assert_eq!(read.traces[0].question.target.as_ref().unwrap().name(), "2");
     let second = &read.traces[1];
     assert_eq!((second.trace.as_str(), second.question.text.as_str()), ("ab", "Q: ?\nA:"));
-    assert_eq!((second.prompt.as_deref(), &second.question.target), (Some("Q: ?\nA:"), &None));
+    assert_eq!(
+        (second.prompt.clone(), &second.question.target),
+        (Some(TracePrompt::Text("Q: ?\nA:".into())), &None)
+    );
     assert_eq!((read.traces[2].trace.as_str(), &read.traces[2].step_ends), ("", &None));
     assert_eq!(
         reasons(&read.bad_lines),
         [
             (3, "step 2 differs from the trace at byte 9: the step has \"oo.\", the trace \"wo.\""),
             (4, "the 1 steps end at byte 4, the trace goes on with \" two.\""),
-            (6, "there is no column trace or completion; name it with trace=COLUMN"),
-            (7, "there is no column question or prompt; name one with question=COLUMN"),
+            (
+                6,
+                "there is no column trace or completion or messages; name it with trace=COLUMN; there are id, question"
+            ),
+            (7, "there is no column question or prompt; name it with question=COLUMN; there are id, trace"),
             (8, "steps are no list of texts"),
         ]
     );
@@ -182,7 +188,7 @@ fn lm_evals_samples_are_known_by_their_columns() {
     assert_eq!(kinds_of_traces(&read), "number");
     for trace in &read.traces {
         assert_eq!(trace.question.target.as_ref().unwrap().name(), "12");
-        assert_eq!(trace.prompt.as_deref(), Some("Q: How many?\nA:"));
+        assert_eq!(trace.prompt, Some(TracePrompt::Text("Q: How many?\nA:".into())));
         assert_eq!((trace.question.text.as_str(), trace.correct), ("How many?", None));
     }
     assert_eq!(read.bad_lines.len(), 1);
@@ -198,15 +204,15 @@ fn targets_of_several_kinds_are_read_question_by_question() {
     let targets: Vec<&str> =
         mixed.loaded.questions.iter().map(|question| question.target.as_ref().unwrap().name()).collect();
     assert_eq!(targets, ["2", "12 apples", "0.75", "[2,5)"]);
-    let note = mixed.note.unwrap();
+    let note = mixed.notes[0].clone();
     assert!(note.contains("2 as number, 2 as text") && note.contains("mine.jsonl:"), "{note}");
-    assert_eq!(read(&[row("2"), row("3")]).note, None);
+    assert!(read(&[row("2"), row("3")]).notes.is_empty());
     assert_eq!(kinds(&read(&[row("two"), row("three")])), "text");
 
     let with_options = json!({"question": "1 + 1?", "target": "A", "choices": ["2", "3"]});
     let mixed = read(&[with_options.clone(), row("A"), with_options]);
     assert_eq!(mixed.kinds, [FormatKind::Choice, FormatKind::Text, FormatKind::Choice]);
-    let note = mixed.note.unwrap();
+    let note = mixed.notes[0].clone();
     assert!(note.contains("1 as text") && note.contains("mine.jsonl:2"), "{note}");
 }
 

@@ -42,6 +42,16 @@ impl LanguageModel {
         Ok(Self { decoder, tokenizer, template, info, now })
     }
 
+    /// The date and time that templates may print.
+    pub fn clock(&self) -> DateTime {
+        self.now
+    }
+
+    /// Sets the date and time that templates may print.
+    pub fn set_clock(&mut self, now: DateTime) {
+        self.now = now;
+    }
+
     /// The decoder by itself.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
@@ -86,12 +96,12 @@ impl Text for LanguageModel {
     }
 
     fn encode_prompt(&self, text: &str) -> Result<Prompt, Error> {
-        let token_ids = self.tokenizer.encode_prompt(text).map_err(Error::engine)?;
+        let token_ids = self.tokenizer.encode_prompt(text).map_err(unencodable)?;
         Ok(Prompt { text: text.to_string(), token_ids })
     }
 
     fn encode_plain(&self, text: &str) -> Result<Vec<TokenId>, Error> {
-        self.tokenizer.encode_plain(text).map_err(Error::engine)
+        self.tokenizer.encode_plain(text).map_err(unencodable)
     }
 
     fn has_chat_template(&self) -> bool {
@@ -104,7 +114,7 @@ impl Text for LanguageModel {
             TemplateError::Refused(reason) => Error::TemplateRefused(reason),
             other => Error::engine(other),
         })?;
-        let token_ids = self.tokenizer.encode_segments(&segments).map_err(Error::engine)?;
+        let token_ids = self.tokenizer.encode_segments(&segments).map_err(unencodable)?;
         let text = segments.iter().map(|segment| segment.text.as_str()).collect();
         Ok(Prompt { text, token_ids })
     }
@@ -118,9 +128,19 @@ impl Text for LanguageModel {
         self.tokenizer.token_text(token).to_string()
     }
 
+    fn max_token_bytes(&self) -> Option<usize> {
+        Some(self.tokenizer.max_token_bytes())
+    }
+
     fn stop_tokens(&self) -> &[TokenId] {
         self.tokenizer.stop_tokens()
     }
+}
+
+/// What a tokenizer cannot do with one text is that text's own fault.
+fn unencodable(error: TokenizerError) -> Error {
+    let cause = std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
+    Error::Unencodable(format!("{error}{cause}"))
 }
 
 impl ScoreTree for LanguageModel {

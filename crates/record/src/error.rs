@@ -120,6 +120,23 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A link stands where a run folder has a folder of its own.
+    #[error("{} is a link, which a run folder has not; remove it, or choose another --output-path", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A part holds other questions than those that are measured under its number.
+    #[error(
+        "{} does not hold the questions that belong there ({problem}); remove it to measure them, or start over with --overwrite",
+        path.display()
+    )]
+    ForeignPart {
+        /// The part.
+        path: PathBuf,
+        /// The first difference.
+        problem: String,
+    },
     /// A name that does not stay in the run folder, or that belongs to the run itself.
     #[error("{name:?} cannot be the name of a file in a run folder")]
     BadName {

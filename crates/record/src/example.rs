@@ -16,6 +16,8 @@ pub(crate) fn manifest() -> Manifest {
         command: ["entrace", "run", "--limit", "2"].map(str::to_owned).to_vec(),
         unit: "nats".to_owned(),
         outputs: Vec::new(),
+        tables: std::collections::BTreeMap::new(),
+        clock: None,
         settings: settings(),
     }
 }

@@ -1,9 +1,13 @@
 //! Files that are whole or not there.
 //!
 //! A file is written under a temporary name in its own folder, synced, and renamed; the folder is synced after that. Whoever is killed in
-//! between leaves `.<name>.entrace-tmp`, which the next writer removes.
+//! between leaves `.<name>.<number>.entrace-tmp`, which the next writer removes.
+//!
+//! A run folder may come from a stranger, so nothing is written through a link: temporary files are created new under a random number, and
+//! folders within the run folder must be folders.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -23,14 +27,32 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut file = File::create(path).map_err(Error::io("create", path))?;
+    let mut file = create_new(path)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", path))
 }
 
-/// The temporary name beside a path.
+/// A name that leaves room for endings within what file systems allow: a longer one is cut, and told apart by its hash.
+pub fn short_name(name: &str) -> String {
+    const MOST_BYTES: usize = 120;
+    if name.len() <= MOST_BYTES {
+        return name.to_owned();
+    }
+    let start = &name[..name.floor_char_boundary(MOST_BYTES - 17)];
+    format!("{start}-{}", &crate::hash::sha256(name.as_bytes())[..16])
+}
+
+/// Creates a file that is not there yet; a link of the name is an error too.
+pub(crate) fn create_new(path: &Path) -> Result<File, Error> {
+    File::create_new(path).map_err(Error::io("create", path))
+}
+
+/// A temporary name beside a path, which nobody can guess.
 pub(crate) fn temporary(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}{TEMPORARY}"))
+    const MOST_CHARS: usize = 60;
+    let name: String =
+        path.file_name().unwrap_or_default().to_string_lossy().chars().take(MOST_CHARS).collect();
+    let number = RandomState::new().hash_one(&name);
+    path.with_file_name(format!(".{name}.{number:016x}{TEMPORARY}"))
 }
 
 /// Gives a synced file or folder its final name.
@@ -46,6 +68,20 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), Error> {
         File::open(folder).and_then(|f| f.sync_all()).map_err(Error::io("sync", folder))?;
     }
     Ok(())
+}
+
+/// Creates a folder within the run folder, or makes sure that what has its name is one and no link to another.
+pub(crate) fn create_inner_folder(folder: &Path) -> Result<(), Error> {
+    refuse_link(folder)?;
+    create_folder(folder)
+}
+
+/// An error if the name is that of a link, which would lead out of the run folder.
+pub(crate) fn refuse_link(path: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => Err(Error::Link { path: path.to_owned() }),
+        _ => Ok(()),
+    }
 }
 
 /// Creates a folder and those above it.
@@ -89,6 +125,14 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Removes a file or a link; a folder of the name stays.
+pub(crate) fn remove_file(path: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        _ => remove(path),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +155,32 @@ mod tests {
         let message = write(&path, b"one").unwrap_err().to_string();
         assert!(message.contains("taken"), "{message}");
         assert_eq!(names(dir.path()).unwrap(), ["taken"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_replaced_and_not_followed() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let victim = outside.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        for name in ["a.txt", ".a.txt.entrace-tmp"] {
+            std::os::unix::fs::symlink(&victim, dir.path().join(name)).unwrap();
+        }
+        write(&dir.path().join("a.txt"), b"one").unwrap();
+        remove_temporaries(dir.path()).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert_eq!(names(dir.path()).unwrap(), ["a.txt"]);
+        let folder = dir.path().join("figures");
+        std::os::unix::fs::symlink(outside.path(), &folder).unwrap();
+        let message = create_inner_folder(&folder).unwrap_err().to_string();
+        assert!(message.contains("figures is a link"), "{message}");
+        assert!(create_new(&folder).is_err());
+    }
+
+    #[test]
+    fn long_names_have_temporaries() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("é".repeat(127)), b"one").unwrap();
     }
 
     #[test]

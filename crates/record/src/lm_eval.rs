@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
+use crate::file::short_name;
 use crate::hash::sha256;
 use crate::time::file_stamp;
 use crate::writer::RunWriter;
@@ -169,12 +170,16 @@ fn pretty(value: &Value) -> Vec<u8> {
     format!("{value:#}").into_bytes()
 }
 
-/// A name as part of a file name: each run of characters that some system forbids becomes two underscores.
+/// A name as part of a file name, not too long: each run of characters that some system forbids becomes two underscores.
 fn file_part(name: &str) -> String {
+    short_name(&allowed(name))
+}
+
+fn allowed(name: &str) -> String {
     let mut part = String::with_capacity(name.len());
     let mut forbidden_before = false;
     for c in name.chars() {
-        let forbidden = "\"<>:/|\\?*[]".contains(c);
+        let forbidden = "\"<>:/|\\?*[]".contains(c) || c.is_control();
         match (forbidden, forbidden_before) {
             (true, false) => part.push_str("__"),
             (true, true) => {}
@@ -193,6 +198,13 @@ fn seconds(time: Timestamp) -> f64 {
 mod tests {
     use super::*;
     use crate::example;
+
+    #[test]
+    fn long_names_are_cut_and_stay_apart() {
+        let long = |end: &str| file_part(&format!("{}{end}", "é".repeat(200)));
+        assert!(long("a").len() <= 120 && long("a") != long("b"));
+        assert_eq!(file_part("a\nb"), "a__b");
+    }
 
     fn sample() -> Sample {
         Sample {

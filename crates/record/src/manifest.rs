@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `manifest.json` | this module; the first file written, and the last one changed |
 //! | `traces.parquet`, `prefixes.parquet`, `answers.parquet`, `tokens.parquet`, `signals.parquet` | the rows (`rows`), once the run is finished |
-//! | `parts/00000/`, ... | the same tables for a part of the questions, until then |
+//! | `parts/00000/`, ... | the same tables for a part of the questions, and `hashes.json`, until then |
 //! | `report.html`, `metrics.json`, `figures/`, `results_*.json`, `samples_*.jsonl` | made from the rows; can be made again |
 //! | `skipped_lines.txt` | lines of the input that could not be read, if there were some |
 //! | `.lock`, `.*.entrace-tmp` | of a writer at work, or left by one that was killed |
@@ -24,16 +24,18 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Difference, Error};
 use crate::file;
+use crate::parts::Hashes;
 
 /// Version of the run folder's format that this crate writes.
 ///
-/// History: 1.0, the first; 1.1 adds `answer_stated`, `target_stated` and `cue` to `prefixes`, `cue` and `estimator` to `answers`, and further
-/// cues to the settings.
+/// History: 1.0, the first; 1.1 adds `answer_stated`, `target_stated` and `cue` to `prefixes`, `cue` and `estimator` to `answers`, further
+/// cues to the settings, hashes of tables and parts, and the clock of templates.
 pub const FORMAT_VERSION: &str = "1.1";
 
 /// `manifest.json`.
@@ -58,6 +60,12 @@ pub struct Manifest {
     /// Names of the files `results_*.json` and `samples_*.jsonl` in the folder that belong to the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<String>,
+    /// SHA-256 of each finished table by file name; empty while the run is not finished.
+    #[serde(default, skip_serializing_if = "Hashes::is_empty")]
+    pub tables: Hashes,
+    /// The time that chat templates see, as `2026-04-07T09:30:00`: a run that goes on another day has the prompts that it began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<String>,
     /// What the results depend on.
     pub settings: Settings,
 }
@@ -107,7 +115,8 @@ pub struct Settings {
     pub signals: Vec<String>,
     /// The run's seed.
     pub seed: u64,
-    /// Questions in one batch. Sums of floating-point numbers depend on it in the last digits.
+    /// Questions in one part, and in one batch unless the run went on with another size. Sums of floating-point numbers depend on the
+    /// size of a batch in the last digits.
     pub batch_size: usize,
     /// Revision of the measurement. Another revision gave other numbers from the same settings, so that neither a run goes on with it nor
     /// is one compared with it.
@@ -259,7 +268,24 @@ impl Manifest {
         if !version.can_be_read() {
             return Err(Error::UnknownFormat { path, found: stated.to_owned(), known: FORMAT_VERSION });
         }
-        serde_json::from_value(json).map_err(|e| bad(e.to_string()))
+        let manifest: Self = serde_json::from_value(json).map_err(|e| bad(e.to_string()))?;
+        if let Some(clock) = manifest.clock.as_deref().filter(|clock| clock.parse::<DateTime>().is_err()) {
+            return Err(bad(format!("clock is {clock:?}")));
+        }
+        match manifest.outputs.iter().find(|name| !is_output(name)) {
+            Some(name) => Err(bad(format!("outputs names {name:?}, which entrace does not write there"))),
+            None => Ok(manifest),
+        }
+    }
+
+    /// The manifest of a run folder, if there is one that this version reads.
+    pub fn peek(dir: &Path) -> Option<Self> {
+        Self::load(dir).ok().flatten()
+    }
+
+    /// Whether tables and parts of its format have hashes.
+    pub(crate) fn has_hashes(&self) -> bool {
+        Version::parse(&self.format_version).is_some_and(Version::has_hashes)
     }
 
     /// Whether an entrace newer than this one wrote it.
@@ -276,25 +302,33 @@ impl Manifest {
     }
 }
 
+/// Whether a name can be that of a file in the shape of lm-eval: directly in the run folder, and none of the run's own.
+pub(crate) fn is_output(name: &str) -> bool {
+    let is_results = name.starts_with("results_") && name.ends_with(".json");
+    let is_samples = name.starts_with("samples_") && name.ends_with(".jsonl");
+    (is_results || is_samples) && !name.contains(['/', '\\', '\0'])
+}
+
 impl Settings {
     /// Whether rows of this estimator stand beside those of the estimator of their question: rollouts of a run that asked for both.
     pub fn is_beside(&self, estimator: &str) -> bool {
         self.rollouts.is_some() && estimator == "rollout"
     }
 
-    /// The fields in which other settings differ from these. Where a file lies is no difference: its hash says whether it is the same.
+    /// The fields in which other settings differ from these. Where a file lies is no difference: its hash says whether it is the same. Nor
+    /// is the batch size.
     pub fn differences(&self, requested: &Self) -> Vec<Difference> {
         let mut differences = Vec::new();
         // Settings hold strings, numbers and lists only, so they are always JSON.
         let json = |settings: &Self| serde_json::to_value(settings).unwrap_or_default();
         compare("", Some(&json(self)), Some(&json(requested)), &mut differences);
-        differences.retain(|difference| !PLACES.iter().any(|place| difference.field.ends_with(place)));
+        differences.retain(|difference| !INDIFFERENT.iter().any(|end| difference.field.ends_with(end)));
         differences
     }
 }
 
-/// Fields that say where a file lies.
-const PLACES: [&str; 2] = ["].source", "traces.path"];
+/// Fields on which results do not depend: where a file lies, and how many questions are measured at once.
+const INDIFFERENT: [&str; 3] = ["].source", "traces.path", "batch_size"];
 
 /// Walks two JSON values and lists where they differ, as deep as both have the same shape.
 fn compare(
@@ -351,6 +385,11 @@ impl Version {
         self.major == Self::KNOWN.major
     }
 
+    /// Whether its tables and parts have hashes.
+    fn has_hashes(self) -> bool {
+        (self.major, self.minor) >= (1, 1)
+    }
+
     /// Whether it is newer than what this crate writes.
     pub(crate) fn is_newer(self) -> bool {
         (self.major, self.minor) > (Self::KNOWN.major, Self::KNOWN.minor)
@@ -374,6 +413,28 @@ mod tests {
         assert!(version("2.0").is_newer() && !version("2.0").can_be_read());
         assert!(!version("0.9").is_newer() && !version("0.9").can_be_read());
         assert_eq!([Version::parse("1"), Version::parse("1.x"), Version::parse("")], [None; 3]);
+    }
+
+    #[test]
+    fn outputs_are_plain_files_of_known_names() {
+        for name in ["results_2026.json", "samples_a b_2026.jsonl"] {
+            assert!(is_output(name), "{name}");
+        }
+        for name in [
+            "../victim",
+            "",
+            "/etc/passwd",
+            "traces.parquet",
+            "results_/../../x.json",
+            "samples_..\\x.jsonl",
+            "parts",
+        ] {
+            assert!(!is_output(name), "{name}");
+            let dir = tempfile::tempdir().unwrap();
+            Manifest { outputs: vec![name.to_owned()], ..example::manifest() }.save(dir.path()).unwrap();
+            let message = Manifest::load(dir.path()).unwrap_err().to_string();
+            assert!(message.contains("outputs names"), "{message}");
+        }
     }
 
     #[test]
@@ -406,6 +467,7 @@ mod tests {
         let recorded = example::manifest().settings;
         let mut requested = recorded.clone();
         requested.tasks[0].source = "./sums.jsonl".to_owned();
+        requested.batch_size += 1;
         assert!(recorded.differences(&requested).is_empty());
         let imported = |path: &str| TraceSource::Imported {
             path: path.to_owned(),

@@ -1,13 +1,67 @@
-//! Where the parts of an unfinished run are: `parts/00000`, `parts/00001`, ...
+//! The parts of an unfinished run: `parts/00000`, `parts/00001`, ...
+//!
+//! Beside its tables a part has `hashes.json`, the SHA-256 of each of them by file name, so that a bit that flips on the disk is noticed
+//! before it is merged. Parts of format 1.0 have none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::file;
+use crate::hash;
+use crate::table::{TABLES, file_name};
 
 /// Name of the folder of parts.
 pub(crate) const PARTS: &str = "parts";
+
+/// Name of the file of hashes in a part.
+const HASHES: &str = "hashes.json";
+
+/// SHA-256 of tables by file name.
+pub(crate) type Hashes = BTreeMap<String, String>;
+
+/// The hashes of the tables in a folder.
+pub(crate) fn hashes(folder: &Path) -> Result<Hashes, Error> {
+    let names = TABLES.iter().map(|table| file_name(table));
+    names.map(|name| Ok((name.clone(), hash::sha256_file(&folder.join(name))?))).collect()
+}
+
+/// Writes the hashes of a part's tables beside them.
+pub(crate) fn write_hashes(folder: &Path) -> Result<(), Error> {
+    let json = serde_json::json!(hashes(folder)?).to_string();
+    file::write(&folder.join(HASHES), json.as_bytes())
+}
+
+/// Checks the tables of a part against its hashes, which must be there if `required`.
+pub(crate) fn check(folder: &Path, required: bool) -> Result<(), Error> {
+    let path = folder.join(HASHES);
+    let bad = |problem: String| Error::BadTable { path: path.clone(), problem };
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == ErrorKind::NotFound && !required => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(bad("it is missing; remove the part to measure its questions again".to_owned()));
+        }
+        Err(e) => return Err(Error::io("read", &path)(e)),
+    };
+    let stated: Hashes = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+    compare(folder, &stated, HASHES)
+}
+
+/// Checks the tables in a folder against hashes that `source` states.
+pub(crate) fn compare(folder: &Path, stated: &Hashes, source: &str) -> Result<(), Error> {
+    for (name, hash) in hashes(folder)? {
+        if stated.get(&name) != Some(&hash) {
+            return Err(Error::BadTable {
+                path: folder.join(name),
+                problem: format!("the file is damaged: its SHA-256 is not the one in {source}"),
+            });
+        }
+    }
+    Ok(())
+}
 
 /// The folder of a part.
 pub(crate) fn folder(dir: &Path, index: usize) -> PathBuf {

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::manifest::Manifest;
+use crate::manifest::{MANIFEST_FILE, Manifest};
 use crate::parts;
 use crate::rows::{AnswerRow, PrefixRow, SignalRow, TokenRow, TraceRow};
 use crate::table::{Row, TableFile, TableReader, file_name};
@@ -30,12 +30,18 @@ impl RunReader {
             parts::list(dir)?.into_iter().map(|index| parts::folder(dir, index)).collect()
         };
         let reader = Self { dir: dir.to_owned(), manifest, folders };
-        if reader.is_complete() {
+        if !reader.is_complete() {
+            let required = reader.manifest.has_hashes();
+            reader.folders.iter().try_for_each(|folder| parts::check(folder, required))?;
+        } else {
             reader.check::<TraceRow>()?;
             reader.check::<PrefixRow>()?;
             reader.check::<AnswerRow>()?;
             reader.check::<TokenRow>()?;
             reader.check::<SignalRow>()?;
+            if reader.manifest.has_hashes() || !reader.manifest.tables.is_empty() {
+                parts::compare(dir, &reader.manifest.tables, MANIFEST_FILE)?;
+            }
         }
         Ok(reader)
     }
@@ -56,6 +62,16 @@ impl RunReader {
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The traces of one part of an unfinished run.
+    pub fn part_traces(&self, index: usize) -> Result<Vec<TraceRow>, Error> {
+        TableReader::new(vec![parts::folder(&self.dir, index).join(file_name(TraceRow::TABLE))]).collect()
+    }
+
+    /// The folder of a part of an unfinished run.
+    pub fn part_folder(&self, index: usize) -> PathBuf {
+        parts::folder(&self.dir, index)
     }
 
     /// Whether the run was finished; else the rows are those of the parts so far.

@@ -30,6 +30,7 @@ use parquet::schema::types::{ColumnPath, Type};
 
 use crate::cell::{Cell, Strings};
 use crate::error::Error;
+use crate::file;
 use crate::manifest::{FORMAT_VERSION, Version};
 use crate::rows::{AnswerRow, PrefixRow, SignalRow, TokenRow, TraceRow};
 
@@ -164,7 +165,7 @@ pub(crate) struct TableWriter<R, B> {
 impl<R: Row, B: Borrow<R>> TableWriter<R, B> {
     /// Begins a file.
     pub(crate) fn create(path: &Path) -> Result<Self, Error> {
-        let file = File::create(path).map_err(Error::io("create", path))?;
+        let file = file::create_new(path)?;
         let file = new_file_writer(file, R::TABLE, &R::columns()).map_err(|e| write_error(path, e))?;
         Ok(Self { path: path.to_owned(), file, pending: Vec::new(), pending_bytes: 0, row: PhantomData })
     }

@@ -11,7 +11,7 @@
 //! What is not of this run is never touched: a folder with other settings, a newer format, or foreign files in the way is refused. Files in
 //! the shape of lm-eval have names that others use too, so the manifest lists those that are of this run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -27,7 +27,10 @@ use crate::table::{Row, TABLES, TableReader, TableWriter, file_name};
 use crate::time::rfc3339;
 
 /// What else is written beside the tables.
-const OTHER_NAMES: [&str; 4] = ["report.html", "metrics.json", "figures", "skipped_lines.txt"];
+const OTHER_NAMES: [&str; 4] = ["report.html", "metrics.json", FIGURES, "skipped_lines.txt"];
+
+/// The folder of figures.
+const FIGURES: &str = "figures";
 
 /// What was in the folder when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +91,7 @@ impl RunWriter {
         let manifest =
             Manifest { format_version: FORMAT_VERSION.to_owned(), finished_at: None, ..manifest.clone() };
         manifest.save(dir)?;
-        file::create_folder(&dir.join(PARTS))?;
+        file::create_inner_folder(&dir.join(PARTS))?;
         file::sync_folder(dir)?;
         Ok(Self { dir: dir.to_owned(), manifest, _lock: lock })
     }
@@ -105,12 +108,13 @@ impl RunWriter {
             return Err(Error::OtherSettings { dir: dir.to_owned(), differences });
         }
         file::remove_temporaries(dir)?;
-        file::remove_temporaries(&dir.join("figures"))?;
+        file::refuse_link(&dir.join(FIGURES))?;
+        file::remove_temporaries(&dir.join(FIGURES))?;
         let found = if recorded.finished_at.is_some() {
             file::remove(&dir.join(PARTS))?;
             Found::Complete
         } else {
-            file::create_folder(&dir.join(PARTS))?;
+            file::create_inner_folder(&dir.join(PARTS))?;
             file::remove_temporaries(&dir.join(PARTS))?;
             Found::Resumed { finished_parts: parts::list(dir)? }
         };
@@ -160,6 +164,8 @@ impl RunWriter {
             return Ok(());
         }
         parts::check_all(&self.dir, n_parts)?;
+        let required = self.manifest.has_hashes();
+        (0..n_parts).try_for_each(|index| parts::check(&parts::folder(&self.dir, index), required))?;
         self.merge::<TraceRow>(n_parts)?;
         self.merge::<PrefixRow>(n_parts)?;
         self.merge::<AnswerRow>(n_parts)?;
@@ -168,6 +174,7 @@ impl RunWriter {
         self.update(Manifest {
             finished_at: Some(rfc3339(finished_at)),
             elapsed_secs: self.manifest.elapsed_secs + elapsed_secs,
+            tables: parts::hashes(&self.dir)?,
             ..self.manifest.clone()
         })?;
         file::remove(&self.dir.join(PARTS))
@@ -202,7 +209,7 @@ impl RunWriter {
         let paths =
             files.iter().map(|(name, bytes)| self.write_file(name, bytes)).collect::<Result<_, _>>()?;
         for name in earlier.iter().filter(|name| !new.contains(name)) {
-            file::remove(&self.dir.join(name))?;
+            file::remove_file(&self.dir.join(name))?;
         }
         self.update(Manifest { outputs: new, ..self.manifest.clone() })?;
         Ok(paths)
@@ -212,7 +219,9 @@ impl RunWriter {
     pub fn write_file(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, Error> {
         check_name(name)?;
         let path = self.dir.join(name);
-        path.parent().map_or(Ok(()), file::create_folder)?;
+        if path.parent() != Some(&self.dir) {
+            path.parent().map_or(Ok(()), file::create_inner_folder)?;
+        }
         file::write(&path, bytes)?;
         Ok(path)
     }
@@ -225,6 +234,7 @@ fn write_tables(folder: &Path, rows: &Rows) -> Result<(), Error> {
     write_table(folder, &rows.answers)?;
     write_table(folder, &rows.tokens)?;
     write_table(folder, &rows.signals)?;
+    parts::write_hashes(folder)?;
     file::sync_folder(folder)
 }
 
@@ -264,10 +274,12 @@ fn refuse_newer(dir: &Path, recorded: &Manifest) -> Result<(), Error> {
 /// Removes all of a run but its manifest, which says from the first step on that the run is not finished.
 fn remove_run(dir: &Path, recorded: Manifest) -> Result<(), Error> {
     let outputs = recorded.outputs.clone();
-    Manifest { finished_at: None, ..recorded }.save(dir)?;
+    Manifest { finished_at: None, tables: BTreeMap::new(), ..recorded }.save(dir)?;
     for name in file::names(dir)? {
         let own = is_own(&name) && name != MANIFEST_FILE;
-        if own || outputs.contains(&name) || OTHER_NAMES.contains(&&*name) {
+        if outputs.contains(&name) {
+            file::remove_file(&dir.join(name))?;
+        } else if own || OTHER_NAMES.contains(&&*name) {
             file::remove(&dir.join(name))?;
         }
     }

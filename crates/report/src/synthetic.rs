@@ -63,6 +63,8 @@ pub(crate) fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
             .into(),
         unit: "nats".into(),
         outputs: Vec::new(),
+        tables: std::collections::BTreeMap::new(),
+        clock: None,
         settings: Settings {
             model: ModelRecord {
                 name: "example/reasoner-1b".into(),

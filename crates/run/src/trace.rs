@@ -13,6 +13,7 @@ use entrace_backend::{
 };
 use entrace_measure::{Answer, AnswerFormat, Choices, Prefix, Question, StopReason, Trace};
 use std::sync::Arc;
+use unicode_normalization::UnicodeNormalization;
 
 /// One trace, ready to be measured.
 pub(crate) struct Traced {
@@ -287,6 +288,24 @@ impl Watcher for Watching<'_> {
     }
 }
 
+/// A text with its letters composed (NFC), as some tokenizers make it before they cut it into tokens.
+struct Composed {
+    text: String,
+    step_ends: Option<Vec<usize>>,
+}
+
+impl Composed {
+    /// A step that ends within a letter ends before it.
+    fn of(text: &str, step_ends: Option<&[usize]>) -> Self {
+        let composed: String = text.nfc().collect();
+        let place = |&end: &usize| {
+            let n_bytes = text.get(..end).map_or(text.len(), |before| before.nfc().map(char::len_utf8).sum());
+            composed.floor_char_boundary(n_bytes)
+        };
+        Self { step_ends: step_ends.map(|ends| ends.iter().map(place).collect()), text: composed }
+    }
+}
+
 struct Maker<'a> {
     engine: Engine<'a>,
     task: &'a TaskPlan,
@@ -332,9 +351,21 @@ impl Maker<'_> {
     }
 
     fn imported(&self, text: &str, step_ends: Option<&[usize]>, judged: Option<bool>) -> Outcome {
+        let limit = self.engine.text.info().context_length;
+        if let Some(most) = self.engine.text.max_token_bytes()
+            && let n_tokens = text.len().div_ceil(most)
+            && n_tokens > limit
+        {
+            let n_bytes = text.len();
+            let reason = format!(
+                "a trace of {n_bytes} bytes has at least {n_tokens} tokens, which do not fit the context of {limit}"
+            );
+            return self.unmeasured(text, StopReason::Imported, 0, false, reason);
+        }
+        let composed = Composed::of(text, step_ends);
         let trace = self.engine.text.encode_plain(text).map_err(|e| e.to_string()).and_then(|token_ids| {
             let decoded = self.engine.text.decode(&token_ids);
-            if decoded.text == text {
+            if decoded.text == text || decoded.text == composed.text {
                 Trace::new(decoded.text, token_ids, decoded.token_ends).map_err(|e| e.to_string())
             } else {
                 Err("the tokenizer does not give the trace's text back; its steps cannot be placed"
@@ -344,6 +375,10 @@ impl Maker<'_> {
         let trace = match trace {
             Ok(trace) => trace,
             Err(reason) => return self.unmeasured(text, StopReason::Imported, 0, true, reason),
+        };
+        let (text, step_ends) = match trace.text() == text {
+            true => (text, step_ends),
+            false => (composed.text.as_str(), composed.step_ends.as_deref()),
         };
         let answer = self.answer(text, StopReason::Imported);
         let agrees = self.item.question.target.as_ref().map(|target| &answer == target);

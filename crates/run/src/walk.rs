@@ -1,8 +1,9 @@
 //! Walking through tasks and batches, and going on after an interruption.
 //!
-//! A batch is the unit of work and of the record: its rows are written as one part or not at all, and since batches do not depend on one
-//! another's arithmetic, a run that was interrupted ends with the same tables as one that was not. What a batch needs of the one before
-//! it, the traces that are lent to the next question as its swapped control, are read back from the record.
+//! A part is the unit of the record: its rows are written as a whole or not at all. It is the batch with which the run began; a run that
+//! goes on with smaller batches measures several for a part. Since batches do not depend on one another's arithmetic, a run that was
+//! interrupted ends with the same tables as one that was not. What a batch needs of the one before it, the traces that are lent to the
+//! next question as its swapped control, are read back from the record. Parts that are there must hold the questions of their place.
 
 use crate::control::{self, Donor, Donors, Variant};
 use crate::error::Error;
@@ -31,16 +32,22 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<usize, Error> {
     check(engine, tasks, how)?;
-    let recorded = if finished_parts.is_empty() { Recorded::default() } else { Recorded::read(writer)? };
+    let part_size = writer.manifest().settings.batch_size.max(1);
+    let mut recorded = Recorded::default();
+    if !finished_parts.is_empty() {
+        let reader = RunReader::open(writer.dir())?;
+        check_parts(&reader, tasks, part_size, finished_parts)?;
+        recorded = Recorded::read(&reader)?;
+    }
     let mut n_parts = 0;
     for task in tasks {
-        let batches: Vec<&[WorkItem]> = task.items.chunks(how.batch_size).collect();
-        let n_traces = |batch: &[WorkItem]| batch.iter().map(|item| item.traces.len()).sum::<usize>();
-        let done = (0..batches.len()).filter(|b| finished_parts.contains(&(n_parts + b)));
+        let parts: Vec<&[WorkItem]> = task.items.chunks(part_size).collect();
+        let n_traces = |items: &[WorkItem]| items.iter().map(|item| item.traces.len()).sum::<usize>();
+        let done = (0..parts.len()).filter(|part| finished_parts.contains(&(n_parts + part)));
         observer.event(Event::TaskBegins {
             task: &task.name,
             n_traces: n_traces(&task.items),
-            n_done: done.map(|b| n_traces(batches[b])).sum(),
+            n_done: done.map(|part| n_traces(parts[part])).sum(),
         });
         let mut walk = Walk {
             engine,
@@ -51,20 +58,17 @@ pub fn run(
             donors: Donors::default(),
             orphans: Vec::new(),
         };
-        for (index, batch) in batches.iter().enumerate() {
+        for (index, items) in parts.iter().enumerate() {
             if finished_parts.contains(&(n_parts + index)) {
-                walk.skip(index * how.batch_size, batch, &recorded);
+                walk.skip(index * part_size, items, &recorded);
                 continue;
             }
-            if observer.should_stop() {
-                return Err(Error::Interrupted);
-            }
-            let last = index + 1 == batches.len();
-            let rows = walk.batch(index * how.batch_size, batch, last, observer)?;
+            let last = index + 1 == parts.len();
+            let rows = walk.part(index * part_size, items, last, observer)?;
             writer.write_part(n_parts + index, &rows)?;
-            observer.event(Event::TracesDone(n_traces(batch)));
+            observer.event(Event::TracesDone(n_traces(items)));
         }
-        n_parts += batches.len();
+        n_parts += parts.len();
         observer.event(Event::TaskEnds);
     }
     Ok(n_parts)
@@ -109,6 +113,41 @@ pub fn check(engine: Engine<'_>, tasks: &[TaskPlan], how: &Measurement) -> Resul
     Ok(())
 }
 
+/// An error if a part that is there holds other traces than those of its place.
+fn check_parts(
+    reader: &RunReader,
+    tasks: &[TaskPlan],
+    part_size: usize,
+    finished_parts: &BTreeSet<usize>,
+) -> Result<(), Error> {
+    let parts = tasks.iter().flat_map(|task| task.items.chunks(part_size).map(move |items| (task, items)));
+    for (index, (task, items)) in parts.enumerate().filter(|(index, _)| finished_parts.contains(index)) {
+        let traces = reader.part_traces(index)?;
+        let mut found = traces.iter().map(|row| (&*row.task, &*row.question_id, row.sample));
+        let mut expected = items.iter().flat_map(|item| {
+            item.traces.iter().map(|(sample, _)| (&*task.name, item.question.id.as_str(), *sample))
+        });
+        let difference = loop {
+            match (found.next(), expected.next()) {
+                (None, None) => break None,
+                (found, expected) if found == expected => {}
+                (found, expected) => break Some((found, expected)),
+            }
+        };
+        if let Some((found, expected)) = difference {
+            let named = |trace: Option<(&str, &str, u32)>| {
+                trace.map_or("nothing".to_string(), |(task, id, sample)| {
+                    format!("{task} {id:?} trace {sample}")
+                })
+            };
+            let problem = format!("{} in the place of {}", named(found), named(expected));
+            let path = reader.part_folder(index);
+            return Err(entrace_record::error::Error::ForeignPart { path, problem }.into());
+        }
+    }
+    Ok(())
+}
+
 /// What an earlier sitting recorded of each trace with tokens, measured or failed: `(task, question, sample)` to what it can lend.
 #[derive(Default)]
 struct Recorded {
@@ -116,8 +155,7 @@ struct Recorded {
 }
 
 impl Recorded {
-    fn read(writer: &RunWriter) -> Result<Self, Error> {
-        let reader = RunReader::open(writer.dir())?;
+    fn read(reader: &RunReader) -> Result<Self, Error> {
         let mut donors: BTreeMap<(String, String, u32), Donor> = BTreeMap::new();
         for row in reader.stream_tokens() {
             let row = row?;
@@ -180,14 +218,35 @@ impl Walk<'_> {
         self.donors.add(donors);
     }
 
-    /// Measures a batch.
+    /// Measures a part, one batch after the other.
+    fn part(
+        &mut self,
+        first_item: usize,
+        items: &[WorkItem],
+        last: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Rows, Error> {
+        let mut rows = Rows::default();
+        for (index, batch) in items.chunks(self.how.batch_size).enumerate() {
+            if observer.should_stop() {
+                return Err(Error::Interrupted);
+            }
+            self.batch(first_item + index * self.how.batch_size, batch, &mut rows, observer)?;
+        }
+        if last {
+            self.adopt_orphans(&mut rows, observer)?;
+        }
+        Ok(rows)
+    }
+
+    /// Adds the rows of a batch.
     fn batch(
         &mut self,
         first_item: usize,
         batch: &[WorkItem],
-        last: bool,
+        rows: &mut Rows,
         observer: &mut dyn Observer,
-    ) -> Result<Rows, Error> {
+    ) -> Result<(), Error> {
         let room = self.answer_room;
         let outcomes = trace::trace_batch(self.engine, self.task, batch, self.how, room, observer)?;
         let mut subjects = Vec::new();
@@ -204,16 +263,15 @@ impl Walk<'_> {
         let rollouts = self.rollouts(first_item, batch, &subjects, observer)?;
         let signals = signals::measure(self.engine, self.task, &subjects, &findings, self.how, observer)?;
         let under_more_cues = self.under_more_cues(&subjects, observer)?;
-        let mut rows = Rows::default();
         let mut measured = subjects.iter().zip(&findings).zip(&rollouts).zip(&signals);
         for outcome in &outcomes {
             match outcome {
-                Err(unmeasured) => rows::add_unmeasured(&mut rows, unmeasured),
+                Err(unmeasured) => rows::add_unmeasured(rows, unmeasured),
                 Ok(_) => {
                     if let Some((((subject, findings), rollouts), signals)) = measured.next() {
-                        rows::add_traced(&mut rows, subject.traced, &subject.variants, findings);
-                        rows::add_rollouts(&mut rows, subject.traced, rollouts);
-                        rows::add_signals(&mut rows, subject.traced, signals);
+                        rows::add_traced(rows, subject.traced, &subject.variants, findings);
+                        rows::add_rollouts(rows, subject.traced, rollouts);
+                        rows::add_signals(rows, subject.traced, signals);
                     }
                 }
             }
@@ -221,14 +279,11 @@ impl Walk<'_> {
         for (cue, findings) in (1..).zip(&under_more_cues) {
             for (subject, findings) in subjects.iter().zip(findings) {
                 if let Some(Ok(curve)) = findings.curves.first() {
-                    rows::add_under_cue(&mut rows, subject.traced, cue, curve);
+                    rows::add_under_cue(rows, subject.traced, cue, curve);
                 }
             }
         }
-        if last {
-            self.adopt_orphans(&mut rows, observer)?;
-        }
-        Ok(rows)
+        Ok(())
     }
 
     /// The traces themselves, without their controls, measured under each further cue; nothing where belief is not forced.

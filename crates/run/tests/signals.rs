@@ -175,6 +175,8 @@ fn manifest() -> Manifest {
         command: vec![],
         unit: "nats".into(),
         outputs: Vec::new(),
+        tables: std::collections::BTreeMap::new(),
+        clock: None,
         settings: Settings {
             model: ModelRecord {
                 name: "scripted".into(),

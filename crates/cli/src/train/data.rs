@@ -5,11 +5,11 @@
 
 use crate::exit::SetUp;
 use crate::questions::{self, Asking};
-use crate::train::file::{self, Reading, is_file};
+use crate::train::file::{self, Reading};
 use crate::train::flags::{DataArgs, LossOnArg, QuestionArgs, RlArgs};
 use anyhow::Result;
-use entrace_backend::{Text, stream_seed};
-use entrace_datasets::{BadLines, FormatKind, Split, TaskSpec, fewshot, task};
+use entrace_backend::{ChatMessage, Text, stream_seed};
+use entrace_datasets::{BadLines, FormatKind, Message, Role, Split, TaskSpec, fewshot, is_file_name, task};
 use entrace_decoder::LanguageModel;
 use entrace_decoder::tokenizer::Tokenizer;
 use entrace_measure::{Answer, Question};
@@ -44,6 +44,8 @@ pub(crate) enum Asked {
     Text(String),
     /// With this question, in the model's own form.
     Question(Box<Question>, FormatKind),
+    /// In this conversation, of which the question is the user's last message.
+    Conversation(Vec<Message>, Box<Question>),
 }
 
 /// Who wrote the solutions of arith's problems: the shares of traces that are wrong or interrupted.
@@ -57,7 +59,7 @@ pub(crate) struct Annotators {
 /// Collects traces.
 pub(crate) fn traces(args: &DataArgs) -> Result<Traces> {
     let reading = args.reading();
-    let (learnt, mut held_out) = if is_file(&args.data) {
+    let (learnt, mut held_out) = if is_file_name(&args.data) {
         (file::traces(Path::new(&args.data), reading)?, Vec::new())
     } else if args.data == ARITH {
         let n = args.examples.unwrap_or(ARITH_EXAMPLES);
@@ -80,7 +82,7 @@ pub(crate) fn rehearsed(args: &RlArgs) -> Result<Vec<Pair>> {
     let questions = &args.questions;
     match args.rehearsal.rehearse.as_deref() {
         None => Ok(Vec::new()),
-        Some(path) if is_file(path) => file::traces(Path::new(path), Reading::default()),
+        Some(path) if is_file_name(path) => file::traces(Path::new(path), Reading::default()),
         Some(ARITH) => {
             let n = questions.examples.unwrap_or(ARITH_QUESTIONS);
             Ok(arith_pairs(arith::Split::Train, n, questions.data_seed, &args.rehearsal.annotators()))
@@ -159,6 +161,10 @@ pub(crate) fn encode_plain(
     loss_on: LossOnArg,
     max_tokens: usize,
 ) -> Result<Encoded> {
+    if let Some(n) = pairs.iter().find_map(Pair::n_messages_beyond_one) {
+        let problem = format!("--data: a conversation of {n} messages needs a model with a chat template");
+        return Err(SetUp(problem).into());
+    }
     let examples: Vec<Example> = pairs.iter().map(Pair::as_plain).collect();
     Ok(encode(tokenizer, &examples, loss_on.loss_on(), max_tokens)?)
 }
@@ -180,6 +186,10 @@ pub(crate) fn encode_for(
         let mut token_ids = match &pair.asked {
             Asked::Text(prompt) => model.encode_prompt(prompt)?.token_ids,
             Asked::Question(question, kind) => prompt_tokens(model, &asking, question, *kind)?,
+            Asked::Conversation(messages, _) => {
+                let messages: Vec<ChatMessage> = messages.iter().map(questions::chat_message).collect();
+                model.render_chat(&messages)?.token_ids
+            }
         };
         token_ids.extend(model.encode_plain(&pair.draft)?);
         let n_given = if loss_on == LossOnArg::All { 1 } else { token_ids.len() };
@@ -206,12 +216,24 @@ fn prompt_tokens(
 }
 
 impl Pair {
+    /// Messages of a conversation that is more than one question, and so cannot be plain text.
+    fn n_messages_beyond_one(&self) -> Option<usize> {
+        match &self.asked {
+            Asked::Conversation(messages, _)
+                if !matches!(messages[..], [Message { role: Role::User, .. }]) =>
+            {
+                Some(messages.len())
+            }
+            _ => None,
+        }
+    }
+
     /// As text for a model without a chat template; one space stands between `A:` and what follows.
     pub(crate) fn as_plain(&self) -> Example {
         let (draft, completion) = (self.draft.clone(), self.completion.clone());
         match &self.asked {
             Asked::Text(prompt) => Example { prompt: prompt.clone(), draft, completion },
-            Asked::Question(question, _) => {
+            Asked::Question(question, _) | Asked::Conversation(_, question) => {
                 let space = if completion.starts_with(char::is_whitespace) { "" } else { " " };
                 Example {
                     prompt: fewshot::render(&[], question),

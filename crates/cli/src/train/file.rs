@@ -1,14 +1,15 @@
 //! Traces to learn from a file, read as `entrace score` reads traces.
 //!
 //! A row's `question` is asked as `entrace run` would ask it: through the model's chat template, else as `Q: ...` and `A:`. Its `prompt` is
-//! taken verbatim, and counts where a row has both. What follows is under `completion` or `trace`, or under `answer` if the first row has
-//! neither, as in GSM8K's files. A line that cannot be read ends the training before it begins: what a model learns is not left to chance.
+//! taken verbatim, and counts where a row has both; a conversation goes through the chat template as it is. What follows is under `completion`
+//! or `trace`, or under `answer` if the first row has neither, as in GSM8K's files. A line that cannot be read ends the training before it
+//! begins: what a model learns is not left to chance.
 
 use crate::exit::SetUp;
 use crate::questions;
 use crate::train::data::{Asked, Pair};
 use anyhow::Result;
-use entrace_datasets::imported::{self, Imported, ImportedTrace};
+use entrace_datasets::imported::{self, Imported, ImportedTrace, TracePrompt};
 use entrace_datasets::{BadLines, Error, jsonl};
 use entrace_train::strip_annotations;
 use std::path::Path;
@@ -22,11 +23,6 @@ pub(crate) struct Reading<'a> {
     pub(crate) answer_format: Option<&'a str>,
     /// Whether calculator annotations are removed.
     pub(crate) strip_annotations: bool,
-}
-
-/// Whether data are a file rather than a task.
-pub(crate) fn is_file(data: &str) -> bool {
-    [".jsonl", ".json", ".parquet"].iter().any(|ending| data.ends_with(ending))
 }
 
 /// The traces of a file.
@@ -44,6 +40,7 @@ fn load(path: &Path, reading: Reading<'_>) -> Result<Result<Imported, Error>> {
             columns: questions::columns(Some(map))?,
             answer_format: questions::format_kind(reading.answer_format)?,
             bad_lines: BadLines::Stop,
+            max_cell_bytes: None,
         };
         Ok(imported::load(path, "file", &options))
     };
@@ -74,7 +71,8 @@ fn refused(error: Error) -> anyhow::Error {
 
 fn pair(trace: ImportedTrace, strip: bool) -> Pair {
     let asked = match trace.prompt {
-        Some(prompt) => Asked::Text(prompt),
+        Some(TracePrompt::Text(prompt)) => Asked::Text(prompt),
+        Some(TracePrompt::Messages(messages)) => Asked::Conversation(messages, Box::new(trace.question)),
         None => Asked::Question(Box::new(trace.question), trace.answer_format),
     };
     let completion = if strip { strip_annotations(&trace.trace) } else { trace.trace };
@@ -114,6 +112,15 @@ mod tests {
         assert_eq!(one(verbatim, None), texts("How many? ", "Two."));
         let options = r#"{"question": "Which?", "choices": ["ice", "tea"], "trace": "Ice.", "target": "A"}"#;
         assert_eq!(one(options, None), texts("Q: Which?\nA. ice\nB. tea\nA:", " Ice."));
+    }
+
+    #[test]
+    fn conversations_of_one_question_are_asked_as_it() {
+        let messages = r#"{"messages": [{"role": "user", "content": "2+3?"}, {"role": "assistant", "content": "Five."}]}"#;
+        assert_eq!(one(messages, None), texts("Q: 2+3?\nA:", " Five."));
+        let parted = r#"{"prompt": [{"role": "user", "content": "2+3?"}],
+            "completion": [{"role": "assistant", "content": "Five."}]}"#;
+        assert_eq!(one(&parted.replace('\n', ""), None), texts("Q: 2+3?\nA:", " Five."));
     }
 
     #[test]

@@ -178,10 +178,10 @@ impl LoraArgs {
 /// Which traces are learnt.
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// Traces: a task of `entrace ls tasks` with rationales, or a file (.jsonl, .json, .parquet). The question of a row is asked as
-    /// `entrace run` asks it, with the model's chat template or as "Q: ... A:"; a prompt is taken verbatim. What follows stands under
-    /// completion or trace, or under answer where the first row has neither. The first line that cannot be read stops the training, where
-    /// `run` and `score` would skip it
+    /// Traces: a task of `entrace ls tasks` with rationales, or a file (.jsonl, .json, .csv, .tsv, .parquet). The question of a row is
+    /// asked as `entrace run` asks it, with the model's chat template or as "Q: ... A:"; a prompt is taken verbatim. What follows stands
+    /// under completion or trace, or under answer where the first row has neither. The first line that cannot be read stops the training,
+    /// where `run` and `score` would skip it
     #[arg(long, default_value = "arith", value_name = "TASK_OR_FILE", help_heading = "Data")]
     pub(crate) data: String,
     /// Columns of a file: question=COL,prompt=COL,trace=COL,target=COL,choices=COL

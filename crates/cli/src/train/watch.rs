@@ -7,11 +7,11 @@ use crate::config_file;
 use crate::exit::SetUp;
 use crate::progress::{Progress, stop_is_asked_for};
 use crate::train::data;
-use crate::train::file::is_file;
 use crate::train::flags::OutputArgs;
 use crate::train::place::Place;
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
+use entrace_datasets::is_file_name;
 use entrace_train::{Event, Flow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -182,7 +182,7 @@ impl Measuring<'_> {
     }
 
     fn tasks(&self) -> &str {
-        let own = if is_file(self.data) { data::ARITH } else { self.data };
+        let own = if is_file_name(self.data) { data::ARITH } else { self.data };
         self.output.measure_tasks.as_deref().unwrap_or(own)
     }
 }

@@ -67,7 +67,8 @@ fn usage_that_is_wrong() {
     let scratch = Scratch::new();
     let (model, tasks, out) = (scratch.model(), scratch.file("q.jsonl", QUESTIONS), scratch.arg("o"));
     fails(2, &["run", "--model", &model], &["--tasks", "ls tasks"]);
-    fails(2, &["run", "--tasks", &tasks], &["--model"]);
+    fails(2, &["run", "--tasks", &tasks], &["--model is missing", "arith alone"]);
+    fails(2, &["ls", "tasks", "--threads", "100000"], &["--threads 100000", "at most"]);
     fails(2, &["score", "--model", &model], &["--traces"]);
     fails(2, &["run", "--model", &model, "--tasks", "gsm9k", "--output-path", &out], &["gsm9k"]);
     let empty = scratch.arg("");
@@ -81,6 +82,11 @@ fn usage_that_is_wrong() {
         ("--gen-kwargs", "temperature=hot", "hot"),
         ("--limit", "0", "--limit"),
         ("--epsilon", "2", "epsilon"),
+        ("--samples", "9223372036854775808", "at most 100000"),
+        ("--samples", "1000000000", "at most 100000"),
+        ("--repeats", "4294967295", "at most 100000"),
+        ("--batch-size", "18446744073709551615", "at most 100000"),
+        ("--max-answer-tokens", "18446744073709551615", "at most 100000"),
         ("--prompt-template", "no question", "question"),
         ("--map", "question", "question"),
         ("--estimator", "guess", "guess"),
@@ -94,6 +100,17 @@ fn usage_that_is_wrong() {
     let rollout =
         ["run", "--model", &model, "--tasks", &tasks, "--output-path", &out, "--estimator", "rollout"];
     fails(2, &rollout, &["temperature"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn arguments_that_are_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut command = crate::support::command(&["run", "--tasks"]);
+    let output = command.arg(std::ffi::OsStr::from_bytes(b"q\xff.jsonl")).output().unwrap();
+    let said = crate::support::said(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("argument 3 is not UTF-8"), "{said}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod bad_input;
 mod disk;
 mod end_to_end;
 mod hub;
+mod input_files;
 mod real;
 mod reports;
 mod resume;

@@ -6,11 +6,10 @@
 //! the row spells it. Source: Clark et al. 2018, arXiv:1803.05457.
 
 use entrace_measure::{Answer, Question};
-use serde_json::Value;
 
 use super::{Place, Published, Source, Split, SplitFiles, TaskSpec};
 use crate::format::FormatKind;
-use crate::rows::{self, Row};
+use crate::value::{self, Row, Value};
 
 pub(super) const CHALLENGE: TaskSpec = TaskSpec {
     name: "arc_challenge",
@@ -73,17 +72,17 @@ pub(super) const EASY: TaskSpec = TaskSpec {
 
 fn question(row: &Row, place: Place<'_>) -> Result<Question, String> {
     let (text, choices) = match row.get("question") {
-        Some(Value::Object(question)) => (rows::text(question, "stem")?, question.get("choices")),
-        _ => (rows::text(row, "question")?, row.get("choices")),
+        Some(Value::Object(question)) => (value::text(question, "stem")?, question.get("choices")),
+        _ => (value::text(row, "question")?, row.get("choices")),
     };
-    let choices = rows::choices(choices.ok_or("the question has no choices")?)?;
-    let key = rows::scalar_in(row, "answerKey")?;
+    let choices = value::choices(choices.ok_or("the question has no choices")?)?;
+    let key = value::scalar_in(row, "answerKey")?;
     if !choices.labels().contains(&key) {
         return Err(format!("the answer key {key:?} is none of the labels {}", choices.labels().join(", ")));
     }
     Ok(Question {
         task: place.task.to_string(),
-        id: rows::scalar_in(row, "id")?,
+        id: value::scalar_in(row, "id")?,
         text: text.trim().to_string(),
         choices: Some(choices),
         target: Some(Answer::Value(key)),

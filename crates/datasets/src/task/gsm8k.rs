@@ -12,7 +12,7 @@ use regex::Regex;
 use super::{Place, Published, Source, Split, SplitFiles, TaskSpec};
 use crate::format::FormatKind;
 use crate::number::{NumberFormat, is_number};
-use crate::rows::{self, Row};
+use crate::value::{self, Row};
 
 pub(super) const TASK: TaskSpec = TaskSpec {
     name: "gsm8k",
@@ -33,7 +33,7 @@ pub(super) const TASK: TaskSpec = TaskSpec {
 };
 
 fn question(row: &Row, place: Place<'_>) -> Result<Question, String> {
-    let solution = rows::text(row, "answer")?;
+    let solution = value::text(row, "answer")?;
     let (worked, stated) =
         solution.rsplit_once("####").ok_or("the solution has no line that begins with ####")?;
     if !is_number(stated) {
@@ -42,7 +42,7 @@ fn question(row: &Row, place: Place<'_>) -> Result<Question, String> {
     Ok(Question {
         task: place.task.to_string(),
         id: place.name.to_string(),
-        text: rows::text(row, "question")?.trim().to_string(),
+        text: value::text(row, "question")?.trim().to_string(),
         choices: None,
         target: Some(NumberFormat::default().canonical(stated, None)),
         rationale: Some(strip_annotations(worked).trim().to_string()),

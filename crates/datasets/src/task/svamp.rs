@@ -9,7 +9,7 @@ use entrace_measure::{AnswerFormat, Question};
 use super::{Place, Published, Source, Split, SplitFiles, TaskSpec};
 use crate::format::FormatKind;
 use crate::number::{NumberFormat, is_number};
-use crate::rows::{self, Row};
+use crate::value::{self, Row};
 
 pub(super) const TASK: TaskSpec = TaskSpec {
     name: "svamp",
@@ -30,16 +30,16 @@ pub(super) const TASK: TaskSpec = TaskSpec {
 };
 
 fn question(row: &Row, place: Place<'_>) -> Result<Question, String> {
-    let answer = rows::scalar_in(row, "Answer")?;
+    let answer = value::scalar_in(row, "Answer")?;
     if !is_number(&answer) {
         return Err(format!("the answer {answer:?} is no number"));
     }
     let target = NumberFormat::default().canonical(&answer, None);
-    let equation = rows::text(row, "Equation")?.replace(".0 ", " ");
+    let equation = value::text(row, "Equation")?.replace(".0 ", " ");
     Ok(Question {
         task: place.task.to_string(),
-        id: rows::scalar_in(row, "ID")?,
-        text: format!("{} {}", rows::text(row, "Body")?.trim(), rows::text(row, "Question")?.trim()),
+        id: value::scalar_in(row, "ID")?,
+        text: format!("{} {}", value::text(row, "Body")?.trim(), value::text(row, "Question")?.trim()),
         choices: None,
         rationale: Some(format!("{} = {}", equation.trim(), target.name())),
         target: Some(target),

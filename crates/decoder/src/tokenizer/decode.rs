@@ -66,6 +66,12 @@ impl Pieces {
         self.ends.len()
     }
 
+    /// Bytes of the longest token.
+    pub(super) fn max_bytes(&self) -> usize {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        self.ends.iter().zip(starts).map(|(end, start)| end - start).max().unwrap_or(0)
+    }
+
     pub(super) fn is_special(&self, id: u32) -> bool {
         self.special.get(id as usize).copied().unwrap_or(false)
     }

@@ -163,6 +163,11 @@ impl Tokenizer {
         self.pieces.bytes(id)
     }
 
+    /// Bytes of the longest token; at least 1.
+    pub fn max_token_bytes(&self) -> usize {
+        self.pieces.max_bytes().max(1)
+    }
+
     /// The token as the vocabulary spells it, such as `Ġthe`.
     pub fn token_string(&self, id: u32) -> Option<String> {
         self.encoder.inner().id_to_token(id)

@@ -336,6 +336,91 @@ fn outputs_take_the_place_of_earlier_ones() {
 }
 
 #[test]
+fn outputs_that_are_folders_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, _) = open(dir.path());
+    writer.replace_outputs(&[("results_1.json".to_owned(), b"{}".to_vec())]).unwrap();
+    let path = dir.path().join("results_1.json");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir_all(path.join("mine")).unwrap();
+    writer.replace_outputs(&[("results_2.json".to_owned(), b"{}".to_vec())]).unwrap();
+    drop(writer);
+    RunWriter::overwrite(dir.path(), &example::manifest()).unwrap();
+    assert!(path.join("mine").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_or_removed_through_a_link() {
+    let outside = tempfile::tempdir().unwrap();
+    let victim = outside.path().join(".a.1.entrace-tmp");
+    fs::write(&victim, "precious").unwrap();
+    for name in [PARTS, FIGURES] {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path()));
+        file::remove(&dir.path().join(name)).unwrap();
+        std::os::unix::fs::symlink(outside.path(), dir.path().join(name)).unwrap();
+        let message = refusal(dir.path(), &example::manifest());
+        assert!(message.contains("is a link"), "{message}");
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, _) = open(dir.path());
+    std::os::unix::fs::symlink(outside.path(), dir.path().join(FIGURES)).unwrap();
+    assert!(matches!(writer.write_file("figures/a.svg", b""), Err(Error::Link { .. })));
+    drop(writer);
+    RunWriter::overwrite(dir.path(), &example::manifest()).unwrap();
+    assert_eq!(file::names(outside.path()).unwrap(), [".a.1.entrace-tmp"]);
+}
+
+/// Any bit of any table that flips is noticed, in a finished run and in a part.
+#[test]
+fn flipped_bits_are_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, _) = open(dir.path());
+    (0..2).for_each(|index| writer.write_part(index, &example::rows(index)).unwrap());
+    let flip = |path: &Path, at: usize| {
+        let mut bytes = fs::read(path).unwrap();
+        let at = at * (bytes.len() - 1) / 40;
+        bytes[at] ^= 1 << (at % 8);
+        fs::write(path, &bytes).unwrap();
+    };
+    for table in TABLES {
+        let path = parts::folder(dir.path(), 1).join(file_name(table));
+        flip(&path, 20);
+        for message in [
+            RunReader::open(dir.path()).unwrap_err().to_string(),
+            writer.finish(2, now(), 0.0).unwrap_err().to_string(),
+        ] {
+            assert!(message.contains(&file_name(table)) && message.contains("hashes.json"), "{message}");
+        }
+        flip(&path, 20);
+    }
+    writer.finish(2, now(), 0.0).unwrap();
+    let path = dir.path().join("prefixes.parquet");
+    for at in 0..=40 {
+        flip(&path, at);
+        let message = RunReader::open(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("prefixes.parquet"), "{message}");
+        flip(&path, at);
+    }
+    assert_eq!(
+        RunReader::open(dir.path()).unwrap().prefixes().unwrap().len(),
+        2 * example::rows(0).prefixes.len()
+    );
+}
+
+#[test]
+fn parts_without_hashes_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, _) = open(dir.path());
+    writer.write_part(0, &example::rows(0)).unwrap();
+    fs::remove_file(dir.path().join("parts/00000/hashes.json")).unwrap();
+    let message = RunReader::open(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("hashes.json: it is missing"), "{message}");
+}
+
+#[test]
 fn two_writers_of_one_folder_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (writer, _) = open(dir.path());

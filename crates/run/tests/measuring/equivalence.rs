@@ -10,7 +10,7 @@ use entrace_backend::scripted::{Fault, Faulty, KnownAnswers, Scripted, Vocabular
 use entrace_datasets::FormatKind;
 use entrace_measure::Question;
 use entrace_measure::signal::Group;
-use entrace_record::rows::{Outcome, Rows};
+use entrace_record::rows::{Outcome, PrefixRow, Rows};
 use entrace_run::{Error, Measurement, Rollouts, TaskPlan, TraceInput};
 use std::path::Path;
 
@@ -175,6 +175,44 @@ fn interrupted_runs_end_with_the_same_bytes() {
             assert!(tables(dir.path()) == expected, "after {n_traces} traces, batches of {batch_size}");
         }
     }
+}
+
+#[test]
+fn a_run_goes_on_with_batches_of_another_size() {
+    let whole = measure(&model(), &tasks(), &how(4));
+    for batch_size in [1, 3, 9] {
+        let dir = tempfile::tempdir().unwrap();
+        let stopped = sit(dir.path(), &model(), &tasks(), &how(4), &mut StopAfter { n_traces: 2 });
+        assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+        sit(dir.path(), &model(), &tasks(), &how(batch_size), &mut patient()).unwrap();
+        let rows = rows(dir.path());
+        assert_eq!((&whole.traces, &whole.tokens), (&rows.traces, &rows.tokens), "{batch_size}");
+        assert_eq!(whole.signals, rows.signals, "{batch_size}");
+        let places = |rows: &Rows| {
+            let place =
+                |row: &PrefixRow| (row.question_id.clone(), row.sample, row.control.clone(), row.step);
+            rows.prefixes.iter().map(place).collect::<Vec<_>>()
+        };
+        assert_eq!(places(&whole), places(&rows), "{batch_size}");
+    }
+}
+
+#[test]
+fn a_part_of_other_questions_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let stopped = sit(dir.path(), &model(), &tasks(), &how(4), &mut StopAfter { n_traces: 2 });
+    assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+    let [first, second] = ["parts/00000", "parts/00001"].map(|part| dir.path().join(part));
+    std::fs::create_dir(&second).unwrap();
+    for entry in std::fs::read_dir(&first).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, second.join(path.file_name().unwrap())).unwrap();
+    }
+    let error = sit(dir.path(), &model(), &tasks(), &how(4), &mut patient()).unwrap_err().to_string();
+    assert!(error.contains("parts/00001 does not hold the questions that belong there"), "{error}");
+    assert!(error.contains("task \"q0\" trace 0 in the place of task \"q4\" trace 0"), "{error}");
+    std::fs::remove_dir_all(&second).unwrap();
+    sit(dir.path(), &model(), &tasks(), &how(4), &mut patient()).unwrap();
 }
 
 #[test]

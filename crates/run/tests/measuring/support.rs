@@ -136,6 +136,8 @@ pub(crate) fn manifest(tasks: &[TaskPlan], how: &Measurement) -> Manifest {
         command: Vec::new(),
         unit: "nats".into(),
         outputs: Vec::new(),
+        tables: std::collections::BTreeMap::new(),
+        clock: None,
         settings: Settings {
             model: ModelRecord {
                 name: "scripted".into(),

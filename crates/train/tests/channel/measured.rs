@@ -132,6 +132,8 @@ fn manifest(n_questions: usize, how: &Measurement) -> Manifest {
         command: Vec::new(),
         unit: "nats".into(),
         outputs: Vec::new(),
+        tables: std::collections::BTreeMap::new(),
+        clock: None,
         settings: Settings {
             model: ModelRecord {
                 name: "channel".into(),
