@@ -119,6 +119,8 @@ fn manifest(model: &LanguageModel, how: &Measurement) -> Manifest {
             max_steps: how.max_steps,
             cue: how.cue.clone(),
             more_cues: Vec::new(),
+            thought_close: None,
+            template_vars: BTreeMap::new(),
             choice_form: how.choice_form.name().into(),
             samples: how.samples,
             enumerate_epsilon: how.epsilon,

@@ -242,6 +242,8 @@ fn manifest(n_questions: usize) -> Manifest {
             max_steps: None,
             cue: "\nThe answer is".into(),
             more_cues: Vec::new(),
+            thought_close: None,
+            template_vars: BTreeMap::new(),
             choice_form: "label".into(),
             samples: 16,
             enumerate_epsilon: 0.01,

@@ -5,6 +5,7 @@ use crate::exit::{Exit, SetUp};
 use crate::measure::{self, Job};
 use crate::progress::Progress;
 use crate::questions::{self, Asking};
+use crate::template_vars;
 use anyhow::Result;
 use entrace_backend::Text;
 use entrace_datasets::imported::{self, ImportedTrace};
@@ -31,9 +32,11 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     questions::parse_template(args.prompt_template.as_deref())?;
     measure::limited(0, args.limit)?;
     let read = imported::load(&path, &name, &options)?;
-    let (model, revision) = crate::model::open(&args.model)?;
+    let template_vars = template_vars::parse(&args.measure.template_vars)?;
+    let (mut model, revision) = crate::model::open(&args.model)?;
     measure::fill_in_rollouts(&mut how, &args.measure, model.info().n_parameters);
     let progress = Progress::new(args.measure.quiet)?;
+    template_vars::apply(&mut model, &template_vars, &progress)?;
     if let Some(note) = &read.note {
         progress.note(note);
     }
@@ -74,6 +77,7 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
         tasks: vec![(plans, record)],
         traces,
         measurement: how,
+        template_vars,
         out,
         limit: args.limit,
         bad_lines: read.bad_lines,

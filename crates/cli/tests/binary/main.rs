@@ -12,6 +12,7 @@ mod reports;
 mod resume;
 mod sprout;
 mod support;
+mod thoughts;
 mod train;
 mod training_files;
 mod training_goes_on;
