@@ -100,6 +100,8 @@ fn manifest(model: &LanguageModel, how: &Measurement) -> Manifest {
         command: vec!["bench".into()],
         unit: "nats".into(),
         outputs: Vec::new(),
+        tables: BTreeMap::new(),
+        clock: None,
         settings: Settings {
             model: ModelRecord {
                 name: info.name.clone(),
@@ -119,6 +121,8 @@ fn manifest(model: &LanguageModel, how: &Measurement) -> Manifest {
             max_steps: how.max_steps,
             cue: how.cue.clone(),
             more_cues: Vec::new(),
+            thought_close: None,
+            template_vars: BTreeMap::new(),
             choice_form: how.choice_form.name().into(),
             samples: how.samples,
             enumerate_epsilon: how.epsilon,

@@ -213,6 +213,8 @@ fn manifest(n_questions: usize) -> Manifest {
         command: vec!["bench".into()],
         unit: "nats".into(),
         outputs: Vec::new(),
+        tables: BTreeMap::new(),
+        clock: None,
         settings: Settings {
             model: ModelRecord {
                 name: "made-up".into(),
@@ -242,6 +244,8 @@ fn manifest(n_questions: usize) -> Manifest {
             max_steps: None,
             cue: "\nThe answer is".into(),
             more_cues: Vec::new(),
+            thought_close: None,
+            template_vars: BTreeMap::new(),
             choice_form: "label".into(),
             samples: 16,
             enumerate_epsilon: 0.01,

@@ -32,7 +32,7 @@ use crate::{
     ChatMessage, Completion, Decoded, Error, Fork, Generate, GenerateRequest, LayerRequest, LayerScores,
     ModelInfo, Prompt, ReadLayers, Role, Sampling, ScoreTree, Sharpness, Text, TreeSession, stream_seed,
 };
-use entrace_measure::{StopReason, TokenId};
+use entrace_measure::{StopReason, Thoughts, TokenId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
@@ -54,6 +54,9 @@ pub struct Scripted {
     vocabulary: Vocabulary,
     script: Box<dyn Script>,
     stop_tokens: Vec<TokenId>,
+    thoughts: Thoughts,
+    /// What the template writes where the model's turn begins.
+    opening: String,
     info: ModelInfo,
 }
 
@@ -77,7 +80,8 @@ impl Scripted {
             template_hash: vocabulary.has_roles().then(|| "roles".into()),
         };
         let stop_tokens = vec![vocabulary.end()];
-        Self { vocabulary, script: Box::new(script), stop_tokens, info }.named("scripted")
+        let (thoughts, opening) = (Thoughts::default(), String::new());
+        Self { vocabulary, script: Box::new(script), stop_tokens, thoughts, opening, info }.named("scripted")
     }
 
     /// The same under another name, from which its hash is made.
@@ -90,6 +94,13 @@ impl Scripted {
     /// The same with another context length.
     pub fn with_context_length(mut self, context_length: usize) -> Self {
         self.info.context_length = context_length;
+        self
+    }
+
+    /// The same with a template that knows of thoughts and begins the model's turn with `opening`, which may be a mark of theirs.
+    pub fn thinking(mut self, thoughts: Thoughts, opening: &str) -> Self {
+        self.thoughts = thoughts;
+        self.opening = opening.into();
         self
     }
 
@@ -156,6 +167,14 @@ impl Text for Scripted {
         self.vocabulary.encode(text)
     }
 
+    fn encode_completion(&self, text: &str) -> Result<Vec<TokenId>, Error> {
+        self.encode_plain(text)
+    }
+
+    fn thoughts(&self) -> &Thoughts {
+        &self.thoughts
+    }
+
     fn has_chat_template(&self) -> bool {
         self.vocabulary.has_roles()
     }
@@ -179,7 +198,9 @@ impl Text for Scripted {
             text += SpecialToken::End.text();
         }
         token_ids.push(special(SpecialToken::Assistant)?);
+        token_ids.extend(self.encode_plain(&self.opening)?);
         text += SpecialToken::Assistant.text();
+        text += &self.opening;
         Ok(Prompt { text, token_ids })
     }
 

@@ -1,10 +1,11 @@
 //! Text to tokens and back, and what identifies a model.
 //!
 //! Prompt, trace, cue and option are tokenised apart and joined as tokens. Special tokens are recognised only in prompts
-//! (`encode_prompt`); text that comes from a model, a question or a cue never turns into special tokens (`encode_plain`).
+//! (`encode_prompt`); a question or a cue never turns into special tokens (`encode_plain`). In text that a model wrote, the marks of thoughts
+//! are tokens, whatever the vocabulary calls them (`encode_completion`), and they are spelled out in text again (`decode`).
 
 use crate::Error;
-use entrace_measure::TokenId;
+use entrace_measure::{Thoughts, TokenId};
 
 /// What identifies a model in a record.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +68,7 @@ pub struct ChatMessage {
 /// Tokens as text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Decoded {
-    /// The text; special tokens are left out.
+    /// The text; special tokens are left out, unless they are marks of thoughts.
     pub text: String,
     /// For each token, the bytes of text covered up to and including it.
     pub token_ends: Vec<usize>,
@@ -91,13 +92,18 @@ pub trait Text: Send + Sync {
     fn encode_prompt(&self, text: &str) -> Result<Prompt, Error>;
     /// Tokens of text that continues a context. Nothing in it becomes a special token.
     fn encode_plain(&self, text: &str) -> Result<Vec<TokenId>, Error>;
+    /// Tokens of text that a model wrote after a prompt, or could have written. A mark of thoughts (`</think>`) is the vocabulary's own token
+    /// where it has one; nothing else becomes a special token.
+    fn encode_completion(&self, text: &str) -> Result<Vec<TokenId>, Error>;
+    /// What is known of the marks between which the model thinks.
+    fn thoughts(&self) -> &Thoughts;
     /// Whether the model has a chat template.
     fn has_chat_template(&self) -> bool;
     /// Renders a conversation through the model's chat template, ready for the assistant's turn.
     fn render_chat(&self, messages: &[ChatMessage]) -> Result<Prompt, Error>;
     /// Text of tokens.
     fn decode(&self, token_ids: &[TokenId]) -> Decoded;
-    /// Text that one token adds in the middle of a text; empty for special tokens and for incomplete bytes.
+    /// Text that one token adds in the middle of a text; empty for incomplete bytes and for special tokens that are no marks of thoughts.
     fn token_text(&self, token: TokenId) -> String;
     /// Most bytes of text that one token adds, where it is known: a text of n bytes has at least n divided by it tokens.
     fn max_token_bytes(&self) -> Option<usize> {

@@ -173,9 +173,12 @@ pub(crate) struct MeasureArgs {
     /// Most new tokens of a trace or rollout (default 512; 96 for sprout in `run`)
     #[arg(long, value_name = "N", help_heading = "Sampling")]
     pub(crate) max_new_tokens: Option<usize>,
-    /// String that ends a trace or rollout; may be given several times. Plain questions (Q: .. A:) also end before "\n\nQ:"
+    /// String that ends a trace or rollout; may be given several times. Plain questions (Q: .. A:) also end where another one begins
     #[arg(long, value_name = "TEXT", help_heading = "Sampling")]
     pub(crate) stop: Vec<String>,
+    /// Variables of the model's chat template as name=value, value in JSON: enable_thinking=false; may be given several times
+    #[arg(long, value_name = "NAME=VALUE,…", help_heading = "Prompt")]
+    pub(crate) template_vars: Vec<String>,
     /// Run folder; if it holds this run unfinished, the run goes on (default: entrace-runs/MODEL_TASKS)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) output_path: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! Flags from a TOML file.
 //!
-//! `--config FILE` names a table of flags: `tasks = ["gsm8k", "svamp"]`, `limit = 20`, `quiet = true`. They are put before the flags of the
-//! command line, which therefore override them. A table named like the command (`[run]`, for `entrace train mle` it is `[mle]`) counts for that
+//! `--config FILE` names a table of flags: `tasks = ["gsm8k", "svamp"]`, `limit = 20`, `quiet = true`, and of names and values where the flag
+//! takes such: `template-vars = {enable_thinking = false}`. They are put before the flags of the command line, which therefore override them. A table named like the command (`[run]`, for `entrace train mle` it is `[mle]`) counts for that
 //! command only, and before the lines outside of tables. Unknown flags are
 //! an error, so a misspelled line does not go unnoticed.
 
@@ -96,7 +96,13 @@ pub(crate) fn flag(
 ) -> Result<Vec<String>> {
     let name = key.replace('_', "-");
     let problem = |what: &str| anyhow::Error::new(SetUp(format!("{}: {key}: {what}", path.display())));
-    if !command.get_arguments().any(|arg| arg.get_long() == Some(&name)) && name != "threads" {
+    let known = command.get_arguments().find(|arg| arg.get_long() == Some(&name));
+    // Each pair is a flag of its own, so the flag must be one that may be given several times.
+    let takes_pairs = known.is_some_and(|arg| {
+        let names = arg.get_value_names().unwrap_or_default();
+        matches!(arg.get_action(), clap::ArgAction::Append) && names.iter().any(|name| name.contains('='))
+    });
+    if known.is_none() && name != "threads" {
         return Err(problem(&format!("no such flag of `entrace {}`", command.get_name())));
     }
     if given.contains(&name.as_str()) {
@@ -113,6 +119,10 @@ pub(crate) fn flag(
         toml::Value::Boolean(false) => Ok(Vec::new()),
         toml::Value::Array(items) => {
             items.iter().map(|item| Ok(format!("--{name}={}", scalar(item)?))).collect()
+        }
+        toml::Value::Table(pairs) if takes_pairs => {
+            let json = |value| serde_json::to_string(value).map_err(|e| problem(&e.to_string()));
+            pairs.iter().map(|(key, value)| Ok(format!("--{name}={key}={}", json(value)?))).collect()
         }
         other => Ok(vec![format!("--{name}={}", scalar(other)?)]),
     }
@@ -170,6 +180,17 @@ mod tests {
         let mut found = expanded(file, &[]).unwrap();
         found.sort();
         assert_eq!(found, strings(&["--seed=2", "--tasks=svamp", "entrace", "run"]));
+    }
+
+    #[test]
+    fn a_table_of_names_and_values_is_a_flag_for_each() {
+        let file = "[run]\ntemplate-vars = {enable_thinking = false, effort = 'low'}\n";
+        let mut found = expanded(file, &[]).unwrap();
+        found.sort();
+        let flags = ["--template-vars=effort=\"low\"", "--template-vars=enable_thinking=false"];
+        assert_eq!(found, strings(&[&flags[..], &["entrace", "run"]].concat()));
+        let file = "template_vars = ['enable_thinking=false']\n";
+        assert_eq!(expanded(file, &[]).unwrap()[2..], strings(&["--template-vars=enable_thinking=false"]));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod report;
 mod run;
 mod score;
 mod sprout;
+mod template_vars;
 mod tokens;
 mod train;
 

@@ -33,6 +33,7 @@ pub(crate) struct Job {
     pub(crate) tasks: Vec<(Vec<TaskPlan>, TaskRecord)>,
     pub(crate) traces: TraceSource,
     pub(crate) measurement: Measurement,
+    pub(crate) template_vars: BTreeMap<String, serde_json::Value>,
     pub(crate) out: PathBuf,
     pub(crate) limit: Option<f64>,
     /// Lines of the input that could not be read.
@@ -263,7 +264,8 @@ pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
     let engine =
         Engine { text: &job.model, generator: &job.model, scorer: &job.model, layers: Some(&job.model) };
     entrace_run::check(engine, &plans, &job.measurement)?;
-    let manifest = manifest(&job.model, job.revision, records, job.traces, &job.measurement);
+    let manifest =
+        manifest(&job.model, job.revision, records, job.traces, &job.measurement, job.template_vars);
     let (mut writer, found) = open_folder(&job.out, &manifest, args.overwrite)?;
     list_bad_lines(&writer, &job.bad_lines, args.quiet)?;
     let finished_parts = match found {
@@ -336,6 +338,7 @@ fn manifest(
     tasks: Vec<TaskRecord>,
     traces: TraceSource,
     how: &Measurement,
+    template_vars: BTreeMap<String, serde_json::Value>,
 ) -> Manifest {
     Manifest {
         format_version: FORMAT_VERSION.to_string(),
@@ -356,6 +359,8 @@ fn manifest(
             max_steps: how.max_steps,
             cue: how.cue.clone(),
             more_cues: how.more_cues.clone(),
+            thought_close: model.thoughts().template_closing().map(str::to_string),
+            template_vars,
             choice_form: how.choice_form.name().to_string(),
             samples: how.samples,
             enumerate_epsilon: how.epsilon,

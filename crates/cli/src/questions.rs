@@ -18,8 +18,8 @@ use entrace_run::{Measurement, Prompting, TaskPlan, TraceInput, WorkItem};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Ends the completions of prompts in Q/A blocks before a question of the model's own.
-const BLOCK_STOP: &str = "\n\nQ:";
+/// End the completions of prompts in Q/A blocks before a question of the model's own.
+const BLOCK_STOPS: [&str; 5] = ["\n\nQ:", "\nQuestion:", "\nProblem:", "\nHuman:", "\n### Instruction"];
 
 /// What `--tasks` names.
 pub(crate) struct Asked {
@@ -276,8 +276,8 @@ impl Asking {
     }
 
     /// What ends a completion besides the model's end of turn.
-    pub(crate) fn stop(&self) -> Option<String> {
-        self.in_blocks().then(|| BLOCK_STOP.to_string())
+    pub(crate) fn stop(&self) -> Vec<String> {
+        if self.in_blocks() { BLOCK_STOPS.map(str::to_string).to_vec() } else { Vec::new() }
     }
 
     /// What the user should know.

@@ -6,6 +6,7 @@ use crate::measure::{self, Job};
 use crate::progress::Progress;
 use crate::questions::{self, Asking};
 use crate::sprout;
+use crate::template_vars;
 use anyhow::Result;
 use entrace_backend::Text;
 use entrace_record::manifest::TraceSource;
@@ -30,13 +31,15 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
     }
     // What the flags alone can tell comes before the model is opened, which may take long.
     questions::parse_template(args.prompt_template.as_deref())?;
+    let template_vars = template_vars::parse(&args.measure.template_vars)?;
     let sources = questions::sources(&args)?;
     let (mut model, revision) = crate::model::open(&args.model, args.measure.quiet)?;
+    let progress = Progress::new(args.measure.quiet)?;
+    template_vars::apply(&mut model, &template_vars, &progress)?;
     measure::fill_in_rollouts(&mut how, &args.measure, model.info().n_parameters);
     let asking = Asking::new(&args, &model)?;
     how.traces.sampling.stop.extend(asking.stop());
     let asked = questions::plans(sources, &args, &asking, &how, &mut notes)?;
-    let progress = Progress::new(args.measure.quiet)?;
     notes.iter().for_each(|note| progress.note(note));
     let sampling = &how.traces.sampling;
     let chat = model.has_chat_template() && args.num_fewshot == 0;
@@ -60,6 +63,7 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
         tasks: asked.tasks,
         traces,
         measurement: how,
+        template_vars,
         out,
         limit: args.limit,
         bad_lines: asked.bad_lines,

@@ -5,6 +5,7 @@ use crate::exit::{Exit, SetUp};
 use crate::measure::{self, Job};
 use crate::progress::Progress;
 use crate::questions::{self, Asking};
+use crate::template_vars;
 use anyhow::Result;
 use entrace_backend::Text;
 use entrace_datasets::imported::{self, ImportedTrace, TracePrompt};
@@ -31,9 +32,11 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     questions::parse_template(args.prompt_template.as_deref())?;
     measure::limited(0, args.limit)?;
     let read = imported::load(&path, &name, &options)?;
+    let template_vars = template_vars::parse(&args.measure.template_vars)?;
     let (mut model, revision) = crate::model::open(&args.model, args.measure.quiet)?;
     measure::fill_in_rollouts(&mut how, &args.measure, model.info().n_parameters);
     let progress = Progress::new(args.measure.quiet)?;
+    template_vars::apply(&mut model, &template_vars, &progress)?;
     for note in &read.notes {
         progress.note(note);
     }
@@ -75,6 +78,7 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
         tasks: vec![(plans, record)],
         traces,
         measurement: how,
+        template_vars,
         out,
         limit: args.limit,
         bad_lines: read.bad_lines,

@@ -20,6 +20,7 @@ use entrace_backend::Completion;
 use entrace_decoder::tokenizer::Tokenizer;
 use entrace_decoder::{LanguageModel, Options};
 use entrace_hub::Name;
+use entrace_measure::Thoughts;
 use entrace_train::rl::{RlData, RlQuestions, reinforce};
 use entrace_train::{FitData, FitOptions, Model, Outcome, Output, Sequence, TextFiles, fit};
 use flags::{DataArgs, LossOnArg, Method, MleArgs, OutputArgs, RlArgs, SftArgs, TrainArgs};
@@ -176,7 +177,7 @@ fn rl(args: &RlArgs) -> Result<Exit> {
 fn exact(questions: &Questions) -> impl Fn(usize, &Completion) -> f64 + Sync {
     let format = questions.kind.format();
     move |question, completion| {
-        let answer = format.extract(&completion.text, None);
+        let answer = Thoughts::default().divide(&completion.text, None).answer(format.as_ref(), false, None);
         f64::from(u8::from(answer == questions.targets[question]))
     }
 }

@@ -8,7 +8,7 @@ use entrace_backend::{
     ChatMessage, Decoded, Error, LayerRequest, LayerScores, ModelInfo, Prompt, ReadLayers, ScoreTree, Text,
     TreeSession,
 };
-use entrace_measure::TokenId;
+use entrace_measure::{Thoughts, TokenId};
 use jiff::civil::DateTime;
 use std::path::Path;
 
@@ -17,6 +17,7 @@ pub struct LanguageModel {
     pub(crate) decoder: Decoder,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
+    thoughts: Thoughts,
     info: ModelInfo,
     now: DateTime,
 }
@@ -25,7 +26,7 @@ impl LanguageModel {
     /// Loads a model with its tokenizer and, if it has one, its chat template. `now` is the date that templates may print.
     pub fn open(name: &str, path: &Path, options: Options, now: DateTime) -> Result<Self, DecoderError> {
         let files = Files::open(path, options.base.as_deref())?;
-        let (tokenizer, template) = text_side(path, &files)?;
+        let (mut tokenizer, template) = text_side(path, &files)?;
         let decoder = Decoder::from_files(name, path, &files, options)?;
         if tokenizer.vocab_size() > decoder.info().vocab_size {
             return Err(DecoderError::VocabularyMismatch {
@@ -39,7 +40,15 @@ impl LanguageModel {
             template_hash: template.as_ref().map(|t| t.hash().to_string()),
             ..decoder.info().clone()
         };
-        Ok(Self { decoder, tokenizer, template, info, now })
+        let thoughts = template.as_ref().map(|template| template.thoughts().clone()).unwrap_or_default();
+        tokenizer.spell_out(|token| thoughts.is_mark(token));
+        Ok(Self { decoder, tokenizer, template, thoughts, info, now })
+    }
+
+    /// Sets a variable of the chat template, such as `enable_thinking`. Returns whether the template reads one of that name; `None` if the
+    /// model has no template.
+    pub fn set_template_variable(&mut self, name: &str, value: serde_json::Value) -> Option<bool> {
+        Some(self.template.as_mut()?.set_variable(name, value))
     }
 
     /// The date and time that templates may print.
@@ -102,6 +111,14 @@ impl Text for LanguageModel {
 
     fn encode_plain(&self, text: &str) -> Result<Vec<TokenId>, Error> {
         self.tokenizer.encode_plain(text).map_err(unencodable)
+    }
+
+    fn encode_completion(&self, text: &str) -> Result<Vec<TokenId>, Error> {
+        self.tokenizer.encode_completion(text).map_err(Error::engine)
+    }
+
+    fn thoughts(&self) -> &Thoughts {
+        &self.thoughts
     }
 
     fn has_chat_template(&self) -> bool {

@@ -169,6 +169,26 @@ fn continuations_decode_to_their_text() {
     }
 }
 
+/// Some vocabularies hold the marks of thoughts as special tokens; here the token that begins a turn stands for one.
+#[test]
+fn special_tokens_that_are_marks_keep_their_text() {
+    let mut tokenizer = tokenizer("smollm");
+    let (mark, other) =
+        (tokenizer.token_id("<|im_start|>").unwrap(), tokenizer.token_id("<|im_end|>").unwrap());
+    let text = "It is 4.<|im_start|>\n\nThe answer<|im_end|> is<|im_start|>";
+    assert_eq!(tokenizer.encode_completion(text).unwrap(), tokenizer.encode_plain(text).unwrap());
+
+    tokenizer.spell_out(|token| token == "<|im_start|>");
+    let ids = tokenizer.encode_completion(text).unwrap();
+    assert_eq!(ids.iter().filter(|&&id| id == mark).count(), 2);
+    assert!(!ids.contains(&other) && ids.ends_with(&[mark]));
+    assert_eq!(continuation(&tokenizer, &ids), text);
+    let longer = [ids.as_slice(), &[other]].concat();
+    assert_eq!(tokenizer.decode(&longer, SpecialTokens::Skip, TextStart::Continuation).text, text);
+    assert_eq!((tokenizer.token_text(mark), tokenizer.token_text(other)), ("<|im_start|>", ""));
+    assert!(!tokenizer.encode_plain(text).unwrap().contains(&mark));
+}
+
 #[test]
 fn joined_tokens_decode_to_joined_text() {
     let (prompt, trace, cue) = ("Question: 2 + 2?\nAnswer:", " Let us think.\n\nIt is 4.", "\nThe answer is");

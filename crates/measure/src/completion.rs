@@ -66,6 +66,11 @@ impl<'a> Division<'a> {
         Self { text, thoughts, end }
     }
 
+    /// The completion, all of it.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
     /// Bytes of the completion before it runs on into another question.
     pub fn end(&self) -> usize {
         self.end

@@ -1,5 +1,6 @@
 //! A small run for the tests. The frozen run in `tests/frozen` holds these very rows: add to them, but do not change them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::manifest::{FORMAT_VERSION, Manifest, ModelRecord, Settings, TaskRecord, TraceSource};
@@ -62,6 +63,8 @@ fn settings() -> Settings {
         max_steps: None,
         cue: "\nThe answer is".to_owned(),
         more_cues: Vec::new(),
+        thought_close: None,
+        template_vars: BTreeMap::new(),
         choice_form: "label".to_owned(),
         samples: 0,
         enumerate_epsilon: 0.01,

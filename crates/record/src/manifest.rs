@@ -20,6 +20,7 @@
 //! replaces only what its own version or an earlier minor one wrote: it never touches what is newer. Tables of 1.0 are kept with the
 //! tests and are read by every later version of major 1.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -88,6 +89,13 @@ pub struct Settings {
     /// Further cues under which the traces themselves were measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub more_cues: Vec<String>,
+    /// What closes an open thought before a cue, as the model's chat template writes it; absent where the template names no thoughts, and
+    /// one is closed with the counterpart of its own opening mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thought_close: Option<String>,
+    /// Variables that the chat template was given, as in `--template-vars`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub template_vars: BTreeMap<String, Value>,
     /// What `--choice-form` scored: `label`, `text` or `text-mean`.
     pub choice_form: String,
     /// Number of draws m of the sampling estimators.
@@ -460,6 +468,16 @@ mod tests {
         assert!(fields.contains(&"traces.hash") && fields.contains(&"seed"), "{fields:?}");
         assert_eq!((&*differences[0].recorded, &*differences[0].requested), ("null", "\"abc\""));
         assert!(recorded.differences(&recorded).is_empty());
+    }
+
+    #[test]
+    fn other_variables_of_the_template_are_a_difference() {
+        let recorded = example::manifest().settings;
+        let mut requested = recorded.clone();
+        requested.template_vars.insert("enable_thinking".to_owned(), false.into());
+        let [difference] = &recorded.differences(&requested)[..] else { panic!("one difference") };
+        assert_eq!(difference.field, "template_vars");
+        assert_eq!((&*difference.recorded, &*difference.requested), ("null", r#"{"enable_thinking":false}"#));
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub struct TraceRow {
     pub completion: String,
     /// The true answer in canonical form; null where the benchmark has none.
     pub target: Option<String>,
-    /// The answer that the completion states, `[invalid]` where none can be read, as where the model wrote nothing; null for an imported trace without text.
+    /// The answer that the completion states after its thoughts, `[invalid]` where none can be read, as where the model wrote nothing or never
+    /// closed a thought; null for an imported trace without text.
     /// Of a completion that the limit on tokens cut (`stop_reason` `length`), only what it states in a finished sentence, line or box.
     pub answer: Option<String>,
     /// Whether answer and target agree, or what the imported file says of that; null without either. Traces that were not measured have it too.

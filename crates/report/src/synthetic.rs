@@ -3,6 +3,7 @@
 //! A trace moves logits of a few answers: those of a correct trace drift to the target, those of a wrong one to another answer, the
 //! swapped control sharpens without direction. Signatures come from `entrace_measure`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use entrace_measure::{Signature, signature};
@@ -94,6 +95,8 @@ pub(crate) fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
             max_steps: None,
             cue: "\nThe answer is".into(),
             more_cues: Vec::new(),
+            thought_close: None,
+            template_vars: BTreeMap::new(),
             choice_form: "label".into(),
             samples: 16,
             enumerate_epsilon: 0.01,

@@ -5,8 +5,8 @@
 //! that is asked in several ways has one donor, and lends the traces of the first way. Of the donor's traces the next one is taken that
 //! fits the context whole; a part of one would end where the donor did not, and where none fits there is no control.
 //!
-//! `shuffled` takes the trace's own steps in random order, token for token. A gain that survives either is not due to this reasoning
-//! about this question.
+//! `shuffled` takes the trace's own steps in random order, token for token; what opens a thought stays in front. A gain that survives
+//! either is not due to this reasoning about this question.
 //!
 //! `unstated` leaves out every sentence and line of the trace that states the answer it ends with (`entrace_measure::statement`), so that a
 //! forced readout has nothing to copy. What is left keeps its tokens: a token goes with the sentence in which it begins. A step of which
@@ -106,7 +106,8 @@ pub(crate) fn swapped(donors: &[Donor], index: usize, room: usize) -> Option<Var
 
 /// The trace's own steps in an order drawn from the run's seed; `None` for fewer than two steps.
 pub(crate) fn shuffled(traced: &Traced, seed: u64) -> Option<Variant> {
-    let bounds: Vec<usize> = traced.prefixes.iter().map(|p| p.n_tokens).collect();
+    let mut bounds: Vec<usize> = traced.prefixes.iter().map(|p| p.n_tokens).collect();
+    bounds[0] = traced.n_opening;
     let mut steps: Vec<&[TokenId]> =
         bounds.windows(2).map(|w| &traced.trace.token_ids()[w[0]..w[1]]).collect();
     if steps.len() < 2 {
@@ -125,7 +126,7 @@ pub(crate) fn shuffled(traced: &Traced, seed: u64) -> Option<Variant> {
         order.reverse();
     }
     steps = order.into_iter().map(|index| steps[index]).collect();
-    Some(of_steps(Control::Shuffled, steps.into_iter().map(<[TokenId]>::to_vec)))
+    Some(of_steps(Control::Shuffled, traced, steps.into_iter().map(<[TokenId]>::to_vec)))
 }
 
 /// The trace without the sentences and lines that state its answer; `None` where there are none.
@@ -143,14 +144,16 @@ pub(crate) fn unstated(traced: &Traced) -> Option<Variant> {
             || statements.iter().any(|said| said.start < bytes.end && bytes.start < said.end)
     };
     let steps = traced.prefixes.windows(2).map(|ends| {
-        let kept = (ends[0].n_tokens..ends[1].n_tokens).filter(|&token| !is_left_out(token));
+        let kept =
+            (ends[0].n_tokens.max(traced.n_opening)..ends[1].n_tokens).filter(|&token| !is_left_out(token));
         kept.map(|token| trace.token_ids()[token]).collect::<Vec<TokenId>>()
     });
-    Some(of_steps(Control::Unstated, steps.filter(|step| !step.is_empty())))
+    Some(of_steps(Control::Unstated, traced, steps.filter(|step| !step.is_empty())))
 }
 
-fn of_steps(control: Control, steps: impl Iterator<Item = Vec<TokenId>>) -> Variant {
-    let mut token_ids = Vec::new();
+/// A control of these steps, behind what opens the trace's thought.
+fn of_steps(control: Control, traced: &Traced, steps: impl Iterator<Item = Vec<TokenId>>) -> Variant {
+    let mut token_ids = traced.trace.token_ids()[..traced.n_opening].to_vec();
     let mut prefixes = vec![Prefix { step: 0, n_tokens: 0 }];
     for (index, step) in steps.enumerate() {
         token_ids.extend(step);

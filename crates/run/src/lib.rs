@@ -4,11 +4,12 @@
 //! and hands rows to the record. It knows engines only by the traits of `entrace_backend`.
 //!
 //! In reading order: `plan` (what to measure and how), `walk` (tasks, batches, resuming), `trace` (prompts and traces of a batch), `sites`
-//! (where beliefs are asked for), `estimate` (one file per estimator), `control` (traces swapped, shuffled, and without their statement), `signals`
-//! (what is measured because it was asked for), `rollouts` (what the model goes on to answer, at a few depths), `rows` (what is written),
-//! `event` (what an onlooker is told).
+//! (where beliefs are asked for), `cue` (what asks for them), `estimate` (one file per estimator), `control` (traces swapped, shuffled, and
+//! without their statement), `signals` (what is measured because it was asked for), `rollouts` (what the model goes on to answer, at a few
+//! depths), `rows` (what is written), `event` (what an onlooker is told).
 
 mod control;
+mod cue;
 mod error;
 mod estimate;
 pub mod event;
@@ -29,5 +30,6 @@ pub use plan::{
 pub use walk::{check, run};
 
 /// Revision of the measurement, for the manifest. It is raised with every change after which the same settings give other numbers; 2 follows
-/// every way to the target, reads unexplored strings, and limits rollouts with their trace.
+/// every way to the target, reads unexplored strings, and limits rollouts with their trace; 3 reads answers from the reply alone, closes an
+/// open thought before the cue, keeps searches within their budget, and measures controls at the depths that are reported.
 pub const METHOD: u32 = 3;

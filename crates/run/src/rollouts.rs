@@ -9,7 +9,7 @@
 //! that its shares stay unbiased: stopping where the first draws agree would push them towards 0 and 1. The stream of a draw is named by its
 //! question, prefix and number, so that the same draws come in whatever order the engine makes them.
 //!
-//! A draw ends where it has stated its answer in a box or in a line that has ended.
+//! A draw ends where it has stated its answer in a box or in a line that has ended, outside of thoughts.
 
 use crate::control::Variant;
 use crate::error::Error;
@@ -19,7 +19,7 @@ use crate::plan::{Control, Engine, Measurement, QUARTERS, Rollouts, TaskPlan};
 use crate::sites::{self, Subject};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{Completion, Fork, GenerateRequest, More, Place, Watcher};
-use entrace_measure::{Answer, AnswerDistribution, AnswerFormat, EntropyCurve, Estimator};
+use entrace_measure::{Answer, AnswerDistribution, AnswerFormat, EntropyCurve, Estimator, ThoughtKind};
 
 /// Draws at a prefix before it is known whether there shall be more.
 const FIRST_DRAWS: usize = 4;
@@ -97,14 +97,16 @@ impl Asking<'_> {
 
     fn measure(&self, subjects: &[Subject<'_>], observer: &mut dyn Observer) -> Result<Vec<Curves>, Error> {
         let all: Vec<usize> = (0..subjects.len()).collect();
-        let contexts = sites::flat_sites(self.task, subjects, &all, self.how);
+        let contexts = sites::flat_sites(self.task, subjects, &[], &all, self.how);
         let requests: Vec<GenerateRequest> = contexts.iter().map(|context| self.request(context)).collect();
         let format = self.task.format.as_ref();
+        let texts: Vec<Vec<String>> = contexts.iter().map(|context| self.texts(context)).collect();
         let mut rounds = Rounds {
             format,
             asking: self,
             contexts: &contexts,
-            texts: contexts.iter().map(|context| self.texts(context)).collect(),
+            open: contexts.iter().zip(&texts).map(|(context, texts)| self.open(context, texts)).collect(),
+            texts: &texts,
             answers: contexts.iter().map(|context| vec![Vec::new(); context.sites.len()]).collect(),
             moved: contexts.iter().map(|context| vec![false; context.sites.len()]).collect(),
             own: owners(subjects),
@@ -116,12 +118,11 @@ impl Asking<'_> {
         if rounds.stopped {
             return Err(Error::Interrupted);
         }
-        let texts = rounds.texts;
         let mut found = contexts
             .iter()
             .zip(&texts)
             .zip(drawn?)
-            .map(|((context, texts), forks)| distributions(format, context, texts, &forks));
+            .map(|((context, texts), forks)| self.distributions(context, texts, &forks));
         let of_subject = |subject: &Subject<'_>| {
             let found: Vec<Vec<AnswerDistribution>> = found.by_ref().take(subject.variants.len()).collect();
             curves(&subject.variants, found)
@@ -148,6 +149,31 @@ impl Asking<'_> {
         let text = |&(_, n_tokens): &(usize, usize)| context.text_of_prefix(self.engine, n_tokens);
         context.sites.iter().map(text).collect()
     }
+
+    /// The thought that is open at each site.
+    fn open(&self, context: &FlatSites<'_>, texts: &[String]) -> Vec<Option<ThoughtKind>> {
+        let thoughts = self.engine.text.thoughts();
+        let open_after = |text: &String| thoughts.divide(text, context.opened).open_at(text.len()).cloned();
+        texts.iter().map(open_after).collect()
+    }
+
+    /// The distribution at each site of a context.
+    fn distributions(
+        &self,
+        context: &FlatSites<'_>,
+        texts: &[String],
+        forks: &RequestCompletions,
+    ) -> Vec<AnswerDistribution> {
+        let format = self.task.format.as_ref();
+        let at_site = |(before, draws): (&String, &Vec<Completion>)| {
+            let answers = draws
+                .iter()
+                .map(|draw| sampled::answer_of_rollout(self.engine, format, context, before, draw));
+            // Draws make a distribution wherever there is one.
+            sampled::distribution(Estimator::Rollout, answers, context.question).ok()
+        };
+        texts.iter().zip(forks).filter_map(at_site).collect()
+    }
 }
 
 /// For each context, in order of subjects and variants, the context of the subject's own trace.
@@ -165,7 +191,9 @@ struct Rounds<'a> {
     format: &'a dyn AnswerFormat,
     asking: &'a Asking<'a>,
     contexts: &'a [FlatSites<'a>],
-    texts: Vec<Vec<String>>,
+    texts: &'a [Vec<String>],
+    /// The thought that is open at each site of each context.
+    open: Vec<Vec<Option<ThoughtKind>>>,
     /// What the first draws at each site of each context answered.
     answers: Vec<Vec<Vec<Answer>>>,
     /// Whether more draws were asked for.
@@ -184,8 +212,10 @@ impl Watcher for Rounds<'_> {
 
     fn is_over(&mut self, place: Place, text: &str) -> bool {
         let choices = self.contexts[place.request].question.choices.as_ref();
-        let stated = self.format.extract_cut(text, choices);
-        !stated.is_invalid() && self.format.extract(text, choices) == stated
+        let open = self.open[place.request][place.fork].as_ref();
+        let division = self.asking.engine.text.thoughts().divide(text, open);
+        let stated = division.answer(self.format, true, choices);
+        !stated.is_invalid() && division.answer(self.format, false, choices) == stated
     }
 
     fn ended(&mut self, place: Place, completion: &Completion) -> Vec<More> {
@@ -194,9 +224,8 @@ impl Watcher for Rounds<'_> {
             return Vec::new();
         }
         let Place { request, fork, .. } = place;
-        let choices = self.contexts[request].question.choices.as_ref();
-        let before = &self.texts[request][fork];
-        let answer = sampled::answer_of_rollout(self.format, before, completion, choices);
+        let (context, before) = (&self.contexts[request], &self.texts[request][fork]);
+        let answer = sampled::answer_of_rollout(self.asking.engine, self.format, context, before, completion);
         let answers = &mut self.answers[request][fork];
         let disagree = answers.iter().any(|other| *other != answer);
         answers.push(answer);
@@ -226,22 +255,6 @@ impl Rounds<'_> {
         self.observer.event(Event::PhaseGrows(all - first));
         Some(More { request, fork, streams: self.asking.streams(&self.contexts[request], step, first..all) })
     }
-}
-
-/// The distribution at each site of a context.
-fn distributions(
-    format: &dyn AnswerFormat,
-    context: &FlatSites<'_>,
-    texts: &[String],
-    forks: &RequestCompletions,
-) -> Vec<AnswerDistribution> {
-    let choices = context.question.choices.as_ref();
-    let at_site = |(before, draws): (&String, &Vec<Completion>)| {
-        let answers = draws.iter().map(|draw| sampled::answer_of_rollout(format, before, draw, choices));
-        // Draws make a distribution wherever there is one.
-        sampled::distribution(Estimator::Rollout, answers, context.question).ok()
-    };
-    texts.iter().zip(forks).filter_map(at_site).collect()
 }
 
 /// One curve for each variant; that of a control begins with the belief before the own trace.

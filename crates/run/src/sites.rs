@@ -1,11 +1,12 @@
 //! Where beliefs are asked for, and the curves that come of it.
 //!
 //! The traces of a batch with their controls become one token tree: each prompt is a root, its own trace and the controls' are branches,
-//! and every prefix is a site from which the estimator's branches fork. Batches are cut so that a tree stays within a token budget, in
-//! which what a prompt has in common with the one before it counts nothing: engines run it once. A
-//! control begins where its trace begins: its curve shares the belief before any reasoning.
+//! and every prefix is a site from which the estimator's branches fork, after what asks for the answer there (`cue`). Batches are cut so
+//! that a tree stays within a token budget, in which what a prompt has in common with the one before it counts nothing: engines run it
+//! once. A control begins where its trace begins: its curve shares the belief before any reasoning.
 
 use crate::control::Variant;
+use crate::cue;
 use crate::error::Error;
 use crate::estimate::enumerate::Enumerator;
 use crate::estimate::sampled::{self, FlatSites};
@@ -13,8 +14,9 @@ use crate::estimate::{SiteResult, TreeSite, choices, enumerate};
 use crate::event::{Event, Observer, Phase};
 use crate::plan::{Engine, Measurement, TaskPlan};
 use crate::trace::{TokenScored, Traced};
-use entrace_backend::{Branch, BranchId, Parent, TokenScores, TreeSession};
-use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator, StopReason, TokenId};
+use entrace_backend::{Branch, BranchId, Parent, Text, TokenScores, TreeSession};
+use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator, Prefix, StopReason, TokenId};
+use std::sync::Arc;
 
 /// Tokens of prompts and traces in one tree.
 const TREE_TOKENS: usize = 4096;
@@ -43,7 +45,7 @@ impl Subject<'_> {
     }
 
     /// `(variant, prefix)` of every site, in order.
-    pub(crate) fn sites(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+    pub(crate) fn sites(&self) -> impl Iterator<Item = (usize, usize)> + Clone + '_ {
         self.variants.iter().enumerate().flat_map(|(v, variant)| {
             let first = usize::from(variant.control.is_some());
             (first..variant.measured.len()).map(move |p| (v, p))
@@ -149,6 +151,8 @@ fn measure_tree(
     let mut session = engine.scorer.session()?;
     let tree = Tree::plant(session.as_mut(), subjects)?;
     observer.event(Event::Tokens(subjects.iter().map(Subject::n_tokens).sum()));
+    let cues: Vec<Cues> =
+        subjects.iter().map(|subject| cues(engine.text, subject, how)).collect::<Result<_, _>>()?;
     let mut results: Vec<Vec<Option<SiteResult>>> =
         subjects.iter().map(|s| s.sites().map(|_| None).collect()).collect();
     let mut draws: Vec<Vec<Vec<TokenId>>> = vec![Vec::new(); subjects.len()];
@@ -160,7 +164,7 @@ fn measure_tree(
             continue;
         }
         let found = if estimator.is_sampled() {
-            let contexts = flat_sites(task, subjects, &chosen, how);
+            let contexts = flat_sites(task, subjects, &cues, &chosen, how);
             let by_context =
                 sampled::estimate(engine, task.format.as_ref(), estimator, &contexts, how, observer)?;
             let owners = chosen.iter().flat_map(|&i| (0..subjects[i].variants.len()).map(move |v| (i, v)));
@@ -173,14 +177,14 @@ fn measure_tree(
             }
             found
         } else {
-            let sites = tree.sites(subjects, &chosen, how);
+            let sites = tree.sites(subjects, &cues, &chosen, how);
             match estimator {
                 Estimator::Choices => {
                     let found = choices::estimate(session.as_mut(), engine.text, &sites, how)?;
                     observer.event(Event::PhaseAdvances(found.len()));
                     found
                 }
-                _ => enumerate::estimate(session.as_mut(), engine.text, enumerator, &sites, how, observer)?,
+                _ => enumerate::estimate(session.as_mut(), enumerator, &sites, how, observer)?,
             }
         };
         let slots =
@@ -255,7 +259,13 @@ impl Tree {
         Ok(Self { prompts, traces, token_scores })
     }
 
-    fn sites<'a>(&self, subjects: &[Subject<'a>], chosen: &[usize], how: &Measurement) -> Vec<TreeSite<'a>> {
+    fn sites<'a>(
+        &self,
+        subjects: &[Subject<'a>],
+        cues: &[Cues],
+        chosen: &[usize],
+        how: &Measurement,
+    ) -> Vec<TreeSite<'a>> {
         let mut sites = Vec::new();
         for &i in chosen {
             let subject = &subjects[i];
@@ -268,16 +278,37 @@ impl Tree {
                     Parent { branch: self.traces[i][v], n_tokens }
                 };
                 let max_nodes = if variant.control.is_none() { how.max_nodes } else { how.control_nodes };
-                sites.push(TreeSite { question: &subject.traced.question, at, max_nodes });
+                let cue = Arc::clone(&cues[i][v][p]);
+                sites.push(TreeSite { question: &subject.traced.question, at, max_nodes, cue });
             }
         }
         sites
     }
 }
 
+/// What asks for the answer where each variant of a subject is measured, `[variant][prefix]`.
+type Cues = Vec<Vec<Arc<[TokenId]>>>;
+
+fn cues(text: &dyn Text, subject: &Subject<'_>, how: &Measurement) -> Result<Cues, Error> {
+    let traced = subject.traced;
+    let of_variant = |variant: &Variant| {
+        let written = text.decode(&variant.token_ids);
+        let division = text.thoughts().divide(&written.text, traced.opened.as_ref());
+        let at_prefix = |prefix: &Prefix| {
+            let end = prefix.n_tokens.checked_sub(1).map_or(0, |last| written.token_ends[last]);
+            let before = if end == 0 { &traced.prompt.text } else { &written.text[..end] };
+            Ok(cue::after(text, before, division.open_at(end), &how.cue)?.into())
+        };
+        variant.measured.iter().map(at_prefix).collect()
+    };
+    subject.variants.iter().map(of_variant).collect()
+}
+
+/// Each variant of the chosen subjects as a context; without `cues` nothing is asked.
 pub(crate) fn flat_sites<'a>(
     task: &TaskPlan,
     subjects: &[Subject<'a>],
+    cues: &[Cues],
     chosen: &[usize],
     how: &Measurement,
 ) -> Vec<FlatSites<'a>> {
@@ -299,6 +330,8 @@ pub(crate) fn flat_sites<'a>(
                 n_prompt: traced.prompt.token_ids.len(),
                 most_tokens: (traced.stop_reason != StopReason::Imported)
                     .then_some(how.traces.sampling.max_new_tokens),
+                cues: sites.clone().filter_map(|(v, p)| Some(Arc::clone(&cues.get(i)?[v][p]))).collect(),
+                opened: traced.opened.as_ref(),
                 sites: sites.map(|(_, p)| (variant.measured[p].step, variant.measured[p].n_tokens)).collect(),
             });
         }

@@ -1,9 +1,11 @@
 //! Prompts and traces of a batch.
 //!
 //! Each question's prompt is made once; traces are sampled for all questions of the batch together, or tokenised where they were
-//! imported. The trace is the reasoning part of a completion: what stands before `</think>` where the model closes its reasoning so,
-//! else all of it. What cannot be measured is a reason, kept with the item.
+//! imported. Either way the completion is divided (`entrace_measure::completion`): the trace is its thoughts, or all of it where there is none,
+//! the answer is read from what it replies, and what runs on into another question belongs to neither. What cannot be measured is a reason,
+//! kept with the item.
 
+use crate::cue;
 use crate::error::Error;
 use crate::event::{Event, Observer, Phase};
 use crate::plan::{Engine, Measurement, Prompting, TaskPlan, TraceInput, WorkItem};
@@ -11,7 +13,8 @@ use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{
     Completion, Fork, GenerateRequest, More, Place, Prompt, Sharpness, Watcher, stream_seed,
 };
-use entrace_measure::{Answer, AnswerFormat, Choices, Prefix, Question, StopReason, Trace};
+use entrace_measure::trace::NotATrace;
+use entrace_measure::{Answer, Division, Prefix, Question, StopReason, ThoughtKind, TokenId, Trace};
 use std::sync::Arc;
 use unicode_normalization::UnicodeNormalization;
 
@@ -23,6 +26,12 @@ pub(crate) struct Traced {
     pub(crate) prompt: Prompt,
     pub(crate) completion: String,
     pub(crate) trace: Trace,
+    /// The thought in which the completion begins: the prompt opened it, or nothing but its closing mark tells of it.
+    pub(crate) opened: Option<ThoughtKind>,
+    /// Tokens at the beginning of the trace that only open a thought.
+    pub(crate) n_opening: usize,
+    /// Tokens that cue and answer need after prompt and trace.
+    pub(crate) answer_room: usize,
     pub(crate) prefixes: Vec<Prefix>,
     /// Of each trace token, where the engine generated it.
     pub(crate) scores: Option<TokenScored>,
@@ -63,7 +72,6 @@ pub(crate) fn trace_batch(
     task: &TaskPlan,
     items: &[WorkItem],
     how: &Measurement,
-    answer_room: usize,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Outcome>, Error> {
     let prompts: Vec<Result<Prompt, entrace_backend::Error>> =
@@ -74,7 +82,8 @@ pub(crate) fn trace_batch(
         for (sample, input) in &item.traces {
             let unmeasured = |failed: bool, reason: String| {
                 let completion = text_of(input);
-                let (answer, correct) = stated(task, &item.question, input, completion, StopReason::Stop);
+                let division = divide(engine, prompt.as_ref().ok(), completion);
+                let (answer, correct) = stated(task, &item.question, input, &division, StopReason::Stop);
                 Err(Box::new(Unmeasured {
                     question: Arc::clone(&item.question),
                     sample: *sample,
@@ -95,11 +104,9 @@ pub(crate) fn trace_batch(
                     continue;
                 }
             };
-            let maker = Maker { engine, task, how, answer_room, item, input, sample: *sample, prompt };
+            let maker = Maker { engine, task, how, item, input, sample: *sample, prompt };
             outcomes.push(match input {
-                TraceInput::Imported { text, step_ends, correct } => {
-                    maker.imported(text, step_ends.as_deref(), *correct)
-                }
+                TraceInput::Imported { text, step_ends, .. } => maker.imported(text, step_ends.as_deref()),
                 TraceInput::Generate => match generated.next() {
                     Some(Ok(completion)) => maker.generated(completion),
                     Some(Err(NoTrace { failed, reason })) => unmeasured(failed, reason),
@@ -112,24 +119,18 @@ pub(crate) fn trace_batch(
 }
 
 /// The text of an imported trace; empty for one that is to be written.
-fn text_of(input: &TraceInput) -> &str {
+pub(crate) fn text_of(input: &TraceInput) -> &str {
     match input {
         TraceInput::Generate => "",
         TraceInput::Imported { text, .. } => text,
     }
 }
 
-/// The answer that a completion states.
-pub(crate) fn answer(
-    format: &dyn AnswerFormat,
-    completion: &str,
-    stop_reason: StopReason,
-    choices: Option<&Choices>,
-) -> Answer {
-    match stop_reason {
-        StopReason::Length => format.extract_cut(completion, choices),
-        StopReason::Stop | StopReason::Imported => format.extract(completion, choices),
-    }
+/// Divides what was written after a prompt, if there is one.
+pub(crate) fn divide<'a>(engine: Engine<'_>, prompt: Option<&Prompt>, completion: &'a str) -> Division<'a> {
+    let thoughts = engine.text.thoughts();
+    let opened = prompt.and_then(|prompt| thoughts.opened_by(&prompt.text));
+    thoughts.divide(completion, opened.as_ref())
 }
 
 /// What a completion that is not measured states, and whether that is right. A model that was asked and wrote nothing has given no
@@ -139,26 +140,18 @@ fn stated(
     task: &TaskPlan,
     question: &Question,
     input: &TraceInput,
-    completion: &str,
+    completion: &Division<'_>,
     stop_reason: StopReason,
 ) -> (Option<Answer>, Option<bool>) {
     let judged = match input {
         TraceInput::Generate => None,
-        TraceInput::Imported { correct, .. } if completion.trim().is_empty() => return (None, *correct),
+        TraceInput::Imported { text, correct, .. } if text.trim().is_empty() => return (None, *correct),
         TraceInput::Imported { correct, .. } => *correct,
     };
-    let answer = answer(task.format.as_ref(), completion, stop_reason, question.choices.as_ref());
+    let answer =
+        completion.answer(task.format.as_ref(), stop_reason == StopReason::Length, question.choices.as_ref());
     let agrees = question.target.as_ref().map(|target| &answer == target);
     (Some(answer), judged.or(agrees))
-}
-
-/// Tokens of cue and answer, for which a context needs room after prompt and trace.
-pub(crate) fn answer_room(engine: Engine<'_>, how: &Measurement) -> Result<usize, Error> {
-    let mut longest = engine.text.encode_plain(&how.cue)?.len();
-    for cue in &how.more_cues {
-        longest = longest.max(engine.text.encode_plain(cue)?.len());
-    }
-    Ok(longest + how.max_answer_tokens)
 }
 
 pub(crate) fn prompt(engine: Engine<'_>, prompting: &Prompting) -> Result<Prompt, entrace_backend::Error> {
@@ -310,47 +303,49 @@ struct Maker<'a> {
     engine: Engine<'a>,
     task: &'a TaskPlan,
     how: &'a Measurement,
-    answer_room: usize,
     item: &'a WorkItem,
     input: &'a TraceInput,
     sample: u32,
     prompt: &'a Prompt,
 }
 
-/// Marks the end of the reasoning part in models that close it.
-const END_OF_REASONING: &str = "</think>";
+/// The part of a decoded text that is its trace: the tokens that end within so many bytes, and the text that they cover.
+fn trace_of(
+    text: &str,
+    token_ids: &[TokenId],
+    token_ends: &[usize],
+    n_bytes: usize,
+) -> Result<Trace, NotATrace> {
+    let n = token_ends.partition_point(|&end| end <= n_bytes);
+    let text_end = match n.checked_sub(1) {
+        _ if n == token_ends.len() => text.len(),
+        None => 0,
+        Some(last) => token_ends[last],
+    };
+    Trace::new(text[..text_end].to_string(), token_ids[..n].to_vec(), token_ends[..n].to_vec())
+}
 
 impl Maker<'_> {
     fn generated(&self, completion: Completion) -> Outcome {
-        let text_end = completion.text.find(END_OF_REASONING).unwrap_or(completion.text.len());
-        let n = completion.token_ends.iter().filter(|&&end| end <= text_end).count();
-        let text_end = if n == completion.token_ends.len() {
-            completion.text.len()
-        } else {
-            n.checked_sub(1).map_or(0, |last| completion.token_ends[last])
-        };
-        let trace = Trace::new(
-            completion.text[..text_end].to_string(),
-            completion.token_ids[..n].to_vec(),
-            completion.token_ends[..n].to_vec(),
-        );
+        let division = divide(self.engine, Some(self.prompt), &completion.text);
+        let trace =
+            trace_of(&completion.text, &completion.token_ids, &completion.token_ends, division.trace_end());
         let trace = match trace {
             Ok(trace) => trace,
             Err(error) => {
-                let stop_reason = completion.stop_reason;
-                return self.unmeasured(&completion.text, stop_reason, n, true, error.to_string());
+                let n = completion.token_ids.len();
+                return self.unmeasured(&division, completion.stop_reason, n, true, error.to_string());
             }
         };
-        let answer = self.answer(&completion.text, completion.stop_reason);
-        let correct = self.item.question.target.as_ref().map(|target| &answer == target);
+        let n = trace.len();
         let scores = TokenScored {
             logprobs: completion.logprobs[..n].iter().copied().map(Some).collect(),
             sharpness: completion.sharpness[..n].iter().copied().map(Some).collect(),
         };
-        self.traced(trace, completion.text, None, Some(scores), answer, correct, completion.stop_reason)
+        self.traced(trace, &division, None, Some(scores), completion.stop_reason)
     }
 
-    fn imported(&self, text: &str, step_ends: Option<&[usize]>, judged: Option<bool>) -> Outcome {
+    fn imported(&self, text: &str, step_ends: Option<&[usize]>) -> Outcome {
         let limit = self.engine.text.info().context_length;
         if let Some(most) = self.engine.text.max_token_bytes()
             && let n_tokens = text.len().div_ceil(most)
@@ -360,97 +355,110 @@ impl Maker<'_> {
             let reason = format!(
                 "a trace of {n_bytes} bytes has at least {n_tokens} tokens, which do not fit the context of {limit}"
             );
-            return self.unmeasured(text, StopReason::Imported, 0, false, reason);
+            let division = divide(self.engine, Some(self.prompt), text);
+            return self.unmeasured(&division, StopReason::Imported, 0, false, reason);
         }
         let composed = Composed::of(text, step_ends);
-        let trace = self.engine.text.encode_plain(text).map_err(|e| e.to_string()).and_then(|token_ids| {
-            let decoded = self.engine.text.decode(&token_ids);
-            if decoded.text == text || decoded.text == composed.text {
-                Trace::new(decoded.text, token_ids, decoded.token_ends).map_err(|e| e.to_string())
-            } else {
-                Err("the tokenizer does not give the trace's text back; its steps cannot be placed"
-                    .to_string())
+        let written = divide(self.engine, Some(self.prompt), text);
+        let (division, step_ends, trace) = match self.tokenised(&written) {
+            Err(_) if composed.text != text => {
+                let division = divide(self.engine, Some(self.prompt), &composed.text);
+                let trace = self.tokenised(&division);
+                (division, composed.step_ends.as_deref(), trace)
             }
-        });
+            trace => (written, step_ends, trace),
+        };
         let trace = match trace {
             Ok(trace) => trace,
-            Err(reason) => return self.unmeasured(text, StopReason::Imported, 0, true, reason),
+            Err(reason) => return self.unmeasured(&division, StopReason::Imported, 0, true, reason),
         };
-        let (text, step_ends) = match trace.text() == text {
-            true => (text, step_ends),
-            false => (composed.text.as_str(), composed.step_ends.as_deref()),
-        };
-        let answer = self.answer(text, StopReason::Imported);
-        let agrees = self.item.question.target.as_ref().map(|target| &answer == target);
-        self.traced(trace, text.to_string(), step_ends, None, answer, judged.or(agrees), StopReason::Imported)
+        // Steps that were recorded may reach into the reply.
+        let ends_within = |ends: &[usize]| ends.iter().map(|&end| end.min(trace.text().len())).collect();
+        let step_ends: Option<Vec<usize>> = step_ends.map(ends_within);
+        self.traced(trace, &division, step_ends.as_deref(), None, StopReason::Imported)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one value, named at both calls")]
+    /// The tokens of an imported trace.
+    fn tokenised(&self, division: &Division<'_>) -> Result<Trace, String> {
+        let own = &division.text()[..division.end()];
+        let token_ids = self.engine.text.encode_completion(own).map_err(|e| e.to_string())?;
+        let decoded = self.engine.text.decode(&token_ids);
+        if decoded.text != own {
+            return Err(
+                "the tokenizer does not give the trace's text back; its steps cannot be placed".to_string()
+            );
+        }
+        trace_of(own, &token_ids, &decoded.token_ends, division.trace_end()).map_err(|e| e.to_string())
+    }
+
     fn traced(
         &self,
         trace: Trace,
-        completion: String,
+        division: &Division<'_>,
         step_ends: Option<&[usize]>,
         scores: Option<TokenScored>,
-        answer: Answer,
-        correct: Option<bool>,
         stop_reason: StopReason,
     ) -> Outcome {
         let n_tokens = trace.len();
         if n_tokens == 0 {
-            return self.unmeasured(&completion, stop_reason, 0, false, "the trace is empty".into());
+            return self.unmeasured(division, stop_reason, 0, false, "the trace is empty".into());
         }
+        let answer_room = match cue::room(self.engine, division, self.how) {
+            Ok(room) => room,
+            Err(error) => return self.unmeasured(division, stop_reason, n_tokens, true, error.to_string()),
+        };
         let limit = self.engine.text.info().context_length;
-        let needed = self.prompt.token_ids.len() + n_tokens + self.answer_room;
+        let needed = self.prompt.token_ids.len() + n_tokens + answer_room;
         if self.prompt.token_ids.is_empty() || needed > limit {
             let reason = format!(
-                "prompt ({}), trace ({n_tokens}), cue and answer ({}) do not fit the context of {limit} tokens",
+                "prompt ({}), trace ({n_tokens}), cue and answer ({answer_room}) do not fit the context of {limit} tokens",
                 self.prompt.token_ids.len(),
-                self.answer_room
             );
-            return self.unmeasured(&completion, stop_reason, n_tokens, false, reason);
+            return self.unmeasured(division, stop_reason, n_tokens, false, reason);
         }
         let prefixes =
             entrace_measure::prefix::prefixes(&trace, &self.how.segmentation, step_ends, self.how.max_steps);
         let prefixes = match prefixes {
             Ok(prefixes) => prefixes,
             Err(error) => {
-                return self.unmeasured(&completion, stop_reason, n_tokens, false, error.to_string());
+                return self.unmeasured(division, stop_reason, n_tokens, false, error.to_string());
             }
         };
+        let (answer, correct) = stated(self.task, &self.item.question, self.input, division, stop_reason);
+        let n_opening = trace.token_ends().partition_point(|&end| end <= division.opening_len());
+        let first_step = prefixes.get(1).map_or(0, |prefix| prefix.n_tokens);
         Ok(Box::new(Traced {
             question: Arc::clone(&self.item.question),
             sample: self.sample,
             prompting: self.item.prompting.clone(),
             prompt: self.prompt.clone(),
-            completion,
+            completion: division.text().to_string(),
+            opened: division.open_at(0).cloned(),
+            n_opening: if n_opening < first_step { n_opening } else { 0 },
+            answer_room,
             trace,
             prefixes,
             scores,
-            answer,
+            answer: answer.unwrap_or(Answer::Invalid),
             correct,
             stop_reason,
         }))
     }
 
-    fn answer(&self, completion: &str, stop_reason: StopReason) -> Answer {
-        answer(self.task.format.as_ref(), completion, stop_reason, self.item.question.choices.as_ref())
-    }
-
     fn unmeasured(
         &self,
-        completion: &str,
+        division: &Division<'_>,
         stop_reason: StopReason,
         n_trace_tokens: usize,
         failed: bool,
         reason: String,
     ) -> Outcome {
-        let (answer, correct) = stated(self.task, &self.item.question, self.input, completion, stop_reason);
+        let (answer, correct) = stated(self.task, &self.item.question, self.input, division, stop_reason);
         Err(Box::new(Unmeasured {
             question: Arc::clone(&self.item.question),
             sample: self.sample,
             prompt: self.prompt.text.clone(),
-            completion: completion.to_string(),
+            completion: division.text().to_string(),
             n_prompt_tokens: self.prompt.token_ids.len(),
             n_trace_tokens,
             answer,

@@ -6,6 +6,7 @@
 //! next question as its swapped control, are read back from the record. Parts that are there must hold the questions of their place.
 
 use crate::control::{self, Donor, Donors, Variant};
+use crate::cue;
 use crate::error::Error;
 use crate::estimate::enumerate::Enumerator;
 use crate::event::{Event, Observer};
@@ -54,7 +55,6 @@ pub fn run(
             task,
             how,
             enumerator: Enumerator::new(engine.text, Arc::clone(&task.format)),
-            answer_room: trace::answer_room(engine, how)?,
             donors: Donors::default(),
             orphans: Vec::new(),
         };
@@ -182,8 +182,6 @@ struct Walk<'a> {
     task: &'a TaskPlan,
     how: &'a Measurement,
     enumerator: Enumerator,
-    /// Tokens that a context needs besides prompt and trace.
-    answer_room: usize,
     donors: Donors,
     /// The prompts of the first question that had a trace: their donor is the last question.
     orphans: Vec<Orphan>,
@@ -247,8 +245,7 @@ impl Walk<'_> {
         rows: &mut Rows,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let room = self.answer_room;
-        let outcomes = trace::trace_batch(self.engine, self.task, batch, self.how, room, observer)?;
+        let outcomes = trace::trace_batch(self.engine, self.task, batch, self.how, observer)?;
         let mut subjects = Vec::new();
         let mut outcomes_by_item = outcomes.iter();
         for (offset, item) in batch.iter().enumerate() {
@@ -352,7 +349,7 @@ impl Walk<'_> {
 
     fn swapped(&self, traced: &Traced, index: usize) -> Option<Variant> {
         let limit = self.engine.text.info().context_length;
-        let taken = traced.prompt.token_ids.len() + self.answer_room;
+        let taken = traced.prompt.token_ids.len() + traced.answer_room;
         let donors = self.donors.for_question(&traced.question.id);
         control::swapped(donors, index, limit.saturating_sub(taken))
     }
@@ -371,27 +368,31 @@ impl Walk<'_> {
     fn adopt(&mut self, orphan: &Orphan, rows: &mut Rows, observer: &mut dyn Observer) -> Result<(), Error> {
         let item = &self.task.items[orphan.item];
         let prompt = trace::prompt(self.engine, &item.prompting)?;
-        let imported = |sample: u32| {
-            let input = item.traces.iter().find(|&&(of, _)| of == sample).map(|(_, input)| input);
-            matches!(input, Some(TraceInput::Imported { .. }))
-        };
-        let stubs: Vec<Traced> = orphan
-            .samples
-            .iter()
-            .map(|&sample| Traced {
+        let input = |sample: u32| item.traces.iter().find(|(of, _)| *of == sample).map(|(_, input)| input);
+        let is_imported = |sample: u32| matches!(input(sample), Some(TraceInput::Imported { .. }));
+        // Of a trace that the model wrote, the prompt alone says whether it begins within a thought: after an interruption its text is not at
+        // hand.
+        let stub = |&sample: &u32| -> Result<Traced, Error> {
+            let division =
+                trace::divide(self.engine, Some(&prompt), input(sample).map_or("", trace::text_of));
+            Ok(Traced {
                 question: Arc::clone(&item.question),
                 sample,
                 prompting: item.prompting.clone(),
                 prompt: prompt.clone(),
                 completion: String::new(),
                 trace: Trace::default(),
+                opened: division.open_at(0).cloned(),
+                n_opening: 0,
+                answer_room: cue::room(self.engine, &division, self.how)?,
                 prefixes: vec![Prefix { step: 0, n_tokens: 0 }],
                 scores: Some(TokenScored::default()),
                 answer: Answer::Invalid,
                 correct: None,
-                stop_reason: if imported(sample) { StopReason::Imported } else { StopReason::Stop },
+                stop_reason: if is_imported(sample) { StopReason::Imported } else { StopReason::Stop },
             })
-            .collect();
+        };
+        let stubs: Vec<Traced> = orphan.samples.iter().map(stub).collect::<Result<_, _>>()?;
         let subjects: Vec<Subject<'_>> = stubs
             .iter()
             .enumerate()

@@ -19,7 +19,7 @@ use entrace_run::{
     ChoiceForm, Engine, Error, EstimatorChoice, Event, Measurement, Observer, Prompting, TaskPlan,
     TraceInput, TraceMaking, WorkItem,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// One letter, with a space before it; a format of this name.
@@ -196,6 +196,8 @@ fn manifest() -> Manifest {
             max_steps: None,
             cue: String::new(),
             more_cues: Vec::new(),
+            thought_close: None,
+            template_vars: BTreeMap::new(),
             choice_form: "label".into(),
             samples: 3,
             enumerate_epsilon: 0.01,

@@ -64,9 +64,9 @@ pub fn encode(
         .par_iter()
         .map(|example| {
             let mut token_ids = tokenizer.encode_prompt(&example.prompt)?;
-            token_ids.extend(tokenizer.encode_plain(&example.draft)?);
+            token_ids.extend(tokenizer.encode_completion(&example.draft)?);
             let n_given = if loss_on == LossOn::All { 1 } else { token_ids.len() };
-            token_ids.extend(tokenizer.encode_plain(&example.completion)?);
+            token_ids.extend(tokenizer.encode_completion(&example.completion)?);
             token_ids.extend(end);
             Ok(if token_ids.len() <= max_tokens { Sequence::new(token_ids, n_given) } else { None })
         })

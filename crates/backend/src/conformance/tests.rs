@@ -7,7 +7,7 @@ use crate::{
     Branch, BranchScore, ChatMessage, Decoded, Error, Generate, GenerateRequest, LayerRequest, LayerScores,
     ModelInfo, Prompt, ReadLayers, Sampling, ScoreTree, Text, TreeSession,
 };
-use entrace_measure::{StopReason, TokenId};
+use entrace_measure::{StopReason, Thoughts, TokenId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const TEXTS: [&str; 3] = ["abba cab", "caé\n", " ba"];
@@ -248,6 +248,14 @@ impl Text for Wrong {
             Fault::SpecialInPlain => Ok(self.inner.encode_prompt(text)?.token_ids.split_off(1)),
             _ => self.inner.encode_plain(text),
         }
+    }
+
+    fn encode_completion(&self, text: &str) -> Result<Vec<TokenId>, Error> {
+        self.inner.encode_completion(text)
+    }
+
+    fn thoughts(&self) -> &Thoughts {
+        self.inner.thoughts()
     }
 
     fn has_chat_template(&self) -> bool {

@@ -26,6 +26,8 @@ fn tokens_spell_their_text(model: &dyn Text, texts: &[&str]) {
         assert!(decoded.token_ends.is_sorted(), "ends of tokens never fall: {:?}", decoded.token_ends);
         let between_characters = decoded.token_ends.iter().all(|&end| text.is_char_boundary(end));
         assert!(between_characters, "ends of tokens lie between characters of {text:?}");
+        let written = model.encode_completion(text).unwrap();
+        assert_eq!(model.decode(&written).text, text, "what a model wrote comes back from its tokens");
         // Text tokenised apart joins as text.
         let twice = model.decode(&[tokens.as_slice(), &tokens].concat());
         assert_eq!(twice.text, text.repeat(2), "texts that are tokenised apart join");

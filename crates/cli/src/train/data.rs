@@ -191,9 +191,9 @@ pub(crate) fn encode_for(
                 model.render_chat(&messages)?.token_ids
             }
         };
-        token_ids.extend(model.encode_plain(&pair.draft)?);
+        token_ids.extend(model.encode_completion(&pair.draft)?);
         let n_given = if loss_on == LossOnArg::All { 1 } else { token_ids.len() };
-        token_ids.extend(model.encode_plain(&pair.completion)?);
+        token_ids.extend(model.encode_completion(&pair.completion)?);
         token_ids.extend(end);
         if token_ids.len() <= max_tokens {
             sequences.extend(Sequence::new(token_ids, n_given));

@@ -14,6 +14,7 @@ mod reports;
 mod resume;
 mod sprout;
 mod support;
+mod thoughts;
 mod train;
 mod training_files;
 mod training_goes_on;

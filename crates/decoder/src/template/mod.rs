@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use entrace_backend::ChatMessage;
+use entrace_measure::Thoughts;
 use jiff::civil::DateTime;
 use minijinja::Environment;
 use serde_json::{Map, Value, json};
@@ -91,6 +92,7 @@ pub enum TemplateError {
 pub struct ChatTemplate {
     environment: Environment<'static>,
     variables: Map<String, Value>,
+    thoughts: Thoughts,
     hash: String,
 }
 
@@ -111,7 +113,7 @@ impl ChatTemplate {
         let variables =
             named_tokens.iter().map(|(name, token)| (name.clone(), token.as_str().into())).collect();
         let hash = Sha256::digest(source).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { environment, variables, hash })
+        Ok(Self { environment, variables, thoughts: Thoughts::of_template(source), hash })
     }
 
     /// The template of a model folder: `chat_template.jinja`, else `chat_template` in `tokenizer_config.json`, where of several named
@@ -127,9 +129,16 @@ impl ChatTemplate {
         source.map(|source| Self::new(&source, named_tokens)).transpose()
     }
 
-    /// Sets a variable that the template reads beyond the conversation, such as `enable_thinking`.
-    pub fn set_variable(&mut self, name: &str, value: Value) {
+    /// Sets a variable that the template reads beyond the conversation, such as `enable_thinking`. Returns whether the template reads one of
+    /// that name.
+    pub fn set_variable(&mut self, name: &str, value: Value) -> bool {
         self.variables.insert(name.to_owned(), value);
+        self.environment.get_template(NAME).is_ok_and(|it| it.undeclared_variables(false).contains(name))
+    }
+
+    /// The marks between which the template has the model think.
+    pub fn thoughts(&self) -> &Thoughts {
+        &self.thoughts
     }
 
     /// Renders a conversation. `add_generation_prompt` opens the assistant's turn at the end; `now` is what `strftime_now` sees.
@@ -346,7 +355,10 @@ mod tests {
         let mut template = ChatTemplate::new(source, &BTreeMap::new()).unwrap();
         let now = jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0);
         assert_eq!(template.render(&[], true, now).unwrap(), "");
-        template.set_variable("thinking", Value::Bool(false));
+        assert!(
+            template.set_variable("thinking", Value::Bool(false))
+                && !template.set_variable("think", Value::Null)
+        );
         assert_eq!(template.render(&[], true, now).unwrap(), "off");
     }
 

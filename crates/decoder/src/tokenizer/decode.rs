@@ -21,7 +21,7 @@ use super::error::TokenizerError;
 /// Whether special tokens appear in decoded text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SpecialTokens {
-    /// They are left out and cover no bytes.
+    /// They are left out and cover no bytes, but for those that [`super::Tokenizer::spell_out`] names.
     #[default]
     Skip,
     /// They are spelled out.
@@ -44,6 +44,8 @@ pub(super) struct Pieces {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     special: Vec<bool>,
+    /// Special tokens that text shows all the same.
+    spelled_out: Vec<u32>,
     strips_leading_space: bool,
 }
 
@@ -58,7 +60,21 @@ impl Pieces {
             }
             ends.push(bytes.len());
         }
-        Self { bytes, ends, special, strips_leading_space: spelling.strips_leading_space() }
+        let strips_leading_space = spelling.strips_leading_space();
+        Self { bytes, ends, special, spelled_out: Vec::new(), strips_leading_space }
+    }
+
+    pub(super) fn spell_out(&mut self, ids: &[u32]) {
+        self.spelled_out = ids.to_vec();
+    }
+
+    pub(super) fn is_spelled_out(&self, id: u32) -> bool {
+        self.spelled_out.contains(&id)
+    }
+
+    /// Whether text is without the token: it is special and not spelled out.
+    pub(super) fn is_left_out(&self, id: u32) -> bool {
+        self.is_special(id) && !self.is_spelled_out(id)
     }
 
     /// Number of ids, counting ids without a token below the highest one.
@@ -113,7 +129,7 @@ impl<'a> DecodeStream<'a> {
     }
 
     pub(super) fn push_onto(&mut self, id: u32, text: &mut String) {
-        if self.special == SpecialTokens::Skip && self.pieces.is_special(id) {
+        if self.special == SpecialTokens::Skip && self.pieces.is_left_out(id) {
             return;
         }
         let mut bytes = self.pieces.bytes(id);

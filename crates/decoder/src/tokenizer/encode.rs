@@ -109,6 +109,34 @@ impl Encoder {
         Ok(ids)
     }
 
+    /// Special tokens and their ids.
+    pub(super) fn special_tokens(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.markers.iter().map(|marker| (marker.token.content.as_str(), marker.id))
+    }
+
+    /// A continuation in which those special tokens are recognised that `is_spelled_out` names. They swallow no spaces.
+    pub(super) fn with_spelled_out(
+        &self,
+        text: &str,
+        is_spelled_out: impl Fn(u32) -> bool,
+    ) -> Result<Vec<u32>, TokenizerError> {
+        let marks: Vec<&Marker> = self.markers.iter().filter(|marker| is_spelled_out(marker.id)).collect();
+        let mut ids = Vec::new();
+        let mut rest = text;
+        // Of those that begin first, the longest: markers are sorted so, and `min_by_key` takes the first.
+        let next = |rest: &str| {
+            let hits = marks.iter().filter_map(|mark| Some((rest.find(&mark.token.content)?, *mark)));
+            hits.min_by_key(|(at, _)| *at)
+        };
+        while let Some((at, mark)) = next(rest) {
+            self.append_without_special(&rest[..at], Place::Continuation, &mut ids)?;
+            ids.push(mark.id);
+            rest = &rest[at + mark.token.content.len()..];
+        }
+        self.append_without_special(rest, Place::Continuation, &mut ids)?;
+        Ok(ids)
+    }
+
     /// Special tokens are recognised in template text only. Between two of them, template text and content are one text, so
     /// ordinary content gives exactly the tokens of the whole rendered prompt.
     pub(super) fn segments(&self, segments: &[Segment]) -> Result<Vec<u32>, TokenizerError> {

@@ -4,7 +4,9 @@
 //! beginning token in front exactly where transformers' `tokenizer(text)` adds it. A **rendered conversation**
 //! ([`Tokenizer::encode_segments`]) has special tokens only in the template's own text and gets no beginning token beyond what the
 //! template writes, as `apply_chat_template` does. **Any other text** ([`Tokenizer::encode_plain`]: a trace, a cue, an option)
-//! continues a context: it never becomes a special token and gets no leading space. See `encode.rs`.
+//! continues a context: it never becomes a special token and gets no leading space. Of what a model wrote
+//! ([`Tokenizer::encode_completion`]) only the marks of its thoughts become special tokens, where the vocabulary has them as such
+//! ([`Tokenizer::spell_out`]). See `encode.rs`.
 //!
 //! Tokens come out as bytes, see `decode.rs`: [`Tokenizer::decode`] also says how many bytes of the text each token covers.
 //!
@@ -128,6 +130,18 @@ impl Tokenizer {
         self.encoder.without_special(text, Place::Continuation)
     }
 
+    /// Tokens of a text that a model wrote after a context. Special tokens that are spelled out become themselves, all others text.
+    pub fn encode_completion(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        self.encoder.with_spelled_out(text, |id| self.pieces.is_spelled_out(id))
+    }
+
+    /// Makes special tokens whose string is a mark be spelled out in decoded text, and be recognised in what a model wrote.
+    pub fn spell_out(&mut self, is_mark: impl Fn(&str) -> bool) {
+        let special = self.encoder.special_tokens();
+        let ids: Vec<u32> = special.filter(|(token, _)| is_mark(token)).map(|(_, id)| id).collect();
+        self.pieces.spell_out(&ids);
+    }
+
     /// Tokens that the model's tokenizer puts in front of a plain prompt: the beginning token or nothing.
     pub fn prompt_prefix(&self) -> &[u32] {
         &self.prefix
@@ -153,9 +167,9 @@ impl Tokenizer {
         DecodeStream::new(&self.pieces, special, start)
     }
 
-    /// Text that a token adds within a text; empty for special tokens, unknown ids and parts of characters.
+    /// Text that a token adds within a text; empty for special tokens that are not spelled out, unknown ids and parts of characters.
     pub fn token_text(&self, id: u32) -> &str {
-        if self.pieces.is_special(id) { "" } else { std::str::from_utf8(self.token_bytes(id)).unwrap_or("") }
+        if self.pieces.is_left_out(id) { "" } else { std::str::from_utf8(self.token_bytes(id)).unwrap_or("") }
     }
 
     /// Bytes that a token stands for; empty for unknown ids.
@@ -246,7 +260,10 @@ fn stop_tokens(
     eos: Option<&String>,
     listed: Vec<u32>,
 ) -> Vec<u32> {
-    let markers = END_MARKERS.iter().filter_map(|marker| inner.token_to_id(marker));
+    // Where turns have channels, a message may end and the turn go on.
+    let has_channels = inner.token_to_id("<|channel|>").is_some();
+    let end_markers = END_MARKERS.iter().filter(|&&marker| !(has_channels && marker == "<|end|>"));
+    let markers = end_markers.filter_map(|marker| inner.token_to_id(marker));
     let named = eos.and_then(|eos| inner.token_to_id(eos));
     let mut ids: Vec<u32> = Vec::new();
     let known = named.into_iter().chain(listed).filter(|&id| (id as usize) < pieces.len());

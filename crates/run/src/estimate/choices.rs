@@ -19,7 +19,6 @@ pub(crate) fn estimate(
     how: &Measurement,
 ) -> Result<Vec<SiteResult>, Error> {
     let n_branches = session.n_branches();
-    let cue = text.encode_plain(&how.cue)?;
     let mut branches = Vec::new();
     let mut plans = Vec::with_capacity(sites.len());
     for site in sites {
@@ -32,7 +31,7 @@ pub(crate) fn estimate(
             let [a, b] = [a, b].map(|option| &choices.labels()[option]);
             Err(format!("options {a} and {b} read alike, which their texts cannot tell apart (--choice-form label can)"))
         });
-        plans.push(distinct.map(|()| add_branches(&mut branches, n_branches, site.at, &cue, options)));
+        plans.push(distinct.map(|()| add_branches(&mut branches, n_branches, site.at, &site.cue, options)));
     }
     let scores = session.extend(&branches)?;
     session.truncate(n_branches);

@@ -25,7 +25,7 @@ use super::{SiteResult, TreeSite};
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::plan::Measurement;
-use entrace_backend::{Branch, BranchScore, NextRequest, Parent, Text, TreeSession};
+use entrace_backend::{Branch, BranchScore, NextRequest, Parent, TreeSession};
 use entrace_measure::TokenId;
 use rayon::prelude::*;
 use search::{Expansion, Node, Search};
@@ -45,18 +45,16 @@ const FEWEST_SITES_AT_ONCE: usize = 8;
 /// Distributions at all sites.
 pub(crate) fn estimate(
     session: &mut dyn TreeSession,
-    text: &dyn Text,
     enumerator: &mut Enumerator,
     sites: &[TreeSite<'_>],
     how: &Measurement,
     observer: &mut dyn Observer,
 ) -> Result<Vec<SiteResult>, Error> {
-    let cue = text.encode_plain(&how.cue)?;
     let n_branches = session.n_branches();
     let mut results = Vec::with_capacity(sites.len());
     let at_once = (NODES_HELD / how.max_nodes.max(1)).clamp(FEWEST_SITES_AT_ONCE, MOST_SITES_AT_ONCE);
     for wave in sites.chunks(at_once) {
-        results.extend(search_wave(session, enumerator, wave, &cue, how, observer)?);
+        results.extend(search_wave(session, enumerator, wave, how, observer)?);
         observer.event(Event::PhaseAdvances(wave.len()));
         session.truncate(n_branches);
     }
@@ -67,7 +65,6 @@ fn search_wave(
     session: &mut dyn TreeSession,
     enumerator: &mut Enumerator,
     sites: &[TreeSite<'_>],
-    cue: &[TokenId],
     how: &Measurement,
     observer: &mut dyn Observer,
 ) -> Result<Vec<SiteResult>, Error> {
@@ -78,7 +75,7 @@ fn search_wave(
         let root = Node { logmass: 0.0, path: Vec::new(), text: String::new(), state, parent: site.at };
         roots.push(vec![(enumerator.tokens(search.grammar, state), root)]);
     }
-    let mut expansions = run(session, roots, |_| cue.to_vec(), observer)?;
+    let mut expansions = run(session, roots, |search, _| sites[search].cue.to_vec(), observer)?;
     let vocabulary = &enumerator.vocabulary;
     searches.par_iter_mut().zip(&expansions).for_each(|(search, root)| {
         root.iter().for_each(|root| search.begin(vocabulary, root));
@@ -92,7 +89,7 @@ fn search_wave(
         expansions = if taken.iter().all(Vec::is_empty) {
             Vec::new()
         } else {
-            run(session, taken, |node| node.path.last().copied().into_iter().collect(), observer)?
+            run(session, taken, |_, node| node.path.last().copied().into_iter().collect(), observer)?
         };
         let vocabulary = &enumerator.vocabulary;
         searches.par_iter_mut().zip(&expansions).for_each(|(search, expansions)| {
@@ -115,16 +112,16 @@ fn begin<'a>(enumerator: &mut Enumerator, site: &TreeSite<'a>) -> Search<'a> {
     Search::new(site, enumerator.grammar(choices), &forms)
 }
 
-/// Runs the nodes of all searches in one pass; `tokens_of` are the tokens that a node adds to what it forks from.
+/// Runs the nodes of all searches in one pass; `tokens_of` are the tokens that a node of a search adds to what it forks from.
 fn run(
     session: &mut dyn TreeSession,
     nodes: Vec<Vec<(Arc<StateTokens>, Node)>>,
-    tokens_of: impl Fn(&Node) -> Vec<TokenId>,
+    tokens_of: impl Fn(usize, &Node) -> Vec<TokenId>,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Vec<Expansion>>, Error> {
-    let branch = |(tokens, node): &(Arc<StateTokens>, Node)| Branch {
+    let branch = |search: usize, (tokens, node): &(Arc<StateTokens>, Node)| Branch {
         parent: Some(node.parent),
-        tokens: tokens_of(node),
+        tokens: tokens_of(search, node),
         next: Some(NextRequest {
             gather: Arc::clone(&tokens.extending),
             classes: Some(Arc::clone(&tokens.classes)),
@@ -133,7 +130,11 @@ fn run(
         keep: true,
         ..Branch::default()
     };
-    let branches: Vec<Branch> = nodes.iter().flatten().map(branch).collect();
+    let of_search = nodes.iter().enumerate();
+    let branches: Vec<Branch> = of_search
+        .flat_map(|(search, nodes)| nodes.iter().map(move |node| (search, node)))
+        .map(|(search, node)| branch(search, node))
+        .collect();
     if observer.should_stop() {
         return Err(Error::Interrupted);
     }

@@ -9,16 +9,19 @@ pub(crate) mod enumerate;
 pub(crate) mod sampled;
 
 use entrace_backend::Parent;
-use entrace_measure::{AnswerDistribution, Question};
+use entrace_measure::{AnswerDistribution, Question, TokenId};
+use std::sync::Arc;
 
 /// A distribution, or why there is none.
 pub(crate) type SiteResult = Result<AnswerDistribution, String>;
 
 /// A place in the token tree where belief is asked for.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct TreeSite<'a> {
     pub(crate) question: &'a Question,
     pub(crate) at: Parent,
     /// Most nodes that `enumerate` expands.
     pub(crate) max_nodes: usize,
+    /// Tokens that ask for the answer there.
+    pub(crate) cue: Arc<[TokenId]>,
 }

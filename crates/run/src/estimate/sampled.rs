@@ -11,13 +11,15 @@ use super::SiteResult;
 use crate::error::Error;
 use crate::event::Observer;
 use crate::plan::{Engine, Measurement};
-use crate::trace::{self, sample as generate};
+use crate::trace::sample as generate;
 use entrace_backend::{Completion, Fork, GenerateRequest, Sampling, stream_seed};
 use entrace_measure::{
-    Answer, AnswerDistribution, AnswerFormat, Choices, Estimator, Question, StopReason, TokenId, Verdict,
+    Answer, AnswerDistribution, AnswerFormat, Choices, Estimator, Question, StopReason, ThoughtKind, TokenId,
+    Verdict,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Places in one context where belief is asked for.
 pub(crate) struct FlatSites<'a> {
@@ -32,6 +34,10 @@ pub(crate) struct FlatSites<'a> {
     pub(crate) most_tokens: Option<usize>,
     /// Step and trace tokens of each site.
     pub(crate) sites: Vec<(usize, usize)>,
+    /// Tokens that ask for the answer at each site; empty where nothing is asked.
+    pub(crate) cues: Vec<Arc<[TokenId]>>,
+    /// The thought that is open where the trace begins.
+    pub(crate) opened: Option<&'a ThoughtKind>,
 }
 
 impl FlatSites<'_> {
@@ -81,7 +87,6 @@ pub(crate) fn estimate(
     observer: &mut dyn Observer,
 ) -> Result<Vec<Sampled>, Error> {
     let forced = estimator == Estimator::Sample;
-    let suffix = if forced { engine.text.encode_plain(&how.cue)? } else { Vec::new() };
     let sampling = if forced {
         Sampling {
             temperature: 1.0,
@@ -93,11 +98,10 @@ pub(crate) fn estimate(
     } else {
         how.traces.sampling.clone()
     };
-    let requests: Vec<GenerateRequest> =
-        contexts.iter().map(|c| request(c, &suffix, estimator, how)).collect();
+    let requests: Vec<GenerateRequest> = contexts.iter().map(|c| request(c, estimator, how)).collect();
     let completions = generate(engine, &requests, &sampling, observer)?;
     let results = contexts.iter().zip(completions).map(|(context, forks)| {
-        let first_draws = first_draws(context, &suffix, &forks);
+        let first_draws = first_draws(context, forced, &forks);
         let sites = context.sites.iter().zip(forks);
         let results = sites
             .map(|(&(_, n_tokens), draws)| {
@@ -105,7 +109,7 @@ pub(crate) fn estimate(
                 let before = if forced { String::new() } else { context.text_of_prefix(engine, n_tokens) };
                 let answers = draws.iter().map(|draw| match estimator {
                     Estimator::Sample => read_answer(format, draw, choices),
-                    _ => answer_of_rollout(format, &before, draw, choices),
+                    _ => answer_of_rollout(engine, format, context, &before, draw),
                 });
                 let mut distribution = distribution(estimator, answers, context.question)?;
                 distribution.cue_entropy = if forced { first_entropy(&draws) } else { None };
@@ -117,11 +121,14 @@ pub(crate) fn estimate(
     Ok(results.collect())
 }
 
-fn first_draws(context: &FlatSites<'_>, suffix: &[TokenId], forks: &[Vec<Completion>]) -> Vec<Vec<TokenId>> {
-    let (Some(&(_, n_tokens)), Some(draws)) = (context.sites.first(), forks.first()) else {
+fn first_draws(context: &FlatSites<'_>, forced: bool, forks: &[Vec<Completion>]) -> Vec<Vec<TokenId>> {
+    let (Some(&(_, n_tokens)), Some(cue), Some(draws)) =
+        (context.sites.first(), context.cues.first(), forks.first())
+    else {
         return Vec::new();
     };
-    let before = [&context.context[..context.n_prompt + n_tokens], suffix].concat();
+    let mut before = context.context[..context.n_prompt + n_tokens].to_vec();
+    before.extend(cue.iter().filter(|_| forced));
     draws.iter().map(|draw| [before.as_slice(), &draw.token_ids].concat()).collect()
 }
 
@@ -130,16 +137,11 @@ fn first_entropy(draws: &[Completion]) -> Option<f64> {
     draws.iter().find_map(|draw| draw.sharpness.first()).map(|sharpness| sharpness.entropy)
 }
 
-fn request(
-    context: &FlatSites<'_>,
-    suffix: &[TokenId],
-    estimator: Estimator,
-    how: &Measurement,
-) -> GenerateRequest {
+fn request(context: &FlatSites<'_>, estimator: Estimator, how: &Measurement) -> GenerateRequest {
     let forced = estimator == Estimator::Sample;
-    let forks = context.sites.iter().map(|&(step, n_tokens)| Fork {
+    let forks = context.sites.iter().zip(&context.cues).map(|(&(step, n_tokens), cue)| Fork {
         n_tokens: context.n_prompt + n_tokens,
-        suffix: suffix.to_vec(),
+        suffix: if forced { cue.to_vec() } else { Vec::new() },
         streams: context.streams(estimator, step, 0..how.samples, how.seed),
         max_new_tokens: context.room(n_tokens).filter(|_| !forced),
     });
@@ -148,12 +150,15 @@ fn request(
 
 /// The final answer of a prefix and what a draw adds to it.
 pub(crate) fn answer_of_rollout(
+    engine: Engine<'_>,
     format: &dyn AnswerFormat,
+    context: &FlatSites<'_>,
     before: &str,
     draw: &Completion,
-    choices: Option<&Choices>,
 ) -> Answer {
-    trace::answer(format, &format!("{before}{}", draw.text), draw.stop_reason, choices)
+    let completion = format!("{before}{}", draw.text);
+    let division = engine.text.thoughts().divide(&completion, context.opened);
+    division.answer(format, draw.stop_reason == StopReason::Length, context.question.choices.as_ref())
 }
 
 /// Reads a sampled answer string: up to where the grammar closes it, or all of it if it is complete and the model ended it. Of a string

@@ -9,9 +9,11 @@
 //!   none; arXiv:2305.14975
 //! - `p_true`: of the raw probabilities of ` A` (true) and ` B` (false) after `The letter is`, the share of ` A`; arXiv:2207.05221
 //!
-//! The completion is rendered anew by the template, which may leave a reasoning part out, as it would in use.
+//! The completion is rendered anew by the template, which may leave a reasoning part out, as it would in use. A thought that the completion
+//! leaves open, or that the template opens for the reply, is closed first; what runs on into another question is left out.
 
 use super::{Asked, own_failure};
+use crate::cue;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::plan::{Engine, Prompting, TaskPlan};
@@ -131,39 +133,45 @@ pub(super) fn first_option_share(engine: Engine<'_>, context: Vec<TokenId>) -> R
 
 /// Tokens of a question with options that has nothing to do with a conversation, up to where the reply's letter is due.
 pub(super) fn rendered(engine: Engine<'_>, prompting: &Prompting, text: &str) -> Result<Vec<TokenId>, Error> {
-    let mut tokens = match prompting {
+    match prompting {
         Prompting::Chat(_) => {
             let message = ChatMessage { role: Role::User, content: text.to_string() };
-            engine.text.render_chat(&[message])?.token_ids
+            let prompt = engine.text.render_chat(&[message])?;
+            let cue = cue::after_prompt(engine.text, &prompt, P_TRUE.cue)?;
+            Ok([prompt.token_ids, cue].concat())
         }
         Prompting::Verbatim(_) => {
             let mut tokens = engine.text.encode_prompt("")?.token_ids;
             tokens.extend(engine.text.encode_plain(&format!("{text}\n"))?);
-            tokens
+            tokens.extend(engine.text.encode_plain(P_TRUE.cue)?);
+            Ok(tokens)
         }
-    };
-    tokens.extend(engine.text.encode_plain(P_TRUE.cue)?);
-    Ok(tokens)
+    }
 }
 
 /// Tokens up to where the reply goes on after its cue.
 fn context(engine: Engine<'_>, traced: &Traced, question: &Question) -> Result<Vec<TokenId>, Error> {
     let text = engine.text;
+    let division = text.thoughts().divide(&traced.completion, traced.opened.as_ref());
+    let completion = &traced.completion[..division.end()];
+    let open = if division.reply().is_none() { division.last_kind() } else { None };
     match &traced.prompting {
         Prompting::Chat(messages) => {
             let message = |role, content: &str| ChatMessage { role, content: content.to_string() };
             let mut messages = messages.clone();
-            messages.push(message(Role::Assistant, &traced.completion));
+            let closing = open.map(|kind| cue::closing(text, completion, kind)).unwrap_or_default();
+            messages.push(message(Role::Assistant, &format!("{completion}{closing}")));
             messages.push(message(Role::User, question.text));
-            let mut tokens = text.render_chat(&messages)?.token_ids;
-            tokens.extend(text.encode_plain(question.cue)?);
-            Ok(tokens)
+            let prompt = text.render_chat(&messages)?;
+            let cue = cue::after_prompt(text, &prompt, question.cue)?;
+            Ok([prompt.token_ids, cue].concat())
         }
         Prompting::Verbatim(_) => {
             let mut tokens = [traced.prompt.token_ids.as_slice(), traced.trace.token_ids()].concat();
-            let rest = traced.completion.strip_prefix(traced.trace.text()).unwrap_or_default();
-            tokens.extend(text.encode_plain(rest)?);
-            tokens.extend(text.encode_plain(&format!("\n\n{}\n{}", question.text, question.cue))?);
+            let rest = completion.strip_prefix(traced.trace.text()).unwrap_or_default();
+            tokens.extend(text.encode_completion(rest)?);
+            let cue = format!("\n\n{}\n{}", question.text, question.cue);
+            tokens.extend(cue::after(text, completion, open, &cue)?);
             Ok(tokens)
         }
     }

@@ -15,6 +15,7 @@
 //! reasoning, one pass each (arXiv:2402.03744 samples answers to the question too).
 
 use super::{Asked, SignalValue, own_failure};
+use crate::cue;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::plan::{Engine, Measurement, TaskPlan};
@@ -85,7 +86,7 @@ fn read(
     let lens = groups.contains(&Group::Layers);
     let mut answer = Err(String::new());
     if lens {
-        context.extend(engine.text.encode_plain(&how.cue)?);
+        context.extend(cue::after_trace(engine.text, traced, &how.cue)?);
         answer = final_answer(engine, task, one, &mut context)?;
     }
     let request = LayerRequest {

@@ -11,7 +11,7 @@ use entrace_run::{
     ChoiceForm, Control, Engine, Error, EstimatorChoice, Event, Measurement, Observer, Prompting, TaskPlan,
     TraceInput, TraceMaking, WorkItem,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -157,6 +157,8 @@ pub(crate) fn manifest(tasks: &[TaskPlan], how: &Measurement) -> Manifest {
             max_steps: how.max_steps,
             cue: how.cue.clone(),
             more_cues: how.more_cues.clone(),
+            thought_close: None,
+            template_vars: BTreeMap::new(),
             choice_form: how.choice_form.name().into(),
             samples: how.samples,
             enumerate_epsilon: how.epsilon,

@@ -163,6 +163,8 @@ fn manifest(n_questions: usize, how: &Measurement) -> Manifest {
             max_steps: how.max_steps,
             cue: how.cue.clone(),
             more_cues: Vec::new(),
+            thought_close: None,
+            template_vars: BTreeMap::new(),
             choice_form: how.choice_form.name().into(),
             samples: how.samples,
             enumerate_epsilon: how.epsilon,
