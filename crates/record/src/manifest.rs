@@ -181,7 +181,7 @@ pub struct TaskRecord {
     pub n_questions: usize,
     /// Lines of the source that could not be read.
     pub n_bad_lines: usize,
-    /// How answers are read: `number`, `choice` or `text`.
+    /// How answers are read: `number`, `choice` or `text`; all that occur, separated by commas, where questions differ.
     pub answer_format: String,
     /// The estimator.
     pub estimator: String,

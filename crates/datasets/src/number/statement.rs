@@ -43,6 +43,7 @@ pub(super) struct Opening<'a> {
     text: &'a str,
     pub(super) found: Found,
     pub(super) rest: &'a str,
+    mark: DecimalMark,
 }
 
 impl Opening<'_> {
@@ -62,7 +63,14 @@ impl Opening<'_> {
         let decimal_comma = || numeral::decimal_mark(self.text) == Some(DecimalMark::Comma);
         let listed =
             LISTED.is_match(self.rest) || (self.rest.trim_start().starts_with([')', ']']) && decimal_comma());
-        (bracket && listed) || SEVERAL.is_match(self.rest)
+        (bracket && listed) || SEVERAL.find(self.rest).is_some_and(|second| !self.is_said_again(second.end()))
+    }
+
+    /// Whether the second number, whose first digit ends there, is the first in another spelling: `0.5 or 1/2`.
+    fn is_said_again(&self, end: usize) -> bool {
+        let second = self.rest[..end].char_indices().next_back().map_or("", |(at, _)| &self.rest[at..]);
+        let value = numeral::read(second, self.mark).number().map(|numeral| numeral.value);
+        matches!(&self.found, Found::Number(first) if Some(&first.value) == value.as_ref())
     }
 }
 
@@ -88,7 +96,7 @@ pub(super) fn opening(text: &str, mark: DecimalMark) -> Opening<'_> {
                 (Found::Number(numeral), end)
             }
         };
-        return Opening { lead: &text[..at], text: &rest[..end], found, rest: &rest[end..] };
+        return Opening { lead: &text[..at], text: &rest[..end], found, rest: &rest[end..], mark };
     }
 }
 
