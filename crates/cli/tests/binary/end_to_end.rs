@@ -86,6 +86,31 @@ fn traces_from_a_file_are_measured() {
     expect(0, &["compare", &out, &out]);
 }
 
+#[test]
+fn a_file_with_targets_of_several_kinds_is_one_task() {
+    let scratch = Scratch::new();
+    let lines = concat!(
+        r#"{"id": "n", "question": "3 + 4?", "target": "7", "trace": "It is a sum. The answer is 7 for 2 numbers."}"#,
+        "\n",
+        r#"{"id": "t", "question": "Where?", "target": "[2, 3)", "trace": "Not at 3. $\\boxed{[2,3)}$"}"#,
+        "\n",
+        r#"{"id": "c", "question": "Which?", "target": "B", "choices": ["ice", "tea"], "trace": "Ice melts. I would go with B."}"#,
+        "\n",
+    );
+    let (model, traces, out) = (scratch.model(), scratch.file("mixed.jsonl", lines), scratch.arg("out"));
+    let args =
+        ["score", "--model", &model, "--traces", &traces, "--answer-format", "auto", "--max-nodes", "4"];
+    let said = expect(0, &[&args[..], &["--output-path", &out]].concat());
+    assert!(said.contains("1 as number, 1 as choice, 1 as text"), "{said}");
+    let rows = rows(&out);
+    assert!(rows.traces.iter().all(|trace| trace.correct == Some(true) && &*trace.task == "mixed"));
+    assert_eq!(rows.traces.len(), 3);
+    let manifest = std::fs::read_to_string(Path::new(&out).join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let tasks = manifest["settings"]["tasks"].as_array().unwrap();
+    assert_eq!((tasks.len(), tasks[0]["answer_format"].as_str()), (1, Some("number, choice, text")));
+}
+
 /// Traces of one question may stand anywhere in the file, as where the outputs of several seeds were put one after the other.
 #[test]
 fn the_order_of_traces_in_a_file_does_not_matter() {
