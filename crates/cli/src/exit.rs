@@ -56,7 +56,9 @@ impl Exit {
         if is_broken_pipe(&error) {
             return Self::success();
         }
-        let code = error.chain().find_map(code_of).unwrap_or(3);
+        // What a context says of set-up is seen through the whole, not in the chain of causes.
+        let in_set_up = error.is::<SetUp>().then_some(2);
+        let code = in_set_up.or_else(|| error.chain().find_map(code_of)).unwrap_or(3);
         Self { code, message: Some(described(&error)) }
     }
 
