@@ -2,6 +2,7 @@
 //!
 //! Every message names the file and, where there is one, the key. `DIR` stands for the model folder, which is a good checkpoint with one
 //! thing wrong.
+// Long: one list of what files may hold and what is said of it; each test is a row of that list.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

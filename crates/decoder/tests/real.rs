@@ -3,11 +3,7 @@
 //! `ENTRACE_REAL_MODELS` names a folder with some of the files that `goldens/real/*.json` name; the others are passed over. A text must
 //! become the same tokens, and their log-probabilities agree within 1e-3 nats. `goldens/real/generate.py` made the golden files.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking and says why it skips"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use entrace_backend::{Branch, ScoreTree, Text, TokenScores};
 use entrace_decoder::{LanguageModel, Options};

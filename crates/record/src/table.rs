@@ -165,7 +165,11 @@ pub(crate) struct TableWriter<R, B> {
 impl<R: Row, B: Borrow<R>> TableWriter<R, B> {
     /// Begins a file.
     pub(crate) fn create(path: &Path) -> Result<Self, Error> {
-        let file = file::create_new(path)?;
+        Self::into_file(file::create_new(path)?, path)
+    }
+
+    /// Begins a table in a file that is open.
+    fn into_file(file: File, path: &Path) -> Result<Self, Error> {
         let file = new_file_writer(file, R::TABLE, &R::columns()).map_err(|e| write_error(path, e))?;
         Ok(Self { path: path.to_owned(), file, pending: Vec::new(), pending_bytes: 0, row: PhantomData })
     }

@@ -5,7 +5,6 @@
 //! have less, never more. Every episode is a question of its own: the channel's questions are few, and the answer is drawn anew each time.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "distances belong into the output of a test")]
 
 use std::sync::Arc;
 

@@ -214,7 +214,7 @@ fn decimal(value: &Decimal) -> String {
 mod tests {
     use ::parquet::basic::{Compression, ZstdLevel};
     use ::parquet::data_type::{ByteArray, ByteArrayType, Int32Type};
-    use ::parquet::file::properties::WriterProperties;
+    use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
     use ::parquet::file::writer::SerializedFileWriter;
     use ::parquet::schema::parser::parse_message_type;
 
@@ -225,7 +225,9 @@ mod tests {
         let schema = "message schema { required binary question (STRING);
             required group list (LIST) { repeated group list { optional int32 element; } } }";
         let schema = Arc::new(parse_message_type(schema).unwrap());
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_statistics_enabled(EnabledStatistics::None);
         let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build())).unwrap();
         let mut group = writer.next_row_group().unwrap();
         let mut column = group.next_column().unwrap().unwrap();

@@ -56,9 +56,27 @@ pub(super) fn normalise(text: &str) -> Option<String> {
     });
     let text = ROOT.replace_all(&text, r"\sqrt{$1}");
     let text = RAISED.replace_all(&text, "$1$2");
-    let spaced: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let spaced = without_spaces(&text);
     let whole = if is_half_open(&spaced) { spaced.as_str() } else { without_edges(&spaced) };
     Some(whole.to_string())
+}
+
+/// The text without its spaces, but for one between two digits: `2024-02-29 12:30` is no number of its digits.
+fn without_spaces(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut after_space = false;
+    for c in text.chars() {
+        if c.is_whitespace() {
+            after_space = true;
+            continue;
+        }
+        if after_space && c.is_ascii_digit() && kept.ends_with(|last: char| last.is_ascii_digit()) {
+            kept.push(' ');
+        }
+        after_space = false;
+        kept.push(c);
+    }
+    kept
 }
 
 /// Whether the whole is an interval that is closed at one end at least.

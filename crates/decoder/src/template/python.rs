@@ -125,7 +125,7 @@ fn string_method(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>
         }
         "isdecimal" => {
             let () = from_args(args)?;
-            Value::from(!text.is_empty() && text.chars().all(|c| c.is_numeric() && c.to_digit(10).is_some()))
+            Value::from(!text.is_empty() && text.chars().all(|c| c.is_ascii_digit()))
         }
         _ => return Ok(None),
     }))

@@ -352,7 +352,9 @@ fn text_that_is_not_utf8_is_refused() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_told_with_the_path_and_what_to_do() {
-    let mut table = TableWriter::<TraceRow, TraceRow>::create(Path::new("/dev/full")).unwrap();
+    let path = Path::new("/dev/full");
+    let full = fs::File::options().write(true).open(path).unwrap();
+    let mut table = TableWriter::<TraceRow, TraceRow>::into_file(full, path).unwrap();
     let traces = example::rows(0).traces;
     let error =
         traces.into_iter().try_for_each(|row| table.push(row)).and_then(|()| table.finish()).unwrap_err();

@@ -554,7 +554,7 @@ fn an_open_verdict_says_how_many_questions_are_needed() {
 type Draws = fn(&mut Random, &[f64], usize, usize) -> Vec<f64>;
 
 fn sampled(random: &mut Random, m: usize, next: impl Fn(&mut Random, usize) -> usize) -> Vec<f64> {
-    let mut counts = vec![0.0; 5];
+    let mut counts = [0.0; 5];
     for i in 0..m {
         counts[next(random, i)] += 1.0;
     }
