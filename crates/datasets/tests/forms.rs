@@ -183,7 +183,7 @@ fn parquet_targets_of_every_type() {
         ("uint8", "255"),
         ("uint64", "18446744073709551615"),
         ("day", "2024-02-29"),
-        ("moment", "2024-02-29 12:30:00.000 +00:00"),
+        ("moment", "2024-02-29 12:30:00.000+00:00"),
         ("large_text", "text"),
         ("words", "twelve"),
         ("bytes", "as text"),

@@ -293,9 +293,13 @@ fn templates_render_as_in_transformers() {
                 continue;
             };
             assert_eq!(&rendered.unwrap(), text, "{name}: {}", case.conversation);
-            let segments = template
-                .render_segments(&messages, case.add_generation_prompt, now())
-                .unwrap_or_else(|error| panic!("{name}: {}: {error:?}", case.conversation));
+            let segments = match template.render_segments(&messages, case.add_generation_prompt, now()) {
+                // Its methods write contents anew, so that nobody can tell where they went.
+                Err(TemplateError::Rewritten { .. }) if name == "python-methods" => continue,
+                segments => {
+                    segments.unwrap_or_else(|error| panic!("{name}: {}: {error:?}", case.conversation))
+                }
+            };
             let joined: String = segments.iter().map(|segment| segment.text.as_str()).collect();
             assert_eq!(&joined, text, "{name}: {}", case.conversation);
         }
