@@ -1,7 +1,7 @@
 //! Whether the stepwise informativeness assumption (SIA) holds for this model on this task.
 //!
 //! The assumption: along reasoning prefixes information about the true answer accumulates in expectation. What is tested is usable
-//! information ([`super::usable`]): I(s), how much better the true answer can be foretold with the trace up to depth s than without it, by a
+//! information (`metrics::usable`): I(s), how much better the true answer can be foretold with the trace up to depth s than without it, by a
 //! readout fitted on other questions. Three things are asked of it:
 //!
 //! * Information: is I(1) above τ (0 nats)?
