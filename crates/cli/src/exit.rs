@@ -56,7 +56,9 @@ impl Exit {
         if is_broken_pipe(&error) {
             return Self::success();
         }
-        let code = error.chain().find_map(code_of).unwrap_or(3);
+        // A context is not found in the chain by its own type.
+        let is_of_set_up = error.downcast_ref::<SetUp>().is_some();
+        let code = if is_of_set_up { 2 } else { error.chain().find_map(code_of).unwrap_or(3) };
         Self { code, message: Some(described(&error)) }
     }
 
