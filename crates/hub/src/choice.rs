@@ -173,7 +173,8 @@ fn is_model_gguf(path: &str) -> bool {
 }
 
 fn gguf(wanted: &Gguf, paths: &[String]) -> Result<Choice, Lack> {
-    let ggufs: Vec<&String> = paths.iter().filter(|path| is_model_gguf(path)).collect();
+    let mut ggufs: Vec<&String> = paths.iter().filter(|path| is_model_gguf(path)).collect();
+    ggufs.sort();
     let there = || if ggufs.is_empty() { "no GGUF file".into() } else { named(&ggufs) };
     let fitting: Vec<String> = match wanted {
         Gguf::File(file) => match Shard::of(file) {

@@ -133,7 +133,7 @@ fn a_gguf_file_is_opened_by_its_quantisation() {
     expect(
         2,
         at(&hub, &scratch, &[&TOKENS[..], &["org/tiny-GGUF:Q5_0"]].concat()),
-        &["Q5_0", "tiny-Q8_0.gguf, tiny-Q4_0.gguf"],
+        &["Q5_0", "tiny-Q4_0.gguf, tiny-Q8_0.gguf"],
     );
     let train = ["train", "sft", "--model", "org/tiny-GGUF:Q8_0", "--data", "arith"];
     expect(2, at(&hub, &scratch, &train), &["training needs", "GGUF"]);
