@@ -56,9 +56,9 @@ impl Exit {
         if is_broken_pipe(&error) {
             return Self::success();
         }
-        // What a context says of set-up is seen through the whole, not in the chain of causes.
-        let in_set_up = error.is::<SetUp>().then_some(2);
-        let code = in_set_up.or_else(|| error.chain().find_map(code_of)).unwrap_or(3);
+        // A context is not found in the chain by its own type.
+        let is_of_set_up = error.downcast_ref::<SetUp>().is_some();
+        let code = if is_of_set_up { 2 } else { error.chain().find_map(code_of).unwrap_or(3) };
         Self { code, message: Some(described(&error)) }
     }
 
