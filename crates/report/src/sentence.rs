@@ -19,7 +19,7 @@ pub(crate) fn verdict(task: &TaskMetrics) -> String {
     let verdict = &task.verdict;
     let finding = match verdict.finding {
         Finding::Supported if verdict.comes_with_the_statement() => {
-            "Information about the true answer comes only with the statement of the answer"
+            "Stepwise informativeness is supported, but only with the statement of the answer"
         }
         Finding::Supported => "Stepwise informativeness is supported",
         Finding::NotSupported => "Stepwise informativeness is not supported",

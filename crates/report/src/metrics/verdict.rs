@@ -242,9 +242,9 @@ pub(super) fn of(
     };
     if verdict.comes_with_the_statement() {
         let before = Scale::Plain.with_interval(&verdict.before_statement);
-        verdict.reasons.push(format!(
-            "but only with the statement of the answer: at the prefix before it, it is not shown to be above 0, I = {before}"
-        ));
+        verdict
+            .reasons
+            .push(format!("before the answer is stated, it is not shown to be above 0, I = {before}"));
     }
     if let Ok(gains) = gains {
         state_what_is_needed(&mut verdict, gains, resampling, options);

@@ -481,7 +481,7 @@ fn information_that_comes_with_the_statement_says_so() {
     let late = verdict(&(0..60).map(|_| forced(&mut random, last, wanders)).collect::<Vec<_>>());
     assert_eq!(late.finding, Finding::Supported);
     assert!(late.comes_with_the_statement(), "{:?}", late.before_statement);
-    assert!(late.reasons[1].contains("only with the statement"), "{:?}", late.reasons);
+    assert!(late.reasons[1].contains("before the answer is stated"), "{:?}", late.reasons);
     let early = verdict(&informed_world(60, 1));
     assert!(
         early.finding == Finding::Supported && !early.comes_with_the_statement() && early.reasons.len() == 1
