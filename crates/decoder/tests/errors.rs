@@ -539,10 +539,22 @@ fn gguf_types_that_are_not_read() {
     let at = bytes.windows(name.len()).position(|w| w == name).unwrap() + name.len() + 4 + 16;
     bytes[at..at + 4].copy_from_slice(&20u32.to_le_bytes());
     fs::write(&path, &bytes).unwrap();
-    check_path(folder.path(), &path, expect![[""]]);
+    check_path(
+        folder.path(),
+        &path,
+        expect![[r#"
+        DIR/model.gguf: the weight blk.1.ffn_up.weight has type IQ4_NL; F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, Q8_K and BF16 can be read
+    "#]],
+    );
     bytes[at..at + 4].copy_from_slice(&99u32.to_le_bytes());
     fs::write(&path, &bytes).unwrap();
-    check_path(folder.path(), &path, expect![[""]]);
+    check_path(
+        folder.path(),
+        &path,
+        expect![[r#"
+        DIR/model.gguf is damaged: the weight blk.1.ffn_up.weight: tensors of type 99 are not known; it may be cut off, download it again
+    "#]],
+    );
 }
 
 #[test]
@@ -558,11 +570,29 @@ fn gguf_values_of_the_wrong_kind() {
         fs::write(&path, bytes).unwrap();
     };
     with("llama.attention.layer_norm_rms_epsilon", 6, f32::NAN.to_le_bytes());
-    check_path(folder.path(), &path, expect![[""]]);
+    check_path(
+        folder.path(),
+        &path,
+        expect![[r#"
+        DIR/model.gguf: llama.attention.layer_norm_rms_epsilon: expected a number, found NaN
+    "#]],
+    );
     with("llama.block_count", 6, 2f32.to_le_bytes());
-    check_path(folder.path(), &path, expect![[""]]);
+    check_path(
+        folder.path(),
+        &path,
+        expect![[r#"
+        DIR/model.gguf: llama.block_count: expected a whole number, found 2.0
+    "#]],
+    );
     with("llama.attention.head_count_kv", 5, (-2i32).to_le_bytes());
-    check_path(folder.path(), &path, expect![[""]]);
+    check_path(
+        folder.path(),
+        &path,
+        expect![[r#"
+        DIR/model.gguf: llama.attention.head_count_kv: expected a whole number, found -2
+    "#]],
+    );
 }
 
 #[test]
@@ -571,10 +601,22 @@ fn split_gguf_files() {
     let parts = goldens().join("gguf/out/qwen2-split-f16");
     let first = folder.path().join("model-00001-of-00003.gguf");
     fs::copy(parts.join("model-00001-of-00003.gguf"), &first).unwrap();
-    check_path(folder.path(), &first, expect![[""]]);
+    check_path(
+        folder.path(),
+        &first,
+        expect![[r#"
+        DIR/model-00001-of-00003.gguf is not a model: the part DIR/model-00002-of-00003.gguf is missing; download it
+    "#]],
+    );
     let renamed = folder.path().join("model.gguf");
     fs::rename(&first, &renamed).unwrap();
-    check_path(folder.path(), &renamed, expect![[""]]);
+    check_path(
+        folder.path(),
+        &renamed,
+        expect![[r#"
+        DIR/model.gguf is not a model: it is one of 3 parts; give them the names that they were published under (model-00001-of-00003.gguf)
+    "#]],
+    );
 }
 
 /// Whatever stands in a header, it is read or refused.

@@ -81,7 +81,7 @@ fn adapters_name_the_model_that_they_need() {
     );
     let other = refusal(&folder, with_base(goldens().join("models/out/phi3")));
     assert!(other.contains("which the model given with --base does not have"), "{other}");
-    let narrow = refusal(&folder, with_base(goldens().join("models/out/llama-head-dim")));
+    let narrow = refusal(&folder, with_base(goldens().join("models/out/gemma2")));
     assert!(narrow.contains("self_attn.q_proj.weight has shape"), "{narrow}");
     let whole = goldens().join("models/out/llama-gqa");
     assert_eq!(
@@ -129,11 +129,11 @@ fn taken_apart(name: &str, config: &Value) -> tempfile::TempDir {
     let write = |file: &str, text: String| fs::write(folder.path().join(file), text).unwrap();
     write("vocab.json", whole["model"]["vocab"].to_string());
     write("merges.txt", format!("#version: 0.2\n{}\n", merges.join("\n")));
-    write("tokenizer_config.json", config.to_string());
+    let mut config = config.clone();
     let added = whole["added_tokens"].as_array().unwrap().iter();
-    let added: serde_json::Map<String, Value> =
-        added.map(|token| (token["content"].as_str().unwrap().to_owned(), token["id"].clone())).collect();
-    write("added_tokens.json", Value::Object(added).to_string());
+    config["added_tokens_decoder"] =
+        added.map(|token| (token["id"].to_string(), token.clone())).collect::<serde_json::Map<_, _>>().into();
+    write("tokenizer_config.json", config.to_string());
     folder
 }
 

@@ -168,7 +168,7 @@ impl WeightFile for SafetensorsFolder {
                     path: shard.file.path.clone(),
                     name: name.to_string(),
                     found: format!("{other:?}"),
-                    known: "F32, BF16, F16, F64".into(),
+                    known: "F32, BF16, F16 and F64".into(),
                 });
             }
         };

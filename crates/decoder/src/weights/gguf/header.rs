@@ -267,7 +267,7 @@ impl std::fmt::Display for Value {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Integer(n) => write!(f, "{n}"),
-            Self::Float(x) => write!(f, "{x}"),
+            Self::Float(x) => write!(f, "{x:?}"),
             Self::Bool(yes) => write!(f, "{yes}"),
             Self::Text(text) => write!(f, "{text:?}"),
             Self::List(list) => write!(f, "a list of {}", list.n),

@@ -84,7 +84,7 @@ impl TensorType {
     /// Names of the types whose numbers can be read.
     pub(super) fn readable() -> String {
         let names: Vec<&str> = TYPES.iter().filter(|kind| kind.is_read()).map(|kind| kind.name).collect();
-        names.join(", ")
+        names.join(", ").replace(", BF16", " and BF16")
     }
 
     /// Whether its numbers can be read.
