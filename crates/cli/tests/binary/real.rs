@@ -28,6 +28,7 @@ fn four_questions_of_each_benchmark() {
             let of = |control: &str| {
                 let own = |row: &&entrace_record::rows::PrefixRow| {
                     (&row.task, &row.question_id, &*row.control) == (&trace.task, &trace.question_id, control)
+                        && &*row.estimator != "rollout"
                 };
                 rows.prefixes.iter().filter(own).count()
             };
@@ -35,7 +36,11 @@ fn four_questions_of_each_benchmark() {
             assert!(of("swapped") >= 2, "{task} {}", trace.question_id);
         }
     }
-    for row in &rows.prefixes {
+    let (rolled_out, asked): (Vec<_>, Vec<_>) =
+        rows.prefixes.iter().partition(|row| &*row.estimator == "rollout");
+    assert!(!rolled_out.is_empty(), "open answers are rolled out by default");
+    assert!(rolled_out.iter().all(|row| &*row.task != "arc_challenge"), "options need no rollouts");
+    for row in asked {
         let choices = &*row.task == "arc_challenge";
         assert_eq!(&*row.estimator, if choices { "choices" } else { "enumerate" });
         assert!(row.target_logprob.is_some_and(|l| l.is_finite() && l <= 1e-6), "{row:?}");

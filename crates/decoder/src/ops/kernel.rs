@@ -3,7 +3,7 @@
 //! Every number of the result is one chain of fused multiply-adds in the order of k, whatever the size of the tile and wherever k is cut
 //! into calls that add: what is computed for one row does not depend on what is computed with it.
 //!
-//! Kernels: AVX-512 (12 × 32 numbers in registers), AVX2 with FMA (3 × 32), and a portable one; chosen when the program runs.
+//! Kernels: AVX-512 (12 × 32 numbers in registers), AVX2 with FMA (2 × 32 or 6 × 16), and a portable one; chosen when the program runs.
 
 /// Most columns of a tile.
 pub(crate) const MAX_COLUMNS: usize = 32;
@@ -64,7 +64,7 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => 12,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => 3,
+            Self::Avx2 => 6,
             Self::Portable => 4,
         }
     }
@@ -82,8 +82,8 @@ impl Kernel {
                 #[cfg(target_arch = "x86_64")]
                 Self::Avx512 => avx512::run(tile),
                 #[cfg(target_arch = "x86_64")]
-                Self::Avx2 => avx2(tile),
-                Self::Portable => loops::<false>(tile),
+                Self::Avx2 => avx2::run(tile),
+                Self::Portable => loops(tile),
             }
         }
     }
@@ -175,15 +175,132 @@ mod avx512 {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(tile: &Tile) {
-    // SAFETY: by the caller's promise.
-    unsafe { loops::<true>(tile) }
+mod avx2 {
+    use super::{Left, Tile};
+    use std::arch::x86_64::{
+        __m256, __m256i, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps,
+        _mm256_maskstore_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    };
+
+    /// Numbers of a vector.
+    const WIDTH: usize = 8;
+
+    /// # Safety
+    /// AVX2 and FMA are there; see `Kernel::run`.
+    pub(super) unsafe fn run(tile: &Tile) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            match tile.rows {
+                // What fits in sixteen registers with the vectors of the right factor and one number of the left.
+                1 => of_width::<1, 4>(tile),
+                2 => of_width::<2, 4>(tile),
+                3 => of_width::<3, 2>(tile),
+                4 => of_width::<4, 2>(tile),
+                5 => of_width::<5, 2>(tile),
+                _ => of_width::<6, 2>(tile),
+            }
+        }
+    }
+
+    /// V vectors of all R rows at a time.
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn of_width<const R: usize, const V: usize>(tile: &Tile) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            for first in (0..tile.columns).step_by(V * WIDTH) {
+                match (tile.columns - first >= V * WIDTH, tile.a) {
+                    (true, Left::Columns(a, step)) => whole::<R, V>(tile, first, |i, r| a.add(i * step + r)),
+                    (true, Left::Rows(a, row)) => whole::<R, V>(tile, first, |i, r| a.add(r * row + i)),
+                    (false, Left::Columns(a, step)) => in_part::<R>(tile, first, |i, r| a.add(i * step + r)),
+                    (false, Left::Rows(a, row)) => in_part::<R>(tile, first, |i, r| a.add(r * row + i)),
+                }
+            }
+        }
+    }
+
+    /// R rows of V whole vectors from column `first` on; `a(i, r)` is where the left factor of row r at step i is.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn whole<const R: usize, const V: usize>(
+        tile: &Tile,
+        first: usize,
+        a: impl Fn(usize, usize) -> *const f32,
+    ) {
+        // SAFETY: by the caller's promise; the columns lie within the tile.
+        unsafe {
+            let c = |r: usize, v: usize| tile.c.add(r * tile.c_row + first + WIDTH * v);
+            let mut sums: [[__m256; V]; R] = [[_mm256_setzero_ps(); V]; R];
+            if tile.add {
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = _mm256_loadu_ps(c(r, v));
+                    }
+                }
+            }
+            let mut b = tile.b.add(first);
+            for i in 0..tile.k {
+                let mut right = [_mm256_setzero_ps(); V];
+                for (v, right) in right.iter_mut().enumerate() {
+                    *right = _mm256_loadu_ps(b.add(WIDTH * v));
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let left = _mm256_set1_ps(*a(i, r));
+                    for (sum, &right) in sums.iter_mut().zip(&right) {
+                        *sum = _mm256_fmadd_ps(left, right, *sum);
+                    }
+                }
+                b = b.wrapping_add(tile.b_step);
+            }
+            for (r, sums) in sums.iter().enumerate() {
+                for (v, &sum) in sums.iter().enumerate() {
+                    _mm256_storeu_ps(c(r, v), sum);
+                }
+            }
+        }
+    }
+
+    /// The columns from `first` on, one vector of them at a time, the last one masked.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn in_part<const R: usize>(tile: &Tile, first: usize, a: impl Fn(usize, usize) -> *const f32) {
+        for first in (first..tile.columns).step_by(WIDTH) {
+            let mask = mask(tile.columns - first);
+            // SAFETY: by the caller's promise; masked loads and stores touch only the tile's columns.
+            unsafe {
+                let c = |r: usize| tile.c.add(r * tile.c_row + first);
+                let mut sums: [__m256; R] = [_mm256_setzero_ps(); R];
+                if tile.add {
+                    for (r, sum) in sums.iter_mut().enumerate() {
+                        *sum = _mm256_maskload_ps(c(r), mask);
+                    }
+                }
+                let mut b = tile.b.add(first);
+                for i in 0..tile.k {
+                    let right = _mm256_maskload_ps(b, mask);
+                    for (r, sum) in sums.iter_mut().enumerate() {
+                        *sum = _mm256_fmadd_ps(_mm256_set1_ps(*a(i, r)), right, *sum);
+                    }
+                    b = b.wrapping_add(tile.b_step);
+                }
+                for (r, &sum) in sums.iter().enumerate() {
+                    _mm256_maskstore_ps(c(r), mask, sum);
+                }
+            }
+        }
+    }
+
+    /// Ones in the first `columns` numbers of a vector.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn mask(columns: usize) -> __m256i {
+        const ONES_THEN_ZEROS: [i32; 2 * WIDTH] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+        // SAFETY: eight numbers from a place between 0 and 8 of sixteen.
+        unsafe { _mm256_loadu_si256(ONES_THEN_ZEROS.as_ptr().add(WIDTH - columns.min(WIDTH)).cast()) }
+    }
 }
 
 /// Plain loops, which the compiler turns into whatever vector instructions it may use here.
-#[inline(always)]
-unsafe fn loops<const FUSED: bool>(tile: &Tile) {
+unsafe fn loops(tile: &Tile) {
     for r in 0..tile.rows {
         let mut sums = [0f32; MAX_COLUMNS];
         // SAFETY: by the caller's promise.
@@ -192,9 +309,7 @@ unsafe fn loops<const FUSED: bool>(tile: &Tile) {
             // SAFETY: by the caller's promise; `columns` are at most MAX_COLUMNS.
             unsafe { sums.as_mut_ptr().copy_from_nonoverlapping(c, tile.columns) };
         }
-        let step = |sum: &mut f32, x: f32, b: f32| {
-            *sum = if FUSED { x.mul_add(b, *sum) } else { x * b + *sum };
-        };
+        let step = |sum: &mut f32, x: f32, b: f32| *sum += x * b;
         for i in 0..tile.k {
             // SAFETY: by the caller's promise.
             let (x, b) = unsafe {
