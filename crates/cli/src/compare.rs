@@ -36,7 +36,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Exit> {
     if let Some(out) = &args.output_path {
         paired::write(&comparison, out).in_set_up()?;
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     writeln!(out, "{}\n{}", terminal::compare(&runs), terminal::comparison(&comparison))?;
     if let Some(dir) = &args.output_path {
         writeln!(out, "{}", dir.join("compare.html").display())?;

@@ -19,7 +19,7 @@ const TOLERANCE: f64 = 1e-3;
 
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<Exit> {
     let started = Instant::now();
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     let language = model::open(&args.model, false);
     let decoder_only;
     let (decoder, language, mut passed) = match &language {

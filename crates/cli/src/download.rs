@@ -34,7 +34,7 @@ impl Download {
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
-        bar.set_prefix(repo.to_string());
+        bar.set_prefix(crate::terminal::printable(repo).into_owned());
         if !self.shown && !self.quiet {
             print_line(&format!("downloading {repo}: {n_files} file(s), {}", HumanBytes(n_bytes)));
         }

@@ -3,6 +3,7 @@
 //! 0 measured; 1 finished, with items that failed or nothing measured; 2 wrong usage or set-up; 3 engine or disk failure;
 //! 130 interrupted, the same command goes on. A reader that closes the pipe early is no failure.
 
+use crate::terminal;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -43,12 +44,26 @@ impl Exit {
         Self { code: 2, message: Some(described(&error)) }
     }
 
+    /// A panic that nobody caught.
+    pub(crate) fn fault(message: String) -> Self {
+        Self { code: 3, message: Some(message) }
+    }
+
+    /// The code and what is said.
+    #[cfg(test)]
+    pub(crate) fn into_parts(self) -> (u8, Option<String>) {
+        (self.code, self.message)
+    }
+
     /// What clap says: help and version are successes.
     pub(crate) fn of_clap(error: clap::Error) -> Self {
-        let code = if error.use_stderr() { 2 } else { 0 };
         // A closed pipe is no failure of ours.
+        if error.use_stderr() {
+            let _ = write!(terminal::stderr(), "{}", error.render());
+            return Self { code: 2, message: None };
+        }
         let _ = error.print();
-        Self { code, message: None }
+        Self::success()
     }
 
     /// The code of an error, by the crate that it comes from.
@@ -65,7 +80,7 @@ impl Exit {
     /// Prints the message and turns into the process's code.
     pub(crate) fn report(self) -> ExitCode {
         if let Some(message) = self.message {
-            let _ = writeln!(std::io::stderr(), "entrace: {message}");
+            let _ = writeln!(terminal::stderr(), "entrace: {message}");
         }
         ExitCode::from(self.code)
     }

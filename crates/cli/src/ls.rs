@@ -35,7 +35,7 @@ pub(crate) fn ls(args: &LsArgs) -> Result<Exit> {
             std::iter::once(head.into()).chain(SIGNALS.iter().map(signal)).collect()
         }
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     for line in aligned(&rows) {
         writeln!(out, "{line}")?;
     }

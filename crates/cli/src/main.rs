@@ -2,7 +2,8 @@
 //!
 //! The only crate that prints or exits. In reading order: `args` (every flag), `config_file` (flags from a file), one file per command,
 //! `model` and `questions` (what flags name, opened), `progress` and `download` (what a person sees while it works), `exit` (exit codes),
-//! `fingerprint` (what makes a run the same run).
+//! `fingerprint` (what makes a run the same run), `terminal` (how text of
+//! strangers is printed), `fault` (what a panic becomes).
 
 mod args;
 mod compare;
@@ -10,6 +11,7 @@ mod config_file;
 mod doctor;
 mod download;
 mod exit;
+mod fault;
 mod fingerprint;
 mod ls;
 mod measure;
@@ -22,6 +24,7 @@ mod run;
 mod score;
 mod sprout;
 mod template_vars;
+mod terminal;
 mod tokens;
 mod train;
 
@@ -32,7 +35,7 @@ use exit::{Exit, SetUp};
 fn main() -> std::process::ExitCode {
     let exit =
         match arguments().and_then(parse).and_then(|cli| set_threads(cli.threads).map(|()| cli.command)) {
-            Ok(command) => dispatch(command),
+            Ok(command) => fault::guarded(|| dispatch(command)),
             Err(exit) => exit,
         };
     exit.report()

@@ -238,6 +238,10 @@ fn sampling(args: &MeasureArgs, max_new_tokens: usize) -> Result<Sampling> {
             }
         }
     }
+    if sampling.stop.iter().any(String::is_empty) {
+        let problem = "an empty text as --stop would end every trace where it begins; leave it out";
+        return Err(SetUp(problem.into()).into());
+    }
     sampling.temperature = args.temperature.unwrap_or(sampling.temperature);
     sampling.top_p = args.top_p.unwrap_or(sampling.top_p);
     sampling.top_k = args.top_k.unwrap_or(sampling.top_k);

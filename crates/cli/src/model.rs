@@ -3,6 +3,7 @@
 use crate::args::{DeviceArg, Dtype, ModelArgs};
 use crate::download::Download;
 use crate::exit::{InSetUp, SetUp};
+use crate::fault;
 use crate::sprout;
 use anyhow::Result;
 use entrace_backend::ModelInfo;
@@ -29,6 +30,7 @@ pub(crate) fn locate(name: Option<&str>, quiet: bool) -> Result<Located> {
                 .into(),
         )
     })?;
+    fault::doing(format!("opening the model {name}"));
     let path = Path::new(&name);
     if path.exists() {
         let trained = !path.join("config.json").exists() && path.join("metrics.jsonl").exists();

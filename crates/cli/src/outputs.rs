@@ -17,7 +17,7 @@ pub(crate) fn write_all(writer: &mut RunWriter, limit: Option<f64>, quiet: bool)
     let report = write_report(writer.dir(), &ReportOptions::default())?;
     let reader = RunReader::open(writer.dir())?;
     lm_eval::write(writer, &lm_eval_results(&reader, &report.metrics, limit)?)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     writeln!(out, "{}", terminal::results(&report.metrics, terminal_width()))?;
     if !quiet {
         writeln!(out, "{}", writer.dir().join("report.html").display())?;

@@ -5,6 +5,7 @@
 //! neither, and no notes. Ctrl-C asks the run to stop
 //! after what is in hand; a second one ends the process at once.
 
+use crate::{fault, terminal};
 use anyhow::Result;
 use entrace_run::{Event, Observer, Phase};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -152,7 +153,7 @@ pub(crate) fn stop_is_asked_for() -> bool {
 /// A line on standard error.
 pub(crate) fn print_line(text: &str) {
     // Nobody may be listening on standard error; the work goes on.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(terminal::stderr(), "{text}");
 }
 
 fn interrupt() {
@@ -173,8 +174,15 @@ impl Observer for Progress {
                 self.task = Some(TaskState::new(task, n_traces, n_done));
                 self.bar = self.shown.then(|| bar(task, n_traces));
             }
-            Event::TaskEnds => self.end(),
+            Event::TaskEnds => {
+                fault::doing("putting the tables together".to_string());
+                self.end();
+            }
             Event::Warning(text) => self.note(text),
+            Event::BatchBegins { first, last } => {
+                let task = self.task.as_ref().map_or("", |task| task.name.as_str());
+                fault::doing(format!("measuring {task}, questions {first} to {last}"));
+            }
             event => self.task.iter_mut().for_each(|task| task.note(&event, now)),
         }
         self.show(now);
@@ -190,7 +198,7 @@ fn bar(task: &str, n_traces: usize) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template("{prefix:<12} {bar:20} {elapsed}  {wide_msg}") {
         bar.set_style(style);
     }
-    bar.set_prefix(task.to_string());
+    bar.set_prefix(terminal::printable(task).into_owned());
     bar
 }
 

@@ -3,6 +3,7 @@
 use crate::args::RunArgs;
 use crate::download::Download;
 use crate::exit::{InSetUp, SetUp};
+use crate::fault;
 use anyhow::Result;
 use entrace_backend::{ChatMessage, Role, Text};
 use entrace_datasets::fewshot::{self, Order};
@@ -133,6 +134,7 @@ fn source(name: &str, args: &RunArgs) -> Result<Source> {
         }
         (None, task::Source::Made(_)) => PathBuf::new(),
     };
+    fault::doing(format!("reading {}", folder.display()));
     let loaded = task::load(spec, &folder, split, bad_lines(args))?;
     let (pool, note) = if args.num_fewshot > 0 {
         let pool = fewshot::pool(spec, &folder, bad_lines(args))?;
@@ -193,6 +195,7 @@ fn custom(path: &Path, args: &RunArgs) -> Result<Source> {
         bad_lines: bad_lines(args),
         max_cell_bytes: args.measure.max_cell_bytes,
     };
+    fault::doing(format!("reading {}", path.display()));
     let custom = jsonl::load(path, &name, &options)?;
     Ok(Source {
         name,

@@ -2,6 +2,7 @@
 
 use crate::args::ReportArgs;
 use crate::exit::{Exit, SetUp};
+use crate::fault;
 use crate::outputs::{exit_of, terminal_width};
 use anyhow::{Result, anyhow};
 use entrace_record::RunReader;
@@ -10,10 +11,11 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 pub(crate) fn report(args: &ReportArgs) -> Result<Exit> {
+    fault::doing(format!("making the report of {}", args.run.display()));
     // Opened here first, so that a folder without a run counts as wrong usage.
     open(&args.run)?;
     let report = write_report(&args.run, &ReportOptions::default()).map_err(not_allowed)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     if args.markdown {
         write!(out, "{}", markdown::results(&report.metrics))?;
     } else {

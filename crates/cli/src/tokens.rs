@@ -53,7 +53,7 @@ pub(crate) fn tokens(args: &TokensArgs) -> Result<Exit> {
         return Err(SetUp("there are no tokens: the text is empty".into()).into());
     }
     let lines = score(&model, &token_ids, args.layers)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     if args.json {
         print_json(&mut out, &model, &lines, args.layers)?
     } else {

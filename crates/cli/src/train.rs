@@ -195,7 +195,7 @@ fn output(args: &OutputArgs, folder: &Path, texts: TextFiles, steps: u64) -> Out
 /// Says how training ended.
 fn conclude(outcome: &Outcome, watch: Watch<'_>, place: &Place<'_>) -> Result<Exit> {
     let (steps, measured) = (watch.steps, watch.end()?);
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::terminal::stdout();
     let (ending, is_stopped) = match outcome {
         Outcome::Finished(ending) => (ending, false),
         Outcome::Stopped(ending) => (ending, true),

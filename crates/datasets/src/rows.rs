@@ -9,8 +9,8 @@ mod delimited;
 pub(crate) mod json;
 mod parquet;
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use sha2::{Digest, Sha256};
 
@@ -89,7 +89,7 @@ pub(crate) fn load(paths: &[PathBuf], max_cell_bytes: usize) -> Result<Lines, Er
     let mut hasher = Sha256::new();
     let mut lines = Vec::new();
     for path in paths {
-        let bytes = fs::read(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let bytes = read(path).map_err(|source| Error::Read { path: path.clone(), source })?;
         hasher.update(&bytes);
         lines.extend(rows(path, bytes, max_cell_bytes)?.into_iter().map(|(number, row)| Line {
             path: path.clone(),
@@ -100,6 +100,16 @@ pub(crate) fn load(paths: &[PathBuf], max_cell_bytes: usize) -> Result<Lines, Er
     let hash = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     Ok(Lines { lines, source: names.join(","), hash })
+}
+
+/// The bytes of an ordinary file, or of a stream that the shell hands over (`<(..)`, `/dev/stdin`). A pipe that lies in a folder would be
+/// waited for without end, and a device never ends.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let is_stream = ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|place| path.starts_with(place));
+    if !is_stream && !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not an ordinary file"));
+    }
+    fs::read(path)
 }
 
 fn rows(path: &Path, bytes: Vec<u8>, max_cell_bytes: usize) -> Result<Vec<Numbered>, Error> {

@@ -19,8 +19,8 @@ pub struct Config {
 impl Config {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
+        let text = crate::ordinary::read_text(path)
+            .map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
         let value: Value = serde_json::from_str(&text)
             .map_err(|e| Error::Malformed { path: path.to_path_buf(), problem: e.to_string() })?;
         Self::from_value(path, value)

@@ -17,6 +17,7 @@ mod layers;
 mod mlp;
 mod model;
 mod ops;
+mod ordinary;
 mod passes;
 pub mod rope;
 mod sampler;

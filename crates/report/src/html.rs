@@ -22,6 +22,10 @@ use crate::figure::task_figures;
 use crate::format::printable;
 use crate::metrics::Metrics;
 
+/// What a page may load: nothing. Its style stands in itself, and there are no scripts, frames or forms.
+pub(crate) const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
 pub(crate) const STYLE: &str = include_str!("html/style.css");
 
 /// The page. `exemplars` are the traces to show, of any task.
@@ -38,6 +42,7 @@ pub(crate) fn page(metrics: &Metrics, exemplars: &[Exemplar]) -> Result<String, 
         html lang="en" {
             head {
                 meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="generator" content={ "entrace " (metrics.run.entrace_version) };
                 title { (title) }

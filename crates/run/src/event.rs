@@ -37,6 +37,13 @@ pub enum Event<'a> {
         /// Traces that were measured before.
         n_done: usize,
     },
+    /// A batch begins.
+    BatchBegins {
+        /// The identifier of its first question.
+        first: &'a str,
+        /// The identifier of its last question.
+        last: &'a str,
+    },
     /// A phase of a batch begins.
     PhaseBegins {
         /// What is done.

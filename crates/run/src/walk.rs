@@ -229,6 +229,9 @@ impl Walk<'_> {
             if observer.should_stop() {
                 return Err(Error::Interrupted);
             }
+            if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
+                observer.event(Event::BatchBegins { first: &first.question.id, last: &last.question.id });
+            }
             self.batch(first_item + index * self.how.batch_size, batch, &mut rows, observer)?;
         }
         if last {

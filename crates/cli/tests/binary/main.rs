@@ -7,6 +7,7 @@
 mod bad_input;
 mod disk;
 mod end_to_end;
+mod hostile;
 mod hub;
 mod input_files;
 mod real;

@@ -119,6 +119,8 @@ mod avx512 {
         }
     }
 
+    /// # Safety
+    /// As for `run`; the tile has R rows.
     #[target_feature(enable = "avx512f")]
     unsafe fn of_width<const R: usize>(tile: &Tile) {
         // SAFETY: by the caller's promise.
@@ -133,6 +135,9 @@ mod avx512 {
     }
 
     /// R rows of V vectors; `a(i, r)` is where the left factor of row r at step i is.
+    ///
+    /// # Safety
+    /// As for `run`; the tile has R rows and at most V vectors of columns, and `a` points to numbers that may be read.
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn product<const R: usize, const V: usize>(tile: &Tile, a: impl Fn(usize, usize) -> *const f32) {
@@ -203,6 +208,9 @@ mod avx2 {
     }
 
     /// V vectors of all R rows at a time.
+    ///
+    /// # Safety
+    /// As for `run`; the tile has R rows.
     #[target_feature(enable = "avx2,fma")]
     unsafe fn of_width<const R: usize, const V: usize>(tile: &Tile) {
         // SAFETY: by the caller's promise.
@@ -219,6 +227,9 @@ mod avx2 {
     }
 
     /// R rows of V whole vectors from column `first` on; `a(i, r)` is where the left factor of row r at step i is.
+    ///
+    /// # Safety
+    /// As for `run`; the tile has R rows and V whole vectors from that column on, and `a` points to numbers that may be read.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn whole<const R: usize, const V: usize>(
@@ -260,6 +271,9 @@ mod avx2 {
     }
 
     /// The columns from `first` on, one vector of them at a time, the last one masked.
+    ///
+    /// # Safety
+    /// As for `run`; the tile has R rows, and `a` points to numbers that may be read.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn in_part<const R: usize>(tile: &Tile, first: usize, a: impl Fn(usize, usize) -> *const f32) {
@@ -300,6 +314,9 @@ mod avx2 {
 }
 
 /// Plain loops, which the compiler turns into whatever vector instructions it may use here.
+///
+/// # Safety
+/// The tile's pointers hold what it says, and nobody else uses the numbers of C meanwhile.
 unsafe fn loops(tile: &Tile) {
     for r in 0..tile.rows {
         let mut sums = [0f32; MAX_COLUMNS];

@@ -97,11 +97,15 @@ pub(super) unsafe fn run(tile: &Tile) {
     }
 }
 
+/// # Safety
+/// None is possible: pairs are never `supported` here.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) unsafe fn run(_: &Tile) {
     unreachable!("not supported")
 }
 
+/// # Safety
+/// As for `run`; the tile has R rows.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn product<const R: usize>(tile: &Tile) {

@@ -197,7 +197,7 @@ impl ChatTemplate {
 }
 
 fn read_if_there(path: &Path) -> Result<Option<String>, TemplateError> {
-    match std::fs::read_to_string(path) {
+    match crate::ordinary::read_text(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(TemplateError::Read { path: path.to_owned(), source }),

@@ -28,6 +28,9 @@ use super::error::TokenizerError;
 use super::guard;
 use crate::template::Segment;
 
+/// How often a text is cut to keep special tokens from forming, before it is cut into characters.
+const MOST_CUTS: usize = 8;
+
 /// What stands in front of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -152,36 +155,53 @@ impl Encoder {
         Ok(ids)
     }
 
-    /// The vocabulary itself can hold special spellings that merges reach without the added vocabulary's help. Such tokens are taken
-    /// apart: the text is cut after the first character of each, and the parts are encoded on their own.
     fn append_without_special(
         &self,
         text: &str,
         place: Place,
         ids: &mut Vec<u32>,
     ) -> Result<(), TokenizerError> {
+        self.append_taken_apart(text, place, 0, ids)
+    }
+
+    /// The vocabulary itself can hold special spellings that merges reach without the added vocabulary's help. Such tokens are taken
+    /// apart: the text is cut after the first character of each, and the parts are encoded on their own. Where parts form special tokens
+    /// again and again, they are cut into single characters in the end.
+    fn append_taken_apart(
+        &self,
+        text: &str,
+        place: Place,
+        n_cuts_before: usize,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), TokenizerError> {
         if text.is_empty() {
             return Ok(());
         }
-        let encoding = self.run(text, place, &self.plain)?;
-        let tokens = encoding.get_ids().iter().zip(encoding.get_offsets());
-        let special: Vec<(u32, usize)> = tokens
-            .filter(|(id, _)| self.special.contains(id))
-            .map(|(id, offsets)| (*id, offsets.0))
-            .collect();
-        let Some(&(token, first)) = special.first() else {
-            ids.extend_from_slice(encoding.get_ids());
-            return Ok(());
-        };
         let behind = |start: usize| start + text[start..].chars().next().map_or(0, char::len_utf8);
-        if behind(first) >= text.len() {
-            return Err(TokenizerError::OnlySpecial { text: text.to_owned(), token });
+        let mut cuts: Vec<usize> = {
+            let encoding = self.run(text, place, &self.plain)?;
+            let tokens = encoding.get_ids().iter().zip(encoding.get_offsets());
+            let special: Vec<(u32, usize)> = tokens
+                .filter(|(id, _)| self.special.contains(id))
+                .map(|(id, offsets)| (*id, offsets.0))
+                .collect();
+            let Some(&(token, first)) = special.first() else {
+                ids.extend_from_slice(encoding.get_ids());
+                return Ok(());
+            };
+            if behind(first) >= text.len() {
+                return Err(TokenizerError::OnlySpecial { text: text.to_owned(), token });
+            }
+            special.into_iter().map(|(_, start)| behind(start)).collect()
+        };
+        if n_cuts_before >= MOST_CUTS {
+            cuts = text.char_indices().map(|(start, c)| start + c.len_utf8()).collect();
         }
-        let cuts = special.iter().map(|&(_, start)| behind(start)).chain([text.len()]);
+        cuts.push(text.len());
         let mut start = 0;
         for cut in cuts {
             let place = if start == 0 { place } else { Place::Continuation };
-            self.append_without_special(&text[start..cut.max(start)], place, ids)?;
+            self.append_taken_apart(&text[start..cut.max(start)], place, n_cuts_before + 1, ids)?;
             start = cut.max(start);
         }
         Ok(())
@@ -300,6 +320,31 @@ mod tests {
         assert_eq!(scheme("always", Place::AfterSpecial), "always");
         assert_eq!(scheme("always", Place::Continuation), "never");
         assert_eq!(at_place(Value::Null, Place::Continuation), Value::Null);
+    }
+
+    /// An encoder whose merges spell the special tokens, which are all runs of `a` of two to `longest`.
+    fn of_runs(longest: usize) -> Encoder {
+        let token = |n: usize| "a".repeat(n);
+        let added: Vec<Value> = (2..=longest)
+            .map(|n| {
+                json!({"id": n - 1, "content": token(n), "special": true, "single_word": false, "lstrip": false,
+                    "rstrip": false, "normalized": false})
+            })
+            .collect();
+        let vocab: serde_json::Map<_, _> = (1..=longest).map(|n| (token(n), json!(n - 1))).collect();
+        let merges: Vec<_> = (2..=longest).map(|n| [token(n - 1), token(1)]).collect();
+        let definition = json!({"version": "1.0", "added_tokens": added, "normalizer": null, "pre_tokenizer": null,
+            "post_processor": null, "decoder": null, "model": {"type": "BPE", "vocab": vocab, "merges": merges}});
+        Encoder::new(guard::build(definition.to_string().as_bytes()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn texts_full_of_special_spellings_are_taken_apart_in_time() {
+        let text = "a".repeat(16_000);
+        for longest in [2, 3, 40] {
+            let ids = of_runs(longest).without_special(&text, Place::Continuation).unwrap();
+            assert_eq!(ids, vec![0; text.len()], "runs up to {longest}");
+        }
     }
 
     #[test]

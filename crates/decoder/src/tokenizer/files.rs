@@ -88,7 +88,7 @@ fn beginning(config: &Map<String, Value>, vocab: &Map<String, Value>) -> Value {
 }
 
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, TokenizerError> {
-    match std::fs::read(path) {
+    match crate::ordinary::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(TokenizerError::Read { path: path.to_owned(), source }),

@@ -1,5 +1,6 @@
 //! A weight file, mapped into memory.
 
+use super::cut::Watched;
 use crate::error::Error;
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 /// A file whose bytes can be read.
 pub(super) struct Mapped {
     pub(super) path: PathBuf,
+    // Before the map, so that it is not watched any more when the map goes.
+    _watched: Watched,
     map: Mmap,
 }
 
@@ -24,9 +27,9 @@ impl Mapped {
         }
         let file = File::open(&path).map_err(io)?;
         // SAFETY: the file is only read. A file that is overwritten in place while it is in use gives other numbers, and one that is cut
-        // ends the process with SIGBUS; both are outside of what a program can rule out for a mapped file.
+        // ends the process with SIGBUS, see `cut.rs`; both are outside of what a program can rule out for a mapped file.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        let mapped = Self { path, map };
+        let mapped = Self { _watched: Watched::new(&path, &map), path, map };
         if mapped.map.starts_with(b"version https://git-lfs") {
             return Err(mapped.damaged("it is a Git LFS pointer, not the weights"));
         }

@@ -5,6 +5,7 @@
 //! Matrices are kept in the storage type that the user chose; norms and biases always in float32.
 
 mod adapters;
+mod cut;
 mod gguf;
 mod mapped;
 mod safetensors;

@@ -4,8 +4,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{Change, Comparison, QuantityComparison, StageRecord, TaskComparison};
 use crate::format::{NONE, Scale, decimal, printable, thousands};
-use crate::html::STYLE;
 use crate::html::parts::{cell, fact};
+use crate::html::{POLICY, STYLE};
 use crate::sentence::p_number;
 
 /// The page; `figures` are those of the tasks, in order.
@@ -16,6 +16,7 @@ pub(super) fn page(comparison: &Comparison, figures: &[String]) -> String {
         html lang="en" {
             head {
                 meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (names.join(", ")) ": what changed" }
                 style { (PreEscaped(STYLE)) }

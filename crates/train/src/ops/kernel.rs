@@ -134,6 +134,8 @@ impl Tile {
         }
     }
 
+    /// # Safety
+    /// As for `run`; the tile has R rows.
     #[target_feature(enable = "avx512f")]
     unsafe fn rows<const R: usize>(&self) {
         let low: __mmask16 = mask(self.columns);
