@@ -22,7 +22,9 @@ use crate::belief::{self, Mass};
 use crate::cues;
 use crate::disagreement;
 use crate::error::Error;
-use crate::facts::{OWN, Point, Source, Statements, TaskFacts, TraceFacts, finite, further_cue};
+use crate::facts::{
+    OWN, Point, Source, Statements, TaskFacts, TraceFacts, TraceSampling, finite, further_cue,
+};
 use crate::index::TraceIndex;
 use crate::readouts;
 use crate::signals::{self, Token};
@@ -271,6 +273,7 @@ impl Collector {
             n_questions: 0,
             estimators: Vec::new(),
             rollouts_follow_traces: follows(&self.settings),
+            trace_sampling: trace_sampling(&self.settings.traces),
             n_samples: None,
             answers: Vec::new(),
         });
@@ -300,6 +303,18 @@ fn follows(settings: &Settings) -> bool {
             (temperature - rollouts.sampling.temperature).abs() < 1e-9
         }
         _ => true,
+    }
+}
+
+fn trace_sampling(traces: &TraceSource) -> TraceSampling {
+    match traces {
+        TraceSource::Generated { temperature, .. } if *temperature <= 0.0 => TraceSampling::Greedy,
+        TraceSource::Generated { temperature, top_p, top_k: 0, .. }
+            if (temperature - 1.0).abs() < 1e-9 && *top_p >= 1.0 =>
+        {
+            TraceSampling::Whole
+        }
+        TraceSource::Generated { .. } | TraceSource::Imported { .. } => TraceSampling::Other,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What metrics need to know of a trace, without its text.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use entrace_measure::number::numerals;
@@ -99,6 +100,8 @@ pub(crate) struct TraceFacts {
     pub(crate) n_prompt_tokens: u32,
     pub(crate) n_trace_tokens: u32,
     pub(crate) n_steps: u32,
+    /// Equal where completions are.
+    pub(crate) completion_hash: u64,
     pub(crate) outcome: Outcome,
     pub(crate) reason: Option<String>,
     pub(crate) lock_in_step: Option<u32>,
@@ -138,6 +141,7 @@ impl TraceFacts {
             n_prompt_tokens: row.n_prompt_tokens,
             n_trace_tokens: row.n_trace_tokens,
             n_steps: row.n_steps,
+            completion_hash: hash_of(&row.completion),
             outcome: row.outcome,
             reason: row.reason.clone(),
             lock_in_step: row.lock_in_step,
@@ -254,6 +258,24 @@ impl Statements {
     }
 }
 
+/// The same in every run of this program, and no more than that.
+fn hash_of(text: &str) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What traces were drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TraceSampling {
+    /// The likeliest token each time.
+    Greedy,
+    /// The model's distribution as it is: temperature 1, all tokens.
+    Whole,
+    /// Another temperature, some of the tokens, or what a file does not tell.
+    Other,
+}
+
 /// All traces of a task.
 #[derive(Debug)]
 pub(crate) struct TaskFacts {
@@ -267,6 +289,7 @@ pub(crate) struct TaskFacts {
     pub(crate) estimators: Vec<Arc<str>>,
     /// Whether rollouts are sampled as the traces were; greedy traces are not, since greedy rollouts would all be alike.
     pub(crate) rollouts_follow_traces: bool,
+    pub(crate) trace_sampling: TraceSampling,
     /// Smallest and largest number of draws at a prefix.
     pub(crate) n_samples: Option<(u32, u32)>,
     /// The different answers in the rows: found answers, leaders and targets.

@@ -58,8 +58,8 @@ fn table(metrics: &Metrics) -> String {
 /// The verdict of a task, the signals that predict best, and a list of what was left out and why.
 fn paragraph(task: &TaskMetrics) -> String {
     let mut text = format!("\n**{}.** {}", cell(&task.task), cell(&sentence::verdict(task)));
-    if let Some(best) = sentence::best_signals(&task.predict) {
-        text.push_str(&format!(" {}", cell(&best)));
+    for further in [sentence::best_signals(&task.predict), sentence::duplicates(task)].into_iter().flatten() {
+        text.push_str(&format!(" {}", cell(&further)));
     }
     text.push('\n');
     let gaps = gaps::lines(&task.counts, WIDTH);

@@ -17,6 +17,7 @@ mod before_statement;
 mod counts;
 mod cues;
 mod curves;
+mod duplicates;
 mod fano;
 mod length;
 mod mass;
@@ -41,6 +42,7 @@ pub use before_statement::BeforeStatement;
 pub use counts::{Counts, OutcomeReason, StopCount, Totals};
 pub use cues::CueMetrics;
 pub use curves::ControlMetrics;
+pub use duplicates::DuplicateMetrics;
 pub use fano::{Alphabet, FanoMetrics};
 pub use length::{ByLength, LengthMetrics};
 pub use mass::{MassMetrics, Summary};
@@ -66,8 +68,8 @@ use verdict::Evidence;
 /// 1.2 adds `standard_error` to quantities and curves, `gain_before_end` and `n_without_control` to verdicts, `residual_first` and
 /// `residual_last` to the mass; 1.3 adds `statement` and `cues` to tasks;
 /// 2.0 rests the verdict on usable information: `usable_information`, `overconfidence_cost`, `before_statement`, `by_length` and `rollouts` are
-/// added to tasks, and the fields of `verdict` are new.
-pub const METRICS_VERSION: &str = "2.0";
+/// added to tasks, and the fields of `verdict` are new; 2.1 adds `duplicates`.
+pub const METRICS_VERSION: &str = "2.1";
 
 /// Questions up to which a task is resampled as often as requested.
 pub const FULL_RESAMPLING: usize = 2_000;
@@ -170,6 +172,9 @@ pub struct TaskMetrics {
     /// How far belief differs under further cues, for runs that have some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cues: Vec<CueMetrics>,
+    /// Traces of one question that are alike; null without two sampled traces of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicates: Option<DuplicateMetrics>,
     /// Error bounds from the entropy against the error of the forced answer.
     pub fano: FanoMetrics,
     /// Whether the stepwise informativeness assumption holds here.
@@ -266,6 +271,7 @@ fn task_metrics(task: &TaskFacts, more_cues: &[String], options: &MetricOptions)
         descent: shape::descent(task, &resampling),
         statement: statement::of(task, &resampling),
         cues: cues::of(task, more_cues, &resampling),
+        duplicates: duplicates::of(task),
         fano: fano::of(task, &resampling),
         verdict: task_verdict(task, &recorded, rolled_out.as_ref(), &resampling, options),
         profile: profile::of(task, &resampling),

@@ -3,7 +3,7 @@
 use crate::format::{Scale, decimal, optional};
 use crate::metrics::predict::SignalMetrics;
 use crate::metrics::verdict::CheckMetrics;
-use crate::metrics::{Finding, PredictMetrics, Quantity, TaskMetrics};
+use crate::metrics::{DuplicateMetrics, Finding, PredictMetrics, Quantity, TaskMetrics};
 
 /// What holds for every verdict and is easily read into it.
 pub(crate) const LIMITS: &str = "It is about averages over questions, not about every step or trace. It says that reasoning text lets a \
@@ -85,6 +85,18 @@ pub(crate) fn broken(check: Option<&CheckMetrics>) -> Option<String> {
         format!("belief drifts ({}: mean {size} where 0 is due, {})", test.name, p_value(test.holm_p))
     }));
     Some(format!("ESTIMATOR BROKEN: {}.", faults.join("; ")))
+}
+
+/// Traces that are alike though they should not be; `None` where there are none.
+pub(crate) fn duplicates(task: &TaskMetrics) -> Option<String> {
+    let found = task.duplicates.filter(DuplicateMetrics::are_suspicious)?;
+    let expected = found.expected.map_or_else(String::new, |expected| {
+        format!(", where {} are expected of independent draws", decimal(expected, 1))
+    });
+    Some(format!(
+        "{} of {} pairs of traces of one question are identical{expected}: count them as one, or check that the engine honours seeds.",
+        found.n_identical, found.n_pairs
+    ))
 }
 
 /// The three signals that predict best, and all cheap ones together, as one sentence; `None` where nothing is predicted.

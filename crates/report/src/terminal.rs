@@ -90,7 +90,11 @@ pub(crate) fn left_out(task: &TaskMetrics) -> String {
 fn tasks(metrics: &Metrics, width: usize) -> String {
     let mut text = String::new();
     for task in &metrics.tasks {
-        let sentences = [Some(sentence::verdict(task)), sentence::best_signals(&task.predict)];
+        let sentences = [
+            Some(sentence::verdict(task)),
+            sentence::best_signals(&task.predict),
+            sentence::duplicates(task),
+        ];
         let mut lines: Vec<String> = sentences.iter().flatten().map(|s| wrapped(s, "  ", width)).collect();
         let reasons = gaps::lines(&task.counts, width.saturating_sub(2));
         lines.extend(reasons.iter().map(|line| format!("  {line}")));

@@ -3,6 +3,7 @@
 use crate::depth::FINAL;
 use crate::format::{Scale, count, decimal, percent};
 use crate::metrics::{Quantity, TaskMetrics};
+use crate::sentence::duplicates;
 
 /// One sentence or two on each finding; what is undefined is left out or said to be so.
 pub(super) fn sentences(task: &TaskMetrics) -> Vec<String> {
@@ -21,6 +22,7 @@ pub(super) fn sentences(task: &TaskMetrics) -> Vec<String> {
         monotone(task),
         statement(task),
         copying(task),
+        duplicates(task),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use entrace_record::manifest::TraceSource;
 use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, TokenRow, TraceRow};
 
 use super::*;
@@ -98,6 +99,47 @@ fn tiny() -> Rows {
 fn of(rows: &Rows) -> TaskMetrics {
     let manifest = synthetic::manifest(&[("t", "choices", 3)]);
     Metrics::of(&manifest, rows, &MetricOptions::default()).tasks.swap_remove(0)
+}
+
+/// Two traces of one question that say the same, under sampling settings.
+fn twins(temperature: f64, top_p: f64) -> TaskMetrics {
+    let mut rows = tiny();
+    for sample in 0..2 {
+        rows.traces[sample].n_trace_tokens = 1;
+        rows.tokens.push(TokenRow {
+            task: "t".into(),
+            question_id: "a".into(),
+            sample: sample as u32,
+            index: 0,
+            step: 1,
+            token_id: 7,
+            text: "?".into(),
+            logprob: Some(0.1f64.ln()),
+            token_entropy: None,
+            top2_margin: None,
+            topk_confidence: None,
+            uniform_divergence: None,
+        });
+    }
+    let mut manifest = synthetic::manifest(&[("t", "choices", 3)]);
+    let TraceSource::Generated { temperature: t, top_p: p, .. } = &mut manifest.settings.traces else {
+        panic!("the traces are generated")
+    };
+    (*t, *p) = (temperature, top_p);
+    Metrics::of(&manifest, &rows, &MetricOptions::default()).tasks.swap_remove(0)
+}
+
+#[test]
+fn identical_traces_are_counted_against_what_chance_explains() {
+    let found = twins(1.0, 1.0).duplicates.unwrap();
+    assert_eq!((found.n_pairs, found.n_identical), (1, 1));
+    assert_close(found.expected, 0.1);
+    assert!(!found.are_suspicious(), "one pair, and 0.1 + 3 √0.1 > 1");
+    let cut = twins(1.0, 0.9);
+    assert_eq!(cut.duplicates.unwrap().expected, None);
+    let sentence = crate::sentence::duplicates(&cut).unwrap();
+    assert!(sentence.starts_with("1 of 1 pairs of traces of one question are identical:"), "{sentence}");
+    assert_eq!(twins(0.0, 1.0).duplicates, None, "greedy traces are all alike");
 }
 
 fn assert_close(found: Option<f64>, expected: f64) {
@@ -362,7 +404,7 @@ fn field_names_are_stable() {
     assert_eq!(
         names(task),
         "task estimator n_samples replicates counts accuracy invalid_share entropy entropy_lower entropy_upper entropy_gap \
-         information_gain usable_information overconfidence_cost before_statement by_length rollouts controls separability lock_in descent statement fano verdict profile predict mass tokens"
+         information_gain usable_information overconfidence_cost before_statement by_length rollouts controls separability lock_in descent statement duplicates fano verdict profile predict mass tokens"
     );
     assert_eq!(names(&task["accuracy"]), "value low high standard_error n_questions n_traces");
     assert_eq!(names(&task["entropy"]), "all correct wrong");
