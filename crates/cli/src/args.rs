@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[command(name = "entrace", version, max_term_width = 110, args_override_self = true)]
 #[command(
     after_help = "Exit codes: 0 measured, 1 finished with failed items or nothing measured, 2 usage or set-up, 3 engine or disk failure, \
-                        130 interrupted (the same command goes on).\n\
+                        130 interrupted (run the same command again to resume).\n\
                         Environment: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_TOKEN_PATH, HF_ENDPOINT, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT for models and \
                         data from the Hub, as in huggingface_hub; RAYON_NUM_THREADS."
 )]
@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Let a model reason on benchmarks, and measure what it knows at each step
     Run(RunArgs),
-    /// Measure traces that somebody already has
+    /// Measure existing traces
     Score(ScoreArgs),
     /// Make the report of a run folder again
     Report(ReportArgs),
@@ -106,7 +106,7 @@ pub(crate) struct MeasureArgs {
     /// Draws m at each prefix (estimators sample, rollout)
     #[arg(long, default_value_t = 16, value_name = "M", help_heading = "Measurement")]
     pub(crate) samples: usize,
-    /// Unexplored share of probability at which enumerate is content
+    /// enumerate stops once at most this share of the probability is unexplored
     #[arg(long, default_value_t = 0.01, value_name = "EPS", help_heading = "Measurement")]
     pub(crate) epsilon: f64,
     /// Most nodes that enumerate expands at a prefix; 64 more at most lead to the target
@@ -155,7 +155,7 @@ pub(crate) struct MeasureArgs {
     /// Seed of every random stream
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     pub(crate) seed: u64,
-    /// Questions measured together; an interrupted run loses at most one batch, and may go on with another size
+    /// Questions measured together; an interrupted run loses at most one batch, and may be resumed with another size
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub(crate) batch_size: usize,
     /// Sampling of traces and rollouts as key=value pairs: temperature, top_p, top_k, max_gen_toks, until, do_sample
@@ -179,7 +179,7 @@ pub(crate) struct MeasureArgs {
     /// Variables of the model's chat template as name=value, value in JSON: enable_thinking=false; may be given several times
     #[arg(long, value_name = "NAME=VALUE,…", help_heading = "Prompt")]
     pub(crate) template_vars: Vec<String>,
-    /// Run folder; if it holds this run unfinished, the run goes on (default: entrace-runs/MODEL_TASKS)
+    /// Run folder; if it holds this run unfinished, the run is resumed (default: entrace-runs/MODEL_TASKS)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) output_path: Option<PathBuf>,
     /// Replace a run that is in the folder

@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Shows how a download goes on.
+/// Shows the progress of a download.
 pub(crate) struct Download {
     quiet: bool,
     shown: bool,

@@ -1,7 +1,7 @@
 //! Exit codes, and how failures become them.
 //!
 //! 0 measured; 1 finished, with items that failed or nothing measured; 2 wrong usage or set-up; 3 engine or disk failure;
-//! 130 interrupted, the same command goes on. A reader that closes the pipe early is no failure.
+//! 130 interrupted, the same command resumes. A reader that closes the pipe early is no failure.
 
 use crate::terminal;
 use std::io::Write;

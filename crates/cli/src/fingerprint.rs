@@ -1,4 +1,4 @@
-//! A hash of what is measured, so that a run goes on only with the same questions.
+//! A hash of what is measured, so that a run is resumed only with the same questions.
 //!
 //! A file's own hash does not tell which of its columns were read, how many of its lines, or how its questions are put to the model. This
 //! one covers, in the order in which they are measured, the questions with their options and targets, the prompts, and the traces if they

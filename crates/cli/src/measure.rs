@@ -297,7 +297,7 @@ pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
     outputs::write_all(&mut writer, job.limit, args.quiet)
 }
 
-/// Gives a run that goes on the prompts that it began with: chat templates that print the date see its first day.
+/// Gives a resumed run the prompts that it began with: chat templates that print the date see its first day.
 pub(crate) fn keep_clock(model: &mut LanguageModel, out: &Path, args: &MeasureArgs) {
     let recorded = Manifest::peek(out).filter(|_| !args.overwrite);
     if let Some(clock) = recorded.and_then(|manifest| manifest.clock?.parse().ok()) {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 static STOP: AtomicBool = AtomicBool::new(false);
 static HANDLER: OnceLock<bool> = OnceLock::new();
 
-/// Shows how a run goes on.
+/// Shows the progress of a run.
 pub(crate) struct Progress {
     quiet: bool,
     shown: bool,
@@ -152,7 +152,7 @@ pub(crate) fn stop_is_asked_for() -> bool {
 
 /// A line on standard error.
 pub(crate) fn print_line(text: &str) {
-    // Nobody may be listening on standard error; the work goes on.
+    // Nobody may be listening on standard error; the work continues.
     let _ = writeln!(terminal::stderr(), "{text}");
 }
 

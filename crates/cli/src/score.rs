@@ -1,4 +1,4 @@
-//! `entrace score`: traces that somebody already has.
+//! `entrace score`: existing traces.
 
 use crate::args::ScoreArgs;
 use crate::exit::{Exit, SetUp};

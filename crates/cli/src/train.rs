@@ -1,7 +1,7 @@
 //! `entrace train`: maximum likelihood, fine-tuning and reinforcement learning of small models.
 //!
 //! In reading order: `flags` with their `numbers`; `data`, what is learnt; `file`, traces of one's own; `vocabulary`, the tokenizer of a new model;
-//! `place`, its folder and where it goes on; `watch`, progress and measuring; `recipe`, several stages from a file.
+//! `place`, its folder and where it resumes; `watch`, progress and measuring; `recipe`, several stages from a file.
 
 mod data;
 mod file;

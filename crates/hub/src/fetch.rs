@@ -79,8 +79,7 @@ impl Fetch<'_> {
             Ok(listing) => listing,
             Err(error @ Error::Unreachable { .. }) => {
                 let Ok(cached) = self.cached() else { return Err(error) };
-                self.watch
-                    .note(&format!("{error}; going on with what the cache has, commit {}", cached.commit));
+                self.watch.note(&format!("{error}; using what the cache has, commit {}", cached.commit));
                 return Ok(cached);
             }
             Err(error) => return Err(error),

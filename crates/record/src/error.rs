@@ -178,12 +178,12 @@ fn hint(action: &str, error: &std::io::Error) -> &'static str {
     };
     match error.kind() {
         StorageFull | QuotaExceeded => {
-            "; finished parts are kept: free some space and run the same command again to go on"
+            "; finished parts are kept: free some space and run the same command again to resume"
         }
         PermissionDenied | ReadOnlyFilesystem if action != "read" => {
             "; choose an --output-path that can be written"
         }
-        AlreadyExists | NotADirectory => "; a run folder is wanted, and there is a file",
+        AlreadyExists | NotADirectory => "; expected a run folder, found a file",
         _ => "",
     }
 }

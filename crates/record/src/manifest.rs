@@ -64,7 +64,7 @@ pub struct Manifest {
     /// SHA-256 of each finished table by file name; empty while the run is not finished.
     #[serde(default, skip_serializing_if = "Hashes::is_empty")]
     pub tables: Hashes,
-    /// The time that chat templates see, as `2026-04-07T09:30:00`: a run that goes on another day has the prompts that it began with.
+    /// The time that chat templates see, as `2026-04-07T09:30:00`: a run that is resumed on another day has the prompts that it began with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<String>,
     /// What the results depend on.
@@ -126,8 +126,8 @@ pub struct Settings {
     /// Questions in one part, and in one batch unless the run went on with another size. Sums of floating-point numbers depend on the
     /// size of a batch in the last digits.
     pub batch_size: usize,
-    /// Revision of the measurement. Another revision gave other numbers from the same settings, so that neither a run goes on with it nor
-    /// is one compared with it.
+    /// Revision of the measurement. Another revision gave other numbers from the same settings, so that runs of different revisions can be
+    /// neither resumed nor compared.
     #[serde(default = "first_method")]
     pub method: u32,
 }

@@ -37,7 +37,7 @@ const FIGURES: &str = "figures";
 pub enum Found {
     /// Nothing; a run begins.
     Nothing,
-    /// An unfinished run with equal settings, which goes on.
+    /// An unfinished run with equal settings, which is resumed.
     Resumed {
         /// Numbers of the parts that are there.
         finished_parts: BTreeSet<usize>,
@@ -55,7 +55,7 @@ pub struct RunWriter {
 }
 
 impl RunWriter {
-    /// Opens a folder to begin a run or to go on with it; what is not this run is never touched.
+    /// Opens a folder to begin a run or to resume it; what is not this run is never touched.
     ///
     /// Of a run that is there, `manifest.settings` have to be equal; the other fields are kept as they were recorded.
     pub fn open(dir: &Path, manifest: &Manifest) -> Result<(Self, Found), Error> {

@@ -14,7 +14,7 @@ pub(crate) fn unfinished(metrics: &Metrics) -> Option<String> {
     }
     let totals = metrics.totals();
     Some(format!(
-        "{} of {} are done; run the same command again to go on",
+        "{} of {} are done; run the same command again to resume",
         thousands(totals.questions),
         count(totals.questions_planned, "question")
     ))

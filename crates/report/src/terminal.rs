@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_run_says_so_first() {
-        let how_far = "40 of 80 questions are done; run the same command again to go on.";
+        let how_far = "40 of 80 questions are done; run the same command again to resume.";
         let killed = killed();
         assert_eq!(
             results(&killed, Some(100)).lines().next(),

@@ -1,4 +1,4 @@
-//! Controls: traces that stand in the place of a question's own.
+//! Controls: traces used instead of a question's own.
 //!
 //! `swapped` takes the trace of another question of the task: the one measured just before (for the first question, the last one). The
 //! order of questions is random, so the donor is a random other question, and it does not depend on how questions are batched. A question

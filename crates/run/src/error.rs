@@ -14,7 +14,7 @@ pub enum Error {
     #[error("{0}")]
     Settings(String),
     /// The observer asked to stop.
-    #[error("interrupted; the same command goes on where this one stopped")]
+    #[error("interrupted; run the same command again to resume")]
     Interrupted,
 }
 

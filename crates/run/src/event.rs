@@ -1,4 +1,4 @@
-//! What an onlooker is told while a run goes on.
+//! What an observer is told during a run.
 
 /// What is being done for a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub enum Phase {
     Traces,
     /// Beliefs are asked for at prefixes, those of controls among them.
     Prefixes,
-    /// Draws go on from prefixes to an answer.
+    /// The model continues from prefixes to an answer.
     Rollouts,
     /// Signals are measured that were asked for.
     Signals,
@@ -65,7 +65,7 @@ pub enum Event<'a> {
     Warning(&'a str),
 }
 
-/// Somebody who watches a run and may stop it.
+/// Watches a run and may stop it.
 pub trait Observer {
     /// Takes note of an event.
     fn event(&mut self, event: Event<'_>);

@@ -6,7 +6,7 @@
 //! In reading order: `plan` (what to measure and how), `walk` (tasks, batches, resuming), `trace` (prompts and traces of a batch), `sites`
 //! (where beliefs are asked for), `cue` (what asks for them), `estimate` (one file per estimator), `control` (traces swapped, shuffled, and
 //! without their statement), `signals` (what is measured because it was asked for), `rollouts` (what the model goes on to answer, at a few
-//! depths), `rows` (what is written), `event` (what an onlooker is told).
+//! depths), `rows` (what is written), `event` (what an observer is told).
 
 mod control;
 mod cue;

@@ -171,7 +171,7 @@ pub struct Measurement {
     pub choice_form: ChoiceForm,
     /// Draws m of the sampling estimators.
     pub samples: usize,
-    /// Unexplored mass at which `enumerate` is content.
+    /// `enumerate` stops once at most this mass is unexplored.
     pub epsilon: f64,
     /// Most nodes that `enumerate` expands at a prefix.
     pub max_nodes: usize,

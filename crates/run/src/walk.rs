@@ -1,4 +1,4 @@
-//! Walking through tasks and batches, and going on after an interruption.
+//! Walking through tasks and batches, and resuming after an interruption.
 //!
 //! A part is the unit of the record: its rows are written as a whole or not at all. It is the batch with which the run began; a run that
 //! goes on with smaller batches measures several for a part. Since batches do not depend on one another's arithmetic, a run that was

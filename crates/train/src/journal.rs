@@ -1,4 +1,4 @@
-//! What training tells while it runs: events for whoever watches, and the same rows as JSON Lines in `metrics.jsonl`.
+//! What training tells while it runs: events for its observers, and the same rows as JSON Lines in `metrics.jsonl`.
 
 use crate::error::Error;
 use serde::Serialize;

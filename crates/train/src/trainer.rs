@@ -127,7 +127,7 @@ pub(crate) struct Plan {
 }
 
 impl<'a> Trainer<'a> {
-    /// Starts, or goes on from a checkpoint.
+    /// Starts, or resumes from a checkpoint.
     pub(crate) fn new(
         model: &'a Model,
         plan: Plan,

@@ -28,7 +28,7 @@ pub(crate) struct TrainArgs {
 pub(crate) enum Method {
     /// Maximum likelihood from scratch: a new model learns traces
     Mle(MleArgs),
-    /// Fine-tuning: a model goes on with other traces
+    /// Fine-tuning: a model learns further traces
     Sft(SftArgs),
     /// Reinforcement learning: a model answers and is rewarded where its answer is exact
     Rl(RlArgs),
@@ -89,7 +89,7 @@ pub(crate) struct RlArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RecipeArgs {
     /// TOML file of stages, in their order: `train` is mle, sft or rl, the other lines are flags of that command. Given again, stages that
-    /// are done are passed over, and one that was interrupted goes on
+    /// are done are passed over, and one that was interrupted is resumed
     pub(crate) recipe: PathBuf,
     /// Only these stages, by their place from 1
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -573,7 +573,7 @@ impl UpdateArgs {
 /// Where checkpoints go, and what is done with them.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
-    /// Folder of metrics.jsonl and the checkpoints step-NNNNNN; if it holds this training unfinished, it goes on from the last checkpoint
+    /// Folder of metrics.jsonl and the checkpoints step-NNNNNN; if it holds this training unfinished, it resumes from the last checkpoint
     /// (default: entrace-train/METHOD)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) output_path: Option<PathBuf>,
@@ -581,7 +581,7 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub(crate) checkpoint_every: Option<u64>,
     /// Minutes without a checkpoint after which one is written all the same, and removed when the next one is there: where a training
-    /// that is killed goes on. 0 writes none
+    /// that is killed can be resumed. 0 writes none
     #[arg(
         long,
         default_value_t = 5.0,
@@ -600,7 +600,7 @@ pub(crate) struct OutputArgs {
     /// Write checkpoints without what resuming needs
     #[arg(long, help_heading = "Output")]
     pub(crate) no_resume: bool,
-    /// Checkpoint to go on from, or folder of a training whose last checkpoint it is; the training had the same flags (default: what is in
+    /// Checkpoint to resume from, or folder of a training whose last checkpoint it is; the training had the same flags (default: what is in
     /// the output folder)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) resume: Option<PathBuf>,

@@ -1,6 +1,6 @@
-//! Where a training stands: its folder, and the checkpoint from which it goes on.
+//! Where a training stands: its folder, and the checkpoint from which it resumes.
 //!
-//! A folder that holds checkpoints of a training goes on with it, as a run folder does: the same command again is all it takes. Other
+//! A folder that holds checkpoints of a training resumes it, as a run folder does: the same command again is all it takes. Other
 //! settings, data or models are refused by the checkpoint itself.
 
 use crate::exit::{InSetUp, SetUp};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// The place of one training.
 pub(crate) struct Place<'a> {
     pub(crate) folder: PathBuf,
-    /// The checkpoint to go on from.
+    /// The checkpoint to resume from.
     pub(crate) resume: Option<PathBuf>,
     args: &'a OutputArgs,
 }
@@ -44,22 +44,21 @@ impl<'a> Place<'a> {
     pub(crate) fn explain<T>(&self, result: Result<T, Error>) -> Result<T> {
         match result {
             Err(error @ Error::Resume { .. }) if self.args.resume.is_none() => {
-                let ways =
-                    "give its flags to go on with it, --overwrite to train anew, or another --output-path";
+                let ways = "give its flags to resume it, --overwrite to train anew, or another --output-path";
                 Err(SetUp(format!("{error}; {ways}")).into())
             }
             result => result.in_set_up(),
         }
     }
 
-    /// How an interrupted training goes on.
+    /// How to resume an interrupted training.
     pub(crate) fn way_on(&self) -> String {
         let folder = self.folder.display();
         match (self.args.no_resume, &self.args.resume, self.args.overwrite) {
-            (true, _, _) => "it cannot go on: --no-resume leaves out what that needs".to_string(),
-            (_, Some(_), _) => format!("the same command with --resume {folder} goes on"),
-            (_, _, true) => "the same command without --overwrite goes on".to_string(),
-            _ => "the same command goes on".to_string(),
+            (true, _, _) => "it cannot be resumed: --no-resume leaves out what that needs".to_string(),
+            (_, Some(_), _) => format!("run the same command with --resume {folder} to resume"),
+            (_, _, true) => "run the same command without --overwrite to resume".to_string(),
+            _ => "run the same command again to resume".to_string(),
         }
     }
 }
@@ -76,7 +75,7 @@ fn earlier(folder: &Path) -> Result<Option<PathBuf>> {
     let last = last_resumable(folder);
     if last.is_none() && !crate::model::checkpoints(folder).is_empty() {
         let problem = format!(
-            "{} holds a training that cannot go on (--no-resume): give --overwrite or another --output-path",
+            "{} holds a training that cannot be resumed (--no-resume): give --overwrite or another --output-path",
             folder.display()
         );
         return Err(SetUp(problem).into());

@@ -62,7 +62,7 @@ impl<'a> Watch<'a> {
         let watch =
             Self { progress: Progress::new(output.quiet)?, bar, measuring, folder, steps, failure: None };
         if let Some(checkpoint) = &place.resume {
-            watch.note(&format!("going on from {}", checkpoint.display()));
+            watch.note(&format!("resuming from {}", checkpoint.display()));
         }
         Ok(watch)
     }
@@ -149,7 +149,7 @@ impl<'a> Watch<'a> {
         self.note(&format!("step {step}: measuring"));
         match self.measuring.measure(checkpoint, &run) {
             Ok(()) => {}
-            // Training stops as well, and measures again when it goes on.
+            // Training stops as well, and measures again when it is resumed.
             Err(error) if is_interruption(&error) => {}
             Err(error) => self.failure = Some(error),
         }

@@ -60,7 +60,7 @@ fn an_unfinished_run_is_reported_as_such() {
     let mut some = rows(&whole);
     some.traces.retain(|row| &*row.question_id < "d");
     RunWriter::overwrite(Path::new(&killed), &manifest).unwrap().write_part(0, &some).unwrap();
-    let line = "3 of 4 questions are done; run the same command again to go on.";
+    let line = "3 of 4 questions are done; run the same command again to resume.";
     let said = expect(0, &["report", &killed]);
     assert!(said.starts_with(&format!("Unfinished: {line}\n")), "{said}");
     let said = expect(0, &["report", &killed, "--markdown"]);

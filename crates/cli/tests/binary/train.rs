@@ -112,7 +112,7 @@ fn a_recipe_is_a_list_of_command_lines() {
     let stage = format!("[[stage]]\ntrain = 'mle'\noutput_path = '{out}'\n{}", lines.concat());
     let recipe = scratch.file("recipe.toml", &stage);
     assert!(expect(0, &["train", "recipe", &recipe, "--quiet"]).contains("6 updates"));
-    assert!(expect(0, &["train", "recipe", &recipe]).contains("going on from"));
+    assert!(expect(0, &["train", "recipe", &recipe]).contains("resuming from"));
     expect(0, &["train", "recipe", &recipe, "--quiet", "--overwrite", "--stages", "1"]);
     for (text, message) in [
         (format!("{stage}wrongshare = 0.1\n"), "wrongshare: no such flag of `entrace mle`"),

@@ -46,7 +46,7 @@ fn a_killed_training_goes_on_to_the_same_weights() {
     child.wait().unwrap();
     let loud: Vec<&str> = args.into_iter().filter(|&arg| arg != "--quiet").collect();
     let said = expect(0, &loud);
-    assert!(said.contains("going on from") && said.contains("400 updates"), "{said}");
+    assert!(said.contains("resuming from") && said.contains("400 updates"), "{said}");
     assert_eq!(names(&killed), names(&whole));
     assert_eq!(weights(&format!("{killed}/step-000400")), weights(&format!("{whole}/step-000400")));
 }
@@ -67,7 +67,7 @@ fn an_interrupted_training_says_so_and_goes_on() {
     };
     let said = interrupt(&[]);
     assert!(said.contains("interrupted after update") && said.contains("of 400: "), "{said}");
-    assert!(said.contains("the same command goes on"), "{said}");
+    assert!(said.contains("run the same command again to resume"), "{said}");
 
     expect(0, &training(&elsewhere, &["--resume", &out]));
     assert!(expect(0, &training(&out, &[])).contains("400 updates"));
@@ -75,7 +75,7 @@ fn an_interrupted_training_says_so_and_goes_on() {
 
     std::fs::remove_file(format!("{out}/metrics.jsonl")).unwrap();
     let said = interrupt(&["--overwrite"]);
-    assert!(said.contains("the same command without --overwrite goes on"), "{said}");
+    assert!(said.contains("run the same command without --overwrite to resume"), "{said}");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn another_model_or_a_training_that_cannot_go_on_is_refused() {
 
     let once = [&tuned("sprout", &["--no-resume"])[..], &["--output-path", &last]].concat();
     expect(0, &once);
-    assert!(expect(2, &once).contains("cannot go on"));
+    assert!(expect(2, &once).contains("cannot be resumed"));
     expect(0, &[&once[..], &["--overwrite"]].concat());
 }
 

@@ -449,7 +449,7 @@ fn a_folder_that_cannot_be_made_is_named() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
     let message = refusal(&dir.path().join("file/run"), &example::manifest());
-    assert!(message.contains("file/run") && message.contains("there is a file"), "{message}");
+    assert!(message.contains("file/run") && message.contains("found a file"), "{message}");
 }
 
 /// A part that cannot be written leaves nothing behind, and the run goes on once it can.
