@@ -74,9 +74,10 @@ def kinds(entrace, work):
     folder = work / "folder"
     shutil.copytree(ROOT / "goldens/models/out/llama-gqa", folder)
     text = work / "text"
-    shutil.copytree(ROOT / "goldens/models/out/llama-gqa", text)
-    for file in (ROOT / "goldens/text/out/smollm").iterdir():
+    text.mkdir()
+    for file in (ROOT / "models/sprout").glob("*.json"):
         shutil.copy(file, text)
+    shutil.copy(ROOT / "models/sprout/rl.safetensors", text / "model.safetensors")
     record = work / "record"
     made = [entrace, "run", "--limit", "4", "--max-new-tokens", "24", "--output-path", record, "--quiet"]
     code, said = run(made)

@@ -257,6 +257,20 @@ mod tests {
     }
 
     #[test]
+    fn values_without_end_are_not_written_out() {
+        let cyclic = "{% set n = namespace() %}{% set n.a = n %}";
+        let doubled =
+            "{% set n = namespace(a=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% endfor %}";
+        for values in [cyclic, doubled] {
+            for written in ["{{ n.a }}", "{{ n.a|tojson }}", "{{ n.a|string }}"] {
+                let error = render(&format!("{values}{written}"), &[]).unwrap_err();
+                assert!(error.to_string().contains("too large, or nested too deeply"), "{error}");
+            }
+        }
+        assert_eq!(render("{{ [[1], {'a': [2]}]|tojson }}", &[]).unwrap(), "[[1], {\"a\": [2]}]");
+    }
+
+    #[test]
     fn the_clock_is_an_argument() {
         assert_eq!(render("{{ strftime_now('%d %b %Y %-d %H:%M') }}", &[]).unwrap(), "09 Mar 2026 9 07:05");
     }
