@@ -26,7 +26,6 @@ pub mod spec;
 pub mod template;
 pub mod tokenizer;
 mod tree;
-pub mod vector;
 mod weights;
 
 pub use decoder::{Decoder, DeviceKind, Options, StorageType};

@@ -4,10 +4,10 @@
 //! largest, then to the fewest whose mass reaches `top_p` (at least one), and one is drawn by inverting the cumulative distribution with
 //! one uniform number. Uncut distributions are walked in the order of tokens, cut ones from the most likely down.
 
-use crate::ops::exp::exp;
 use crate::ops::reduce::largest;
-use crate::vectorised;
 use entrace_backend::Sampling;
+use entrace_kernels::exp::exp;
+use entrace_kernels::vectorised;
 use entrace_measure::TokenId;
 
 /// The token that the uniform number `u` in [0, 1) draws.

@@ -6,10 +6,10 @@
 use crate::error::Error;
 use crate::init;
 use crate::ops::linear::linear;
-use crate::ops::matrix::{Matrix, MatrixMut, Target, multiply};
 use crate::ops::numbers::{self, of_tensor};
 use crate::shape::WeightSpec;
 use candle_core::{Result as TensorResult, Tensor};
+use entrace_kernels::matrix::{Matrix, MatrixMut, Target, multiply};
 use serde::{Deserialize, Serialize};
 
 /// The linear maps that can have adapters.

@@ -9,7 +9,7 @@ use crate::gradients::Gradients;
 use crate::model::Trained;
 use crate::ops::numbers::change;
 use crate::shape::Kind;
-use entrace_decoder::vectorised;
+use entrace_kernels::vectorised;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

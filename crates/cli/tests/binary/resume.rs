@@ -59,6 +59,18 @@ fn a_killed_run_resumes_to_the_same_tables() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_says_so_and_resumes() {
+    ends_on_and_resumes("-INT");
+}
+
+/// Schedulers end jobs so.
+#[cfg(unix)]
+#[test]
+fn a_terminated_run_says_so_and_resumes() {
+    ends_on_and_resumes("-TERM");
+}
+
+#[cfg(unix)]
+fn ends_on_and_resumes(signal: &str) {
     let scratch = Scratch::new();
     let (model, tasks) = (scratch.model(), scratch.file("sums.jsonl", &questions()));
     let out = scratch.arg("out");
@@ -77,7 +89,7 @@ fn an_interrupted_run_says_so_and_resumes() {
     ];
     let child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for(&Path::new(&out).join("parts/00000"));
-    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
     assert!(said(&output).contains("interrupted"), "{}", said(&output));

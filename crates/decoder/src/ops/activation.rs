@@ -1,10 +1,10 @@
 //! The gate of the feed-forward part: act(gate) · up, from `[T, 2I]` (gate beside up) to `[T, I]`.
 
-use super::exp::{exp, tanh};
 use super::row_map::RowMap;
 use crate::spec::Activation;
-use crate::vectorised;
 use candle_core::{Result, Tensor};
+use entrace_kernels::exp::{exp, tanh};
+use entrace_kernels::vectorised;
 
 /// act(gate) · up.
 pub(crate) struct Gate(pub(crate) Activation);

@@ -2,16 +2,13 @@
 //!
 //! Each has a fused, multi-threaded kernel for float32 on the CPU, and a version composed of candle's tensor operations for other devices,
 //! which is also the reference in tests. Loops are written once and compiled for the vector units that the processor turns out to have
-//! (`crate::vector`).
+//! (`entrace_kernels`).
 
 pub(crate) mod activation;
 pub(crate) mod attention;
-pub(crate) mod exp;
-mod kernel;
 pub(crate) mod linear;
 pub(crate) mod norm;
 pub(crate) mod packed;
-mod pairs;
 pub(crate) mod reduce;
 pub(crate) mod residual;
 pub(crate) mod rope;

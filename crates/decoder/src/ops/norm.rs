@@ -5,8 +5,8 @@
 
 use super::row_map::{self, RowMap};
 use crate::spec::NormKind;
-use crate::vectorised;
 use candle_core::{D, DType, Result, Tensor};
+use entrace_kernels::vectorised;
 
 /// A norm with its weight (offset already added); `None` where the kind has none.
 #[derive(Debug, Clone)]

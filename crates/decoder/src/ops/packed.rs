@@ -8,16 +8,16 @@
 //! same bits alone and in any batch. bf16 and f16 panels are widened to float32 as they are used, or rows are rounded to bf16 as well (see
 //! `pairs`).
 
-use super::kernel::{self, Kernel, Left};
-use super::pairs;
 use super::row_map::RowMap;
 use super::rows::{Rows, rows_for_each_task};
 use candle_core::{CpuStorage, Result, Tensor};
+use entrace_kernels::pairs;
+use entrace_kernels::tile::{self, Kernel, Left};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 /// Columns of the result that one panel makes.
-const PANEL: usize = kernel::MAX_COLUMNS;
+const PANEL: usize = tile::MAX_COLUMNS;
 
 /// Steps of k for which a panel stays in the second-level cache.
 const K_BLOCK: usize = 2048;
@@ -137,7 +137,7 @@ impl Packed {
                     // SAFETY: the prepared rows have K numbers each, the panel 32 × K, of which k0..k1 are used. Tasks write different
                     // panels, hence different columns of the target.
                     unsafe {
-                        kernel.run(&kernel::Tile {
+                        kernel.run(&tile::Tile {
                             rows,
                             columns: target.columns(panel),
                             k: k1 - k0,

@@ -7,12 +7,12 @@
 //! With m the largest logit, S = Σ e^(x−m): log-sum-exp = m + ln S, H = ln S − Σ (x−m) e^(x−m) / S, and
 //! KL(U‖p) = ln S − Σ (x−m) / V − ln V. Terms are float32, sums of blocks of 4,096 are added in float64.
 
-use super::exp::exp;
 use super::linear::Linear;
-use crate::vectorised;
 use candle_core::{DType, Result, Tensor};
 use entrace_backend::sharpness::TOP_K;
 use entrace_backend::{Sharpness, TokenClasses};
+use entrace_kernels::exp::exp;
+use entrace_kernels::vectorised;
 use entrace_measure::TokenId;
 use rayon::prelude::*;
 

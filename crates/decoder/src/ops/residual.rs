@@ -4,8 +4,8 @@
 //! changed: whoever watches a pass may keep them.
 
 use super::rows::{Rows, on_cpu, rows_for_each_task};
-use crate::vectorised;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
+use entrace_kernels::vectorised;
 use rayon::prelude::*;
 
 /// hidden + output. No other tensor may share the memory of `output`.

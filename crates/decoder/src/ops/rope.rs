@@ -4,8 +4,8 @@
 //! (2i, 2i + 1) where the weights are laid out so; neighbours come out as halves, which changes no product of a query with a key.
 
 use super::rows::{Rows, on_cpu, rows_for_each_task};
-use crate::vectorised;
 use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor};
+use entrace_kernels::vectorised;
 use rayon::prelude::*;
 
 /// Cosines and sines of the rows of a pass, `[T, dim/2]` each, float32.

@@ -7,10 +7,10 @@
 //! dv = aᵀ·dy, da = dy·vᵀ, ds = a·(da − Σ_j a·da), dq = scale·ds·k, dk = scale·dsᵀ·q.
 
 use super::exp::{dot, softmax};
-use super::matrix::{Matrix, MatrixMut, Target, multiply};
 use super::numbers::{self, of_storage, of_tensor};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
-use entrace_decoder::vectorised;
+use entrace_kernels::matrix::{Matrix, MatrixMut, Target, multiply};
+use entrace_kernels::vectorised;
 use std::ops::Range;
 use std::sync::Arc;
 

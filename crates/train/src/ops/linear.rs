@@ -2,9 +2,9 @@
 //!
 //! Backward: dx = dy·W, dW = dyᵀ·x (left out for weights that are not trained).
 
-use super::matrix::{Matrix, product};
 use super::numbers::{self, of_storage, of_tensor};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use entrace_kernels::matrix::{Matrix, product};
 
 struct Linear {
     train_weight: bool,

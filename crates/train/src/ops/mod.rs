@@ -7,10 +7,7 @@
 pub(crate) mod attention;
 pub(crate) mod exp;
 pub(crate) mod gather;
-#[cfg(target_arch = "x86_64")]
-mod kernel;
 pub(crate) mod linear;
-pub(crate) mod matrix;
 pub(crate) mod norm;
 pub(crate) mod numbers;
 pub(crate) mod rope;

@@ -5,7 +5,7 @@
 use super::exp::{dot, sum};
 use super::numbers::{self, of_storage, of_tensor};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
-use entrace_decoder::vectorised;
+use entrace_kernels::vectorised;
 
 struct RmsNorm {
     eps: f32,

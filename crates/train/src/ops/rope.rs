@@ -5,7 +5,7 @@
 
 use super::numbers::{self, of_storage, of_tensor};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use entrace_decoder::vectorised;
+use entrace_kernels::vectorised;
 use std::sync::Arc;
 
 /// Cosines and sines of every row, `[T, D/2]` each.

@@ -6,10 +6,10 @@
 //! Logits of all rows would be the largest tensor of all, so they are made for some rows at a time, and again in the backward pass.
 
 use super::exp::{dot, softmax};
-use super::matrix::{Matrix, MatrixMut, Target, multiply};
 use super::numbers::{self, of_storage, of_tensor};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
-use entrace_decoder::vectorised;
+use entrace_kernels::matrix::{Matrix, MatrixMut, Target, multiply};
+use entrace_kernels::vectorised;
 use std::sync::Arc;
 
 /// Logits that are held at the same time.

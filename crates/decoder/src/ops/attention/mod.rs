@@ -16,10 +16,10 @@ mod composed;
 mod panel;
 mod row;
 
-use super::kernel::{self, Kernel, Left};
 use super::rows::{Rows, on_cpu};
 use crate::spec::AttentionSpec;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use entrace_kernels::tile::{self, Kernel, Left};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -183,8 +183,8 @@ unsafe fn mix(
 ) {
     let kernel = Kernel::best();
     let n_queries = out.len() / values.dim;
-    for column in (0..values.dim).step_by(kernel::MAX_COLUMNS) {
-        let columns = kernel::MAX_COLUMNS.min(values.dim - column);
+    for column in (0..values.dim).step_by(tile::MAX_COLUMNS) {
+        let columns = tile::MAX_COLUMNS.min(values.dim - column);
         for first in (0..n_queries).step_by(kernel.max_rows()) {
             let rows = kernel.max_rows().min(n_queries - first);
             let mut done = 0;
@@ -193,7 +193,7 @@ unsafe fn mix(
                 // SAFETY: weights by the caller's promise; `values_of_range` has n rows of Dv numbers, `stride` apart, of which `columns`
                 // begin at `column`; the target is `rows` rows of out.
                 unsafe {
-                    kernel.run(&kernel::Tile {
+                    kernel.run(&tile::Tile {
                         rows,
                         columns,
                         k: n,

@@ -5,13 +5,13 @@
 //! with the values as they lie in the cache. A panel is rows of one head, or of several heads where a tile has few rows.
 
 use super::{Attention, Head, Out, Scratch, Tile, Views, mix};
-use crate::ops::exp::{exp, tanh};
-use crate::ops::kernel::{self, Kernel, Left};
-use crate::vectorised;
+use entrace_kernels::exp::{exp, tanh};
+use entrace_kernels::tile::{self, Kernel, Left};
+use entrace_kernels::vectorised;
 use std::ops::Range;
 
 /// Most queries of a panel.
-pub(super) const LANES: usize = kernel::MAX_COLUMNS;
+pub(super) const LANES: usize = tile::MAX_COLUMNS;
 
 /// Lanes of a panel with few queries.
 const HALF: usize = LANES / 2;
@@ -109,7 +109,7 @@ fn scores<const P: usize>(queries: &[f32], keys: Head<'_>, ranges: &[(usize, usi
             // SAFETY: `keys_of_tile` has `rows` rows of D numbers, `stride` apart; queries are [D, P]; the target is `rows` rows of P
             // scores.
             unsafe {
-                kernel.run(&kernel::Tile {
+                kernel.run(&tile::Tile {
                     rows,
                     columns: P,
                     k: keys.dim,

@@ -4,9 +4,9 @@
 //! head's numbers, added up by halves, for sixteen keys at a time.
 
 use super::{Attention, Head, Out, Scratch, Tile, Views, mix};
-use crate::ops::exp::{exp, tanh};
-use crate::ops::kernel::Left;
-use crate::vectorised;
+use entrace_kernels::exp::{exp, tanh};
+use entrace_kernels::tile::Left;
+use entrace_kernels::vectorised;
 
 impl Attention<'_> {
     /// The one row of a tile.

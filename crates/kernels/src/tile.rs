@@ -6,27 +6,33 @@
 //! Kernels: AVX-512 (12 × 32 numbers in registers), AVX2 with FMA (2 × 32 or 6 × 16), and a portable one; chosen when the program runs.
 
 /// Most columns of a tile.
-pub(crate) const MAX_COLUMNS: usize = 32;
+pub const MAX_COLUMNS: usize = 32;
 
 /// One tile of a result and what it is made of.
-pub(crate) struct Tile {
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    pub(crate) k: usize,
-    pub(crate) a: Left,
+pub struct Tile {
+    /// Rows of the result.
+    pub rows: usize,
+    /// Columns of the result.
+    pub columns: usize,
+    /// The common dimension.
+    pub k: usize,
+    /// The left factor.
+    pub a: Left,
     /// `[k, columns]`: first number and distance between steps of k.
-    pub(crate) b: *const f32,
-    pub(crate) b_step: usize,
+    pub b: *const f32,
+    /// Numbers from one step of k to the next.
+    pub b_step: usize,
     /// `[rows, columns]`: first number and distance between rows.
-    pub(crate) c: *mut f32,
-    pub(crate) c_row: usize,
+    pub c: *mut f32,
+    /// Numbers from one row to the next.
+    pub c_row: usize,
     /// Whether to add to what is there.
-    pub(crate) add: bool,
+    pub add: bool,
 }
 
 /// The left factor of a tile.
 #[derive(Clone, Copy)]
-pub(crate) enum Left {
+pub enum Left {
     /// `[k, rows]`, with the distance between steps of k.
     Columns(*const f32, usize),
     /// `[rows, k]`, with the distance between rows.
@@ -35,17 +41,21 @@ pub(crate) enum Left {
 
 /// A way to compute tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kernel {
+pub enum Kernel {
+    /// AVX-512F.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// AVX2 with FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// Plain loops.
     Portable,
 }
 
 impl Kernel {
     /// The fastest that this processor has.
-    pub(crate) fn best() -> Self {
+    #[inline]
+    pub fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx512f") {
@@ -59,7 +69,8 @@ impl Kernel {
     }
 
     /// Most rows of a tile.
-    pub(crate) fn max_rows(self) -> usize {
+    #[inline]
+    pub fn max_rows(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => 12,
@@ -72,11 +83,12 @@ impl Kernel {
     /// Computes a tile.
     ///
     /// # Safety
-    /// The tile's pointers hold what it says, nobody else uses the numbers of C meanwhile, and it has at most `max_rows` rows and
+    /// The processor has the kernel's instructions, the tile's pointers hold what it says, nobody else uses the numbers of C meanwhile, and it has at most `max_rows` rows and
     /// `MAX_COLUMNS` columns.
-    pub(crate) unsafe fn run(self, tile: &Tile) {
+    #[inline]
+    pub unsafe fn run(self, tile: &Tile) {
         debug_assert!(tile.rows <= self.max_rows() && tile.columns <= MAX_COLUMNS);
-        // SAFETY: the kernel was chosen because the processor has its instructions; pointers by the caller's promise.
+        // SAFETY: by the caller's promise.
         unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
@@ -349,11 +361,7 @@ unsafe fn loops(tile: &Tile) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::tests_support::random;
-
-    fn numbers(n: usize, seed: u64) -> Vec<f32> {
-        random(&[n], seed).to_vec1::<f32>().unwrap()
-    }
+    use crate::tests_support::random as numbers;
 
     fn kernels() -> Vec<Kernel> {
         let mut kernels = vec![Kernel::Portable, Kernel::best()];

@@ -4,7 +4,7 @@
 //! pass it; A is read where it is. Every number of the result is a chain of fused multiply-adds in the order of k, in blocks of at
 //! most `K_BLOCK`, whatever the shape.
 
-use super::matrix::{Factor, Product};
+use crate::matrix::{Factor, Product};
 use std::arch::x86_64::{
     __m512, __mmask16, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
     _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
@@ -25,7 +25,7 @@ thread_local! {
 }
 
 /// Whether the processor has the instructions.
-pub(super) fn available() -> bool {
+pub(crate) fn available() -> bool {
     is_x86_feature_detected!("avx512f")
 }
 
@@ -33,7 +33,7 @@ pub(super) fn available() -> bool {
 ///
 /// # Safety
 /// AVX-512F is available, and the pointers hold what the product says.
-pub(super) unsafe fn run(product: &Product) {
+pub(crate) unsafe fn run(product: &Product) {
     // SAFETY: by the caller's promise.
     PANEL_OF_THREAD.with_borrow_mut(|panel| unsafe { run_with(product, &mut panel.0) });
 }

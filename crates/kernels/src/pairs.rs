@@ -8,24 +8,26 @@ use crate::vectorised;
 use half::bf16;
 
 /// Columns of the result that one panel makes.
-const PANEL: usize = super::kernel::MAX_COLUMNS;
+const PANEL: usize = crate::tile::MAX_COLUMNS;
 
 /// Numbers of one step of k in a panel.
 const STEP: usize = 2 * PANEL;
 
 /// K rounded up to whole pairs.
-pub(super) fn padded(k: usize) -> usize {
+#[inline]
+pub fn padded(k: usize) -> usize {
     k.next_multiple_of(2)
 }
 
 /// Where number `k` of column `column` of a panel stands in it.
-pub(super) fn place(k: usize, column: usize) -> usize {
+#[inline]
+pub fn place(k: usize, column: usize) -> usize {
     k / 2 * STEP + column * 2 + k % 2
 }
 
 vectorised! {
     /// Rounds a row to the nearest bf16 numbers, ties to even; what is not a number stays so.
-    pub(super) fn round(row: &[f32], out: &mut [bf16]) {
+    pub fn round(row: &[f32], out: &mut [bf16]) {
         for (out, x) in out.iter_mut().zip(row) {
             let bits = x.to_bits();
             let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
@@ -36,33 +38,38 @@ vectorised! {
 }
 
 /// A panel in float32, `[K, 32]`.
-pub(super) fn widen(panel: &[bf16], k: usize, out: &mut Vec<f32>) {
+pub fn widen(panel: &[bf16], k: usize, out: &mut Vec<f32>) {
     out.clear();
     out.extend((0..k).flat_map(|i| (0..PANEL).map(move |column| panel[place(i, column)].to_f32())));
 }
 
 /// One tile of a result: `rows × columns` numbers at `c`, from bf16 rows and a panel.
-pub(super) struct Tile {
-    pub(super) rows: usize,
-    pub(super) columns: usize,
+pub struct Tile {
+    /// Rows of the result.
+    pub rows: usize,
+    /// Columns of the result.
+    pub columns: usize,
     /// Steps of two numbers.
-    pub(super) n_pairs: usize,
-    /// First number of the first row and distance between rows.
-    pub(super) a: *const bf16,
-    pub(super) a_row: usize,
-    pub(super) b: *const bf16,
-    /// First number and distance between rows.
-    pub(super) c: *mut f32,
-    pub(super) c_row: usize,
+    pub n_pairs: usize,
+    /// First number of the first row of bf16 numbers.
+    pub a: *const bf16,
+    /// Numbers from one row of A to the next.
+    pub a_row: usize,
+    /// The panel.
+    pub b: *const bf16,
+    /// First number of the result.
+    pub c: *mut f32,
+    /// Numbers from one row of C to the next.
+    pub c_row: usize,
     /// Whether to add to what is there.
-    pub(super) add: bool,
+    pub add: bool,
 }
 
 /// Most rows of a tile.
-pub(super) const MAX_ROWS: usize = 12;
+pub const MAX_ROWS: usize = 12;
 
 /// Whether the processor multiplies bf16 numbers.
-pub(super) fn supported() -> bool {
+pub fn supported() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
@@ -77,7 +84,7 @@ pub(super) fn supported() -> bool {
 /// Pairs are `supported`; the tile's pointers hold what it says, nobody else uses the numbers of C meanwhile, and it has at most
 /// `MAX_ROWS` rows and 32 columns.
 #[cfg(target_arch = "x86_64")]
-pub(super) unsafe fn run(tile: &Tile) {
+pub unsafe fn run(tile: &Tile) {
     // SAFETY: by the caller's promise.
     unsafe {
         match tile.rows {
@@ -97,10 +104,12 @@ pub(super) unsafe fn run(tile: &Tile) {
     }
 }
 
+/// Computes a tile; processors of this kind cannot.
+///
 /// # Safety
 /// None is possible: pairs are never `supported` here.
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) unsafe fn run(_: &Tile) {
+pub unsafe fn run(_: &Tile) {
     unreachable!("not supported")
 }
 

@@ -2,7 +2,7 @@
 
 /// A matrix in a slice, with any strides.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a> {
+pub struct Matrix<'a> {
     data: &'a [f32],
     rows: usize,
     columns: usize,
@@ -12,18 +12,18 @@ pub(crate) struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     /// Contiguous, `[rows, columns]`.
-    pub(crate) fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
+    pub fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
         Self::strided(data, rows, columns, columns)
     }
 
     /// Rows `stride` apart.
-    pub(crate) fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+    pub fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(fits(data.len(), rows, columns, stride), "a matrix must lie within its numbers");
         Self { data, rows, columns, row_stride: stride, column_stride: 1 }
     }
 
     /// Transposed, without a copy.
-    pub(crate) fn t(self) -> Self {
+    pub fn t(self) -> Self {
         Self {
             rows: self.columns,
             columns: self.rows,
@@ -35,7 +35,7 @@ impl<'a> Matrix<'a> {
 }
 
 /// Where a product is written: rows `stride` apart.
-pub(crate) struct MatrixMut<'a> {
+pub struct MatrixMut<'a> {
     data: &'a mut [f32],
     rows: usize,
     columns: usize,
@@ -44,12 +44,12 @@ pub(crate) struct MatrixMut<'a> {
 
 impl<'a> MatrixMut<'a> {
     /// Contiguous, `[rows, columns]`.
-    pub(crate) fn new(data: &'a mut [f32], rows: usize, columns: usize) -> Self {
+    pub fn new(data: &'a mut [f32], rows: usize, columns: usize) -> Self {
         Self::strided(data, rows, columns, columns)
     }
 
     /// Rows `stride` apart.
-    pub(crate) fn strided(data: &'a mut [f32], rows: usize, columns: usize, stride: usize) -> Self {
+    pub fn strided(data: &'a mut [f32], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(fits(data.len(), rows, columns, stride), "a matrix must lie within its numbers");
         Self { data, rows, columns, stride }
     }
@@ -61,7 +61,7 @@ fn fits(n: usize, rows: usize, columns: usize, stride: usize) -> bool {
 
 /// What happens to the numbers that the target holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target {
+pub enum Target {
     /// They are replaced.
     Set,
     /// The product is added to them.
@@ -69,7 +69,7 @@ pub(crate) enum Target {
 }
 
 /// out (+)= scale · a · b.
-pub(crate) fn multiply(out: MatrixMut<'_>, target: Target, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
+pub fn multiply(out: MatrixMut<'_>, target: Target, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
     assert!(a.rows == out.rows && b.columns == out.columns && a.columns == b.rows, "shapes of a product");
     assert!(a.columns > 0 || target == Target::Add, "an empty sum");
     // SAFETY: the constructors checked that all three lie within their slices.
@@ -77,7 +77,7 @@ pub(crate) fn multiply(out: MatrixMut<'_>, target: Target, scale: f32, a: Matrix
 }
 
 /// a · b, contiguous.
-pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+pub fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     assert!(a.columns == b.rows, "shapes of a product");
     let n = a.rows * b.columns;
     if a.columns == 0 {
@@ -94,10 +94,10 @@ pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
 
 /// A factor of a product, in memory.
 #[derive(Clone, Copy)]
-pub(super) struct Factor {
+pub(crate) struct Factor {
     data: *const f32,
-    pub(super) row_stride: usize,
-    pub(super) column_stride: usize,
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
 }
 
 impl Factor {
@@ -110,25 +110,25 @@ impl Factor {
     ///
     /// # Safety
     /// It lies within the factor.
-    pub(super) unsafe fn at(&self, row: usize, column: usize) -> *const f32 {
+    pub(crate) unsafe fn at(&self, row: usize, column: usize) -> *const f32 {
         // SAFETY: by the caller's promise.
         unsafe { self.data.add(row * self.row_stride + column * self.column_stride) }
     }
 }
 
 /// C `[m, n]` (+)= scale · A `[m, k]` · B `[k, n]`.
-pub(super) struct Product {
-    pub(super) m: usize,
-    pub(super) n: usize,
-    pub(super) k: usize,
-    pub(super) a: Factor,
-    pub(super) b: Factor,
-    pub(super) c: *mut f32,
+pub(crate) struct Product {
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+    pub(crate) a: Factor,
+    pub(crate) b: Factor,
+    pub(crate) c: *mut f32,
     /// Between rows of C.
-    pub(super) c_stride: usize,
-    pub(super) scale: f32,
+    pub(crate) c_stride: usize,
+    pub(crate) scale: f32,
     /// Whether to add to what is there.
-    pub(super) add: bool,
+    pub(crate) add: bool,
 }
 
 /// # Safety
@@ -148,8 +148,8 @@ unsafe fn product_at(out: *mut f32, stride: usize, target: Target, scale: f32, a
     // SAFETY: by the caller's promise and the checks of the constructors.
     unsafe {
         #[cfg(target_arch = "x86_64")]
-        if super::kernel::available() && product.k > 0 {
-            return super::kernel::run(&product);
+        if crate::avx512::available() && product.k > 0 {
+            return crate::avx512::run(&product);
         }
         general(&product);
     }
@@ -190,12 +190,7 @@ unsafe fn general(product: &Product) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{RngExt, SeedableRng};
-
-    fn random(n: usize, seed: u64) -> Vec<f32> {
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-        (0..n).map(|_| rng.random_range(-1.0..1.0)).collect()
-    }
+    use crate::tests_support::random;
 
     #[test]
     fn the_kernel_equals_the_general_product() {

@@ -42,6 +42,7 @@ macro_rules! vectorised {
 
 /// Whether the processor has the parts of AVX-512 that `vectorised` functions use.
 #[cfg(target_arch = "x86_64")]
+#[inline]
 pub fn has_avx512() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
