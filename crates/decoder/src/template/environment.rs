@@ -1,6 +1,9 @@
 //! Jinja as transformers sets it up.
 
 use std::fmt;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use jiff::civil::DateTime;
 use minijinja::syntax::SyntaxConfig;
@@ -17,6 +20,11 @@ const FUEL: u64 = 1_000_000;
 
 /// Bytes of stack that it may use, which are taken as they are needed.
 const STACK: usize = 256 << 20;
+
+/// Time that it may take, and how often it is looked at. Fuel does not count what single instructions cost: comparing, adding and joining large
+/// lists are one each.
+const MOST_TIME: Duration = Duration::from_millis(500);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// Values within one another, and values in all, that are written out as text.
 const DEEPEST_VALUE: usize = 64;
@@ -84,30 +92,69 @@ pub(super) fn new() -> Result<Environment<'static>, Error> {
 
 /// Renders a template of the environment.
 pub(super) fn render(
-    environment: &Environment<'_>,
-    name: &str,
-    context: &serde_json::Value,
+    environment: &Environment<'static>,
+    name: &'static str,
+    context: serde_json::Value,
     now: DateTime,
 ) -> Result<String, TemplateError> {
-    let render = || {
+    let environment = environment.clone();
+    within_bounds(move || {
         let context = minijinja::context! { __now => now.to_string(), ..Value::from(Serde(context)) };
-        environment.get_template(name)?.render(context)
-    };
-    with_room(render).map_err(|error: Error| match refusal(&error) {
-        Some(message) => TemplateError::Refused(message),
-        None => TemplateError::Render(said_by(&error)),
+        let rendered = environment.get_template(name).and_then(|template| template.render(context));
+        rendered.map_err(|error| match refusal(&error) {
+            Some(message) => TemplateError::Refused(message),
+            None => TemplateError::Render(said_by(&error)),
+        })
     })
 }
 
-/// Does work of minijinja's on a stack of its own: values and expressions may be nested as deeply as fuel and `source` allow, and what
-/// is nested is walked and dropped by recursion.
-pub(super) fn with_room<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-    let failed = |why: &str| Error::new(ErrorKind::InvalidOperation, why.to_owned());
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
-        let thread = thread.map_err(|why| failed(&format!("there is no room for it: {why}")))?;
-        thread.join().unwrap_or_else(|_| Err(failed("minijinja failed on it (a panic)")))
-    })
+/// Does work of minijinja's on a thread of its own, for the time and with the stack that it may use. Values and expressions may be nested as
+/// deeply as fuel and `source` allow, and are walked and dropped by recursion, so that none leaves that thread. One that has taken too long is
+/// left behind: nothing can end it but the process.
+pub(super) fn within_bounds<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TemplateError> + Send + 'static,
+) -> Result<T, TemplateError> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let work = move || {
+        // Who waited may have gone.
+        let _ = sender.send(work());
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(work);
+    let thread = thread.map_err(|why| TemplateError::Render(format!("there is no room for it: {why}")))?;
+    let began = Instant::now();
+    loop {
+        match receiver.recv_timeout(BETWEEN_LOOKS) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(TemplateError::Render("minijinja failed on it (a panic)".to_owned()));
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                if time_used(&thread).unwrap_or_else(|| began.elapsed()) > MOST_TIME {
+                    return Err(TemplateError::TooSlow);
+                }
+            }
+        }
+    }
+}
+
+/// Time of the processor that a thread has used, so that a busy machine is no fault of a template; `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+fn time_used(thread: &JoinHandle<()>) -> Option<Duration> {
+    use std::os::unix::thread::JoinHandleExt as _;
+    let mut clock = 0;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the thread was not joined, so that its handle is one; both places are written to only.
+    let known = unsafe {
+        libc::pthread_getcpuclockid(thread.as_pthread_t(), &raw mut clock) == 0
+            && libc::clock_gettime(clock, &raw mut time) == 0
+    };
+    let (secs, nanos) = (u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?);
+    known.then(|| Duration::new(secs, nanos))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn time_used(_: &JoinHandle<()>) -> Option<Duration> {
+    None
 }
 
 /// What went wrong, with the line of the template.

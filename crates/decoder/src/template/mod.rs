@@ -20,6 +20,7 @@ mod source;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use entrace_backend::ChatMessage;
 use entrace_measure::Thoughts;
@@ -77,6 +78,9 @@ pub enum TemplateError {
     /// The template failed.
     #[error("render the conversation: {0}")]
     Render(String),
+    /// The template takes longer than any that was written for a model; it is not asked again.
+    #[error("render the conversation: the chat template takes more time than a conversation needs")]
+    TooSlow,
     /// The template changed a message so that its text cannot be found in the prompt.
     #[error(
         "render the conversation: the chat template rewrites message {message}, so its text cannot be told from the template's"
@@ -94,6 +98,8 @@ pub struct ChatTemplate {
     variables: Map<String, Value>,
     thoughts: Thoughts,
     hash: String,
+    /// A rendering has taken too long, and goes on: there shall be no second one.
+    is_too_slow: AtomicBool,
 }
 
 /// The name under which the environment holds the template.
@@ -108,12 +114,19 @@ impl ChatTemplate {
             environment.add_template_owned(NAME, prepared)?;
             Ok(environment)
         };
-        let environment =
-            environment::with_room(parse).map_err(|e| TemplateError::Syntax(environment::said_by(&e)))?;
+        let environment = environment::within_bounds(|| {
+            parse().map_err(|error| TemplateError::Syntax(environment::said_by(&error)))
+        })?;
         let variables =
             named_tokens.iter().map(|(name, token)| (name.clone(), token.as_str().into())).collect();
         let hash = Sha256::digest(source).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { environment, variables, thoughts: Thoughts::of_template(source), hash })
+        Ok(Self {
+            environment,
+            variables,
+            thoughts: Thoughts::of_template(source),
+            hash,
+            is_too_slow: AtomicBool::new(false),
+        })
     }
 
     /// The template of a model folder: `chat_template.jinja`, else `chat_template` in `tokenizer_config.json`, where of several named
@@ -183,16 +196,21 @@ impl ChatTemplate {
             .zip(contents)
             .map(|(message, content)| json!({"role": message.role.name(), "content": content}))
             .collect();
-        let mut context = json!({
-            "messages": messages,
-            "tools": null,
-            "documents": null,
-            "add_generation_prompt": add_generation_prompt,
-        });
-        if let Value::Object(context) = &mut context {
-            context.extend(self.variables.clone());
+        let mut context = Map::from_iter([
+            ("messages".to_owned(), Value::Array(messages)),
+            ("tools".to_owned(), Value::Null),
+            ("documents".to_owned(), Value::Null),
+            ("add_generation_prompt".to_owned(), Value::Bool(add_generation_prompt)),
+        ]);
+        context.extend(self.variables.clone());
+        if self.is_too_slow.load(Ordering::Relaxed) {
+            return Err(TemplateError::TooSlow);
         }
-        environment::render(&self.environment, NAME, &context, now)
+        let rendered = environment::render(&self.environment, NAME, Value::Object(context), now);
+        if matches!(rendered, Err(TemplateError::TooSlow)) {
+            self.is_too_slow.store(true, Ordering::Relaxed);
+        }
+        rendered
     }
 }
 
@@ -356,6 +374,21 @@ mod tests {
             let error = render(bomb, &[]).unwrap_err();
             assert!(matches!(error, TemplateError::Render(_)), "{bomb}: {error}");
         }
+        let slow = [
+            "{% set ns = namespace(s=[1]) %}{% for a in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s|length }}",
+            "{% set a = namespace(v=[1]) %}{% set b = namespace(v=[1]) %}{% for i in range(40) %}{% set a.v = [a.v, a.v] %}\
+             {% set b.v = [b.v, b.v] %}{% endfor %}{{ a.v == b.v }}",
+            "{% set ns = namespace(v={'a': 1}) %}{% for i in range(60) %}{% set ns.v = {'a': ns.v, 'b': ns.v} %}{% endfor %}\
+             {{ ns.v|items|list }}",
+        ];
+        for bomb in slow {
+            let began = std::time::Instant::now();
+            let error = render(bomb, &[]).unwrap_err();
+            assert!(matches!(error, TemplateError::Render(_) | TemplateError::TooSlow), "{bomb}: {error}");
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "{bomb}");
+        }
+        let deep = "{% set ns = namespace(v=[]) %}{% for i in range(99999) %}{% set ns.v = [ns.v] %}{% endfor %}{{ ns.v }}";
+        assert!(render(deep, &[]).is_err());
         // Nothing of it is too much, but what walks and drops it descends with it.
         let nested =
             "{% set ns = namespace(x=[]) %}{% for a in range(50000) %}{% set ns.x = [ns.x] %}{% endfor %}b";
