@@ -26,7 +26,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
 
 /// The text of an ordinary file.
 pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
-    String::from_utf8(read(path)?).map_err(|why| Error::new(ErrorKind::InvalidData, why))
+    let in_words = |_| Error::new(ErrorKind::InvalidData, "stream did not contain valid UTF-8");
+    String::from_utf8(read(path)?).map_err(in_words)
 }
 
 #[cfg(test)]
