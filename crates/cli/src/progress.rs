@@ -2,7 +2,7 @@
 //! that is, tokens per second, and the time left once there is something to tell it from.
 //!
 //! Where standard error is not a terminal, as in the log of a batch system, it is a line every now and then instead. With `--quiet` there is
-//! neither, and no notes. Ctrl-C asks the run to stop
+//! neither, and no notes. Ctrl-C or SIGTERM asks the run to stop
 //! after what is in hand; a second one ends the process at once.
 
 use crate::{fault, terminal};
@@ -105,7 +105,7 @@ impl TaskState {
 pub(crate) const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
 impl Progress {
-    /// Watches for Ctrl-C from now on.
+    /// Watches for Ctrl-C and SIGTERM from now on.
     pub(crate) fn new(quiet: bool) -> Result<Self> {
         HANDLER.get_or_init(|| ctrlc::set_handler(interrupt).is_ok());
         let shown = !quiet && std::io::stderr().is_terminal();
@@ -145,7 +145,7 @@ impl Progress {
     }
 }
 
-/// Whether Ctrl-C was pressed.
+/// Whether Ctrl-C was pressed or SIGTERM came.
 pub(crate) fn stop_is_asked_for() -> bool {
     STOP.load(Ordering::SeqCst)
 }
