@@ -66,7 +66,10 @@ fn score_tree(model: &dyn ScoreTree, traces: &[Choices]) -> Result<Vec<Scores>> 
     let cues: Vec<Branch> = traces.iter().enumerate().flat_map(|(i, trace)| cues(2 * i, trace)).collect();
     let mut scored = session.extend(&cues)?.into_iter();
     let gathered = |n: usize| {
-        let next = scored.by_ref().take(n).map(|score| score.next.map(|next| next.gather));
+        let next = scored
+            .by_ref()
+            .take(n)
+            .map(|score| score.next.and_then(|next| next.gather.into_iter().collect()));
         next.collect::<Option<Scores>>().context("the engine left a score out")
     };
     traces.iter().map(|trace| trace.prefixes.len()).map(gathered).collect()

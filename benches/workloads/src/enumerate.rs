@@ -26,7 +26,7 @@ pub(crate) fn measure(model: &LanguageModel, questions: &[Enumerate], max_nodes:
     let folder = tempfile::tempdir()?;
     let how = measurement(max_nodes);
     let (writer, _) = RunWriter::open(folder.path(), &manifest(model, &how))?;
-    let engine = Engine { text: model, generator: model, scorer: model, layers: None };
+    let engine = Engine { text: model, generator: Some(model), scorer: Some(model), layers: None };
     let plan = plan(questions);
     let begin = Instant::now();
     entrace_run::run(engine, &[plan], &how, &writer, &BTreeSet::new(), &mut Silence)?;

@@ -86,9 +86,9 @@ impl ModelNote {
         Self {
             name: name.unwrap_or_else(|| info.name.clone()),
             architecture: info.architecture.clone(),
-            n_parameters: info.n_parameters,
+            n_parameters: model.decoder().model().n_parameters(),
             dtype: info.dtype.clone(),
-            weight_bytes: info.n_parameters * if info.dtype == "f32" { 4 } else { 2 },
+            weight_bytes: model.decoder().model().n_parameters() * if info.dtype == "f32" { 4 } else { 2 },
             cache_bytes_per_token: model.decoder().cache_bytes_per_token(),
         }
     }
@@ -99,7 +99,7 @@ pub(crate) fn flop(model: &LanguageModel, n_tokens: usize, n_heads: usize) -> f6
     let spec = model.decoder().model().spec();
     let table = (spec.vocab_size * spec.hidden_size) as f64;
     let tables = if spec.tie_word_embeddings { table } else { 2.0 * table };
-    let layers = model.info().n_parameters as f64 - tables;
+    let layers = model.decoder().model().n_parameters() as f64 - tables;
     2.0 * (layers * n_tokens as f64 + table * n_heads as f64)
 }
 

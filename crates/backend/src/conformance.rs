@@ -11,11 +11,13 @@
 
 mod generate;
 mod layers;
+mod limited;
 mod text;
 mod tree;
 
 pub use generate::check_generate;
 pub use layers::check_layers;
+pub use limited::check_limited_tree;
 pub use text::check_text;
 pub use tree::check_tree;
 
@@ -72,7 +74,12 @@ fn assert_all_close(what: &str, found: &[f64], expected: &[f64], tolerances: &To
 #[track_caller]
 fn assert_same_sharpness(what: &str, found: &Sharpness, expected: &Sharpness, tolerances: &Tolerances) {
     for ((kind, found), (_, expected)) in found.named().into_iter().zip(expected.named()) {
-        assert_close(&format!("{kind} of {what}"), found, expected, tolerances);
+        match (found, expected) {
+            (Some(found), Some(expected)) => {
+                assert_close(&format!("{kind} of {what}"), found, expected, tolerances);
+            }
+            (found, expected) => assert_eq!(found, expected, "{kind} of {what}"),
+        }
     }
 }
 

@@ -26,6 +26,6 @@ pub use layers::{LayerRequest, LayerScores, ReadLayers};
 pub use sharpness::Sharpness;
 pub use text::{ChatMessage, Decoded, ModelInfo, Prompt, Role, Text};
 pub use tree::{
-    Branch, BranchId, BranchScore, NextRequest, NextScore, Parent, ScoreTree, TokenClasses, TokenScores,
-    TreeSession,
+    Branch, BranchId, BranchScore, NextRequest, NextScore, Parent, Reach, Rest, ScoreTree, TokenClasses,
+    TokenScores, TreeSession,
 };

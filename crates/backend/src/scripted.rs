@@ -30,7 +30,8 @@ pub use vocabulary::{SpecialToken, Vocabulary};
 use crate::generate::RequestCompletions;
 use crate::{
     ChatMessage, Completion, Decoded, Error, Fork, Generate, GenerateRequest, LayerRequest, LayerScores,
-    ModelInfo, Prompt, ReadLayers, Role, Sampling, ScoreTree, Sharpness, Text, TreeSession, stream_seed,
+    ModelInfo, Prompt, Reach, ReadLayers, Role, Sampling, ScoreTree, Sharpness, Text, TreeSession,
+    stream_seed,
 };
 use entrace_measure::{StopReason, Thoughts, TokenId};
 use rand::{RngExt, SeedableRng};
@@ -58,6 +59,7 @@ pub struct Scripted {
     /// What the template writes where the model's turn begins.
     opening: String,
     info: ModelInfo,
+    reach: Reach,
 }
 
 /// Layers that [`ReadLayers`] pretends to.
@@ -69,24 +71,33 @@ impl Scripted {
         let info = ModelInfo {
             name: String::new(),
             architecture: "scripted".into(),
-            n_parameters: 0,
+            n_parameters: None,
             dtype: "f64".into(),
             device: "cpu".into(),
             context_length: 4096,
             vocab_size: vocabulary.len(),
-            n_layers: N_LAYERS,
-            model_hash: String::new(),
+            n_layers: Some(N_LAYERS),
+            model_hash: None,
             tokenizer_hash: Some(format!("{:016x}", vocabulary.fingerprint())),
             template_hash: vocabulary.has_roles().then(|| "roles".into()),
         };
         let stop_tokens = vec![vocabulary.end()];
         let (thoughts, opening) = (Thoughts::default(), String::new());
-        Self { vocabulary, script: Box::new(script), stop_tokens, thoughts, opening, info }.named("scripted")
+        Self {
+            vocabulary,
+            script: Box::new(script),
+            stop_tokens,
+            thoughts,
+            opening,
+            info,
+            reach: Reach::WHOLE,
+        }
+        .named("scripted")
     }
 
     /// The same under another name, from which its hash is made.
     pub fn named(mut self, name: &str) -> Self {
-        self.info.model_hash = format!("{:016x}", stream_seed(0, &[name]));
+        self.info.model_hash = Some(format!("{:016x}", stream_seed(0, &[name])));
         self.info.name = name.into();
         self
     }
@@ -101,6 +112,12 @@ impl Scripted {
     pub fn thinking(mut self, thoughts: Thoughts, opening: &str) -> Self {
         self.thoughts = thoughts;
         self.opening = opening.into();
+        self
+    }
+
+    /// The same telling no more of the next token than `reach`, as an engine over HTTP does.
+    pub fn telling(mut self, reach: Reach) -> Self {
+        self.reach = reach;
         self
     }
 
@@ -220,6 +237,10 @@ impl Text for Scripted {
 impl ScoreTree for Scripted {
     fn session(&self) -> Result<Box<dyn TreeSession + '_>, Error> {
         Ok(Box::new(tree::Session::new(self)))
+    }
+
+    fn reach(&self) -> Reach {
+        self.reach
     }
 }
 

@@ -12,17 +12,18 @@
 /// Tokens in the top-k confidence.
 pub const TOP_K: usize = 20;
 
-/// How sharp a distribution is, in nats.
+/// How sharp a distribution is, in nats. What an engine tells too little for is `None`: from its likeliest tokens alone follow margin and
+/// confidence, not entropy and divergence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sharpness {
     /// Entropy over the whole vocabulary.
-    pub entropy: f64,
+    pub entropy: Option<f64>,
     /// ln p of the most likely token less that of the second.
-    pub top2_margin: f64,
+    pub top2_margin: Option<f64>,
     /// −(1/k) Σ ln p over the k = 20 most likely tokens.
-    pub topk_confidence: f64,
+    pub topk_confidence: Option<f64>,
     /// KL(U‖p).
-    pub uniform_divergence: f64,
+    pub uniform_divergence: Option<f64>,
 }
 
 impl Sharpness {
@@ -33,15 +34,15 @@ impl Sharpness {
         let k = TOP_K.min(falling.len());
         let n = logprobs.len() as f64;
         Self {
-            entropy: logprobs.iter().filter(|lp| lp.is_finite()).map(|lp| -lp * lp.exp()).sum(),
-            top2_margin: falling.get(1).map_or(f64::INFINITY, |second| falling[0] - second),
-            topk_confidence: -falling[..k].iter().sum::<f64>() / k as f64,
-            uniform_divergence: -(logprobs.iter().sum::<f64>() / n + n.ln()),
+            entropy: Some(logprobs.iter().filter(|lp| lp.is_finite()).map(|lp| -lp * lp.exp()).sum()),
+            top2_margin: Some(falling.get(1).map_or(f64::INFINITY, |second| falling[0] - second)),
+            topk_confidence: Some(-falling[..k].iter().sum::<f64>() / k as f64),
+            uniform_divergence: Some(-(logprobs.iter().sum::<f64>() / n + n.ln())),
         }
     }
 
     /// Its numbers with their names.
-    pub fn named(&self) -> [(&'static str, f64); 4] {
+    pub fn named(&self) -> [(&'static str, Option<f64>); 4] {
         [
             ("entropy", self.entropy),
             ("top-2 margin", self.top2_margin),
@@ -60,6 +61,7 @@ mod tests {
         let even = Sharpness::of_logprobs(&[-(64f64.ln()); 64]);
         let expected = [64f64.ln(), 0.0, 64f64.ln(), 0.0];
         for ((name, found), expected) in even.named().into_iter().zip(expected) {
+            let found = found.unwrap();
             assert!((found - expected).abs() < 1e-12, "{name}: {found} against {expected}");
         }
     }
@@ -71,10 +73,11 @@ mod tests {
         let ln2 = 2f64.ln();
         let expected = [1.75 * ln2, ln2, 2.25 * ln2, 0.25 * ln2];
         for ((name, found), expected) in found.named().into_iter().zip(expected) {
+            let found = found.unwrap();
             assert!((found - expected).abs() < 1e-12, "{name}: {found} against {expected}");
         }
         let certain = Sharpness::of_logprobs(&[f64::NEG_INFINITY, 0.0]);
-        assert!(certain.entropy.abs() < 1e-12 && certain.top2_margin.is_infinite());
-        assert!(certain.uniform_divergence.is_infinite());
+        assert!(certain.entropy.unwrap().abs() < 1e-12 && certain.top2_margin.unwrap().is_infinite());
+        assert!(certain.uniform_divergence.unwrap().is_infinite());
     }
 }

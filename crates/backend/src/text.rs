@@ -14,8 +14,8 @@ pub struct ModelInfo {
     pub name: String,
     /// `model_type` of its configuration.
     pub architecture: String,
-    /// Number of parameters.
-    pub n_parameters: u64,
+    /// Number of parameters, where it is known.
+    pub n_parameters: Option<u64>,
     /// Type of the weights in computation, such as `f32`.
     pub dtype: String,
     /// Where it runs, such as `cpu`.
@@ -24,10 +24,10 @@ pub struct ModelInfo {
     pub context_length: usize,
     /// Number of logits.
     pub vocab_size: usize,
-    /// Number of layers.
-    pub n_layers: usize,
-    /// Hash of configuration and weights.
-    pub model_hash: String,
+    /// Number of layers, where it is known.
+    pub n_layers: Option<usize>,
+    /// Hash of configuration and weights; `None` where the weights are out of reach.
+    pub model_hash: Option<String>,
     /// Hash of the tokenizer; `None` without one.
     pub tokenizer_hash: Option<String>,
     /// Hash of the chat template; `None` without one.

@@ -52,6 +52,8 @@ pub enum TokenScores {
 pub struct NextRequest {
     /// Tokens whose log-probabilities are wanted.
     pub gather: Arc<[TokenId]>,
+    /// Those of them that an engine of limited [`Reach`] asks for apart when it cannot ask for all. Others need not look at it.
+    pub foremost: Vec<TokenId>,
     /// Groups of tokens whose total mass is wanted.
     pub classes: Option<Arc<TokenClasses>>,
     /// How many of the most likely tokens are wanted.
@@ -73,17 +75,55 @@ pub struct Branch {
     pub keep: bool,
 }
 
+/// How much of a next-token distribution an engine tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// Most of the likeliest tokens that it lists; `None` for the whole vocabulary.
+    pub top_k: Option<usize>,
+    /// Most tokens whose log-probabilities it tells when they are asked for by number, likely or not; `None` for any number.
+    pub gather: Option<usize>,
+}
+
+impl Reach {
+    /// Everything.
+    pub const WHOLE: Self = Self { top_k: None, gather: None };
+
+    /// Whether nothing stays untold.
+    pub fn is_whole(self) -> bool {
+        self == Self::WHOLE
+    }
+}
+
+/// What an engine left untold of a next-token distribution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rest {
+    /// Nothing: every number asked for is there.
+    Nothing,
+    /// The tokens that were not told.
+    Unlisted {
+        /// Logarithm of their mass together.
+        logmass: f64,
+        /// None of them has a higher log-probability.
+        each_at_most: f64,
+        /// How many they are.
+        n_tokens: usize,
+    },
+}
+
 /// The distribution after the last token of a branch, reduced. All in nats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NextScore {
-    /// Entropy over the whole vocabulary.
-    pub entropy: f64,
-    /// Log-probabilities of the tokens asked for, in their order.
-    pub gather: Vec<f64>,
-    /// Logarithm of each class's mass; −∞ for an empty class.
+    /// Entropy over the whole vocabulary; `None` where the engine tells too little of it.
+    pub entropy: Option<f64>,
+    /// Log-probabilities of the tokens asked for, in their order; `None` for a token that the engine did not tell, of which `rest` knows
+    /// bounds.
+    pub gather: Vec<Option<f64>>,
+    /// Logarithm of each class's mass, as far as its tokens were told; −∞ for an empty class.
     pub class_logmass: Vec<f64>,
     /// The most likely tokens with their log-probabilities, falling; ties by token number.
     pub top: Vec<(TokenId, f64)>,
+    /// What is missing above.
+    pub rest: Rest,
 }
 
 /// What was found out about a branch.
@@ -91,8 +131,8 @@ pub struct NextScore {
 pub struct BranchScore {
     /// The branch's number in the session.
     pub id: BranchId,
-    /// Log-probability of each of its tokens given all that precedes it, `[n]`; `None` for the first token of a root. Empty unless
-    /// asked for.
+    /// Log-probability of each of its tokens given all that precedes it, `[n]`; `None` for the first token of a root, and for one that the
+    /// engine did not tell. Empty unless asked for.
     pub token_logprobs: Vec<Option<f64>>,
     /// How sharp the distribution was that each token was drawn from, `[n]`; like `token_logprobs`. Empty unless asked for.
     pub token_sharpness: Vec<Option<Sharpness>>,
@@ -104,6 +144,11 @@ pub struct BranchScore {
 pub trait ScoreTree: Send + Sync {
     /// Begins an empty tree.
     fn session(&self) -> Result<Box<dyn TreeSession + '_>, Error>;
+
+    /// How much it tells of the token after a branch.
+    fn reach(&self) -> Reach {
+        Reach::WHOLE
+    }
 }
 
 /// A growing token tree.

@@ -50,18 +50,21 @@ fn describe(out: &mut impl Write, decoder: &Decoder, seconds: f64) -> Result<()>
     };
     writeln!(out, "model           {}", info.name)?;
     writeln!(out, "architecture    {} ({})", info.architecture, decoder.family().models)?;
-    writeln!(out, "parameters      {:.1} M", info.n_parameters as f64 / 1e6)?;
-    writeln!(out, "layers          {} of hidden size {}", info.n_layers, spec.hidden_size)?;
+    let n_parameters = decoder.model().n_parameters() as f64;
+    writeln!(out, "parameters      {:.1} M", n_parameters / 1e6)?;
+    writeln!(out, "layers          {} of hidden size {}", spec.n_layers(), spec.hidden_size)?;
     writeln!(out, "vocabulary      {} tokens", info.vocab_size)?;
     writeln!(out, "context         {} tokens", info.context_length)?;
     writeln!(out, "dtype, device   {}, {}", info.dtype, info.device)?;
     writeln!(
         out,
         "memory          {:.0} MB of weights, {:.1} KB of cache per token",
-        info.n_parameters as f64 * f64::from(size) / 1e6,
+        n_parameters * f64::from(size) / 1e6,
         decoder.cache_bytes_per_token() as f64 / 1e3
     )?;
-    writeln!(out, "fingerprint     {}", &info.model_hash[..16.min(info.model_hash.len())])?;
+    if let Some(hash) = info.model_hash.as_deref() {
+        writeln!(out, "fingerprint     {}", &hash[..16.min(hash.len())])?;
+    }
     writeln!(out, "loaded in       {seconds:.2} s")?;
     Ok(())
 }

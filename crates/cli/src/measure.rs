@@ -173,14 +173,14 @@ fn rollouts(text: &str) -> Result<Option<Rollouts>> {
 const MOST_DRAWS: usize = 10_000;
 
 /// Rollouts where no flag asks for any: on as many questions as a model of this size does in minutes rather than hours.
-pub(crate) fn fill_in_rollouts(how: &mut Measurement, args: &MeasureArgs, n_parameters: u64) {
+pub(crate) fn fill_in_rollouts(how: &mut Measurement, args: &MeasureArgs, n_parameters: Option<u64>) {
     let all_rolled_out = how.estimator == EstimatorChoice::Always(Estimator::Rollout);
     if args.rollouts.is_some() || all_rolled_out {
         return;
     }
     let n_questions = match n_parameters {
-        ..50_000_000 => usize::MAX,
-        50_000_000..2_000_000_000 => 100,
+        Some(..50_000_000) => usize::MAX,
+        Some(50_000_000..2_000_000_000) => 100,
         _ => 30,
     };
     how.rollouts = Some(Rollouts { n_questions, draws: 8 });
@@ -265,8 +265,12 @@ pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
         record.items_hash = fingerprint::of(plans);
     }
     let plans: Vec<TaskPlan> = plans.into_iter().flatten().collect();
-    let engine =
-        Engine { text: &job.model, generator: &job.model, scorer: &job.model, layers: Some(&job.model) };
+    let engine = Engine {
+        text: &job.model,
+        generator: Some(&job.model),
+        scorer: Some(&job.model),
+        layers: Some(&job.model),
+    };
     entrace_run::check(engine, &plans, &job.measurement)?;
     let manifest =
         manifest(&job.model, job.revision, records, job.traces, &job.measurement, job.template_vars);

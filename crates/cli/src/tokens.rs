@@ -93,9 +93,9 @@ fn print_json(out: &mut impl Write, model: &Opened, lines: &[Line], layers: bool
     let tokens = lines.iter().enumerate().map(|(index, line)| {
         let mut token = json!({
             "index": index, "token_id": line.token_id, "text": line.text, "logprob": line.logprob,
-            "token_entropy": line.sharpness.map(|s| s.entropy), "top2_margin": line.sharpness.map(|s| s.top2_margin),
-            "topk_confidence": line.sharpness.map(|s| s.topk_confidence),
-            "uniform_divergence": line.sharpness.map(|s| s.uniform_divergence),
+            "token_entropy": line.sharpness.and_then(|s| s.entropy), "top2_margin": line.sharpness.and_then(|s| s.top2_margin),
+            "topk_confidence": line.sharpness.and_then(|s| s.topk_confidence),
+            "uniform_divergence": line.sharpness.and_then(|s| s.uniform_divergence),
         });
         if layers {
             token["layers"] = json!(line.layers);
@@ -118,7 +118,7 @@ fn print_table(out: &mut impl Write, lines: &[Line]) -> Result<()> {
         let lens: Vec<String> =
             line.layers.iter().map(|&v| v.map_or("-".to_string(), |v| format!("{v:.2}"))).collect();
         let lens = if lens.is_empty() { String::new() } else { format!("  {}", lens.join(" ")) };
-        let (logprob, entropy) = (number(line.logprob), number(line.sharpness.map(|s| s.entropy)));
+        let (logprob, entropy) = (number(line.logprob), number(line.sharpness.and_then(|s| s.entropy)));
         writeln!(out, "{index:>6} {:>8} {logprob:>10} {entropy:>8}  {text}{lens}", line.token_id)?;
     }
     writeln!(out, "nats; the first token is drawn from nothing")?;

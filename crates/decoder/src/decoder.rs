@@ -254,13 +254,13 @@ impl Decoder {
         let info = ModelInfo {
             name: name.to_string(),
             architecture: family.model_type.to_string(),
-            n_parameters: model.n_parameters(),
+            n_parameters: Some(model.n_parameters()),
             dtype: options.dtype.name().to_string(),
             device: options.device.name().to_string(),
             context_length: model.spec().context_length,
             vocab_size: model.spec().vocab_size,
-            n_layers: model.spec().n_layers(),
-            model_hash: hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            n_layers: Some(model.spec().n_layers()),
+            model_hash: Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
             tokenizer_hash: None,
             template_hash: None,
         };

@@ -16,8 +16,8 @@ use crate::ops::reduce::{RowSums, class_logmass, top};
 use crate::passes::{self, Hidden, HiddenRow, Run};
 use crate::shared::{self, Beginning};
 use entrace_backend::{
-    Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, ScoreTree, Sharpness, TokenScores,
-    TreeSession,
+    Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, Rest, ScoreTree, Sharpness,
+    TokenScores, TreeSession,
 };
 use entrace_measure::TokenId;
 use std::borrow::Cow;
@@ -465,8 +465,9 @@ fn read_row(branches: &[Branch], row: usize, wants: &[Want], logits: &[f32]) -> 
 
 fn next_score(request: &NextRequest, logits: &[f32], sums: &RowSums) -> NextScore {
     NextScore {
-        entropy: sums.entropy,
-        gather: request.gather.iter().map(|&token| sums.logprob(logits[token as usize])).collect(),
+        entropy: Some(sums.entropy),
+        rest: Rest::Nothing,
+        gather: request.gather.iter().map(|&token| Some(sums.logprob(logits[token as usize]))).collect(),
         class_logmass: request
             .classes
             .as_ref()

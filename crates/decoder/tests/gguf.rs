@@ -61,10 +61,10 @@ fn what_a_file_says_of_itself_is_read() {
                 "{}: {}, {} layer(s), {} tokens, context {}, {} parameters",
                 folder.file_name().unwrap().to_string_lossy(),
                 info.architecture,
-                info.n_layers,
+                info.n_layers.unwrap(),
                 info.vocab_size,
                 info.context_length,
-                info.n_parameters
+                info.n_parameters.unwrap()
             )
         })
         .collect();

@@ -196,7 +196,7 @@ fn check_forks(golden: &Golden, ids: &[u32], expected: &[Vec<f64>]) {
         ..Branch::default()
     };
     let next = session.extend(&[empty]).unwrap().remove(0).next.unwrap();
-    assert!((next.gather[0] - expected[3][ids[4] as usize]).abs() < 1e-4, "{name}");
+    assert!((next.gather[0].unwrap() - expected[3][ids[4] as usize]).abs() < 1e-4, "{name}");
 }
 
 fn check_scores(
@@ -226,7 +226,7 @@ fn the_lens_at_the_last_layer_is_the_models_own_entropy() {
         let tokens = 0..golden.input_ids.len();
         let request = LayerRequest { tokens, lens: true, ..LayerRequest::default() };
         let scores = golden.decoder.read_layers(&golden.input_ids, &request).unwrap();
-        assert_eq!(scores.lens_entropy.len(), golden.decoder.info().n_layers + 1);
+        assert_eq!(scores.lens_entropy.len(), golden.decoder.info().n_layers.unwrap() + 1);
         let last = scores.lens_entropy.last().unwrap();
         assert_eq!(last[0], None);
         for (row, logprobs) in last[1..].iter().zip(log_softmax(&golden.logits)) {
@@ -243,7 +243,7 @@ fn drift_and_middle_state_are_those_of_the_hidden_states() {
         let request = LayerRequest { tokens: 2..9, drift: true, middle: true, ..LayerRequest::default() };
         let scores = golden.decoder.read_layers(&golden.input_ids, &request).unwrap();
         let states = golden.tensors["hidden_states"].to_vec3::<f32>().unwrap();
-        let n_layers = golden.decoder.info().n_layers;
+        let n_layers = golden.decoder.info().n_layers.unwrap();
         assert_eq!(scores.drift.len(), n_layers, "{name}");
         // The golden's last state has gone through the final norm.
         for (layer, drift) in scores.drift.iter().enumerate().take(n_layers - 1) {
@@ -273,6 +273,7 @@ fn sharpness_is_that_of_transformers_logits() {
         for (found, logprobs) in score.token_sharpness[1..].iter().zip(log_softmax(&golden.logits)) {
             let expected = Sharpness::of_logprobs(&logprobs);
             for ((kind, found), (_, expected)) in found.unwrap().named().into_iter().zip(expected.named()) {
+                let (found, expected) = (found.unwrap(), expected.unwrap());
                 let close = (found - expected).abs() < 2e-4 + 2e-4 * expected.abs();
                 assert!(close, "{}, {kind}: {found} against {expected}", golden.name);
             }

@@ -208,6 +208,31 @@ impl AnswerDistribution {
         Ok(distribution)
     }
 
+    /// The distribution over the listed options where the raw log-probability of some is not known: together they have at most `untold`.
+    ///
+    /// Masses are those of the known options, normalised as if the others had all of `untold`, which stays as the residual; the interval
+    /// of H holds whatever part of it they have. The target's log-probability is `None` where it is not among the known.
+    pub fn from_some_options(
+        labels: &[String],
+        logprobs: &[Option<f64>],
+        untold: f64,
+        target: Option<&Answer>,
+    ) -> Result<Self, NotADistribution> {
+        if labels.len() != logprobs.len() {
+            return Err(NotADistribution::Uneven { labels: labels.len(), logprobs: logprobs.len() });
+        }
+        let options = labels.iter().map(|label| Answer::Value(label.clone())).zip(logprobs);
+        let known: Vec<(Answer, f64)> =
+            options.filter_map(|(answer, logprob)| logprob.map(|logprob| (answer, logprob))).collect();
+        let n_unknown = labels.len() - known.len();
+        let known_mass: f64 = known.iter().map(|(_, logprob)| logprob.exp()).sum();
+        let untold = untold.min((1.0 - known_mass).max(0.0));
+        let others = (1.0 - known_mass - untold).max(0.0);
+        let ln_n_unknown = (n_unknown > 0).then(|| (n_unknown as f64).ln());
+        let found = Self::from_enumeration(known, others.ln(), untold, ln_n_unknown, target)?;
+        Ok(Self { estimator: Estimator::Choices, ..found })
+    }
+
     /// The distribution over answers found by enumeration.
     ///
     /// `found` holds raw log-masses; entries of one answer (its surface forms) are added up. `invalid_logmass` is the log-mass of what
@@ -387,6 +412,22 @@ mod tests {
         let d = AnswerDistribution::from_option_logprobs(&labels(&["1", "10"]), &[-0.1, -0.2], None).unwrap();
         assert_eq!(d.elicited_mass, None);
         assert_eq!(d.target_logprob, None);
+    }
+
+    #[test]
+    fn options_that_are_not_told_are_in_the_interval() {
+        let names = labels(&["A", "B", "C", "D"]);
+        let truth = [0.4_f64, 0.2, 0.05, 0.01];
+        let exact =
+            AnswerDistribution::from_option_logprobs(&names, &truth.map(f64::ln), None).unwrap().entropy.nats;
+        let told = [Some(truth[0].ln()), Some(truth[1].ln()), None, None];
+        let d = AnswerDistribution::from_some_options(&names, &told, 0.1, Some(&value("C"))).unwrap();
+        assert_eq!((d.estimator, d.target_logprob), (Estimator::Choices, None));
+        assert!((d.residual_mass() - 0.1 / 0.7).abs() < 1e-12, "{d:?}");
+        assert!(d.entropy.lower <= exact && exact <= d.entropy.upper, "{exact} in {:?}", d.entropy);
+        let all = truth.map(|p| Some(p.ln()));
+        let d = AnswerDistribution::from_some_options(&names, &all, 0.0, None).unwrap();
+        assert!((d.entropy.nats - exact).abs() < 1e-12);
     }
 
     #[test]

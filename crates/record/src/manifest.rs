@@ -146,16 +146,16 @@ pub struct ModelRecord {
     pub revision: Option<String>,
     /// `model_type`.
     pub architecture: String,
-    /// Number of parameters.
-    pub n_parameters: u64,
+    /// Number of parameters; null where it is not known.
+    pub n_parameters: Option<u64>,
     /// Type of numbers in computation.
     pub dtype: String,
     /// Where it ran.
     pub device: String,
     /// Context length in tokens.
     pub context_length: usize,
-    /// Hash of configuration and weights.
-    pub model_hash: String,
+    /// Hash of configuration and weights; null where the weights are out of reach.
+    pub model_hash: Option<String>,
     /// Hash of the tokenizer.
     pub tokenizer_hash: Option<String>,
     /// Hash of the chat template.

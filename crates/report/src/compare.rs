@@ -135,7 +135,7 @@ pub struct StageRecord {
     /// Its revision.
     pub revision: Option<String>,
     /// Hash of configuration and weights.
-    pub model_hash: String,
+    pub model_hash: Option<String>,
     /// When the run began.
     pub started_at: String,
     /// When it was completed; null while it is not.

@@ -188,16 +188,13 @@ mod tests {
         let poison_name = |text: &mut Arc<str>| *text = format!("{text}{HOSTILE}").into();
         let settings = &mut manifest.settings;
         let model = &mut settings.model;
-        for text in [
-            &mut model.name,
-            &mut model.architecture,
-            &mut model.dtype,
-            &mut model.device,
-            &mut model.model_hash,
-        ] {
+        for text in [&mut model.name, &mut model.architecture, &mut model.dtype, &mut model.device] {
             poison(text);
         }
-        [&mut model.revision, &mut model.tokenizer_hash].into_iter().flatten().for_each(poison);
+        [&mut model.revision, &mut model.model_hash, &mut model.tokenizer_hash]
+            .into_iter()
+            .flatten()
+            .for_each(poison);
         [&mut settings.segment, &mut settings.cue, &mut settings.choice_form].into_iter().for_each(poison);
         settings.controls.iter_mut().for_each(poison);
         for task in &mut settings.tasks {

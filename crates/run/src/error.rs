@@ -13,9 +13,36 @@ pub enum Error {
     /// The settings contradict one another.
     #[error("{0}")]
     Settings(String),
+    /// The engine lacks what a measurement needs.
+    #[error("the engine {0}")]
+    Lacks(Capability),
     /// The observer asked to stop.
     #[error("interrupted; run the same command again to resume")]
     Interrupted,
+}
+
+/// What an engine may be unable to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capability {
+    /// Sampling of completions.
+    Generate,
+    /// Scoring of continuations.
+    ScoreTree,
+    /// Reading of layers.
+    ReadLayers,
+}
+
+impl std::fmt::Display for Capability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Generate => "cannot write text, which traces to be written, the sampling estimators and rollouts need",
+            Self::ScoreTree => {
+                "cannot score continuations, which the estimators choices and enumerate and the signal p_true need; \
+                 the estimator rollout does without"
+            }
+            Self::ReadLayers => "cannot read layers, hidden states and attention",
+        })
+    }
 }
 
 impl Error {

@@ -1,5 +1,6 @@
 //! What to measure, and how.
 
+use crate::error::{Capability, Error};
 use entrace_backend::{ChatMessage, Generate, ReadLayers, Sampling, ScoreTree, Text};
 use entrace_measure::signal::Group;
 use entrace_measure::{AnswerFormat, Estimator, Question, Segmentation};
@@ -7,17 +8,27 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// An engine with everything that a run needs of it.
+/// An engine with what it can do. What a run needs and it lacks is refused before anything is measured (`check`).
 #[derive(Clone, Copy)]
 pub struct Engine<'a> {
     /// Text to tokens and back.
     pub text: &'a dyn Text,
-    /// Sampling.
-    pub generator: &'a dyn Generate,
-    /// Scoring of continuations.
-    pub scorer: &'a dyn ScoreTree,
+    /// Sampling, where the engine can.
+    pub generator: Option<&'a dyn Generate>,
+    /// Scoring of continuations, where the engine can.
+    pub scorer: Option<&'a dyn ScoreTree>,
     /// Reading of layers, where the engine can.
     pub layers: Option<&'a dyn ReadLayers>,
+}
+
+impl<'a> Engine<'a> {
+    pub(crate) fn generator(self) -> Result<&'a dyn Generate, Error> {
+        self.generator.ok_or(Error::Lacks(Capability::Generate))
+    }
+
+    pub(crate) fn scorer(self) -> Result<&'a dyn ScoreTree, Error> {
+        self.scorer.ok_or(Error::Lacks(Capability::ScoreTree))
+    }
 }
 
 /// The questions of one task.

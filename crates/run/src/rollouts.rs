@@ -114,7 +114,7 @@ impl Asking<'_> {
             stopped: false,
         };
         let sampling = self.how.rollout_sampling();
-        let drawn = self.engine.generator.generate_watched(&requests, &sampling, &mut rounds);
+        let drawn = self.engine.generator()?.generate_watched(&requests, &sampling, &mut rounds);
         if rounds.stopped {
             return Err(Error::Interrupted);
         }

@@ -269,10 +269,10 @@ fn add_tokens(rows: &mut Rows, traced: &Traced, identity: &Identity, findings: &
             token_id,
             text: trace.text()[start..end].to_string(),
             logprob,
-            token_entropy: sharpness.map(|s| s.entropy),
-            top2_margin: sharpness.map(|s| s.top2_margin),
-            topk_confidence: sharpness.map(|s| s.topk_confidence),
-            uniform_divergence: sharpness.map(|s| s.uniform_divergence),
+            token_entropy: sharpness.and_then(|s| s.entropy),
+            top2_margin: sharpness.and_then(|s| s.top2_margin),
+            topk_confidence: sharpness.and_then(|s| s.topk_confidence),
+            uniform_divergence: sharpness.and_then(|s| s.uniform_divergence),
         });
         start = end;
     }

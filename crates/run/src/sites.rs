@@ -7,7 +7,7 @@
 
 use crate::control::Variant;
 use crate::cue;
-use crate::error::Error;
+use crate::error::{Capability, Error};
 use crate::estimate::enumerate::Enumerator;
 use crate::estimate::sampled::{self, FlatSites};
 use crate::estimate::{SiteResult, TreeSite, choices, enumerate};
@@ -148,9 +148,16 @@ fn measure_tree(
     how: &Measurement,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Findings>, Error> {
-    let mut session = engine.scorer.session()?;
-    let tree = Tree::plant(session.as_mut(), subjects)?;
-    observer.event(Event::Tokens(subjects.iter().map(Subject::n_tokens).sum()));
+    let needs: Vec<Need> = subjects.iter().map(|subject| Need::of(engine, subject, how)).collect();
+    let mut session = match engine.scorer.filter(|_| needs.iter().any(|&need| need != Need::Nothing)) {
+        Some(scorer) => Some(scorer.session()?),
+        None => None,
+    };
+    let tree = match &mut session {
+        Some(session) => Tree::plant(session.as_mut(), subjects, &needs)?,
+        None => Tree::empty(subjects.len()),
+    };
+    observer.event(Event::Tokens(tree.n_tokens));
     let cues: Vec<Cues> =
         subjects.iter().map(|subject| cues(engine.text, subject, how)).collect::<Result<_, _>>()?;
     let mut results: Vec<Vec<Option<SiteResult>>> =
@@ -178,13 +185,15 @@ fn measure_tree(
             found
         } else {
             let sites = tree.sites(subjects, &cues, &chosen, how);
+            let session = session.as_mut().ok_or(Error::Lacks(Capability::ScoreTree))?.as_mut();
             match estimator {
                 Estimator::Choices => {
-                    let found = choices::estimate(session.as_mut(), engine.text, &sites, how)?;
+                    let found = choices::estimate(session, engine.text, &sites, how)?;
                     observer.event(Event::PhaseAdvances(found.len()));
                     found
                 }
-                _ => enumerate::estimate(session.as_mut(), enumerator, &sites, how, observer)?,
+                Estimator::Enumerate => enumerate::estimate(session, enumerator, &sites, how, observer)?,
+                Estimator::Sample | Estimator::Rollout => Vec::new(),
             }
         };
         let slots =
@@ -206,20 +215,65 @@ fn measure_tree(
         .collect())
 }
 
+/// What of a subject the tree has to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Prompt, trace and controls: belief is asked for by forks of them.
+    All,
+    /// Prompt and own trace, whose tokens have no scores yet.
+    OwnTrace,
+    /// Nothing: completions are drawn from contexts, and the engine wrote the trace.
+    Nothing,
+}
+
+impl Need {
+    fn of(engine: Engine<'_>, subject: &Subject<'_>, how: &Measurement) -> Self {
+        let is_sampled = how.estimator.for_question(&subject.traced.question).is_sampled();
+        match (is_sampled, &subject.traced.scores) {
+            (false, _) => Self::All,
+            (true, None) if engine.scorer.is_some() => Self::OwnTrace,
+            (true, _) => Self::Nothing,
+        }
+    }
+}
+
 /// The planted part of a session: prompts and traces.
 struct Tree {
-    /// Prompt of each subject.
-    prompts: Vec<BranchId>,
-    /// Trace of each subject's variants.
-    traces: Vec<Vec<BranchId>>,
+    /// What was planted of each subject.
+    planted: Vec<Option<Planted>>,
     token_scores: Vec<Option<TokenScored>>,
+    /// Tokens of all of it.
+    n_tokens: usize,
+}
+
+/// The branches of a subject.
+struct Planted {
+    prompt: BranchId,
+    /// Of its variants, as many as were planted.
+    traces: Vec<BranchId>,
 }
 
 impl Tree {
-    fn plant(session: &mut dyn TreeSession, subjects: &[Subject<'_>]) -> Result<Self, Error> {
+    fn empty(n_subjects: usize) -> Self {
+        Self {
+            planted: (0..n_subjects).map(|_| None).collect(),
+            token_scores: vec![None; n_subjects],
+            n_tokens: 0,
+        }
+    }
+
+    fn plant(session: &mut dyn TreeSession, subjects: &[Subject<'_>], needs: &[Need]) -> Result<Self, Error> {
         let mut branches = Vec::new();
-        let (mut prompts, mut traces) = (Vec::new(), Vec::new());
-        for subject in subjects {
+        let mut planted = Vec::new();
+        for (subject, need) in subjects.iter().zip(needs) {
+            let n_variants = match need {
+                Need::All => subject.variants.len(),
+                Need::OwnTrace => 1,
+                Need::Nothing => {
+                    planted.push(None);
+                    continue;
+                }
+            };
             let prompt = BranchId(branches.len());
             let n_tokens = subject.traced.prompt.token_ids.len();
             branches.push(Branch {
@@ -227,10 +281,9 @@ impl Tree {
                 keep: true,
                 ..Branch::default()
             });
-            prompts.push(prompt);
-            let mut ids = Vec::new();
-            for variant in &subject.variants {
-                ids.push(BranchId(branches.len()));
+            let mut traces = Vec::new();
+            for variant in &subject.variants[..n_variants] {
+                traces.push(BranchId(branches.len()));
                 let imported = variant.control.is_none() && subject.traced.scores.is_none();
                 branches.push(Branch {
                     parent: Some(Parent { branch: prompt, n_tokens }),
@@ -240,23 +293,20 @@ impl Tree {
                     ..Branch::default()
                 });
             }
-            traces.push(ids);
+            planted.push(Some(Planted { prompt, traces }));
         }
         let mut scores = session.extend(&branches)?;
-        let token_scores = subjects
-            .iter()
-            .zip(&traces)
-            .map(|(subject, ids)| {
-                subject.traced.scores.is_none().then(|| {
-                    let score = &mut scores[ids[0].0];
-                    TokenScored {
-                        logprobs: std::mem::take(&mut score.token_logprobs),
-                        sharpness: std::mem::take(&mut score.token_sharpness),
-                    }
-                })
+        let scores_of = |(subject, planted): (&Subject<'_>, &Option<Planted>)| {
+            let planted = planted.as_ref().filter(|_| subject.traced.scores.is_none())?;
+            let score = &mut scores[planted.traces[0].0];
+            Some(TokenScored {
+                logprobs: std::mem::take(&mut score.token_logprobs),
+                sharpness: std::mem::take(&mut score.token_sharpness),
             })
-            .collect();
-        Ok(Self { prompts, traces, token_scores })
+        };
+        let token_scores = subjects.iter().zip(&planted).map(scores_of).collect();
+        let n_tokens = branches.iter().map(|branch| branch.tokens.len()).sum();
+        Ok(Self { planted, token_scores, n_tokens })
     }
 
     fn sites<'a>(
@@ -269,13 +319,14 @@ impl Tree {
         let mut sites = Vec::new();
         for &i in chosen {
             let subject = &subjects[i];
+            let Some(planted) = &self.planted[i] else { continue };
             for (v, p) in subject.sites() {
                 let variant = &subject.variants[v];
                 let n_tokens = variant.measured[p].n_tokens;
                 let at = if n_tokens == 0 {
-                    Parent { branch: self.prompts[i], n_tokens: subject.traced.prompt.token_ids.len() }
+                    Parent { branch: planted.prompt, n_tokens: subject.traced.prompt.token_ids.len() }
                 } else {
-                    Parent { branch: self.traces[i][v], n_tokens }
+                    Parent { branch: planted.traces[v], n_tokens }
                 };
                 let max_nodes = if variant.control.is_none() { how.max_nodes } else { how.control_nodes };
                 let cue = Arc::clone(&cues[i][v][p]);

@@ -258,7 +258,7 @@ pub(crate) fn sample(
         return Ok(Vec::new());
     }
     let mut watching = Watching { observer, stopped: false };
-    let result = engine.generator.generate_watched(requests, sampling, &mut watching);
+    let result = engine.generator()?.generate_watched(requests, sampling, &mut watching);
     if watching.stopped { Err(Error::Interrupted) } else { Ok(result?) }
 }
 

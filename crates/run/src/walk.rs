@@ -7,7 +7,7 @@
 
 use crate::control::{self, Donor, Donors, Variant};
 use crate::cue;
-use crate::error::Error;
+use crate::error::{Capability, Error};
 use crate::estimate::enumerate::Enumerator;
 use crate::event::{Event, Observer};
 use crate::plan::{Control, Engine, EstimatorChoice, Measurement, TaskPlan, TraceInput, WorkItem};
@@ -54,7 +54,7 @@ pub fn run(
             engine,
             task,
             how,
-            enumerator: Enumerator::new(engine.text, Arc::clone(&task.format)),
+            enumerator: Enumerator::new(engine, Arc::clone(&task.format)),
             donors: Donors::default(),
             orphans: Vec::new(),
         };
@@ -80,9 +80,8 @@ pub fn check(engine: Engine<'_>, tasks: &[TaskPlan], how: &Measurement) -> Resul
     if how.batch_size == 0 {
         return settings("the batch size must be at least 1");
     }
-    let reads_layers = [Group::Layers, Group::Hidden, Group::Attention];
-    if engine.layers.is_none() && reads_layers.iter().any(|group| how.signals.contains(group)) {
-        return settings("the engine cannot read layers, hidden states and attention (--signals)");
+    if let Some(lacking) = lacking(engine, tasks, how) {
+        return Err(Error::Lacks(lacking));
     }
     if how.estimator == EstimatorChoice::Always(Estimator::Choices) {
         let without = |task: &&TaskPlan| {
@@ -111,6 +110,28 @@ pub fn check(engine: Engine<'_>, tasks: &[TaskPlan], how: &Measurement) -> Resul
         );
     }
     Ok(())
+}
+
+/// What the engine lacks of what the plans need.
+fn lacking(engine: Engine<'_>, tasks: &[TaskPlan], how: &Measurement) -> Option<Capability> {
+    let asks = |groups: &[Group]| groups.iter().any(|group| how.signals.contains(group));
+    let mut items = tasks.iter().flat_map(|task| &task.items);
+    let estimators: BTreeSet<bool> =
+        items.clone().map(|item| how.estimator.for_question(&item.question).is_sampled()).collect();
+    let is_written =
+        |item: &WorkItem| item.traces.iter().any(|(_, input)| matches!(input, TraceInput::Generate));
+    let rolls_out = how.rollouts.is_some() && items.clone().any(|item| item.question.choices.is_none());
+    let generates =
+        estimators.contains(&true) || rolls_out || asks(&[Group::Verbalised]) || items.any(is_written);
+    let scores = estimators.contains(&false) || asks(&[Group::PTrue, Group::Semantic]);
+    let reads_layers = asks(&[Group::Layers, Group::Hidden, Group::Attention]);
+    [
+        (generates && engine.generator.is_none(), Capability::Generate),
+        (scores && engine.scorer.is_none(), Capability::ScoreTree),
+        (reads_layers && engine.layers.is_none(), Capability::ReadLayers),
+    ]
+    .into_iter()
+    .find_map(|(is_lacking, capability)| is_lacking.then_some(capability))
 }
 
 /// An error if a part that is there holds other traces than those of its place.

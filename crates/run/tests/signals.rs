@@ -182,11 +182,11 @@ fn manifest() -> Manifest {
                 name: "scripted".into(),
                 revision: None,
                 architecture: "scripted".into(),
-                n_parameters: 0,
+                n_parameters: None,
                 dtype: "f64".into(),
                 device: "cpu".into(),
                 context_length: 4096,
-                model_hash: String::new(),
+                model_hash: None,
                 tokenizer_hash: None,
                 template_hash: None,
             },
@@ -244,7 +244,7 @@ fn run_as(
     let folder = tempfile::tempdir().unwrap();
     let (writer, _) = RunWriter::open(folder.path(), &manifest()).unwrap();
     let layers = if reads_layers { Some(model as &dyn entrace_backend::ReadLayers) } else { None };
-    let engine = Engine { text: model, generator: model, scorer: model, layers };
+    let engine = Engine { text: model, generator: Some(model), scorer: Some(model), layers };
     entrace_run::run(engine, &[plan(format)], how, &writer, &BTreeSet::new(), &mut Nobody)?;
     let reader = RunReader::open(folder.path()).unwrap();
     let signals = reader.signals().unwrap();

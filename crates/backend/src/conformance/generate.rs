@@ -271,7 +271,8 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
         let next = NextRequest { gather: all.into(), ..NextRequest::default() };
         let branch = Branch { tokens: self.context.clone(), next: Some(next), ..Branch::default() };
         let scores = self.model.session().and_then(|mut session| session.extend(&[branch])).unwrap();
-        let probs: Vec<f64> = scores[0].next.as_ref().unwrap().gather.iter().map(|lp| lp.exp()).collect();
+        let probs: Vec<f64> =
+            scores[0].next.as_ref().unwrap().gather.iter().flatten().map(|lp| lp.exp()).collect();
 
         let streams: Vec<u64> = (1000..1000 + self.tolerances.n_draws).collect();
         let mut counts = vec![0.0; vocab_size + 1];

@@ -17,7 +17,7 @@ pub fn check_layers<M: ReadLayers + ScoreTree + ?Sized>(
 ) {
     let tokens = random_tokens(11, info.vocab_size, 31);
     let whole = read(model, &tokens, 0..tokens.len());
-    check_shapes(&whole, tokens.len(), info.n_layers);
+    check_shapes(&whole, tokens.len(), info.n_layers.unwrap());
     check_ranges(&whole, info.vocab_size, tolerances);
     check_last_layer(model, &tokens, &whole, tolerances);
     check_parts(model, &tokens, &whole, tolerances);
@@ -76,7 +76,7 @@ fn check_last_layer<M: ReadLayers + ScoreTree + ?Sized>(
     let scores = model.session().and_then(|mut session| session.extend(&[scored])).unwrap().remove(0);
     let last = whole.lens_entropy.last().unwrap();
     for (lens, own) in last.iter().zip(&scores.token_sharpness).skip(1) {
-        assert_close("the lens at the last layer", lens.unwrap(), own.unwrap().entropy, tolerances);
+        assert_close("the lens at the last layer", lens.unwrap(), own.unwrap().entropy.unwrap(), tolerances);
     }
     let top = &scores.next.as_ref().unwrap().top;
     if top.len() < 2 || top[0].1 - top[1].1 > tolerances.nats {

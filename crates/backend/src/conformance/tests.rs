@@ -1,11 +1,11 @@
 //! The conformance tests pass the scripted model and find every fault that is built into it.
 
-use super::{Tolerances, check};
+use super::{Tolerances, check, check_limited_tree};
 use crate::generate::RequestCompletions;
 use crate::scripted::{KnownAnswers, RandomScript, Scripted, Vocabulary};
 use crate::{
     Branch, BranchScore, ChatMessage, Decoded, Error, Generate, GenerateRequest, LayerRequest, LayerScores,
-    ModelInfo, Prompt, ReadLayers, Sampling, ScoreTree, Text, TreeSession,
+    ModelInfo, Prompt, Reach, ReadLayers, Sampling, ScoreTree, Text, TreeSession,
 };
 use entrace_measure::{StopReason, Thoughts, TokenId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +26,17 @@ fn model_that_spells_everything() -> Scripted {
     let letters: Vec<String> = ('a'..='z').chain(" \né<|>".chars()).map(String::from).collect();
     Scripted::new(Vocabulary::chat(letters.iter().map(String::as_str)), RandomScript::new(5))
         .with_context_length(64)
+}
+
+#[test]
+fn models_that_tell_part_of_a_distribution_pass() {
+    let whole = model_that_spells_everything();
+    for (top_k, gather) in
+        [(Some(5), Some(4)), (Some(1), None), (Some(30), Some(2)), (Some(5), Some(0)), (None, None)]
+    {
+        let limited = model_that_spells_everything().telling(Reach { top_k, gather });
+        check_limited_tree(&limited, &whole, whole.info(), &tolerances());
+    }
 }
 
 #[test]
@@ -141,11 +152,17 @@ impl TreeSession for WrongSession<'_> {
                 score.id.0 += self.n_refused;
             }
             if self.fault == Fault::MarginsToTheThird {
-                score.token_sharpness.iter_mut().flatten().for_each(|s| s.top2_margin += 0.1);
+                score
+                    .token_sharpness
+                    .iter_mut()
+                    .flatten()
+                    .for_each(|s| s.top2_margin = s.top2_margin.map(|margin| margin + 0.1));
             }
             if let Some(next) = &mut score.next {
                 match self.fault {
-                    Fault::BitsNotNats => next.entropy /= std::f64::consts::LN_2,
+                    Fault::BitsNotNats => {
+                        next.entropy = next.entropy.map(|nats| nats / std::f64::consts::LN_2)
+                    }
                     Fault::TopUnsorted => next.top.reverse(),
                     Fault::ClassesShifted => next.class_logmass.rotate_left(1),
                     _ => {}

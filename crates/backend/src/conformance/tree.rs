@@ -68,6 +68,7 @@ impl Check<'_> {
         let class_of = (0..self.vocab_size).map(|token| (token % 3) as u8).collect();
         NextRequest {
             gather: self.tokens(7, 99).into(),
+            foremost: Vec::new(),
             classes: Some(Arc::new(TokenClasses { class_of, n_classes: 4 })),
             top_k: 5.min(self.vocab_size),
         }
@@ -184,11 +185,16 @@ impl Check<'_> {
         let all: Vec<TokenId> = (0..self.vocab_size as TokenId).collect();
         let request = NextRequest { gather: all.into(), ..self.request() };
         let next = self.flat(&self.tokens(9, 11), &request).next.unwrap();
-        let probs: Vec<f64> = next.gather.iter().map(|lp| lp.exp()).collect();
+        let gathered = told(&next);
+        let probs: Vec<f64> = gathered.iter().map(|lp| lp.exp()).collect();
         let close = |what: &str, found, expected| assert_close(what, found, expected, self.tolerances);
         close("the probabilities of all tokens add up to one", probs.iter().sum(), 1.0);
-        let surprises = probs.iter().zip(&next.gather).filter(|(p, _)| **p > 0.0).map(|(p, lp)| -p * lp);
-        close("the entropy is that of the gathered log-probabilities", next.entropy, surprises.sum());
+        let surprises = probs.iter().zip(&gathered).filter(|(p, _)| **p > 0.0).map(|(p, lp)| -p * lp);
+        close(
+            "the entropy is that of the gathered log-probabilities",
+            next.entropy.unwrap(),
+            surprises.sum(),
+        );
 
         assert_eq!(next.class_logmass.len(), 4, "one mass for each class");
         for (class, logmass) in next.class_logmass[..3].iter().enumerate() {
@@ -198,12 +204,12 @@ impl Check<'_> {
         close("the mass of an empty class", next.class_logmass[3], f64::NEG_INFINITY);
 
         assert_eq!(next.top.len(), request.top_k, "as many tokens as were asked for");
-        let mut falling: Vec<f64> = next.gather.clone();
+        let mut falling = gathered.clone();
         falling.sort_by(|a, b| b.total_cmp(a));
         let in_order = next.top.windows(2).all(|w| w[0].1 > w[1].1 || (w[0].1 >= w[1].1 && w[0].0 < w[1].0));
         assert!(in_order, "the top tokens fall, ties by number: {:?}", next.top);
         for (i, &(token, logprob)) in next.top.iter().enumerate() {
-            close("a top token against the gathered one", logprob, next.gather[token as usize]);
+            close("a top token against the gathered one", logprob, gathered[token as usize]);
             close("a top token against all tokens sorted", logprob, falling[i]);
         }
     }
@@ -224,11 +230,12 @@ impl Check<'_> {
             let next = score.next.unwrap();
             let at = path.len() - continuation.len() + i;
             let what = format!("token {at} of a sequence against one step at a time");
-            let stepwise = next.gather[token as usize];
+            let gathered = told(&next);
+            let stepwise = gathered[token as usize];
             assert_close(&what, whole.token_logprobs[at].unwrap(), stepwise, self.tolerances);
-            let sharpness = Sharpness::of_logprobs(&next.gather);
+            let sharpness = Sharpness::of_logprobs(&gathered);
             assert_same_sharpness(&what, &whole.token_sharpness[at].unwrap(), &sharpness, self.tolerances);
-            assert_close(&what, sharpness.entropy, next.entropy, self.tolerances);
+            assert_close(&what, sharpness.entropy.unwrap(), next.entropy.unwrap(), self.tolerances);
             parent = Some(Parent { branch: score.id, n_tokens });
             tokens = vec![token];
         }
@@ -391,9 +398,11 @@ impl Check<'_> {
 
     fn assert_same_next(&self, what: &str, found: &NextScore, expected: &NextScore) {
         let values = |next: &NextScore| -> Vec<f64> { next.top.iter().map(|t| t.1).collect() };
-        assert_close(&format!("next entropy of {what}"), found.entropy, expected.entropy, self.tolerances);
+        assert_eq!(found.rest, expected.rest, "what is left untold of {what}");
+        let entropies = [found.entropy, expected.entropy].map(Option::unwrap);
+        assert_close(&format!("next entropy of {what}"), entropies[0], entropies[1], self.tolerances);
         let pairs = [
-            ("gathered tokens", &found.gather, &expected.gather),
+            ("gathered tokens", &told(found), &told(expected)),
             ("class masses", &found.class_logmass, &expected.class_logmass),
             ("top tokens", &values(found), &values(expected)),
         ];
@@ -401,6 +410,12 @@ impl Check<'_> {
             assert_all_close(&format!("{kind} of {what}"), found, expected, self.tolerances);
         }
     }
+}
+
+/// The log-probabilities that were asked for, of an engine that tells them all.
+#[track_caller]
+fn told(next: &NextScore) -> Vec<f64> {
+    next.gather.iter().map(|lp| lp.expect("a log-probability of every token asked for")).collect()
 }
 
 fn extend(session: &mut dyn TreeSession, branches: &[Branch]) -> Vec<BranchScore> {

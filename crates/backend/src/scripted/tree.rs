@@ -1,8 +1,12 @@
 //! Token trees scored by the definition: every branch is its whole path, and the script is asked at every token.
 
 use super::{Scripted, entropy, sharpness_of};
-use crate::{Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, TokenScores, TreeSession};
+use crate::{
+    Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, Reach, Rest, TokenScores,
+    TreeSession,
+};
 use entrace_measure::TokenId;
+use std::collections::BTreeSet;
 
 pub(super) struct Session<'a> {
     model: &'a Scripted,
@@ -108,28 +112,53 @@ impl Session<'_> {
             }
         }
         let next = match &branch.next {
-            Some(request) => Some(next_score(request, &self.model.distribution(&path.tokens)?)),
+            Some(request) => {
+                Some(next_score(self.model.reach, request, &self.model.distribution(&path.tokens)?))
+            }
             None => None,
         };
         Ok(BranchScore { id, token_logprobs, token_sharpness, next })
     }
 }
 
-fn next_score(request: &NextRequest, probs: &[f64]) -> NextScore {
+fn next_score(reach: Reach, request: &NextRequest, probs: &[f64]) -> NextScore {
+    let mut ranked: Vec<(TokenId, f64)> = (0..).zip(probs.iter().map(|p| p.ln())).collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let told = told(reach, request, &ranked);
+    let is_told = |token: TokenId| told.as_ref().is_none_or(|told| told.contains(&token));
     let class_logmass = request.classes.as_ref().map_or_else(Vec::new, |classes| {
         let mut masses = vec![0.0; classes.n_classes];
-        for (p, &class) in probs.iter().zip(&classes.class_of) {
-            masses[usize::from(class)] += p;
+        for (token, (p, &class)) in (0..).zip(probs.iter().zip(&classes.class_of)) {
+            masses[usize::from(class)] += if is_told(token) { *p } else { 0.0 };
         }
         masses.into_iter().map(f64::ln).collect()
     });
-    let mut top: Vec<(TokenId, f64)> = (0..).zip(probs.iter().map(|p| p.ln())).collect();
-    top.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    top.truncate(request.top_k);
+    let gather = request.gather.iter().map(|&token| is_told(token).then(|| probs[token as usize].ln()));
     NextScore {
-        entropy: entropy(probs),
-        gather: request.gather.iter().map(|&token| probs[token as usize].ln()).collect(),
+        entropy: told.is_none().then(|| entropy(probs)),
+        gather: gather.collect(),
         class_logmass,
-        top,
+        top: ranked.iter().copied().take(request.top_k.min(reach.top_k.unwrap_or(usize::MAX))).collect(),
+        rest: told.as_ref().map_or(Rest::Nothing, |told| rest(told, &ranked)),
+    }
+}
+
+/// The tokens that an engine of this reach tells of; `None` for all.
+fn told(reach: Reach, request: &NextRequest, ranked: &[(TokenId, f64)]) -> Option<BTreeSet<TokenId>> {
+    let listed = reach.top_k?;
+    let mut told: BTreeSet<TokenId> = ranked.iter().take(listed).map(|&(token, _)| token).collect();
+    let most = reach.gather.unwrap_or(usize::MAX);
+    let apart = if request.gather.len() <= most { &request.gather[..] } else { &request.foremost };
+    told.extend(apart.iter().take(most));
+    (told.len() < ranked.len()).then_some(told)
+}
+
+fn rest(told: &BTreeSet<TokenId>, ranked: &[(TokenId, f64)]) -> Rest {
+    let untold = ranked.iter().filter(|(token, _)| !told.contains(token));
+    let least_listed = ranked.iter().take_while(|(token, _)| told.contains(token)).last();
+    Rest::Unlisted {
+        logmass: untold.clone().map(|(_, logprob)| logprob.exp()).sum::<f64>().ln(),
+        each_at_most: least_listed.map_or(0.0, |&(_, logprob)| logprob),
+        n_tokens: untold.count(),
     }
 }

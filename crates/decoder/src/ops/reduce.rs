@@ -102,12 +102,12 @@ impl RowSums {
         let best = largest(logits, TOP_K);
         let mean = best.iter().map(|&(_, logit)| f64::from(logit)).sum::<f64>() / best.len() as f64;
         Sharpness {
-            entropy: self.entropy,
-            top2_margin: best
-                .get(1)
-                .map_or(f64::INFINITY, |second| f64::from(best[0].1) - f64::from(second.1)),
-            topk_confidence: (self.log_sum_exp - mean).max(0.0),
-            uniform_divergence: self.uniform_divergence,
+            entropy: Some(self.entropy),
+            top2_margin: Some(
+                best.get(1).map_or(f64::INFINITY, |second| f64::from(best[0].1) - f64::from(second.1)),
+            ),
+            topk_confidence: Some((self.log_sum_exp - mean).max(0.0)),
+            uniform_divergence: Some(self.uniform_divergence),
         }
     }
 
@@ -306,6 +306,7 @@ mod tests {
             for ((name, found), (_, expected)) in
                 sums.sharpness(&logits).named().into_iter().zip(expected.named())
             {
+                let (found, expected) = (found.unwrap(), expected.unwrap());
                 assert!((found - expected).abs() < 1e-5, "n = {n}, {name}: {found} against {expected}");
             }
         }

@@ -36,7 +36,7 @@ pub(super) fn header(metrics: &Metrics) -> Markup {
                 (fact("Intervals", &format!(
                     "{} %, over questions", crate::format::decimal(100.0 * metrics.options.level, 0))))
                 (fact("Model revision", model.revision.as_deref().unwrap_or(NONE)))
-                (fact("Parameters", &thousands(usize::try_from(model.n_parameters).unwrap_or(usize::MAX))))
+                (fact("Parameters", &model.n_parameters.map_or_else(|| NONE.to_string(), |n| thousands(usize::try_from(n).unwrap_or(usize::MAX)))))
                 (fact("Numbers and device", &format!("{}, {}", model.dtype, model.device)))
                 (fact("Steps", &settings.segment))
             }

@@ -2,13 +2,16 @@
 //!
 //! The cue is one branch; the distribution after it gives the first token of every option. Options of several tokens fork from the cue
 //! and are scored as branches. By default the option is its label with a leading space; `text` scores the option's text, summed, and
-//! `text-mean` divides by its number of tokens (then the raw mass means nothing and is not reported). Options of one text are one event there,
+//! `text-mean` divides by its number of tokens (then the raw mass means nothing and is not reported). Of an engine that does not tell every
+//! option, the entropy is an interval: the untold ones may have as much as their first tokens. Options of one text are one event there,
 //! of which no share belongs to either: such a question fails.
 
 use super::{SiteResult, TreeSite};
 use crate::error::Error;
 use crate::plan::{ChoiceForm, Measurement};
-use entrace_backend::{Branch, BranchId, BranchScore, NextRequest, Parent, Text, TokenScores, TreeSession};
+use entrace_backend::{
+    Branch, BranchId, BranchScore, NextRequest, Parent, Rest, Text, TokenScores, TreeSession,
+};
 use entrace_measure::{AnswerDistribution, Choices, TokenId};
 
 /// Distributions at all sites; each site's question lists choices.
@@ -109,28 +112,57 @@ fn distribution(
 ) -> SiteResult {
     let labels = site.question.choices.as_ref().map_or(&[] as &[String], |choices| choices.labels());
     let next = scores[plan.cue].next.as_ref();
-    let first = next.map_or(&[] as &[f64], |next| &next.gather);
+    let first = next.map_or(&[] as &[Option<f64>], |next| &next.gather);
     if first.len() != labels.len() {
         return Err("an option has no tokens".into());
     }
-    let logprobs: Vec<f64> = first
+    let logprobs: Vec<Option<f64>> = first
         .iter()
         .zip(&plan.longer)
         .zip(&plan.options)
         .map(|((&first, longer), option)| {
-            let sum = match longer {
+            let sum: Option<f64> = match longer {
                 None => first,
-                Some(branch) => scores[*branch].token_logprobs.iter().flatten().sum(),
+                Some(branch) => scores[*branch].token_logprobs.iter().copied().sum(),
             };
-            if form == ChoiceForm::TextMean { sum / option.len() as f64 } else { sum }
+            sum.map(|sum| if form == ChoiceForm::TextMean { sum / option.len() as f64 } else { sum })
         })
         .collect();
-    let mut distribution =
-        AnswerDistribution::from_option_logprobs(labels, &logprobs, site.question.target.as_ref())
-            .map_err(|e| e.to_string())?;
+    let target = site.question.target.as_ref();
+    let found = match logprobs.iter().copied().collect::<Option<Vec<f64>>>() {
+        Some(logprobs) => AnswerDistribution::from_option_logprobs(labels, &logprobs, target),
+        None if form == ChoiceForm::TextMean => {
+            return Err("the engine does not tell the log-probability of every option".into());
+        }
+        None => {
+            let rest = next.map_or(Rest::Nothing, |next| next.rest);
+            AnswerDistribution::from_some_options(
+                labels,
+                &logprobs,
+                untold_mass(first, &logprobs, rest),
+                target,
+            )
+        }
+    };
+    let mut distribution = found.map_err(|e| e.to_string())?;
     if form == ChoiceForm::TextMean {
         distribution.elicited_mass = None;
     }
-    distribution.cue_entropy = next.map(|next| next.entropy);
+    distribution.cue_entropy = next.and_then(|next| next.entropy);
     Ok(distribution)
+}
+
+/// The most probability that options may have together that the engine did not tell: none is likelier than its first token, and those
+/// whose first tokens are untold share what is left.
+fn untold_mass(first: &[Option<f64>], logprobs: &[Option<f64>], rest: Rest) -> f64 {
+    let untold = first.iter().zip(logprobs).filter(|(_, logprob)| logprob.is_none());
+    let begun: f64 = untold.clone().filter_map(|(first, _)| first.map(f64::exp)).sum();
+    let n_unbegun = untold.filter(|(first, _)| first.is_none()).count();
+    let unbegun = match rest {
+        Rest::Unlisted { logmass, each_at_most, .. } if n_unbegun > 0 => {
+            (n_unbegun as f64 * each_at_most.exp()).min(logmass.exp())
+        }
+        _ => 0.0,
+    };
+    begun + unbegun
 }

@@ -75,7 +75,16 @@ fn search_wave(
         let root = Node { logmass: 0.0, path: Vec::new(), text: String::new(), state, parent: site.at };
         roots.push(vec![(enumerator.tokens(search.grammar, state), root)]);
     }
-    let mut expansions = run(session, roots, |search, _| sites[search].cue.to_vec(), observer)?;
+    let foremost = |searches: &[Search<'_>], enumerator: &Enumerator, search: usize, node: &Node| {
+        let is_asked = enumerator.is_limited;
+        let on_form = is_asked.then(|| target::on_form(&searches[search], &enumerator.vocabulary, node));
+        on_form.unwrap_or_default()
+    };
+    let cue = |search: usize, node: &Node| Asked {
+        tokens: sites[search].cue.to_vec(),
+        foremost: foremost(&searches, enumerator, search, node),
+    };
+    let mut expansions = run(session, roots, cue, observer)?;
     let vocabulary = &enumerator.vocabulary;
     searches.par_iter_mut().zip(&expansions).for_each(|(search, root)| {
         root.iter().for_each(|root| search.begin(vocabulary, root));
@@ -89,7 +98,11 @@ fn search_wave(
         expansions = if taken.iter().all(Vec::is_empty) {
             Vec::new()
         } else {
-            run(session, taken, |_, node| node.path.last().copied().into_iter().collect(), observer)?
+            let last = |search: usize, node: &Node| Asked {
+                tokens: node.path.last().copied().into_iter().collect(),
+                foremost: foremost(&searches, enumerator, search, node),
+            };
+            run(session, taken, last, observer)?
         };
         let vocabulary = &enumerator.vocabulary;
         searches.par_iter_mut().zip(&expansions).for_each(|(search, expansions)| {
@@ -112,23 +125,30 @@ fn begin<'a>(enumerator: &mut Enumerator, site: &TreeSite<'a>) -> Search<'a> {
     Search::new(site, enumerator.grammar(choices), &forms)
 }
 
-/// Runs the nodes of all searches in one pass; `tokens_of` are the tokens that a node of a search adds to what it forks from.
+/// What is run and asked for at a node.
+struct Asked {
+    /// Tokens that it adds to what it forks from.
+    tokens: Vec<TokenId>,
+    /// Those of its continuations that matter most to an engine that does not tell all.
+    foremost: Vec<TokenId>,
+}
+
+/// Runs the nodes of all searches in one pass.
 fn run(
     session: &mut dyn TreeSession,
     nodes: Vec<Vec<(Arc<StateTokens>, Node)>>,
-    tokens_of: impl Fn(usize, &Node) -> Vec<TokenId>,
+    asked: impl Fn(usize, &Node) -> Asked,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Vec<Expansion>>, Error> {
-    let branch = |search: usize, (tokens, node): &(Arc<StateTokens>, Node)| Branch {
-        parent: Some(node.parent),
-        tokens: tokens_of(search, node),
-        next: Some(NextRequest {
-            gather: Arc::clone(&tokens.extending),
-            classes: Some(Arc::clone(&tokens.classes)),
+    let branch = |search: usize, (state, node): &(Arc<StateTokens>, Node)| {
+        let Asked { tokens, foremost } = asked(search, node);
+        let next = NextRequest {
+            gather: Arc::clone(&state.extending),
+            foremost,
+            classes: Some(Arc::clone(&state.classes)),
             top_k: 0,
-        }),
-        keep: true,
-        ..Branch::default()
+        };
+        Branch { parent: Some(node.parent), tokens, next: Some(next), keep: true, ..Branch::default() }
     };
     let of_search = nodes.iter().enumerate();
     let branches: Vec<Branch> = of_search

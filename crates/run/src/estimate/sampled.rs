@@ -134,7 +134,7 @@ fn first_draws(context: &FlatSites<'_>, forced: bool, forks: &[Vec<Completion>])
 
 /// Entropy of the distribution from which the first token of every draw comes; none where all draws are empty.
 fn first_entropy(draws: &[Completion]) -> Option<f64> {
-    draws.iter().find_map(|draw| draw.sharpness.first()).map(|sharpness| sharpness.entropy)
+    draws.iter().find_map(|draw| draw.sharpness.first()).and_then(|sharpness| sharpness.entropy)
 }
 
 fn request(context: &FlatSites<'_>, estimator: Estimator, how: &Measurement) -> GenerateRequest {

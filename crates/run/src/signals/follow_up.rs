@@ -14,7 +14,7 @@
 
 use super::{Asked, own_failure};
 use crate::cue;
-use crate::error::Error;
+use crate::error::{Capability, Error};
 use crate::event::{Event, Observer};
 use crate::plan::{Engine, Prompting, TaskPlan};
 use crate::trace::{NoTrace, Traced, sample_each};
@@ -125,10 +125,13 @@ pub(super) fn first_option_share(engine: Engine<'_>, context: Vec<TokenId>) -> R
             ..Branch::default()
         });
     }
-    let scores = engine.scorer.session()?.extend(&branches)?;
-    let logprob = |branch: usize| scores[branch].token_logprobs.iter().flatten().sum::<f64>();
+    let scores = engine.scorer()?.session()?.extend(&branches)?;
+    let logprob = |branch: usize| scores[branch].token_logprobs.iter().copied().sum::<Option<f64>>();
+    let (Some(a), Some(b)) = (logprob(1), logprob(2)) else {
+        return Err(Error::Lacks(Capability::ScoreTree));
+    };
     // 1/(1 + e^(ln p_B − ln p_A)) does not underflow where both are small.
-    Ok(1.0 / (1.0 + (logprob(2) - logprob(1)).exp()))
+    Ok(1.0 / (1.0 + (b - a).exp()))
 }
 
 /// Tokens of a question with options that has nothing to do with a conversation, up to where the reply's letter is due.

@@ -3,8 +3,8 @@
 use crate::support::{
     answers_at, asked, choices, close, entropy, imported, measure, measurement, plan, question,
 };
-use entrace_backend::Text;
 use entrace_backend::scripted::{RandomScript, Scripted, Vocabulary};
+use entrace_backend::{Reach, Text};
 use entrace_datasets::FormatKind;
 use entrace_measure::{Answer, Estimator, Question, Segmentation, TokenId};
 use entrace_record::rows::Outcome;
@@ -67,6 +67,31 @@ fn check(form: ChoiceForm, cue: &str) {
             match form {
                 ChoiceForm::TextMean => assert_eq!(at.elicited_mass, None),
                 _ => assert!(close(at.elicited_mass.unwrap(), total)),
+            }
+        }
+    }
+}
+
+#[test]
+fn options_that_the_engine_does_not_tell_are_within_the_interval() {
+    for seed in 0..10 {
+        let items = || vec![asked(asked_question(0), "a", &[imported("ab1b")])];
+        let how = Measurement { segmentation: Segmentation::Tokens(1), ..measurement() };
+        let tasks = [plan(FormatKind::Choice.format(), items())];
+        let truth = measure(&model(seed), &tasks, &how);
+        for top_k in [1, 2, 4] {
+            let limited = model(seed).telling(Reach { top_k: Some(top_k), gather: Some(0) });
+            let rows = measure(&limited, &tasks, &how);
+            for at in &rows.prefixes {
+                let exact = truth.prefixes.iter().find(|row| row.step == at.step).unwrap();
+                let holds = at.entropy_lower <= exact.answer_entropy + 1e-9
+                    && exact.answer_entropy <= at.entropy_upper + 1e-9;
+                assert!(holds, "{} is outside of {at:?}", exact.answer_entropy);
+                for row in answers_at(&rows, at) {
+                    let exact =
+                        answers_at(&truth, exact).into_iter().find(|e| e.answer == row.answer).unwrap();
+                    assert!(row.prob <= exact.prob + 1e-9, "{row:?} {exact:?}");
+                }
             }
         }
     }

@@ -6,8 +6,8 @@
 use crate::support::{
     answers_at, asked, close, engine, entropy, imported, manifest, measure, measurement, plan, question, rows,
 };
-use entrace_backend::Text;
 use entrace_backend::scripted::{RandomScript, Scripted, Vocabulary};
+use entrace_backend::{Reach, Text};
 use entrace_datasets::FormatKind;
 use entrace_measure::{
     Answer, AnswerFormat, AnswerGrammar, Choices, GrammarState, Segmentation, TokenId, Verdict,
@@ -231,6 +231,27 @@ fn forced_mass(model: &Scripted, case: &Case, context: &[TokenId]) -> f64 {
         mass * (0..).zip(next).filter(|&(token, _)| ends(token)).map(|(_, p)| p).sum::<f64>()
     };
     paths.iter().map(mass).sum()
+}
+
+#[test]
+fn of_an_engine_that_tells_part_of_each_distribution_the_interval_holds() {
+    for (case, seed) in
+        [words(), number_case()].iter().flat_map(|case| (0..6).map(move |seed| (case, seed)))
+    {
+        let whole = model(case, seed);
+        let tasks = [task(case, Some(case.target))];
+        for (top_k, gather) in [(3, 2), (1, 1), (4, 0)] {
+            let limited = model(case, seed).telling(Reach { top_k: Some(top_k), gather: Some(gather) });
+            let rows = measure(&limited, &tasks, &how(0.0, 100_000, 12));
+            let n_measured = rows.prefixes.len();
+            assert!(gather == 0 || n_measured == 4, "{n_measured} with {top_k} listed");
+            for at in &rows.prefixes {
+                let list = listed(&whole, &context(&whole, &tasks[0], at), case);
+                check(&rows, at, &list, false);
+                assert!(at.residual_mass > 0.0, "what is untold is unexplored: {at:?}");
+            }
+        }
+    }
 }
 
 fn check_all_budgets(case: &Case, seeds: u64) {

@@ -1,11 +1,14 @@
 //! What goes wrong stays where it is: with its question, or with what comes after it.
 
 use crate::support::{
-    CONTROLS, asked, imported, measure, measurement, numbers, patient, question, rows, sit,
+    CONTROLS, asked, engine, imported, measure, measure_by, measurement, numbers, patient, question, rows,
+    sit,
 };
 use entrace_backend::scripted::{Fault, Faulty, KnownAnswers, Scripted, Vocabulary};
+use entrace_measure::Estimator;
+use entrace_measure::signal::Group;
 use entrace_record::rows::{Outcome, Rows};
-use entrace_run::{Control, Error, Measurement, TaskPlan, TraceInput};
+use entrace_run::{Capability, Control, Engine, Error, EstimatorChoice, Measurement, TaskPlan, TraceInput};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -165,6 +168,49 @@ fn a_trace_that_does_not_fit_whole_is_not_lent() {
     let rows = measure(&Scripted::new(vocabulary(), known()).with_context_length(33), &[task], &how);
     assert_eq!(outcomes(&rows), [Outcome::Measured; 2]);
     assert_eq!((n_prefixes(&rows, "q0", "swapped"), n_prefixes(&rows, "q1", "swapped")), (0, 2));
+}
+
+#[test]
+fn what_an_engine_lacks_is_refused_before_anything_is_measured() {
+    let model = Scripted::new(vocabulary(), known());
+    let lacks = |engine: Engine<'_>, task: TaskPlan, how: &Measurement| match entrace_run::check(
+        engine,
+        &[task],
+        how,
+    ) {
+        Err(Error::Lacks(capability)) => Some(capability),
+        Ok(()) => None,
+        Err(error) => panic!("{error}"),
+    };
+    let rollout = Measurement { estimator: EstimatorChoice::Always(Estimator::Rollout), ..how() };
+    let mute = Engine { generator: None, ..engine(&model) };
+    let blind = Engine { scorer: None, layers: None, ..engine(&model) };
+    let (written, existing) = (|| task(&[TraceInput::Generate]), || task(&[imported("Step 1.")]));
+    assert_eq!(lacks(mute, written(), &how()), Some(Capability::Generate));
+    assert_eq!(lacks(mute, existing(), &how()), None);
+    assert_eq!(lacks(mute, existing(), &rollout), Some(Capability::Generate));
+    assert_eq!(lacks(blind, written(), &how()), Some(Capability::ScoreTree));
+    assert_eq!(lacks(blind, written(), &rollout), None);
+    let layers = Measurement { signals: [Group::Layers].into(), ..rollout.clone() };
+    assert_eq!(lacks(blind, written(), &layers), Some(Capability::ReadLayers));
+}
+
+#[test]
+fn an_engine_that_only_writes_measures_rollouts() {
+    let rollout = Measurement { estimator: EstimatorChoice::Always(Estimator::Rollout), samples: 4, ..how() };
+    let tasks = [task(&[TraceInput::Generate, imported("One. Two.")])];
+    let whole = measure(&Scripted::new(vocabulary(), known()), &tasks, &rollout);
+    let model = Scripted::new(vocabulary(), known());
+    let only_writes = Engine { scorer: None, layers: None, ..engine(&model) };
+    let rows = measure_by(only_writes, &tasks, &rollout);
+    assert_eq!(rows.prefixes, whole.prefixes);
+    assert_eq!(rows.answers, whole.answers);
+    let logprobs = |rows: &Rows, sample: u32| {
+        let tokens = rows.tokens.iter().filter(|token| token.sample == sample);
+        tokens.filter(|token| token.logprob.is_some()).count()
+    };
+    assert_eq!(logprobs(&rows, 0), logprobs(&whole, 0), "scores come with what the engine writes");
+    assert!(logprobs(&rows, 1) == 0 && logprobs(&whole, 1) > 0, "nobody scores what was written elsewhere");
 }
 
 #[test]

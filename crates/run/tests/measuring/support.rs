@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub(crate) const TASK: &str = "task";
 
 pub(crate) fn engine(model: &Scripted) -> Engine<'_> {
-    Engine { text: model, generator: model, scorer: model, layers: Some(model) }
+    Engine { text: model, generator: Some(model), scorer: Some(model), layers: Some(model) }
 }
 
 /// Settings that a test changes where it needs others.
@@ -143,11 +143,11 @@ pub(crate) fn manifest(tasks: &[TaskPlan], how: &Measurement) -> Manifest {
                 name: "scripted".into(),
                 revision: None,
                 architecture: "scripted".into(),
-                n_parameters: 0,
+                n_parameters: None,
                 dtype: "f64".into(),
                 device: "cpu".into(),
                 context_length: 4096,
-                model_hash: String::new(),
+                model_hash: None,
                 tokenizer_hash: None,
                 template_hash: None,
             },
@@ -184,12 +184,23 @@ pub(crate) fn sit(
     how: &Measurement,
     observer: &mut StopAfter,
 ) -> Result<(), Error> {
+    sit_by(dir, engine(model), tasks, how, observer)
+}
+
+/// As `sit`, with an engine that may lack something.
+pub(crate) fn sit_by(
+    dir: &Path,
+    engine: Engine<'_>,
+    tasks: &[TaskPlan],
+    how: &Measurement,
+    observer: &mut StopAfter,
+) -> Result<(), Error> {
     let (mut writer, found) = RunWriter::open(dir, &manifest(tasks, how))?;
     let finished_parts = match found {
         Found::Resumed { finished_parts } => finished_parts,
         Found::Nothing | Found::Complete => BTreeSet::new(),
     };
-    let n_parts = entrace_run::run(engine(model), tasks, how, &writer, &finished_parts, observer)?;
+    let n_parts = entrace_run::run(engine, tasks, how, &writer, &finished_parts, observer)?;
     let finished_at = "2026-04-07T10:00:00Z".parse().unwrap();
     Ok(writer.finish(n_parts, finished_at, 0.0)?)
 }
@@ -208,8 +219,13 @@ pub(crate) fn rows(dir: &Path) -> Rows {
 
 /// Everything that a whole run records.
 pub(crate) fn measure(model: &Scripted, tasks: &[TaskPlan], how: &Measurement) -> Rows {
+    measure_by(engine(model), tasks, how)
+}
+
+/// As `measure`, with an engine that may lack something.
+pub(crate) fn measure_by(engine: Engine<'_>, tasks: &[TaskPlan], how: &Measurement) -> Rows {
     let dir = tempfile::tempdir().unwrap();
-    sit(dir.path(), model, tasks, how, &mut patient()).unwrap_or_else(|e| panic!("{e}"));
+    sit_by(dir.path(), engine, tasks, how, &mut patient()).unwrap_or_else(|e| panic!("{e}"));
     rows(dir.path())
 }
 

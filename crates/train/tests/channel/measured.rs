@@ -139,11 +139,11 @@ fn manifest(n_questions: usize, how: &Measurement) -> Manifest {
                 name: "channel".into(),
                 revision: None,
                 architecture: "llama".into(),
-                n_parameters: 0,
+                n_parameters: None,
                 dtype: "f32".into(),
                 device: "cpu".into(),
                 context_length: 32,
-                model_hash: String::new(),
+                model_hash: None,
                 tokenizer_hash: None,
                 template_hash: None,
             },
@@ -204,7 +204,7 @@ fn measure(model: &LanguageModel, channel: &Channel, episodes: &[Episode]) -> Me
     let (tasks, how) = ([task(channel, episodes)], measurement());
     let dir = tempfile::tempdir().unwrap();
     let (mut writer, _) = RunWriter::open(dir.path(), &manifest(episodes.len(), &how)).unwrap();
-    let engine = Engine { text: model, generator: model, scorer: model, layers: None };
+    let engine = Engine { text: model, generator: Some(model), scorer: Some(model), layers: None };
     let n_parts = entrace_run::run(engine, &tasks, &how, &writer, &BTreeSet::new(), &mut Patient).unwrap();
     writer.finish(n_parts, "2026-04-07T10:00:00Z".parse().unwrap(), 0.0).unwrap();
 

@@ -4,7 +4,7 @@ use super::target::{self, NEGLIGIBLE_FORM};
 use super::vocabulary::{CLOSING, DECLINING, GrammarNumber, StateTokens, Vocabulary};
 use crate::estimate::{SiteResult, TreeSite};
 use crate::plan::Measurement;
-use entrace_backend::{NextScore, Parent};
+use entrace_backend::{NextScore, Parent, Rest};
 use entrace_measure::{Answer, AnswerDistribution, GrammarState, Question, TokenId};
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl<'a> Search<'a> {
 
     /// Takes what follows the cue, whose node is the answer of no tokens.
     pub(super) fn begin(&mut self, vocabulary: &Vocabulary, root: &Expansion) {
-        self.cue_entropy = Some(root.next.entropy);
+        self.cue_entropy = root.next.entropy;
         self.expand(vocabulary, root);
     }
 
@@ -206,20 +206,31 @@ impl<'a> Search<'a> {
         if closing > f64::NEG_INFINITY {
             self.add(vocabulary.format.canonical(&node.text, choices), closing);
         }
+        if let Rest::Unlisted { logmass, .. } = next.rest {
+            self.given_up += (node.logmass + logmass).exp();
+        }
         for group in &tokens.closing {
-            let logmass = node.logmass + ln_sum_exp(&next.gather[group.places.clone()]);
+            let logmass =
+                node.logmass + ln_sum_exp(next.gather[group.places.clone()].iter().copied().flatten());
             if logmass > f64::NEG_INFINITY {
                 let text = format!("{}{}", node.text, group.text);
                 self.add(vocabulary.format.canonical(&text, choices), logmass);
             }
         }
-        let logprobs = &next.gather[..tokens.open().len()];
+        // What the engine did not tell is unexplored already.
+        let logprobs: Vec<f64> = next.gather[..tokens.open().len()]
+            .iter()
+            .map(|logprob| logprob.unwrap_or(f64::NEG_INFINITY))
+            .collect();
         let budget = self.max_nodes.saturating_sub(self.n_expanded);
-        let least = least_worth_keeping(node.logmass, logprobs, budget);
-        let mut ways = target::ways(self, vocabulary, node, tokens, logprobs).into_iter().peekable();
+        let least = least_worth_keeping(node.logmass, &logprobs, budget);
+        let mut ways = target::ways(self, vocabulary, node, tokens, &logprobs).into_iter().peekable();
         for (place, &logprob) in logprobs.iter().enumerate() {
             let logmass = node.logmass + logprob;
             let to_target = ways.next_if_eq(&place).is_some();
+            if logprob == f64::NEG_INFINITY {
+                continue;
+            }
             if logmass < least && !to_target {
                 self.given_up += logmass.exp();
                 continue;
@@ -243,7 +254,7 @@ impl<'a> Search<'a> {
             return;
         }
         let mass = self.found.entry(answer).or_insert(f64::NEG_INFINITY);
-        *mass = ln_sum_exp(&[*mass, logmass]);
+        *mass = ln_sum_exp([*mass, logmass]);
     }
 
     /// The distribution; `n_extending` is the most tokens that extend an answer from any state.
@@ -306,9 +317,10 @@ fn least_worth_keeping(logmass: f64, logprobs: &[f64], budget: usize) -> f64 {
 }
 
 /// ln Σ e^x; −∞ for nothing.
-fn ln_sum_exp(values: &[f64]) -> f64 {
-    let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if top.is_infinite() { top } else { top + values.iter().map(|x| (x - top).exp()).sum::<f64>().ln() }
+fn ln_sum_exp(values: impl IntoIterator<Item = f64, IntoIter: Clone>) -> f64 {
+    let values = values.into_iter();
+    let top = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    if top.is_infinite() { top } else { top + values.map(|x| (x - top).exp()).sum::<f64>().ln() }
 }
 
 #[cfg(test)]

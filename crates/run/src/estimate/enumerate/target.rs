@@ -2,7 +2,7 @@
 
 use super::search::{Node, Search};
 use super::vocabulary::{StateTokens, Vocabulary};
-use entrace_measure::Answer;
+use entrace_measure::{Answer, TokenId};
 use std::collections::BTreeSet;
 
 /// What leads to the target with less mass than this share of what was found of it is not looked for.
@@ -23,11 +23,11 @@ pub(super) fn ways(
     let Some(target) = &search.question.target else { return Vec::new() };
     let negligible = search.negligible_for_target();
     let matters = |&place: &usize| node.logmass + logprobs[place] >= negligible;
-    let begun = node.text.to_lowercase();
-    let missing = search.target_forms.iter().filter_map(|form| form.strip_prefix(begun.as_str()));
-    let on_form = missing.flat_map(|rest| vocabulary.beginnings(rest));
-    let mut places: Vec<usize> =
-        on_form.filter_map(|token| tokens.open().binary_search(&token).ok()).filter(matters).collect();
+    let mut places: Vec<usize> = on_form(search, vocabulary, node)
+        .into_iter()
+        .filter_map(|token| tokens.open().binary_search(&token).ok())
+        .filter(matters)
+        .collect();
     if tokens.complete && reads(search, vocabulary, &node.text, target) {
         let still_reads = |&place: &usize| {
             let text = format!("{}{}", node.text, vocabulary.text(tokens.open()[place]));
@@ -38,6 +38,13 @@ pub(super) fn ways(
     places.sort_unstable();
     places.dedup();
     places
+}
+
+/// Tokens that begin what is missing of a form of the target after a node.
+pub(super) fn on_form(search: &Search<'_>, vocabulary: &Vocabulary, node: &Node) -> Vec<TokenId> {
+    let begun = node.text.to_lowercase();
+    let missing = search.target_forms.iter().filter_map(|form| form.strip_prefix(begun.as_str()));
+    missing.flat_map(|rest| vocabulary.beginnings(rest)).collect()
 }
 
 fn reads(search: &Search<'_>, vocabulary: &Vocabulary, text: &str, target: &Answer) -> bool {

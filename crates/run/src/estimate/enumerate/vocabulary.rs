@@ -4,6 +4,7 @@
 //! followed once, and left as soon as the grammar leaves it. What a node needs is then found by position: tokens after which the answer goes
 //! on, each with its next state, and tokens that close the answer within themselves, in groups that add the same text to it.
 
+use crate::plan::Engine;
 use entrace_backend::{Text, TokenClasses};
 use entrace_measure::{AnswerFormat, AnswerGrammar, Choices, GrammarState, TokenId, Verdict};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,6 +21,8 @@ pub(crate) struct Enumerator {
     grammars: Vec<Grammar>,
     /// The grammar of each set of labels.
     numbers: HashMap<Vec<String>, usize>,
+    /// Whether the engine may leave tokens untold, so that it is told which matter most.
+    pub(super) is_limited: bool,
 }
 
 /// The texts of tokens, and how answers are read from them.
@@ -72,8 +75,13 @@ impl StateTokens {
 }
 
 impl Enumerator {
-    pub(crate) fn new(text: &dyn Text, format: Arc<dyn AnswerFormat>) -> Self {
-        Self { vocabulary: Vocabulary::new(text, format), grammars: Vec::new(), numbers: HashMap::new() }
+    pub(crate) fn new(engine: Engine<'_>, format: Arc<dyn AnswerFormat>) -> Self {
+        Self {
+            vocabulary: Vocabulary::new(engine.text, format),
+            grammars: Vec::new(),
+            numbers: HashMap::new(),
+            is_limited: engine.scorer.is_some_and(|scorer| !scorer.reach().is_whole()),
+        }
     }
 
     /// The grammar of a question with these options.
