@@ -19,7 +19,7 @@ pub struct Config {
 impl Config {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = crate::ordinary::read_text(path)
+        let text = entrace_text::ordinary::read_text(path)
             .map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
         let value: Value = serde_json::from_str(&text)
             .map_err(|e| Error::Malformed { path: path.to_path_buf(), problem: e.to_string() })?;

@@ -124,10 +124,10 @@ pub enum Error {
     },
     /// The tokenizer's own failure.
     #[error(transparent)]
-    Tokenizer(#[from] crate::tokenizer::TokenizerError),
+    Tokenizer(#[from] entrace_text::tokenizer::TokenizerError),
     /// The chat template's own failure.
     #[error(transparent)]
-    Template(#[from] crate::template::TemplateError),
+    Template(#[from] entrace_text::template::TemplateError),
     /// A tensor operation failed.
     #[error("tensor operation: {}", tensor_problem(.0))]
     Tensor(#[from] candle_core::Error),

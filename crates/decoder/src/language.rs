@@ -2,31 +2,29 @@
 
 use crate::decoder::{Decoder, Files, Options};
 use crate::error::Error as DecoderError;
-use crate::template::{ChatTemplate, TemplateError};
-use crate::tokenizer::{SpecialTokens, TextStart, Tokenizer, TokenizerError};
 use entrace_backend::{
     ChatMessage, Decoded, Error, LayerRequest, LayerScores, ModelInfo, Prompt, ReadLayers, ScoreTree, Text,
     TreeSession,
 };
 use entrace_measure::{Thoughts, TokenId};
+use entrace_text::TextSide;
+use entrace_text::template::ChatTemplate;
+use entrace_text::tokenizer::{Tokenizer, TokenizerError};
 use jiff::civil::DateTime;
 use std::path::Path;
 
 /// A model that reads and writes text.
 pub struct LanguageModel {
     pub(crate) decoder: Decoder,
-    tokenizer: Tokenizer,
-    template: Option<ChatTemplate>,
-    thoughts: Thoughts,
+    text: TextSide,
     info: ModelInfo,
-    now: DateTime,
 }
 
 impl LanguageModel {
     /// Loads a model with its tokenizer and, if it has one, its chat template. `now` is the date that templates may print.
     pub fn open(name: &str, path: &Path, options: Options, now: DateTime) -> Result<Self, DecoderError> {
         let files = Files::open(path, options.base.as_deref())?;
-        let (mut tokenizer, template) = text_side(path, &files)?;
+        let (tokenizer, template) = text_side(path, &files)?;
         let decoder = Decoder::from_files(name, path, &files, options)?;
         if tokenizer.vocab_size() > decoder.info().vocab_size {
             return Err(DecoderError::VocabularyMismatch {
@@ -35,30 +33,29 @@ impl LanguageModel {
                 model: decoder.info().vocab_size,
             });
         }
+        let text = TextSide::new(tokenizer, template, now);
         let info = ModelInfo {
-            tokenizer_hash: Some(tokenizer.hash().to_string()),
-            template_hash: template.as_ref().map(|t| t.hash().to_string()),
+            tokenizer_hash: Some(text.tokenizer_hash()),
+            template_hash: text.template_hash(),
             ..decoder.info().clone()
         };
-        let thoughts = template.as_ref().map(|template| template.thoughts().clone()).unwrap_or_default();
-        tokenizer.spell_out(|token| thoughts.is_mark(token));
-        Ok(Self { decoder, tokenizer, template, thoughts, info, now })
+        Ok(Self { decoder, text, info })
     }
 
     /// Sets a variable of the chat template, such as `enable_thinking`. Returns whether the template reads one of that name; `None` if the
     /// model has no template.
     pub fn set_template_variable(&mut self, name: &str, value: serde_json::Value) -> Option<bool> {
-        Some(self.template.as_mut()?.set_variable(name, value))
+        self.text.set_template_variable(name, value)
     }
 
     /// The date and time that templates may print.
     pub fn clock(&self) -> DateTime {
-        self.now
+        self.text.clock()
     }
 
     /// Sets the date and time that templates may print.
     pub fn set_clock(&mut self, now: DateTime) {
-        self.now = now;
+        self.text.set_clock(now);
     }
 
     /// The decoder by itself.
@@ -68,7 +65,7 @@ impl LanguageModel {
 
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        self.text.tokenizer()
     }
 }
 
@@ -105,59 +102,44 @@ impl Text for LanguageModel {
     }
 
     fn encode_prompt(&self, text: &str) -> Result<Prompt, Error> {
-        let token_ids = self.tokenizer.encode_prompt(text).map_err(unencodable)?;
-        Ok(Prompt { text: text.to_string(), token_ids })
+        self.text.encode_prompt(text)
     }
 
     fn encode_plain(&self, text: &str) -> Result<Vec<TokenId>, Error> {
-        self.tokenizer.encode_plain(text).map_err(unencodable)
+        self.text.encode_plain(text)
     }
 
     fn encode_completion(&self, text: &str) -> Result<Vec<TokenId>, Error> {
-        self.tokenizer.encode_completion(text).map_err(Error::engine)
+        self.text.encode_completion(text)
     }
 
     fn thoughts(&self) -> &Thoughts {
-        &self.thoughts
+        self.text.thoughts()
     }
 
     fn has_chat_template(&self) -> bool {
-        self.template.is_some()
+        self.text.has_chat_template()
     }
 
     fn render_chat(&self, messages: &[ChatMessage]) -> Result<Prompt, Error> {
-        let template = self.template.as_ref().ok_or(Error::NoTemplate)?;
-        let segments = template.render_segments(messages, true, self.now).map_err(|error| match error {
-            TemplateError::Refused(reason) => Error::TemplateRefused(reason),
-            other => Error::engine(other),
-        })?;
-        let token_ids = self.tokenizer.encode_segments(&segments).map_err(unencodable)?;
-        let text = segments.iter().map(|segment| segment.text.as_str()).collect();
-        Ok(Prompt { text, token_ids })
+        self.text.render_chat(messages)
     }
 
     fn decode(&self, token_ids: &[TokenId]) -> Decoded {
-        let decoded = self.tokenizer.decode(token_ids, SpecialTokens::Skip, TextStart::Continuation);
-        Decoded { text: decoded.text, token_ends: decoded.token_ends }
+        self.text.decode(token_ids)
     }
 
     fn token_text(&self, token: TokenId) -> String {
-        self.tokenizer.token_text(token).to_string()
+        self.text.token_text(token)
     }
 
     fn max_token_bytes(&self) -> Option<usize> {
-        Some(self.tokenizer.max_token_bytes())
+        Some(self.text.max_token_bytes())
     }
 
     fn stop_tokens(&self) -> &[TokenId] {
-        self.tokenizer.stop_tokens()
+        self.text.stop_tokens()
     }
-}
-
-/// What a tokenizer cannot do with one text is that text's own fault.
-fn unencodable(error: TokenizerError) -> Error {
-    let cause = std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
-    Error::Unencodable(format!("{error}{cause}"))
 }
 
 impl ScoreTree for LanguageModel {

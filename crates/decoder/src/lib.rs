@@ -2,7 +2,7 @@
 //!
 //! From a model's files to numbers: `config` and `arch` turn `config.json` into a `spec`; `weights` reads safetensors and GGUF;
 //! `model` is the forward pass over `cache` and `ops`; `tree`, `generate` and `layers` are what [`LanguageModel`] and [`Decoder`] can do
-//! (the traits of `entrace_backend`); `tokenizer` and `template` are the text side. Everything here is our own on candle's tensors; no
+//! (the traits of `entrace_backend`); the text side is crate `text`'s. Everything here is our own on candle's tensors; no
 //! Python is involved.
 
 pub mod arch;
@@ -17,14 +17,11 @@ mod layers;
 mod mlp;
 mod model;
 mod ops;
-mod ordinary;
 mod passes;
 pub mod rope;
 mod sampler;
 mod shared;
 pub mod spec;
-pub mod template;
-pub mod tokenizer;
 mod tree;
 mod weights;
 

@@ -64,7 +64,7 @@ fn with_tokenizer(checkpoint: &str, tokenizer: &str) -> tempfile::TempDir {
     for name in ["tokenizer.json", "tokenizer_config.json"] {
         std::fs::copy(source.join(name), folder.path().join(name)).unwrap();
     }
-    let vocab_size = entrace_decoder::tokenizer::Tokenizer::from_dir(&source).unwrap().vocab_size();
+    let vocab_size = entrace_text::tokenizer::Tokenizer::from_dir(&source).unwrap().vocab_size();
     let checkpoint = goldens().join("models/out").join(checkpoint);
     let config = std::fs::read_to_string(checkpoint.join("config.json")).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();

@@ -7,8 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use candle_core::{DType, Device};
-use entrace_decoder::tokenizer::Tokenizer;
 use entrace_decoder::{Decoder, Options};
+use entrace_text::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file;
 use entrace_backend::{ChatMessage, Role};
-use entrace_decoder::template::{ChatTemplate, Segment, TemplateError};
-use entrace_decoder::tokenizer::{GgufVocabulary, SpecialTokens, TextStart, Tokenizer};
+use entrace_text::template::{ChatTemplate, Segment, TemplateError};
+use entrace_text::tokenizer::{GgufVocabulary, SpecialTokens, TextStart, Tokenizer};
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 //! `cargo run -p entrace-train --example tiny_checkpoint -- FOLDER` makes FOLDER/step-000200. The committed one, `goldens/train/out/trained`, was
 //! made by it; `goldens/train/generate.py` adds what transformers makes of it.
 
-use entrace_decoder::tokenizer::Tokenizer;
+use entrace_text::tokenizer::Tokenizer;
 use entrace_train::{
     Checkpoints, Decay, Example, ExportType, FitData, FitOptions, Flow, LossOn, Model, ModelSize, Output,
     Schedule, Vocabulary, encode, fit,

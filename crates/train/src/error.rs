@@ -66,7 +66,7 @@ pub enum Error {
     Decoder(#[from] entrace_decoder::Error),
     /// The tokenizer's own failure.
     #[error(transparent)]
-    Tokenizer(#[from] entrace_decoder::tokenizer::TokenizerError),
+    Tokenizer(#[from] entrace_text::tokenizer::TokenizerError),
     /// Sampling failed.
     #[error(transparent)]
     Backend(#[from] entrace_backend::Error),

@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::sequence::Sequence;
-use entrace_decoder::tokenizer::Tokenizer;
+use entrace_text::tokenizer::Tokenizer;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

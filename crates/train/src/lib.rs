@@ -14,7 +14,7 @@
 //! while it waits for it; with `CANDLE_NUM_THREADS=1` in the environment before the first tensor is made, training is up to twice as fast.
 //!
 //! ```
-//! use entrace_decoder::tokenizer::Tokenizer;
+//! use entrace_text::tokenizer::Tokenizer;
 //! use entrace_train::*;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

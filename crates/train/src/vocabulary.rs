@@ -141,7 +141,7 @@ fn byte_level(piece: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use entrace_decoder::tokenizer::{SpecialTokens, TextStart, Tokenizer};
+    use entrace_text::tokenizer::{SpecialTokens, TextStart, Tokenizer};
 
     fn tokenizer() -> Tokenizer {
         let pieces = ["Ann", " has", " 4", " apples", "\nAnn", "."].map(String::from);

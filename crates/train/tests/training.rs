@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use entrace_backend::{Fork, Generate, GenerateRequest, Sampling, Text};
-use entrace_decoder::tokenizer::Tokenizer;
 use entrace_decoder::{LanguageModel, Options};
+use entrace_text::tokenizer::Tokenizer;
 use entrace_train::rl::{Objective, RlData, RlOptions, RlQuestions, reinforce};
 use entrace_train::{
     AdamW, Adaptation, Checkpoints, Decay, Event, Example, ExportType, FitData, FitOptions, Flow, Lora,

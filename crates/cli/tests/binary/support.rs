@@ -38,7 +38,7 @@ impl Scratch {
             let path = entry.unwrap().path();
             std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
         }
-        let vocab_size = entrace_decoder::tokenizer::Tokenizer::from_dir(&source).unwrap().vocab_size();
+        let vocab_size = entrace_text::tokenizer::Tokenizer::from_dir(&source).unwrap().vocab_size();
         let checkpoint = goldens.join("models/out/llama-gqa");
         let config = std::fs::read_to_string(checkpoint.join("config.json")).unwrap();
         let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();

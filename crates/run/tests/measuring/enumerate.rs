@@ -235,8 +235,7 @@ fn forced_mass(model: &Scripted, case: &Case, context: &[TokenId]) -> f64 {
 
 #[test]
 fn of_an_engine_that_tells_part_of_each_distribution_the_interval_holds() {
-    for (case, seed) in
-        [words(), number_case()].iter().flat_map(|case| (0..6).map(move |seed| (case, seed)))
+    for (case, seed) in [words(), number_case()].iter().flat_map(|case| (0..6).map(move |seed| (case, seed)))
     {
         let whole = model(case, seed);
         let tasks = [task(case, Some(case.target))];

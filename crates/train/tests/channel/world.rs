@@ -1,6 +1,6 @@
 //! A channel as text, models that learn it, and the law that a model believes in.
 
-use entrace_decoder::tokenizer::Tokenizer;
+use entrace_text::tokenizer::Tokenizer;
 use entrace_train::{
     AdamW, Checkpoints, Decay, Event, ExportType, FitData, FitOptions, Flow, Model, ModelSize, Outcome,
     Output, Schedule, Sequence, TextFiles, Vocabulary, fit, logprobs,

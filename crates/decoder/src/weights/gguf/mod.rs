@@ -14,7 +14,7 @@ mod types;
 use super::mapped::Mapped;
 use super::{Numbers, WeightFile};
 use crate::error::{Error, tensor_problem};
-use crate::tokenizer::GgufVocabulary;
+use entrace_text::tokenizer::GgufVocabulary;
 use header::{Header, List, TensorInfo, Value};
 use names::Source;
 use sha2::Sha256;

@@ -10,7 +10,7 @@ use std::path::Path;
 const MOST_BYTES: u64 = 1 << 29;
 
 /// The bytes of an ordinary file.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let found = std::fs::metadata(path)?;
     if !found.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "it is not an ordinary file"));
@@ -25,7 +25,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 /// The text of an ordinary file.
-pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
+pub fn read_text(path: &Path) -> Result<String, Error> {
     let in_words = |_| Error::new(ErrorKind::InvalidData, "stream did not contain valid UTF-8");
     String::from_utf8(read(path)?).map_err(in_words)
 }
