@@ -58,7 +58,7 @@ pub enum Error {
     #[error("the chat template refused the conversation: {0}")]
     TemplateRefused(String),
     /// The model has no chat template.
-    #[error("the model has no chat template; use few-shot prompts (--num-fewshot) or --prompt-template")]
+    #[error("the model has no chat template")]
     NoTemplate,
     /// Any failure inside an engine.
     #[error("the engine failed: {0}")]

@@ -3,7 +3,7 @@
 //! 0 measured; 1 finished, with items that failed or nothing measured; 2 wrong usage or set-up; 3 engine or disk failure;
 //! 130 interrupted, the same command resumes. A reader that closes the pipe early is no failure.
 
-use crate::terminal;
+use crate::{hint, terminal};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -117,7 +117,7 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(run) = error.downcast_ref::<entrace_run::Error>() {
         return match run {
             entrace_run::Error::Interrupted => Some(130),
-            entrace_run::Error::Settings(_) => Some(2),
+            entrace_run::Error::Settings(_) | entrace_run::Error::Lacks(_) => Some(2),
             _ => None,
         };
     }
@@ -134,7 +134,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// The chain of causes as one line, without repeating what a cause already says.
+/// The chain of causes as one line, without repeating what a cause already says, and the flags that help.
 fn described(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
@@ -145,5 +145,9 @@ fn described(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    text
+    match hint::of(error) {
+        Some(hint) if text.contains('\n') => format!("{text}\n{hint}"),
+        Some(hint) => format!("{text}; {hint}"),
+        None => text,
+    }
 }

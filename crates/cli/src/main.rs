@@ -2,7 +2,7 @@
 //!
 //! The only crate that prints or exits. In reading order: `args` (every flag), `config_file` (flags from a file), one file per command,
 //! `model` and `questions` (what flags name, opened), `progress` and `download` (what a person sees while it works), `exit` (exit codes),
-//! `fingerprint` (what makes a run the same run), `terminal` (how text of
+//! `hint` (which flags help), `fingerprint` (what makes a run the same run), `terminal` (how text of
 //! strangers is printed), `fault` (what a panic becomes).
 
 mod args;
@@ -13,6 +13,7 @@ mod download;
 mod exit;
 mod fault;
 mod fingerprint;
+mod hint;
 mod ls;
 mod measure;
 mod model;

@@ -47,7 +47,7 @@ pub enum Error {
     /// No cell of a column that is asked for can be read.
     #[error(
         "could not read the column {column:?} of {}, which is to be the {role}: it holds {reason}; write it as text or numbers, or name \
-         another column (--map {role}=COLUMN)",
+         another column",
         path.display()
     )]
     Column {
@@ -70,7 +70,7 @@ pub enum Error {
     },
     /// None of the names that a task's file may have is there.
     #[error(
-        "could not find the {split} split of {task}: looked in {} for {}; give the folder that holds one of them (--data-dir)",
+        "could not find the {split} split of {task}: looked in {} for {}; a folder that holds one of them is needed",
         folder.display(), names.join(", ")
     )]
     Missing {
@@ -105,7 +105,7 @@ pub enum Error {
     #[error("could not find the answer format {0:?}; known formats: auto, number, choice, text")]
     UnknownFormat(String),
     /// A line that cannot be used, where that was asked to be fatal.
-    #[error("could not use {0}; without --strict it would be skipped and counted")]
+    #[error("could not use {0}")]
     BadLine(BadLine),
     /// Every line was bad.
     #[error("could not find a usable line in {}{}", path.display(), first_bad(.first))]

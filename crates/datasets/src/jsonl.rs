@@ -121,7 +121,7 @@ fn several_kinds<'a>(kinds: &[FormatKind], lines: impl Iterator<Item = &'a Line>
     let counts: Vec<String> =
         found.iter().map(|&kind| format!("{} as {}", count(kind), kind.name())).collect();
     Some(format!(
-        "answers are read question by question: {}; the first as {} is at {}:{} (--answer-format reads all of them alike)",
+        "answers are read question by question: {}; the first as {} is at {}:{} (one answer format for all would read them alike)",
         counts.join(", "),
         rarest.name(),
         line.path.display(),
@@ -147,7 +147,7 @@ pub(crate) fn missing_targets<'a>(
             "{n_missing} of {n} rows have no target: whether their answers are correct is not known"
         )),
         _ => Some(format!(
-            "no row has a target: whether answers are correct is not known (--map target=COLUMN names its column{})",
+            "no row has a target: whether answers are correct is not known (the column map can name its column{})",
             there_is(first)
         )),
     }

@@ -130,7 +130,7 @@ fn rows(path: &Path, bytes: Vec<u8>, max_cell_bytes: usize) -> Result<Vec<Number
 fn text_value(text: String, max_cell_bytes: usize) -> Value {
     match text.len() > max_cell_bytes {
         true => Value::unreadable(format!(
-            "a text of {} bytes, more than {max_cell_bytes} (--max-cell-bytes)",
+            "a text of {} bytes, more than the {max_cell_bytes} that a cell may have",
             text.len()
         )),
         false => Value::Text(text),

@@ -61,7 +61,7 @@ fn a_missing_file_lists_the_names_that_were_tried() {
         error.to_string(),
         format!(
             "could not find the train split of gsm8k: looked in {} for gsm8k/train.jsonl, gsm8k/main/train-*.parquet, train.jsonl, \
-             main/train-*.parquet; give the folder that holds one of them (--data-dir)",
+             main/train-*.parquet; a folder that holds one of them is needed",
             folder.path().display()
         )
     );

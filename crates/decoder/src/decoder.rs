@@ -103,7 +103,7 @@ impl DeviceKind {
     fn open(self) -> Result<Device, Error> {
         let unavailable = |feature: &str, problem: candle_core::Error| Error::NoDevice {
             device: self.name().into(),
-            problem: format!("{problem} (entrace must be built with --features {feature})"),
+            problem: format!("{problem} (entrace must be built with the feature {feature})"),
         };
         match self {
             Self::Cpu => Ok(Device::Cpu),
@@ -139,7 +139,7 @@ impl Files {
         let refuse = |problem: String| Err(Error::NotAModel { path: path.to_path_buf(), problem });
         if let Some(base) = base {
             if !Adapters::are_alone_in(path) {
-                return refuse("it is no folder of adapters, and only those go with --base".into());
+                return refuse("it is no folder of adapters, and only those have a base model".into());
             }
             let model = Box::new(Self::open(base, None)?);
             let adapters = Adapters::open(path, model.as_ref())?;
@@ -147,7 +147,7 @@ impl Files {
         }
         if Adapters::are_alone_in(path) {
             let base = Adapters::base_of(path)?;
-            return refuse(format!("it holds adapters of {base} only; give that model with --base"));
+            return refuse(format!("it holds adapters of {base} only, and needs that model as its base"));
         }
         if path.is_dir() {
             return Ok(Self::Folder(SafetensorsFolder::open(path)?));

@@ -103,9 +103,7 @@ pub enum Error {
         model: usize,
     },
     /// The model has no tokenizer, and one is needed.
-    #[error(
-        "{path} has no tokenizer ({missing} is missing{hint}); only token ids can be used with it (--token-ids)"
-    )]
+    #[error("{path} has no tokenizer ({missing} is missing{hint}); only token ids can be used with it")]
     NoTokenizer {
         /// The model.
         path: PathBuf,

@@ -670,7 +670,7 @@ fn tokenizers_that_do_not_fit() {
         &folder,
         folder.path(),
         expect![[r#"
-        DIR has no tokenizer (tokenizer.json is missing); only token ids can be used with it (--token-ids)
+        DIR has no tokenizer (tokenizer.json is missing); only token ids can be used with it
     "#]],
     );
     fs::write(folder.path().join("tokenizer.model"), "").unwrap();
@@ -678,7 +678,7 @@ fn tokenizers_that_do_not_fit() {
         &folder,
         folder.path(),
         expect![[r#"
-        DIR has no tokenizer (tokenizer.json is missing; only the SentencePiece file tokenizer.model is there: load and save it with transformers once); only token ids can be used with it (--token-ids)
+        DIR has no tokenizer (tokenizer.json is missing; only the SentencePiece file tokenizer.model is there: load and save it with transformers once); only token ids can be used with it
     "#]],
     );
     let tokenizer = folder.path().join("tokenizer.json");
@@ -714,7 +714,7 @@ fn tokenizers_that_do_not_fit() {
         &folder,
         &path,
         expect![[r#"
-        DIR/model.gguf has no tokenizer (tokenizer.ggml.model is missing); only token ids can be used with it (--token-ids)
+        DIR/model.gguf has no tokenizer (tokenizer.ggml.model is missing); only token ids can be used with it
     "#]],
     );
 }

@@ -77,16 +77,16 @@ fn adapters_name_the_model_that_they_need() {
     let folder = goldens().join("adapters/out/plain");
     assert_eq!(
         refusal(&folder, Options::default()),
-        "DIR is not a model: it holds adapters of made-up/llama-gqa only; give that model with --base"
+        "DIR is not a model: it holds adapters of made-up/llama-gqa only, and needs that model as its base"
     );
     let other = refusal(&folder, with_base(goldens().join("models/out/phi3")));
-    assert!(other.contains("which the model given with --base does not have"), "{other}");
+    assert!(other.contains("which the base model does not have"), "{other}");
     let narrow = refusal(&folder, with_base(goldens().join("models/out/gemma2")));
     assert!(narrow.contains("self_attn.q_proj.weight has shape"), "{narrow}");
     let whole = goldens().join("models/out/llama-gqa");
     assert_eq!(
         refusal(&whole, with_base(whole.clone())),
-        "DIR is not a model: it is no folder of adapters, and only those go with --base"
+        "DIR is not a model: it is no folder of adapters, and only those have a base model"
     );
 }
 

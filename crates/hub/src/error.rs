@@ -51,7 +51,7 @@ pub enum Error {
     /// The network or the server failed again and again.
     #[error(
         "{url} could not be read: {problem}, after {attempts} attempt(s); give the same command again to resume, \
-         or name files on disk (--model, --data-dir)"
+         or name files on disk"
     )]
     Unreachable {
         /// What was asked for.

@@ -18,7 +18,7 @@ pub enum Error {
     },
     /// The folder holds no run.
     #[error(
-        "{} holds no run: manifest.json is missing (a run folder is what `entrace run --output-path` wrote)",
+        "{} holds no run: manifest.json is missing (a run folder is what `entrace run` writes)",
         dir.display()
     )]
     NoManifest {
@@ -48,7 +48,7 @@ pub enum Error {
     },
     /// The folder holds an unfinished or finished run with other settings.
     #[error(
-        "{} holds a run with other settings:\n{}\nchoose another --output-path, or replace that run with --overwrite",
+        "{} holds a run with other settings:\n{}",
         dir.display(),
         list(differences)
     )]
@@ -60,7 +60,7 @@ pub enum Error {
     },
     /// The folder is no run, and holds files that a run would replace.
     #[error(
-        "{} is not a run folder, and {} in it would be overwritten; choose another --output-path",
+        "{} is not a run folder, and {} in it would be overwritten",
         dir.display(),
         names.join(", ")
     )]
@@ -72,7 +72,7 @@ pub enum Error {
     },
     /// Another process writes the folder.
     #[error(
-        "{} is being written by another process{}; wait for it, or choose another --output-path",
+        "{} is being written by another process{}",
         dir.display(),
         process.map_or_else(String::new, |id| format!(" (number {id})"))
     )]
@@ -121,14 +121,14 @@ pub enum Error {
         problem: String,
     },
     /// A link stands where a run folder has a folder of its own.
-    #[error("{} is a link, which a run folder has not; remove it, or choose another --output-path", path.display())]
+    #[error("{} is a link, which a run folder has not", path.display())]
     Link {
         /// The link.
         path: PathBuf,
     },
     /// A part holds other questions than those that are measured under its number.
     #[error(
-        "{} does not hold the questions that belong there ({problem}); remove it to measure them, or start over with --overwrite",
+        "{} does not hold the questions that belong there ({problem}); remove it to measure them",
         path.display()
     )]
     ForeignPart {
@@ -180,9 +180,7 @@ fn hint(action: &str, error: &std::io::Error) -> &'static str {
         StorageFull | QuotaExceeded => {
             "; finished parts are kept: free some space and run the same command again to resume"
         }
-        PermissionDenied | ReadOnlyFilesystem if action != "read" => {
-            "; choose an --output-path that can be written"
-        }
+        PermissionDenied | ReadOnlyFilesystem if action != "read" => "; choose a folder that can be written",
         AlreadyExists | NotADirectory => "; expected a run folder, found a file",
         _ => "",
     }

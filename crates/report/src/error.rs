@@ -24,7 +24,7 @@ pub enum Error {
         found: usize,
     },
     /// The numbers of the runs do not mean the same.
-    #[error("the runs cannot be compared:\n- {}\n(hint: run them with the same tasks, --limit and settings; only the model should differ)", differences.join("\n- "))]
+    #[error("the runs cannot be compared:\n- {}\nonly the model should differ: run them with the same tasks, questions and settings", differences.join("\n- "))]
     NotComparable {
         /// What differs, one sentence each.
         differences: Vec<String>,

@@ -10,15 +10,42 @@ pub enum Error {
     /// The run folder could not be written or read.
     #[error(transparent)]
     Record(#[from] entrace_record::error::Error),
-    /// The settings contradict one another.
-    #[error("{0}")]
-    Settings(String),
+    /// The settings contradict one another, or the questions.
+    #[error(transparent)]
+    Settings(#[from] BadSettings),
     /// The engine lacks what a measurement needs.
     #[error("the engine {0}")]
     Lacks(Capability),
     /// The observer asked to stop.
     #[error("interrupted; run the same command again to resume")]
     Interrupted,
+}
+
+/// Settings with which nothing could be measured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadSettings {
+    /// Batches of no questions.
+    #[error("the batch size must be at least 1")]
+    EmptyBatch,
+    /// Options are to be scored, and no question lists any.
+    #[error("no question of {task} has options to choose from")]
+    NoOptions {
+        /// The task.
+        task: String,
+    },
+    /// Draws are to be taken, and none are asked for.
+    #[error("the sampling estimators need at least one draw")]
+    NoDraws,
+    /// Rollouts of no draws.
+    #[error("rollouts need at least one draw")]
+    NoRolloutDraws,
+    /// Rollouts beside an estimator that is nothing else.
+    #[error("the estimator rollout measures every prefix by rollouts, so there are none beside it")]
+    RolloutsTwice,
+    /// Greedy rollouts, which are all alike.
+    #[error("rollout needs a temperature above 0: greedy continuations are all alike")]
+    GreedyRollouts,
 }
 
 /// What an engine may be unable to do.

@@ -21,7 +21,7 @@ mod sites;
 mod trace;
 mod walk;
 
-pub use error::{Capability, Error};
+pub use error::{BadSettings, Capability, Error};
 pub use event::{Event, Observer, Phase};
 pub use plan::{
     ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Prompting, QUARTERS, Rollouts, TaskPlan,

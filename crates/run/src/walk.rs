@@ -7,7 +7,7 @@
 
 use crate::control::{self, Donor, Donors, Variant};
 use crate::cue;
-use crate::error::{Capability, Error};
+use crate::error::{BadSettings, Capability, Error};
 use crate::estimate::enumerate::Enumerator;
 use crate::event::{Event, Observer};
 use crate::plan::{Control, Engine, EstimatorChoice, Measurement, TaskPlan, TraceInput, WorkItem};
@@ -76,40 +76,39 @@ pub fn run(
 
 /// Refuses settings with which nothing could be measured.
 pub fn check(engine: Engine<'_>, tasks: &[TaskPlan], how: &Measurement) -> Result<(), Error> {
-    let settings = |problem: &str| Err(Error::Settings(problem.to_string()));
+    if let Some(problem) = bad_settings(tasks, how) {
+        return Err(problem.into());
+    }
+    lacking(engine, tasks, how).map_or(Ok(()), |lacking| Err(Error::Lacks(lacking)))
+}
+
+fn bad_settings(tasks: &[TaskPlan], how: &Measurement) -> Option<BadSettings> {
+    let always = match how.estimator {
+        EstimatorChoice::Always(estimator) => Some(estimator),
+        EstimatorChoice::Auto => None,
+    };
+    let rolls_out_only = always == Some(Estimator::Rollout);
+    let has_no_options = |task: &&TaskPlan| {
+        !task.items.is_empty() && task.items.iter().all(|item| item.question.choices.is_none())
+    };
     if how.batch_size == 0 {
-        return settings("the batch size must be at least 1");
+        return Some(BadSettings::EmptyBatch);
     }
-    if let Some(lacking) = lacking(engine, tasks, how) {
-        return Err(Error::Lacks(lacking));
+    if always == Some(Estimator::Choices)
+        && let Some(task) = tasks.iter().find(has_no_options)
+    {
+        return Some(BadSettings::NoOptions { task: task.name.clone() });
     }
-    if how.estimator == EstimatorChoice::Always(Estimator::Choices) {
-        let without = |task: &&TaskPlan| {
-            !task.items.is_empty() && task.items.iter().all(|item| item.question.choices.is_none())
-        };
-        if let Some(task) = tasks.iter().find(without) {
-            let problem =
-                format!("no question of {} has options to choose from (--estimator choices)", task.name);
-            return Err(Error::Settings(problem));
-        }
-    }
-    let sampled = matches!(how.estimator, EstimatorChoice::Always(e) if e.is_sampled());
-    if sampled && how.samples == 0 {
-        return settings("the sampling estimators need at least one draw (--samples)");
+    if always.is_some_and(Estimator::is_sampled) && how.samples == 0 {
+        return Some(BadSettings::NoDraws);
     }
     if how.rollouts.is_some_and(|rollouts| rollouts.draws == 0) {
-        return settings("rollouts need at least one draw (--rollouts QUESTIONS:DRAWS)");
+        return Some(BadSettings::NoRolloutDraws);
     }
-    if how.estimator == EstimatorChoice::Always(Estimator::Rollout) && how.rollouts.is_some() {
-        return settings("the estimator rollout measures every prefix by rollouts; leave --rollouts out");
+    if rolls_out_only && how.rollouts.is_some() {
+        return Some(BadSettings::RolloutsTwice);
     }
-    if how.estimator == EstimatorChoice::Always(Estimator::Rollout) && how.traces.sampling.temperature <= 0.0
-    {
-        return settings(
-            "rollout needs a temperature above 0: greedy continuations are all alike (--gen-kwargs temperature=0.7)",
-        );
-    }
-    Ok(())
+    (rolls_out_only && how.traces.sampling.temperature <= 0.0).then_some(BadSettings::GreedyRollouts)
 }
 
 /// What the engine lacks of what the plans need.

@@ -1,5 +1,7 @@
 //! Rust files: each opens with a module doc, fits a reader, and leaves nothing for later.
 //!
+//! Libraries know no flags: their messages say what is wrong, and the command line adds which flag helps.
+//!
 //! A file of more than [`MOST_LINES`] lines says why in a line that begins with `// Long: `.
 
 use super::entries;
@@ -65,15 +67,40 @@ pub(crate) fn problems(source: &Source) -> Vec<String> {
             "{path}: has {n_lines} lines, more than {MOST_LINES}, and no line that begins with `// Long: `"
         ));
     }
+    let mut of_library = is_library(path);
     for (number, line) in text.lines().enumerate() {
         for leftover in LEFTOVERS.iter().filter(|leftover| line.contains(**leftover)) {
             problems.push(format!("{path}:{}: {leftover}", number + 1));
         }
+        if of_library && names_a_flag(line) {
+            problems.push(format!("{path}:{}: a flag in a message of a library", number + 1));
+        }
+        of_library &= !(line.starts_with("#[cfg(") && line.contains("test"));
         if line.trim_start().starts_with("#[allow(") || line.starts_with("#![allow(") {
             problems.push(format!("{path}:{}: an exception is `expect` with a reason", number + 1));
         }
     }
     problems
+}
+
+/// Whether a file is the code of a library, not of its tests nor of examples of command lines.
+fn is_library(path: &str) -> bool {
+    let mut parts = path.split('/');
+    let is_crate =
+        parts.next() == Some("crates") && parts.next() != Some("cli") && parts.next() == Some("src");
+    is_crate
+        && !path.contains("tests")
+        && !["example.rs", "synthetic.rs"].iter().any(|name| path.ends_with(name))
+}
+
+/// Whether a line of code has a flag in it, which can only be in a text.
+fn names_a_flag(line: &str) -> bool {
+    let code = line.trim_start();
+    let mut dashes =
+        code.match_indices("--").map(|(at, _)| (code[..at].chars().last(), code[at + 2..].chars().next()));
+    let begins = |before: Option<char>| before.is_none_or(|c| "\" (`[=".contains(c));
+    !code.starts_with("//")
+        && dashes.any(|(before, next)| begins(before) && next.is_some_and(|c| c.is_ascii_lowercase()))
 }
 
 #[cfg(test)]
@@ -88,6 +115,21 @@ mod tests {
     fn a_file_opens_with_its_doc() {
         assert_eq!(problems_of("//! What it is.\nfn f() {}\n"), [""; 0]);
         assert_eq!(problems_of("use x;\n//! Late.\n"), ["a.rs: does not open with a module doc"]);
+    }
+
+    #[test]
+    fn libraries_name_no_flags() {
+        let found = |path: &str, line: &str| {
+            let text = format!("//! X.\n{line}\n#[cfg(test)]\nlet x = \"--limit\";\n");
+            problems(&Source { path: path.into(), text }).len()
+        };
+        for line in ["(\"give --limit\")", "another one (--map x=y)\",", "    \"--limit\","] {
+            assert_eq!(found("crates/run/src/walk.rs", line), 1, "{line}");
+            assert_eq!(found("crates/cli/src/run.rs", line), 0, "{line}");
+            assert_eq!(found("crates/run/tests/walk.rs", line), 0, "{line}");
+        }
+        assert_eq!(found("crates/run/src/walk.rs", "// as --limit does"), 0);
+        assert_eq!(found("crates/run/src/walk.rs", "\"models--org--tiny\""), 0);
     }
 
     #[test]

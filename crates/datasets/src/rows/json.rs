@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(row.at("d"), Some(&Value::Text("\u{1f600}\n".into())));
         assert_eq!(
             super::parse(br#"["123", "1234"]"#, 3).unwrap().at("1"),
-            Some(&Value::unreadable("a text of 4 bytes, more than 3 (--max-cell-bytes)"))
+            Some(&Value::unreadable("a text of 4 bytes, more than the 3 that a cell may have"))
         );
         assert_eq!(parse(b"\"\xff\""), Ok(Value::unreadable("text that is not valid Unicode")));
     }

@@ -254,7 +254,7 @@ mod tests {
         assert!(error.contains("its first 8 rows take more than 8 MiB"), "{error}");
         let rows = read(bomb, 1 << 19, 8 << 20).unwrap();
         let row = rows[9_999].1.as_ref().unwrap();
-        let reason = "a text of 1048576 bytes, more than 524288 (--max-cell-bytes)";
+        let reason = "a text of 1048576 bytes, more than the 524288 that a cell may have";
         assert_eq!(row.get("question"), Some(&Value::unreadable(reason)));
     }
 

@@ -84,7 +84,7 @@ impl Adapters {
         }
         let has = |name: &str| self.shape(name, model).is_some();
         if let Some(weight) = self.changes.keys().find(|weight| !has(weight)) {
-            return refuse(format!("it changes {weight}, which the model given with --base does not have"));
+            return refuse(format!("it changes {weight}, which the base model does not have"));
         }
         let embeddings = self.changes.get(EMBEDDINGS).is_some_and(|change| change.product.is_some());
         if embeddings && !has(HEAD) {

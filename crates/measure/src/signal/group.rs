@@ -45,12 +45,12 @@ impl Group {
     /// What it measures, for people.
     pub(super) fn describe(self) -> &'static str {
         match self {
-            Self::Layers => "readings of layers (--signals layers)",
-            Self::Hidden => "readings of hidden states (--signals hidden)",
-            Self::Attention => "readings of the attention (--signals attention)",
-            Self::Verbalised => "a verbalised confidence (--signals verbalised)",
-            Self::PTrue => "the probability of \"true\" (--signals p_true)",
-            Self::Semantic => "classes of answers that mean the same (--signals semantic)",
+            Self::Layers => "readings of layers (signals layers)",
+            Self::Hidden => "readings of hidden states (signals hidden)",
+            Self::Attention => "readings of the attention (signals attention)",
+            Self::Verbalised => "a verbalised confidence (signals verbalised)",
+            Self::PTrue => "the probability of \"true\" (signals p_true)",
+            Self::Semantic => "classes of answers that mean the same (signals semantic)",
         }
     }
 }

@@ -32,7 +32,9 @@ pub(crate) fn estimate(
         let options = options(text, choices, how.choice_form)?;
         let distinct = alike(&options).map_or(Ok(()), |(a, b)| {
             let [a, b] = [a, b].map(|option| &choices.labels()[option]);
-            Err(format!("options {a} and {b} read alike, which their texts cannot tell apart (--choice-form label can)"))
+            Err(format!(
+                "options {a} and {b} read alike, which their texts cannot tell apart, though their labels can"
+            ))
         });
         plans.push(distinct.map(|()| add_branches(&mut branches, n_branches, site.at, &site.cue, options)));
     }

@@ -184,7 +184,7 @@ fn spread(
     observer: &mut dyn Observer,
 ) -> Result<Result<f64, String>, Error> {
     if one.draws.len() < 2 {
-        let needs = "it needs at least two sampled answers (--estimator sample or rollout, --samples 2)";
+        let needs = "it needs at least two sampled answers (of the estimator sample or rollout)";
         return Ok(Err(needs.into()));
     }
     let request = LayerRequest { middle: true, ..LayerRequest::default() };

@@ -35,7 +35,7 @@ fn every_signal_has_a_score_or_a_reason() {
     assert_eq!(present, 24);
     assert_eq!(
         signal(&predict, "p_true").absent.as_deref(),
-        Some("the probability of \"true\" (--signals p_true) not recorded")
+        Some("the probability of \"true\" (signals p_true) not recorded")
     );
     let self_consistency = signal(&predict, "self_consistency").absent.as_deref();
     assert_eq!(self_consistency, Some("the agreement of sampled traces not recorded"));
@@ -65,7 +65,7 @@ fn what_tables_hold_beside_the_curve_is_scored() {
     }
     let drift = signal(&predict, "depth_drift");
     assert!(drift.n_traces > 0 && drift.n_traces < predict.n_traces && drift.negated);
-    assert!(signal(&predict, "lens_entropy").absent.as_deref().unwrap().contains("--signals layers"));
+    assert!(signal(&predict, "lens_entropy").absent.as_deref().unwrap().contains("signals layers"));
 }
 
 #[test]

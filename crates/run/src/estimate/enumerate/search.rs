@@ -266,7 +266,7 @@ impl<'a> Search<'a> {
         let found: Vec<(Answer, f64)> = self.found.into_iter().collect();
         if found.is_empty() && residual > 0.0 {
             return Err(format!(
-                "no answer was completed within {} nodes (--max-nodes) and {} tokens (--max-answer-tokens)",
+                "no answer was completed within {} nodes and {} answer tokens",
                 self.max_nodes, how.max_answer_tokens
             ));
         }

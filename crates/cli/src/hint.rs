@@ -1,0 +1,67 @@
+//! What the command line can do about an error: the flags that libraries do not know.
+
+use entrace_backend::Error as Engine;
+use entrace_datasets::Error as Data;
+use entrace_decoder::Error as Decoder;
+use entrace_record::error::Error as Record;
+use entrace_run::{BadSettings, Error as Run};
+
+/// The flags to try, for the first cause that has some.
+pub(crate) fn of(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(of_cause)
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    if let Some(error) = cause.downcast_ref::<Engine>() {
+        return of_engine(error);
+    }
+    if let Some(error) = cause.downcast_ref::<Record>() {
+        return of_record(error);
+    }
+    if let Some(error) = cause.downcast_ref::<Data>() {
+        return match error {
+            Data::Missing { .. } => Some("name it with --data-dir"),
+            Data::Column { .. } => Some("--map does"),
+            Data::BadLine(_) => Some("without --strict it would be skipped and counted"),
+            _ => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<Decoder>() {
+        return matches!(error, Decoder::NoTokenizer { .. })
+            .then_some("`entrace tokens` takes them with --token-ids");
+    }
+    match cause.downcast_ref::<Run>()? {
+        Run::Settings(problem) => of_settings(problem),
+        Run::Engine(error) => of_engine(error),
+        Run::Record(error) => of_record(error),
+        _ => None,
+    }
+}
+
+fn of_engine(error: &Engine) -> Option<&'static str> {
+    matches!(error, Engine::NoTemplate).then_some("use --num-fewshot or --prompt-template")
+}
+
+fn of_record(error: &Record) -> Option<&'static str> {
+    match error {
+        Record::OtherSettings { .. } => {
+            Some("choose another --output-path, or replace that run with --overwrite")
+        }
+        Record::Occupied { .. } => Some("choose another --output-path"),
+        Record::Locked { .. } => Some("wait for it, or choose another --output-path"),
+        Record::Link { .. } => Some("remove it, or choose another --output-path"),
+        Record::ForeignPart { .. } => Some("or start over with --overwrite"),
+        _ => None,
+    }
+}
+
+fn of_settings(problem: &BadSettings) -> Option<&'static str> {
+    match problem {
+        BadSettings::NoOptions { .. } => Some("choose another --estimator"),
+        BadSettings::NoDraws => Some("--samples says how many"),
+        BadSettings::NoRolloutDraws => Some("--rollouts QUESTIONS:DRAWS says how many"),
+        BadSettings::RolloutsTwice => Some("leave --rollouts out"),
+        BadSettings::GreedyRollouts => Some("for example --temperature 0.7"),
+        _ => None,
+    }
+}
