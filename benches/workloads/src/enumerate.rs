@@ -5,15 +5,14 @@
 use crate::outcome::Once;
 use crate::workload::Enumerate;
 use anyhow::{Result, ensure};
-use entrace_backend::{Sampling, Text};
+use entrace_backend::Sampling;
 use entrace_datasets::FormatKind;
 use entrace_decoder::LanguageModel;
-use entrace_measure::{Estimator, Question, Segmentation};
-use entrace_record::manifest::{FORMAT_VERSION, ModelRecord, Settings, TraceSource};
+use entrace_measure::{Estimator, Question};
+use entrace_record::manifest::TraceSource;
 use entrace_record::{Manifest, RunReader, RunWriter};
 use entrace_run::{
-    ChoiceForm, Engine, EstimatorChoice, Event, Measurement, Observer, Prompting, TaskPlan, TraceInput,
-    TraceMaking, WorkItem,
+    Engine, EstimatorChoice, Measured, Measurement, Prompting, TaskPlan, TraceInput, TraceMaking, WorkItem,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,7 +28,7 @@ pub(crate) fn measure(model: &LanguageModel, questions: &[Enumerate], max_nodes:
     let engine = Engine { text: model, generator: Some(model), scorer: Some(model), layers: None };
     let plan = plan(questions);
     let begin = Instant::now();
-    entrace_run::run(engine, &[plan], &how, &writer, &BTreeSet::new(), &mut Silence)?;
+    entrace_run::run(engine, &[plan], &how, &writer, &BTreeSet::new(), &mut ())?;
     let seconds = begin.elapsed().as_secs_f64();
     let prefixes = RunReader::open(folder.path())?.prefixes()?;
     ensure!(!prefixes.is_empty(), "no prefix was measured");
@@ -69,84 +68,22 @@ fn measurement(max_nodes: usize) -> Measurement {
     let sampling = Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 1, stop: Vec::new() };
     Measurement {
         estimator: EstimatorChoice::Always(Estimator::Enumerate),
-        cue: "\nThe answer is".into(),
-        more_cues: Vec::new(),
-        choice_form: ChoiceForm::Label,
-        samples: 16,
         epsilon: EPSILON,
         max_nodes,
-        max_answer_tokens: 16,
-        segmentation: Segmentation::Auto,
-        max_steps: None,
         controls: Vec::new(),
         control_depths: None,
         control_nodes: max_nodes,
-        rollouts: None,
-        signals: BTreeSet::new(),
         traces: TraceMaking { sampling },
-        seed: 0,
-        batch_size: 16,
+        ..Measurement::default()
     }
 }
 
 fn manifest(model: &LanguageModel, how: &Measurement) -> Manifest {
-    let info = model.info();
-    Manifest {
-        format_version: FORMAT_VERSION.into(),
-        entrace_version: env!("CARGO_PKG_VERSION").into(),
-        started_at: "1970-01-01T00:00:00Z".into(),
-        finished_at: None,
-        elapsed_secs: 0.0,
-        command: vec!["bench".into()],
-        unit: "nats".into(),
-        outputs: Vec::new(),
-        tables: BTreeMap::new(),
-        clock: None,
-        settings: Settings {
-            model: ModelRecord {
-                name: info.name.clone(),
-                revision: None,
-                architecture: info.architecture.clone(),
-                n_parameters: info.n_parameters,
-                dtype: info.dtype.clone(),
-                device: info.device.clone(),
-                context_length: info.context_length,
-                model_hash: info.model_hash.clone(),
-                tokenizer_hash: None,
-                template_hash: None,
-            },
-            tasks: Vec::new(),
-            traces: TraceSource::Imported { path: String::new(), hash: String::new(), sampling: None },
-            segment: how.segmentation.name(),
-            max_steps: how.max_steps,
-            cue: how.cue.clone(),
-            more_cues: Vec::new(),
-            thought_close: None,
-            template_vars: BTreeMap::new(),
-            choice_form: how.choice_form.name().into(),
-            samples: how.samples,
-            enumerate_epsilon: how.epsilon,
-            enumerate_nodes: how.max_nodes,
-            max_answer_tokens: Some(how.max_answer_tokens),
-            controls: Vec::new(),
-            control_depths: None,
-            control_nodes: None,
-            rollouts: None,
-            signals: Vec::new(),
-            seed: how.seed,
-            batch_size: how.batch_size,
-            method: entrace_run::METHOD,
-        },
-    }
-}
-
-/// Nobody watches.
-struct Silence;
-
-impl Observer for Silence {
-    fn event(&mut self, _: Event<'_>) {}
-
-    fn should_stop(&self) -> bool {
-        false
-    }
+    let measured = Measured {
+        tasks: Vec::new(),
+        traces: TraceSource::Imported { path: String::new(), hash: String::new(), sampling: None },
+        revision: None,
+        template_vars: BTreeMap::new(),
+    };
+    Manifest::begun(how.settings(model, measured), vec!["bench".into()], None)
 }

@@ -6,10 +6,13 @@ use crate::args::Args;
 use crate::machine;
 use crate::outcome::{Once, Outcome};
 use anyhow::{Context, Result};
-use entrace_record::manifest::{FORMAT_VERSION, ModelRecord, Settings, TaskRecord, TraceSource};
+use entrace_backend::scripted::{Scripted, Vocabulary};
+use entrace_measure::{Estimator, TokenId};
+use entrace_record::manifest::{TaskRecord, TraceSource};
 use entrace_record::rows::{AnswerRow, PrefixRow, TokenRow, TraceRow};
 use entrace_record::{Manifest, Rows, RunWriter, rows::Outcome as Measured};
 use entrace_report::{ReportOptions, write_report};
+use entrace_run::{EstimatorChoice, Measurement};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -204,61 +207,24 @@ fn softmax(logits: [f64; 4]) -> [f64; 4] {
 }
 
 fn manifest(n_questions: usize) -> Manifest {
-    Manifest {
-        format_version: FORMAT_VERSION.into(),
-        entrace_version: env!("CARGO_PKG_VERSION").into(),
-        started_at: "1970-01-01T00:00:00Z".into(),
-        finished_at: None,
-        elapsed_secs: 0.0,
-        command: vec!["bench".into()],
-        unit: "nats".into(),
-        outputs: Vec::new(),
-        tables: BTreeMap::new(),
-        clock: None,
-        settings: Settings {
-            model: ModelRecord {
-                name: "made-up".into(),
-                revision: None,
-                architecture: "llama".into(),
-                n_parameters: None,
-                dtype: "f32".into(),
-                device: "cpu".into(),
-                context_length: 8192,
-                model_hash: None,
-                tokenizer_hash: None,
-                template_hash: None,
-            },
-            tasks: vec![TaskRecord {
-                name: "made-up".into(),
-                source: "made up".into(),
-                hash: String::new(),
-                items_hash: String::new(),
-                n_available: 0,
-                n_questions,
-                n_bad_lines: 0,
-                answer_format: "choice".into(),
-                estimator: "choices".into(),
-            }],
-            traces: TraceSource::Imported { path: String::new(), hash: String::new(), sampling: None },
-            segment: "auto".into(),
-            max_steps: None,
-            cue: "\nThe answer is".into(),
-            more_cues: Vec::new(),
-            thought_close: None,
-            template_vars: BTreeMap::new(),
-            choice_form: "label".into(),
-            samples: 16,
-            enumerate_epsilon: 0.01,
-            enumerate_nodes: 64,
-            max_answer_tokens: Some(16),
-            controls: vec!["swapped".into()],
-            control_depths: None,
-            control_nodes: None,
-            rollouts: None,
-            signals: Vec::new(),
-            seed: 0,
-            batch_size: 16,
-            method: 1,
-        },
-    }
+    let how =
+        Measurement { estimator: EstimatorChoice::Always(Estimator::Choices), ..Measurement::default() };
+    let measured = entrace_run::Measured {
+        tasks: vec![TaskRecord {
+            name: "made-up".into(),
+            source: "made up".into(),
+            hash: String::new(),
+            items_hash: String::new(),
+            n_available: 0,
+            n_questions,
+            n_bad_lines: 0,
+            answer_format: "choice".into(),
+            estimator: how.estimator.name().into(),
+        }],
+        traces: TraceSource::Imported { path: String::new(), hash: String::new(), sampling: None },
+        revision: None,
+        template_vars: BTreeMap::new(),
+    };
+    let model = Scripted::new(Vocabulary::bare(["a"]), |_: &[TokenId]| Vec::new()).named("made-up");
+    Manifest::begun(how.settings(&model, measured), vec!["bench".into()], None)
 }

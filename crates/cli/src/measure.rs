@@ -6,17 +6,16 @@ use crate::fingerprint;
 use crate::outputs;
 use crate::progress::Progress;
 use anyhow::Result;
-use entrace_backend::{Sampling, Text};
+use entrace_backend::Sampling;
 use entrace_datasets::{BadLine, FormatKind, NumberStyle};
 use entrace_decoder::LanguageModel;
 use entrace_measure::signal::Group;
 use entrace_measure::{Estimator, Segmentation};
-use entrace_record::manifest::{
-    FORMAT_VERSION, Manifest, RolloutRecord, SamplingRecord, Settings, TaskRecord, TraceSource,
-};
+use entrace_record::manifest::{Manifest, TaskRecord, TraceSource};
 use entrace_record::writer::{Found, RunWriter};
 use entrace_run::{
-    ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Rollouts, TaskPlan, TraceMaking, WorkItem,
+    ChoiceForm, Control, Engine, EstimatorChoice, Measured, Measurement, Rollouts, TaskPlan, TraceMaking,
+    WorkItem,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -272,8 +271,14 @@ pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
         layers: Some(&job.model),
     };
     entrace_run::check(engine, &plans, &job.measurement)?;
-    let manifest =
-        manifest(&job.model, job.revision, records, job.traces, &job.measurement, job.template_vars);
+    let measured = Measured {
+        tasks: records,
+        traces: job.traces,
+        revision: job.revision,
+        template_vars: job.template_vars,
+    };
+    let settings = job.measurement.settings(&job.model, measured);
+    let manifest = Manifest::begun(settings, std::env::args().collect(), Some(job.model.clock().to_string()));
     let (mut writer, found) = open_folder(&job.out, &manifest, args.overwrite)?;
     list_bad_lines(&writer, &job.bad_lines, args.quiet)?;
     let finished_parts = match found {
@@ -322,72 +327,11 @@ fn list_bad_lines(writer: &RunWriter, bad_lines: &[BadLine], quiet: bool) -> Res
     Ok(())
 }
 
-/// How completions are sampled, for the manifest.
-pub(crate) fn sampling_record(sampling: &Sampling) -> SamplingRecord {
-    SamplingRecord {
-        temperature: sampling.temperature,
-        top_p: sampling.top_p,
-        top_k: sampling.top_k,
-        max_new_tokens: sampling.max_new_tokens,
-        stop: sampling.stop.clone(),
-    }
-}
-
 fn open_folder(out: &Path, manifest: &Manifest, overwrite: bool) -> Result<(RunWriter, Found)> {
     if overwrite {
         return Ok((RunWriter::overwrite(out, manifest)?, Found::Nothing));
     }
     Ok(RunWriter::open(out, manifest)?)
-}
-
-fn manifest(
-    model: &LanguageModel,
-    revision: Option<String>,
-    tasks: Vec<TaskRecord>,
-    traces: TraceSource,
-    how: &Measurement,
-    template_vars: BTreeMap<String, serde_json::Value>,
-) -> Manifest {
-    Manifest {
-        format_version: FORMAT_VERSION.to_string(),
-        entrace_version: env!("CARGO_PKG_VERSION").to_string(),
-        started_at: entrace_record::time::rfc3339(jiff::Timestamp::now()),
-        finished_at: None,
-        elapsed_secs: 0.0,
-        command: std::env::args().collect(),
-        unit: "nats".to_string(),
-        outputs: Vec::new(),
-        tables: BTreeMap::new(),
-        clock: Some(model.clock().to_string()),
-        settings: Settings {
-            model: crate::model::record(model.info(), revision),
-            tasks,
-            traces,
-            segment: how.segmentation.name(),
-            max_steps: how.max_steps,
-            cue: how.cue.clone(),
-            more_cues: how.more_cues.clone(),
-            thought_close: model.thoughts().template_closing().map(str::to_string),
-            template_vars,
-            choice_form: how.choice_form.name().to_string(),
-            samples: how.samples,
-            enumerate_epsilon: how.epsilon,
-            enumerate_nodes: how.max_nodes,
-            max_answer_tokens: Some(how.max_answer_tokens),
-            controls: how.controls.iter().map(|c| c.name().to_string()).collect(),
-            control_depths: how.control_depths.clone(),
-            control_nodes: Some(how.control_nodes),
-            rollouts: how.rollouts.map(|rollouts| RolloutRecord {
-                n_questions: Some(rollouts.n_questions).filter(|&n| n < usize::MAX),
-                draws: rollouts.draws,
-                sampling: sampling_record(&how.rollout_sampling()),
-            }),
-            signals: how.signals.iter().map(|group| group.name().to_string()).collect(),
-            seed: how.seed,
-            batch_size: how.batch_size,
-            method: entrace_run::METHOD,
-        },
-    }
 }
 
 /// The default run folder: model and tasks by name.
@@ -433,5 +377,22 @@ pub(crate) fn limited(n: usize, limit: Option<f64>) -> Result<usize> {
             Ok(n.min(count as usize))
         }
         Some(limit) => Err(SetUp(format!("--limit {limit} is out of range")).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::FromArgMatches;
+
+    #[test]
+    fn flags_default_to_what_the_library_does() {
+        let matches = <Cli as clap::CommandFactory>::command().get_matches_from(["entrace", "run"]);
+        let Ok(Cli { command: Command::Run(args), .. }) = Cli::from_arg_matches(&matches) else {
+            panic!("`entrace run` is a command")
+        };
+        let found = measurement(&args.measure, MAX_NEW_TOKENS).unwrap();
+        assert_eq!(format!("{found:?}"), format!("{:?}", Measurement::default()));
     }
 }

@@ -6,10 +6,8 @@ use crate::exit::{InSetUp, SetUp};
 use crate::fault;
 use crate::sprout;
 use anyhow::Result;
-use entrace_backend::ModelInfo;
 use entrace_decoder::{Decoder, DeviceKind, LanguageModel, Options, StorageType};
 use entrace_hub::{Hub, Name};
-use entrace_record::manifest::ModelRecord;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -106,20 +104,4 @@ fn say_notes(decoder: &Decoder) {
 /// Whether a model could not be fetched, so that it has no other side to open.
 pub(crate) fn could_not_be_fetched(error: &anyhow::Error) -> bool {
     error.is::<entrace_hub::Error>()
-}
-
-/// The model as the manifest records it.
-pub(crate) fn record(info: &ModelInfo, revision: Option<String>) -> ModelRecord {
-    ModelRecord {
-        name: info.name.clone(),
-        revision,
-        architecture: info.architecture.clone(),
-        n_parameters: info.n_parameters,
-        dtype: info.dtype.clone(),
-        device: info.device.clone(),
-        context_length: info.context_length,
-        model_hash: info.model_hash.clone(),
-        tokenizer_hash: info.tokenizer_hash.clone(),
-        template_hash: info.template_hash.clone(),
-    }
 }

@@ -69,7 +69,7 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     let out = args.measure.output_path.clone();
     let out = out.unwrap_or_else(|| measure::default_folder(&model.info().name, &[name]));
     refuse_own_input(&path, &out, args.measure.overwrite)?;
-    let sampling = Some(measure::sampling_record(&how.traces.sampling));
+    let sampling = Some(entrace_run::sampling_record(&how.traces.sampling));
     let traces = TraceSource::Imported { path: read.source, hash: read.hash, sampling };
     measure::keep_clock(&mut model, &out, &args.measure);
     let job = Job {

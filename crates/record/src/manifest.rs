@@ -25,6 +25,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +33,7 @@ use serde_json::Value;
 use crate::error::{Difference, Error};
 use crate::file;
 use crate::parts::Hashes;
+use crate::time::rfc3339;
 
 /// Version of the run folder's format that this crate writes.
 ///
@@ -255,6 +257,23 @@ pub struct RolloutRecord {
 pub(crate) const MANIFEST_FILE: &str = "manifest.json";
 
 impl Manifest {
+    /// The manifest of a run that begins now, in nats. `clock` is the time that chat templates see.
+    pub fn begun(settings: Settings, command: Vec<String>, clock: Option<String>) -> Self {
+        Self {
+            format_version: FORMAT_VERSION.to_string(),
+            entrace_version: env!("CARGO_PKG_VERSION").to_string(),
+            started_at: rfc3339(Timestamp::now()),
+            finished_at: None,
+            elapsed_secs: 0.0,
+            command,
+            unit: "nats".to_string(),
+            outputs: Vec::new(),
+            tables: Hashes::new(),
+            clock,
+            settings,
+        }
+    }
+
     /// Reads the manifest of a run folder; `None` where there is none.
     pub(crate) fn load(dir: &Path) -> Result<Option<Self>, Error> {
         let path = dir.join(MANIFEST_FILE);

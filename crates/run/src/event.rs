@@ -65,6 +65,15 @@ pub enum Event<'a> {
     Warning(&'a str),
 }
 
+/// Nobody watches.
+impl Observer for () {
+    fn event(&mut self, _: Event<'_>) {}
+
+    fn should_stop(&self) -> bool {
+        false
+    }
+}
+
 /// Watches a run and may stop it.
 pub trait Observer {
     /// Takes note of an event.

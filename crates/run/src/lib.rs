@@ -6,7 +6,7 @@
 //! In reading order: `plan` (what to measure and how), `walk` (tasks, batches, resuming), `trace` (prompts and traces of a batch), `sites`
 //! (where beliefs are asked for), `cue` (what asks for them), `estimate` (one file per estimator), `control` (traces swapped, shuffled, and
 //! without their statement), `signals` (what is measured because it was asked for), `rollouts` (what the model goes on to answer, at a few
-//! depths), `rows` (what is written), `event` (what an observer is told).
+//! depths), `rows` (what is written), `settings` (what the manifest says of it), `event` (what an observer is told).
 
 mod control;
 mod cue;
@@ -16,6 +16,7 @@ pub mod event;
 pub mod plan;
 mod rollouts;
 mod rows;
+mod settings;
 mod signals;
 mod sites;
 mod trace;
@@ -27,6 +28,7 @@ pub use plan::{
     ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Prompting, QUARTERS, Rollouts, TaskPlan,
     TraceInput, TraceMaking, WorkItem,
 };
+pub use settings::{Measured, sampling_record};
 pub use walk::{check, run};
 
 /// Revision of the measurement, for the manifest. It is raised with every change after which the same settings give other numbers; 2 follows

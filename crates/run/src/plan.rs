@@ -210,6 +210,40 @@ pub struct Measurement {
     pub batch_size: usize,
 }
 
+/// What `entrace run` measures unless told otherwise, but for the number of rollouts, which depends on the model.
+impl Default for Measurement {
+    fn default() -> Self {
+        Self {
+            estimator: EstimatorChoice::Auto,
+            cue: "\nThe answer is".to_string(),
+            more_cues: Vec::new(),
+            choice_form: ChoiceForm::Label,
+            samples: 16,
+            epsilon: 0.01,
+            max_nodes: 64,
+            max_answer_tokens: 16,
+            segmentation: Segmentation::Auto,
+            max_steps: None,
+            controls: vec![Control::Swapped],
+            control_depths: Some(QUARTERS.to_vec()),
+            control_nodes: 16,
+            rollouts: None,
+            signals: BTreeSet::new(),
+            traces: TraceMaking {
+                sampling: Sampling {
+                    temperature: 0.0,
+                    top_p: 1.0,
+                    top_k: 0,
+                    max_new_tokens: 512,
+                    stop: Vec::new(),
+                },
+            },
+            seed: 0,
+            batch_size: 16,
+        }
+    }
+}
+
 impl Measurement {
     /// How rollouts are sampled: as the traces are, and from the raw distribution where those are greedy, since greedy ones are all alike.
     pub fn rollout_sampling(&self) -> Cow<'_, Sampling> {

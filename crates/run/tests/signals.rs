@@ -12,12 +12,12 @@ use entrace_measure::{
     Answer, AnswerFormat, AnswerGrammar, Choices, Estimator, GrammarState, Question, Segmentation, TokenId,
     Verdict,
 };
-use entrace_record::manifest::{FORMAT_VERSION, Manifest, ModelRecord, Settings, TraceSource};
+use entrace_record::manifest::{Manifest, TraceSource};
 use entrace_record::rows::{Outcome, SignalRow};
 use entrace_record::{RunReader, RunWriter};
 use entrace_run::{
-    ChoiceForm, Engine, Error, EstimatorChoice, Event, Measurement, Observer, Prompting, TaskPlan,
-    TraceInput, TraceMaking, WorkItem,
+    ChoiceForm, Engine, Error, EstimatorChoice, Measured, Measurement, Prompting, TaskPlan, TraceInput,
+    TraceMaking, WorkItem,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -165,64 +165,14 @@ fn plan(format: &'static str) -> TaskPlan {
     }
 }
 
-fn manifest() -> Manifest {
-    Manifest {
-        format_version: FORMAT_VERSION.into(),
-        entrace_version: "0.1.0".into(),
-        started_at: "2026-01-01T00:00:00Z".into(),
-        finished_at: None,
-        elapsed_secs: 0.0,
-        command: vec![],
-        unit: "nats".into(),
-        outputs: Vec::new(),
-        tables: std::collections::BTreeMap::new(),
-        clock: None,
-        settings: Settings {
-            model: ModelRecord {
-                name: "scripted".into(),
-                revision: None,
-                architecture: "scripted".into(),
-                n_parameters: None,
-                dtype: "f64".into(),
-                device: "cpu".into(),
-                context_length: 4096,
-                model_hash: None,
-                tokenizer_hash: None,
-                template_hash: None,
-            },
-            tasks: vec![],
-            traces: TraceSource::Imported { path: String::new(), hash: String::new(), sampling: None },
-            segment: "line".into(),
-            max_steps: None,
-            cue: String::new(),
-            more_cues: Vec::new(),
-            thought_close: None,
-            template_vars: BTreeMap::new(),
-            choice_form: "label".into(),
-            samples: 3,
-            enumerate_epsilon: 0.01,
-            enumerate_nodes: 64,
-            max_answer_tokens: Some(4),
-            controls: vec![],
-            control_depths: None,
-            control_nodes: None,
-            rollouts: None,
-            signals: vec![],
-            seed: 1,
-            batch_size: 4,
-            method: entrace_run::METHOD,
-        },
-    }
-}
-
-struct Nobody;
-
-impl Observer for Nobody {
-    fn event(&mut self, _: Event<'_>) {}
-
-    fn should_stop(&self) -> bool {
-        false
-    }
+fn manifest(model: &Scripted, how: &Measurement) -> Manifest {
+    let measured = Measured {
+        tasks: Vec::new(),
+        traces: TraceSource::Imported { path: String::new(), hash: String::new(), sampling: None },
+        revision: None,
+        template_vars: BTreeMap::new(),
+    };
+    Manifest::begun(how.settings(model, measured), Vec::new(), None)
 }
 
 struct Recorded {
@@ -242,10 +192,10 @@ fn run_as(
     reads_layers: bool,
 ) -> Result<Recorded, Error> {
     let folder = tempfile::tempdir().unwrap();
-    let (writer, _) = RunWriter::open(folder.path(), &manifest()).unwrap();
+    let (writer, _) = RunWriter::open(folder.path(), &manifest(model, how)).unwrap();
     let layers = if reads_layers { Some(model as &dyn entrace_backend::ReadLayers) } else { None };
     let engine = Engine { text: model, generator: Some(model), scorer: Some(model), layers };
-    entrace_run::run(engine, &[plan(format)], how, &writer, &BTreeSet::new(), &mut Nobody)?;
+    entrace_run::run(engine, &[plan(format)], how, &writer, &BTreeSet::new(), &mut ())?;
     let reader = RunReader::open(folder.path()).unwrap();
     let signals = reader.signals().unwrap();
     Ok(Recorded { reader, signals, _folder: folder })

@@ -198,19 +198,22 @@ fn what_an_engine_lacks_is_refused_before_anything_is_measured() {
 #[test]
 fn an_engine_that_only_writes_measures_rollouts() {
     let rollout = Measurement { estimator: EstimatorChoice::Always(Estimator::Rollout), samples: 4, ..how() };
-    let tasks = [task(&[TraceInput::Generate, imported("One. Two.")])];
+    let tasks = [task(&[TraceInput::Generate, imported(STEPS)])];
     let whole = measure(&Scripted::new(vocabulary(), known()), &tasks, &rollout);
     let model = Scripted::new(vocabulary(), known());
     let only_writes = Engine { scorer: None, layers: None, ..engine(&model) };
     let rows = measure_by(only_writes, &tasks, &rollout);
     assert_eq!(rows.prefixes, whole.prefixes);
     assert_eq!(rows.answers, whole.answers);
-    let logprobs = |rows: &Rows, sample: u32| {
-        let tokens = rows.tokens.iter().filter(|token| token.sample == sample);
+    let logprobs = |rows: &Rows, id: &str| {
+        let tokens = rows.tokens.iter().filter(|token| &*token.question_id == id);
         tokens.filter(|token| token.logprob.is_some()).count()
     };
-    assert_eq!(logprobs(&rows, 0), logprobs(&whole, 0), "scores come with what the engine writes");
-    assert!(logprobs(&rows, 1) == 0 && logprobs(&whole, 1) > 0, "nobody scores what was written elsewhere");
+    assert_eq!(logprobs(&rows, "q0"), logprobs(&whole, "q0"), "scores come with what the engine writes");
+    assert!(
+        logprobs(&rows, "q1") == 0 && logprobs(&whole, "q1") > 0,
+        "nobody scores what was written elsewhere"
+    );
 }
 
 #[test]

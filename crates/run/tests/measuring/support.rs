@@ -1,15 +1,15 @@
 //! What the tests share: a small setting of everything, runs into a folder, what was recorded.
 
 use entrace_backend::Sampling;
-use entrace_backend::scripted::Scripted;
+use entrace_backend::scripted::{Scripted, Vocabulary};
 use entrace_datasets::FormatKind;
-use entrace_measure::{Answer, AnswerFormat, Choices, Question, Segmentation};
-use entrace_record::manifest::{FORMAT_VERSION, Manifest, ModelRecord, Settings, TaskRecord, TraceSource};
+use entrace_measure::{Answer, AnswerFormat, Choices, Question, TokenId};
+use entrace_record::manifest::{Manifest, TaskRecord, TraceSource};
 use entrace_record::rows::{AnswerRow, PrefixRow, Rows};
 use entrace_record::{Found, RunReader, RunWriter};
 use entrace_run::{
-    ChoiceForm, Control, Engine, Error, EstimatorChoice, Event, Measurement, Observer, Prompting, TaskPlan,
-    TraceInput, TraceMaking, WorkItem,
+    Control, Engine, Error, Event, Measured, Measurement, Observer, Prompting, TaskPlan, TraceInput,
+    TraceMaking, WorkItem,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,21 +24,13 @@ pub(crate) fn engine(model: &Scripted) -> Engine<'_> {
 /// Settings that a test changes where it needs others.
 pub(crate) fn measurement() -> Measurement {
     Measurement {
-        estimator: EstimatorChoice::Auto,
-        cue: "\nThe answer is".into(),
-        more_cues: Vec::new(),
-        choice_form: ChoiceForm::Label,
         samples: 8,
         epsilon: 0.0,
         max_nodes: 10_000,
         max_answer_tokens: 8,
-        segmentation: Segmentation::Auto,
-        max_steps: None,
         controls: Vec::new(),
         control_depths: None,
         control_nodes: 10_000,
-        rollouts: None,
-        signals: BTreeSet::new(),
         traces: TraceMaking {
             sampling: Sampling {
                 temperature: 1.0,
@@ -48,8 +40,7 @@ pub(crate) fn measurement() -> Measurement {
                 stop: Vec::new(),
             },
         },
-        seed: 0,
-        batch_size: 16,
+        ..Measurement::default()
     }
 }
 
@@ -127,53 +118,14 @@ pub(crate) fn manifest(tasks: &[TaskPlan], how: &Measurement) -> Manifest {
         answer_format: task.format.name().into(),
         estimator: how.estimator.name().into(),
     };
-    Manifest {
-        format_version: FORMAT_VERSION.into(),
-        entrace_version: "0".into(),
-        started_at: "2026-04-07T09:30:00Z".into(),
-        finished_at: None,
-        elapsed_secs: 0.0,
-        command: Vec::new(),
-        unit: "nats".into(),
-        outputs: Vec::new(),
-        tables: std::collections::BTreeMap::new(),
-        clock: None,
-        settings: Settings {
-            model: ModelRecord {
-                name: "scripted".into(),
-                revision: None,
-                architecture: "scripted".into(),
-                n_parameters: None,
-                dtype: "f64".into(),
-                device: "cpu".into(),
-                context_length: 4096,
-                model_hash: None,
-                tokenizer_hash: None,
-                template_hash: None,
-            },
-            tasks: tasks.iter().map(record).collect(),
-            traces: TraceSource::Imported { path: "here".into(), hash: String::new(), sampling: None },
-            segment: how.segmentation.name(),
-            max_steps: how.max_steps,
-            cue: how.cue.clone(),
-            more_cues: how.more_cues.clone(),
-            thought_close: None,
-            template_vars: BTreeMap::new(),
-            choice_form: how.choice_form.name().into(),
-            samples: how.samples,
-            enumerate_epsilon: how.epsilon,
-            enumerate_nodes: how.max_nodes,
-            max_answer_tokens: Some(how.max_answer_tokens),
-            controls: how.controls.iter().map(|c| c.name().into()).collect(),
-            control_depths: None,
-            control_nodes: None,
-            rollouts: None,
-            signals: how.signals.iter().map(|group| group.name().into()).collect(),
-            seed: how.seed,
-            batch_size: how.batch_size,
-            method: entrace_run::METHOD,
-        },
-    }
+    let measured = Measured {
+        tasks: tasks.iter().map(record).collect(),
+        traces: TraceSource::Imported { path: "here".into(), hash: String::new(), sampling: None },
+        revision: None,
+        template_vars: BTreeMap::new(),
+    };
+    let model = Scripted::new(Vocabulary::bare(["a"]), |_: &[TokenId]| Vec::new());
+    Manifest::begun(how.settings(&model, measured), Vec::new(), None)
 }
 
 /// One sitting: begins a run in the folder or goes on with it, and finishes it if it gets so far.

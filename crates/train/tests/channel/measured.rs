@@ -16,13 +16,10 @@ use entrace_backend::Sampling;
 use entrace_datasets::FormatKind;
 use entrace_decoder::{LanguageModel, Options as DecoderOptions};
 use entrace_measure::{Answer, Choices, Question, Segmentation};
-use entrace_record::manifest::{FORMAT_VERSION, Manifest, ModelRecord, Settings, TaskRecord, TraceSource};
+use entrace_record::manifest::{Manifest, TaskRecord, TraceSource};
 use entrace_record::rows::PrefixRow;
 use entrace_record::{RunReader, RunWriter};
-use entrace_run::{
-    ChoiceForm, Engine, EstimatorChoice, Event, Measurement, Observer, Prompting, TaskPlan, TraceInput,
-    TraceMaking, WorkItem,
-};
+use entrace_run::{Engine, Measurement, Prompting, TaskPlan, TraceInput, TraceMaking, WorkItem};
 use entrace_worlds::channel::{Channel, Episode, Law, Options, compare};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -101,95 +98,38 @@ fn task(channel: &Channel, episodes: &[Episode]) -> TaskPlan {
 fn measurement() -> Measurement {
     let sampling = Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 8, stop: Vec::new() };
     Measurement {
-        estimator: EstimatorChoice::Auto,
         cue: " =".into(),
-        more_cues: Vec::new(),
-        choice_form: ChoiceForm::Label,
         samples: 8,
         epsilon: 0.0,
         max_nodes: 16,
         max_answer_tokens: 2,
         segmentation: Segmentation::Tokens(1),
-        max_steps: None,
         controls: Vec::new(),
         control_depths: None,
-        control_nodes: 10_000,
-        rollouts: None,
-        signals: BTreeSet::new(),
         traces: TraceMaking { sampling },
-        seed: 0,
         batch_size: 256,
+        ..Measurement::default()
     }
 }
 
-fn manifest(n_questions: usize, how: &Measurement) -> Manifest {
-    Manifest {
-        format_version: FORMAT_VERSION.into(),
-        entrace_version: "0".into(),
-        started_at: "2026-04-07T09:30:00Z".into(),
-        finished_at: None,
-        elapsed_secs: 0.0,
-        command: Vec::new(),
-        unit: "nats".into(),
-        outputs: Vec::new(),
-        tables: std::collections::BTreeMap::new(),
-        clock: None,
-        settings: Settings {
-            model: ModelRecord {
-                name: "channel".into(),
-                revision: None,
-                architecture: "llama".into(),
-                n_parameters: None,
-                dtype: "f32".into(),
-                device: "cpu".into(),
-                context_length: 32,
-                model_hash: None,
-                tokenizer_hash: None,
-                template_hash: None,
-            },
-            tasks: vec![TaskRecord {
-                name: "channel".into(),
-                source: "here".into(),
-                hash: String::new(),
-                items_hash: String::new(),
-                n_available: 0,
-                n_questions,
-                n_bad_lines: 0,
-                answer_format: "choice".into(),
-                estimator: how.estimator.name().into(),
-            }],
-            traces: TraceSource::Imported { path: "here".into(), hash: String::new(), sampling: None },
-            segment: how.segmentation.name(),
-            max_steps: how.max_steps,
-            cue: how.cue.clone(),
-            more_cues: Vec::new(),
-            thought_close: None,
-            template_vars: BTreeMap::new(),
-            choice_form: how.choice_form.name().into(),
-            samples: how.samples,
-            enumerate_epsilon: how.epsilon,
-            enumerate_nodes: how.max_nodes,
-            max_answer_tokens: Some(how.max_answer_tokens),
-            controls: Vec::new(),
-            control_depths: None,
-            control_nodes: None,
-            rollouts: None,
-            signals: Vec::new(),
-            seed: how.seed,
-            batch_size: how.batch_size,
-            method: entrace_run::METHOD,
-        },
-    }
-}
-
-struct Patient;
-
-impl Observer for Patient {
-    fn event(&mut self, _: Event<'_>) {}
-
-    fn should_stop(&self) -> bool {
-        false
-    }
+fn manifest(model: &LanguageModel, n_questions: usize, how: &Measurement) -> Manifest {
+    let measured = entrace_run::Measured {
+        tasks: vec![TaskRecord {
+            name: "channel".into(),
+            source: "here".into(),
+            hash: String::new(),
+            items_hash: String::new(),
+            n_available: 0,
+            n_questions,
+            n_bad_lines: 0,
+            answer_format: "choice".into(),
+            estimator: how.estimator.name().into(),
+        }],
+        traces: TraceSource::Imported { path: "here".into(), hash: String::new(), sampling: None },
+        revision: None,
+        template_vars: BTreeMap::new(),
+    };
+    Manifest::begun(how.settings(model, measured), Vec::new(), None)
 }
 
 /// What a run recorded.
@@ -203,9 +143,9 @@ struct Measured {
 fn measure(model: &LanguageModel, channel: &Channel, episodes: &[Episode]) -> Measured {
     let (tasks, how) = ([task(channel, episodes)], measurement());
     let dir = tempfile::tempdir().unwrap();
-    let (mut writer, _) = RunWriter::open(dir.path(), &manifest(episodes.len(), &how)).unwrap();
+    let (mut writer, _) = RunWriter::open(dir.path(), &manifest(model, episodes.len(), &how)).unwrap();
     let engine = Engine { text: model, generator: Some(model), scorer: Some(model), layers: None };
-    let n_parts = entrace_run::run(engine, &tasks, &how, &writer, &BTreeSet::new(), &mut Patient).unwrap();
+    let n_parts = entrace_run::run(engine, &tasks, &how, &writer, &BTreeSet::new(), &mut ()).unwrap();
     writer.finish(n_parts, "2026-04-07T10:00:00Z".parse().unwrap(), 0.0).unwrap();
 
     let reader = RunReader::open(dir.path()).unwrap();
