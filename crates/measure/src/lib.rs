@@ -6,7 +6,8 @@
 //! `question` -> `completion` -> `trace` -> `prefix` -> `answer` -> `distribution` -> `entropy` -> `curve` -> `signature` -> `profile` -> `signal`
 //!
 //! Beside it stand `fano` and `information`, the inequalities that bind these quantities, `readout`, what usable information is made of,
-//! `semantic`, answers that mean the same, and `statement`, where a trace states an answer (`number`: what numbers a text holds).
+//! `semantic`, answers that mean the same, `statement`, where a trace states an answer (`number`: what numbers a text holds), and
+//! `intervention`, what is changed in a trace and what that does to belief.
 //!
 //! No input or output, no clock, no random generator, no tensors: the same input gives the same bits. All logarithms are natural;
 //! entropies are in nats.
@@ -19,6 +20,7 @@ pub mod entropy;
 pub mod error;
 pub mod fano;
 pub mod information;
+pub mod intervention;
 pub mod number;
 pub mod prefix;
 pub mod profile;

@@ -6,7 +6,8 @@
 //! In reading order: `plan` (what to measure and how), `walk` (tasks, batches, resuming), `trace` (prompts and traces of a batch), `sites`
 //! (where beliefs are asked for), `cue` (what asks for them), `estimate` (one file per estimator), `control` (traces swapped, shuffled, and
 //! without their statement), `signals` (what is measured because it was asked for), `rollouts` (what the model goes on to answer, at a few
-//! depths), `rows` (what is written), `settings` (what the manifest says of it), `event` (what an observer is told).
+//! depths), `rows` (what is written), `settings` (what the manifest says of it), `event` (what an observer is told), `probe` (beliefs at the
+//! ends of edited traces).
 
 mod control;
 mod cue;
@@ -14,6 +15,7 @@ mod error;
 mod estimate;
 pub mod event;
 pub mod plan;
+pub mod probe;
 mod rollouts;
 mod rows;
 mod settings;

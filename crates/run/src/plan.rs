@@ -22,11 +22,13 @@ pub struct Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    pub(crate) fn generator(self) -> Result<&'a dyn Generate, Error> {
+    /// Its sampling, which must be there.
+    pub fn generator(self) -> Result<&'a dyn Generate, Error> {
         self.generator.ok_or(Error::Lacks(Capability::Generate))
     }
 
-    pub(crate) fn scorer(self) -> Result<&'a dyn ScoreTree, Error> {
+    /// Its scoring of continuations, which must be there.
+    pub fn scorer(self) -> Result<&'a dyn ScoreTree, Error> {
         self.scorer.ok_or(Error::Lacks(Capability::ScoreTree))
     }
 }
