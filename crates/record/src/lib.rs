@@ -1,11 +1,12 @@
 //! The run directory: manifest, tables, format version, resume.
 //!
 //! A run is written part by part ([`RunWriter`]) and read as rows ([`RunReader`]). `manifest` describes the folder and its format,
-//! `rows` the five tables, `lm_eval` the files for other tools. Nothing here knows a model, and nothing reads the clock.
+//! `rows` the five tables, `interventions` what was added to a finished run, `lm_eval` the files for other tools. Nothing here knows a model, and nothing reads the clock.
 
 pub mod error;
 pub mod file;
 pub mod hash;
+pub mod interventions;
 pub mod lm_eval;
 pub mod manifest;
 pub mod reader;

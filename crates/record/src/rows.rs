@@ -1,4 +1,4 @@
-//! The rows of the five tables of a run, as they stand in Parquet.
+//! The rows of the five tables of a run, and of `interventions` beside them, as they stand in Parquet.
 //!
 //! A trace is known by (task, question_id, sample). `prefixes` and `answers` carry `control` as well: `none` for the trace itself,
 //! `swapped` for another question's trace in its place, `shuffled` for its own steps in random order, `unstated` for the trace without the
@@ -200,6 +200,83 @@ pub struct SignalRow {
     /// The quantity as measured; the score of a signal that grows with uncertainty is its negative.
     pub value: Option<f64>,
     /// Why there is no value.
+    pub reason: Option<String>,
+}
+
+/// What one change in a recorded trace did to the belief at its end.
+///
+/// The change is at `step`; under the reading `forced` the rest of the trace stands as it is, then the answer is asked for, and the effect is
+/// against the belief at the end of the trace as it stands (kind `none`). Under `rollout` the rest is drawn anew, and the effect is against
+/// rollouts after the unchanged step. `resample` under `rollout` is the importance of the step: p are rollouts after it, q those before it, and
+/// `tv` and `kl_nats` are their divergence r_k.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InterventionRow {
+    /// Name of the task.
+    pub task: Arc<str>,
+    /// Identity of the question.
+    pub question_id: Arc<str>,
+    /// Number of the trace.
+    pub sample: u32,
+    /// Step of the trace that was changed, from 1; 0 for a trace that is cut before its first step.
+    pub step: u32,
+    /// Steps of the trace K.
+    pub n_steps: u32,
+    /// `none` for the trace as it stands, `delete`, `corrupt`, `filler`, `paraphrase`, `swap`, `resample`, `conflict`, `truncate` or `mistake`.
+    pub kind: Arc<str>,
+    /// Which of several changes of the kind: `line`, `steps` or `both` of a conflict, `step` or `prefix` of a filler, `counterfactual` of a
+    /// resampled step, the number of a draw; empty where there is one.
+    pub variant: Arc<str>,
+    /// `forced` or `rollout`.
+    pub reading: Arc<str>,
+    /// Whether the model was made to go on from text that it did not write.
+    pub off_policy: bool,
+    /// First byte of the trace's text that was replaced; null where nothing was.
+    pub span_start: Option<u32>,
+    /// Byte after the last one that was replaced.
+    pub span_end: Option<u32>,
+    /// The text of that span.
+    pub original: Option<String>,
+    /// What stood there instead.
+    pub replacement: Option<String>,
+    /// Tokens that were run for this row and no other: what follows the edit, or what was drawn.
+    pub n_tokens: u32,
+    /// Number of draws of q; null where it was read exactly.
+    pub n_draws: Option<u32>,
+    /// The most likely answer after the change.
+    pub leader: Option<Arc<str>>,
+    /// Its probability.
+    pub leader_prob: Option<f64>,
+    /// The most likely answer without the change.
+    pub leader_before: Option<Arc<str>>,
+    /// q(target); null without a target.
+    pub target_prob: Option<f64>,
+    /// q(target) − p(target).
+    pub target_change: Option<f64>,
+    /// Lower end of its interval: from what was left unexplored, or of 95 % over draws.
+    pub target_change_low: Option<f64>,
+    /// Upper end of its interval.
+    pub target_change_high: Option<f64>,
+    /// Total variation between p and q.
+    pub tv: Option<f64>,
+    /// KL(p‖q), smoothed by half a draw over the union of the answers.
+    pub kl_nats: Option<f64>,
+    /// Whether another answer leads.
+    pub leader_changes: Option<bool>,
+    /// The answer that the changed text says; null but for conflicts.
+    pub conflicting: Option<Arc<str>>,
+    /// Its probability.
+    pub conflicting_prob: Option<f64>,
+    /// Probability of answers that were not explored.
+    pub residual_mass: Option<f64>,
+    /// H(p_{k−1}), how much the step could decide; null but for resampled steps under rollouts.
+    pub headroom: Option<f64>,
+    /// What the importance exceeds by chance in at most one of twenty steps: from splitting the draws of both sides at random.
+    pub noise_floor: Option<f64>,
+    /// Share of such splits that reach the importance.
+    pub p_value: Option<f64>,
+    /// The distribution after the change as a JSON list of answers with their probabilities, the most likely first.
+    pub answers: Option<String>,
+    /// Why there is no effect: the change could not be made, or belief could not be read.
     pub reason: Option<String>,
 }
 

@@ -19,6 +19,7 @@ use jiff::Timestamp;
 
 use crate::error::Error;
 use crate::file;
+use crate::interventions;
 use crate::lock::Lock;
 use crate::manifest::{FORMAT_VERSION, MANIFEST_FILE, Manifest};
 use crate::parts::{self, PARTS};
@@ -27,7 +28,14 @@ use crate::table::{Row, TABLES, TableReader, TableWriter, file_name};
 use crate::time::rfc3339;
 
 /// What else is written beside the tables.
-const OTHER_NAMES: [&str; 4] = ["report.html", "metrics.json", FIGURES, "skipped_lines.txt"];
+const OTHER_NAMES: [&str; 6] = [
+    "report.html",
+    "metrics.json",
+    FIGURES,
+    "skipped_lines.txt",
+    interventions::TABLE_FILE,
+    interventions::SETTINGS_FILE,
+];
 
 /// The folder of figures.
 const FIGURES: &str = "figures";
