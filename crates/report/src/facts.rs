@@ -339,7 +339,7 @@ impl TaskFacts {
 }
 
 /// The options in `{"labels": [...], "texts": [...]}`.
-fn read_choices(json: &str) -> Option<Choices> {
+pub(crate) fn read_choices(json: &str) -> Option<Choices> {
     let value: serde_json::Value = serde_json::from_str(json).ok()?;
     let list = |name: &str| -> Option<Vec<String>> {
         let items = value.get(name)?.as_array()?;

@@ -5,6 +5,7 @@
 //! figures go in as they are. The same input gives the same bytes: no clock is read, the date is that of the run.
 
 mod closing;
+mod interventions;
 mod overview;
 pub(crate) mod parts;
 mod predict;
@@ -20,6 +21,7 @@ use crate::error::Error;
 use crate::exemplar::Exemplar;
 use crate::figure::task_figures;
 use crate::format::printable;
+use crate::interventions::Changed;
 use crate::metrics::Metrics;
 
 /// What a page may load: nothing. Its style stands in itself, and there are no scripts, frames or forms.
@@ -28,8 +30,8 @@ pub(crate) const POLICY: &str =
 
 pub(crate) const STYLE: &str = include_str!("html/style.css");
 
-/// The page. `exemplars` are the traces to show, of any task.
-pub(crate) fn page(metrics: &Metrics, exemplars: &[Exemplar]) -> Result<String, Error> {
+/// The page. `exemplars` are the traces to show, of any task; `changed` those that were changed.
+pub(crate) fn page(metrics: &Metrics, exemplars: &[Exemplar], changed: &Changed) -> Result<String, Error> {
     let mut tasks: Vec<Markup> = Vec::new();
     for (number, task) in metrics.tasks.iter().enumerate() {
         let figures = task_figures(task, &metrics.depths, metrics.options.level)?;
@@ -53,6 +55,7 @@ pub(crate) fn page(metrics: &Metrics, exemplars: &[Exemplar]) -> Result<String, 
                     (overview::header(metrics))
                     (overview::results(metrics))
                     @for section in &tasks { (section) }
+                    (interventions::sections(metrics.interventions.as_ref(), changed))
                     (closing::method(metrics))
                     (closing::glossary())
                     (closing::reproduce(metrics))

@@ -58,6 +58,7 @@ pub use verdict::{Finding, VerdictMetrics};
 use crate::collect::Collector;
 use crate::depth;
 use crate::facts::{Source, TaskFacts};
+use crate::interventions::InterventionMetrics;
 use crate::places::without_folders;
 use usable::TaskGains;
 use verdict::Evidence;
@@ -68,8 +69,8 @@ use verdict::Evidence;
 /// 1.2 adds `standard_error` to quantities and curves, `gain_before_end` and `n_without_control` to verdicts, `residual_first` and
 /// `residual_last` to the mass; 1.3 adds `statement` and `cues` to tasks;
 /// 2.0 rests the verdict on usable information: `usable_information`, `overconfidence_cost`, `before_statement`, `by_length` and `rollouts` are
-/// added to tasks, and the fields of `verdict` are new; 2.1 adds `duplicates`.
-pub const METRICS_VERSION: &str = "2.1";
+/// added to tasks, and the fields of `verdict` are new; 2.1 adds `duplicates`, 2.2 `interventions`.
+pub const METRICS_VERSION: &str = "2.2";
 
 /// Questions up to which a task is resampled as often as requested.
 pub const FULL_RESAMPLING: usize = 2_000;
@@ -119,6 +120,9 @@ pub struct Metrics {
     pub depths: Vec<f64>,
     /// The tasks, in the order of the manifest.
     pub tasks: Vec<TaskMetrics>,
+    /// What changes in the traces did; absent where none were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interventions: Option<InterventionMetrics>,
 }
 
 /// The numbers of one task.
@@ -230,6 +234,7 @@ impl Metrics {
                 .iter()
                 .map(|task| task_metrics(task, &manifest.settings.more_cues, options))
                 .collect(),
+            interventions: None,
         }
     }
 }
@@ -300,7 +305,7 @@ fn task_verdict(
     verdict::of(&Evidence { task, source, gains, before_statement }, resampling, options)
 }
 
-fn resampling(options: &MetricOptions, n_questions: usize) -> Resampling {
+pub(crate) fn resampling(options: &MetricOptions, n_questions: usize) -> Resampling {
     let affordable = options.replicates.saturating_mul(FULL_RESAMPLING) / n_questions.max(1);
     Resampling {
         replicates: options.replicates.min(affordable.max(FEWEST_REPLICATES)).max(2),

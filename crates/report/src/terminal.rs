@@ -12,6 +12,11 @@ use crate::gaps;
 use crate::metrics::{Metrics, Quantity, TaskMetrics};
 use crate::sentence;
 
+mod interventions;
+
+pub use interventions::interventions;
+pub(crate) use interventions::{name as intervention_name, p_value};
+
 /// Width of sentences where none is asked for.
 pub(crate) const WIDTH: usize = 110;
 

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use entrace_record::interventions;
 use entrace_record::rows::Rows;
 use entrace_record::{Manifest, RunReader};
 
@@ -19,7 +20,8 @@ use crate::collect::Collector;
 use crate::error::Error;
 use crate::exemplar::{Choice, Exemplar, Gatherer, choose};
 use crate::facts::TaskFacts;
-use crate::metrics::{MetricOptions, Metrics};
+use crate::interventions::{Changed, InterventionMetrics, chosen};
+use crate::metrics::{MetricOptions, Metrics, resampling};
 use crate::{figure, html};
 
 /// What a report holds.
@@ -54,7 +56,17 @@ impl Report {
         let manifest = reader.manifest();
         let tasks = Collector::of_run(reader)?.finish();
         let exemplars = gather(reader, choices(&tasks, options))?;
-        Self::assemble(manifest, &tasks, &exemplars, options)
+        let mut report = Self::assemble(manifest, &tasks, &exemplars, options)?;
+        if let Some((settings, rows)) = interventions::read(reader.dir())? {
+            let traces = reader.traces()?;
+            let resampling = resampling(&options.metrics, traces.len());
+            report.metrics.interventions =
+                Some(InterventionMetrics::of(&settings, &rows, &traces, &resampling));
+            let share = options.traces_per_task;
+            let changed = Changed { exemplars: gather(reader, chosen(&rows, share))?, rows };
+            report.write_page(&exemplars, &changed)?;
+        }
+        Ok(report)
     }
 
     /// The report of rows in memory.
@@ -74,13 +86,20 @@ impl Report {
         options: &ReportOptions,
     ) -> Result<Self, Error> {
         let metrics = Metrics::of_tasks(manifest, tasks, &options.metrics);
-        let mut files = BTreeMap::new();
-        files.insert("metrics.json".to_string(), serde_json::to_string_pretty(&metrics)? + "\n");
-        files.insert("report.html".to_string(), html::page(&metrics, exemplars)?);
-        for (name, svg) in figure::figures(&metrics)? {
-            files.insert(format!("figures/{name}"), svg);
+        let mut report = Self { metrics, files: BTreeMap::new() };
+        report.write_page(exemplars, &Changed::default())?;
+        for (name, svg) in figure::figures(&report.metrics)? {
+            report.files.insert(format!("figures/{name}"), svg);
         }
-        Ok(Self { metrics, files })
+        Ok(report)
+    }
+
+    /// Makes the numbers and the page of the metrics.
+    fn write_page(&mut self, exemplars: &[Exemplar], changed: &Changed) -> Result<(), Error> {
+        let json = serde_json::to_string_pretty(&self.metrics)? + "\n";
+        self.files.insert("metrics.json".to_string(), json);
+        self.files.insert("report.html".to_string(), html::page(&self.metrics, exemplars, changed)?);
+        Ok(())
     }
 
     /// Writes every file below a folder, each whole or not at all.

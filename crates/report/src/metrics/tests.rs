@@ -270,7 +270,7 @@ fn what_enumeration_left_open_is_told_at_both_ends() {
     assert_eq!(ends(&metrics.tasks[0]), (None, None));
     assert_close(metrics.tasks[1].mass.residual_first, 0.006);
     assert_close(metrics.tasks[1].mass.residual_last, 0.006);
-    let page = crate::html::page(&metrics, &[]).unwrap();
+    let page = crate::html::page(&metrics, &[], &Default::default()).unwrap();
     assert_eq!(page.matches("left 0.6 % of the probability unexplored").count(), 1);
 }
 
