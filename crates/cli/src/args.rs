@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Compare runs side by side
     Compare(CompareArgs),
+    /// Change the steps of recorded traces, and measure what that does to the answer
+    Intervene(InterveneArgs),
     /// Train a small model on reasoning traces
     Train(TrainArgs),
     /// Log-probability and entropy of every token of a text
@@ -44,7 +46,7 @@ pub(crate) enum Command {
     Ls(LsArgs),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ModelArgs {
     /// Model: a folder in Hugging Face layout, a .gguf file, org/name or org/name@revision on the Hub (of GGUF files there
     /// org/name:QUANTISATION, such as Q4_K_M, or org/name/file.gguf), or the model that comes with entrace: sprout, or sprout@STAGE with one
@@ -303,6 +305,55 @@ pub(crate) struct CompareArgs {
     /// Folder for compare.html, compare.json and the figure
     #[arg(long, value_name = "DIR")]
     pub(crate) output_path: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InterveneArgs {
+    /// Run folder with the traces; interventions.parquet and interventions.json are added to it, and its report is made again
+    pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Changes: delete (the step is left out), corrupt (a number or option in it is another), filler (neutral tokens in its place), paraphrase
+    /// (other words), swap (a step of another question), resample (drawn anew), conflict (the last statement of the answer says another),
+    /// truncate (the trace ends there), mistake (the step is made wrong and the rest drawn anew), or all
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "delete,corrupt,filler,swap,resample,conflict,truncate,mistake",
+        value_name = "LIST"
+    )]
+    pub(crate) kinds: Vec<String>,
+    /// Readings: forced (the rest of the trace stands, then the answer is asked for) and rollout (the rest is drawn anew; resample and mistake
+    /// need it)
+    #[arg(long, value_delimiter = ',', default_value = "forced", value_name = "LIST")]
+    pub(crate) readings: Vec<String>,
+    /// Draws at a place under rollout; of a range, more are made where the first do not decide whether a step matters
+    #[arg(long, default_value = "8..64", value_name = "N or LOW..HIGH")]
+    pub(crate) draws: String,
+    /// Cosine of middle hidden states below which a step that was drawn anew says something else; other numbers always do
+    #[arg(long, default_value_t = 0.8, value_name = "COSINE")]
+    pub(crate) dissimilar_below: f64,
+    /// Model that says steps in other words (default: the model itself)
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) paraphraser: Option<String>,
+    /// Only the traces of the first N questions of each task
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Print the tokens and the time that each kind will take, and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Folder of rollouts in the shape of Thought Anchors (problem_N/chunk_K/solutions.json) that becomes the run folder, without a model
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "paraphraser"])]
+    pub(crate) import: Option<PathBuf>,
+    /// Seed of what is changed into what, and of draws
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    pub(crate) seed: u64,
+    /// Say nothing but results and errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// TOML file of flags by name; the command line overrides it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

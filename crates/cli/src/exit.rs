@@ -114,6 +114,13 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(hub) = error.downcast_ref::<entrace_hub::Error>() {
         return Some(if hub.is_of_the_disk() { 3 } else { 2 });
     }
+    if let Some(intervene) = error.downcast_ref::<entrace_intervene::Error>() {
+        return match intervene {
+            entrace_intervene::Error::Run(inner) => code_of(inner),
+            entrace_intervene::Error::Record(inner) => code_of(inner),
+            _ => Some(2),
+        };
+    }
     if let Some(run) = error.downcast_ref::<entrace_run::Error>() {
         return match run {
             entrace_run::Error::Interrupted => Some(130),

@@ -14,6 +14,7 @@ mod exit;
 mod fault;
 mod fingerprint;
 mod hint;
+mod intervene;
 mod ls;
 mod measure;
 mod model;
@@ -67,6 +68,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Score(args) => score::score(args),
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(&args),
+        Command::Intervene(args) => intervene::intervene(args),
         Command::Train(args) => train::train(args),
         Command::Tokens(args) => tokens::tokens(&args),
         Command::Doctor(args) => doctor::doctor(&args),

@@ -10,6 +10,7 @@ mod end_to_end;
 mod hostile;
 mod hub;
 mod input_files;
+mod interventions;
 mod real;
 mod reports;
 mod resume;
