@@ -58,7 +58,9 @@ pub fn check(plan: &Plan, how: &Measurement) -> Result<(), Error> {
         return settings("draws need a number from 1 on, or a range such as 8..64");
     }
     if plan.kinds.iter().all(|kind| *kind == Kind::Mistake) && !plan.readings.contains(&Reading::Rollout) {
-        return settings("a mistake is read by rollouts, since what follows it is drawn anew; ask for that reading");
+        return settings(
+            "a mistake is read by rollouts, since what follows it is drawn anew; ask for that reading",
+        );
     }
     if plan.kinds.iter().all(|kind| *kind == Kind::Resample) && !plan.readings.contains(&Reading::Rollout) {
         return settings("a resampled step is read by rollouts; ask for that reading");

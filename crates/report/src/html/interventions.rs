@@ -18,8 +18,8 @@ use crate::terminal::intervention_name as name;
 const STEP_CHARACTERS: usize = 2_000;
 /// Most characters shown of what stood in the place of a step.
 const EDIT_CHARACTERS: usize = 240;
-/// Strongest shade, in per cent of the colour: the text stays readable on it.
-const DARKEST: f64 = 42.0;
+/// Strongest shade, as a share of the colour: the text stays readable on it.
+const DARKEST: f64 = 0.42;
 
 /// The sections of all tasks; nothing without interventions.
 pub(super) fn sections(metrics: Option<&InterventionMetrics>, changed: &Changed) -> Markup {
@@ -266,8 +266,9 @@ fn shaded(exemplar: &Exemplar, own: &[&InterventionRow], step: u32) -> Markup {
     let found = weight(own, step);
     let shade = found.map_or(0.0, |(tv, _)| DARKEST * tv.clamp(0.0, 1.0));
     html! {
-        details.shade style={ "background:color-mix(in srgb, var(--all) " (format!("{shade:.1}")) "%, transparent)" } {
+        details.shade {
             summary {
+                i.tint style={ "opacity:" (format!("{shade:.3}")) } {}
                 span.measure {
                     (step) @if let Some((tv, what)) = found { " " span.r { (what) " " b { (decimal(tv, 2)) } } }
                 }
