@@ -11,7 +11,7 @@
 //!
 //! Draws in `chunk_k` go on from the first k chunks (k from 0), so they are p_k here; chunk k is step k + 1, and its importance is the divergence
 //! of the draws of `chunk_k` and `chunk_{k+1}`. The last chunk has no draws after it and so no importance. A draw whose `answer` is empty counts
-//! as invalid. Numbers that the folder states are recomputed from its draws: the accuracy of a chunk is the share of `is_correct` among draws
+//! as invalid; one that `is_correct` judges right has the target, however it is written. Numbers that the folder states are recomputed from its draws: the accuracy of a chunk is the share of `is_correct` among draws
 //! with an answer and a judgement, its importance by accuracy the next chunk's less its own; where they disagree with the stated ones, that is
 //! told. Draws of a chunk with equal texts are counted, and how many stand there twice: they are not independent evidence.
 
@@ -215,13 +215,13 @@ fn read_problem(dir: &Path, name: &str) -> Result<Problem, Error> {
         problem.stated.insert(index, stated);
         let solutions = dir.join(format!("chunk_{index}")).join("solutions.json");
         if solutions.exists() {
-            problem.draws.insert(index, draws(&solutions)?);
+            problem.draws.insert(index, draws(&solutions, problem.target.as_deref())?);
         }
     }
     Ok(problem)
 }
 
-fn draws(path: &Path) -> Result<Vec<Draw>, Error> {
+fn draws(path: &Path, target: Option<&str>) -> Result<Vec<Draw>, Error> {
     let solutions = json(path)?;
     let listed = solutions.as_array().ok_or_else(|| Error::Import {
         path: path.to_owned(),
@@ -230,10 +230,17 @@ fn draws(path: &Path) -> Result<Vec<Draw>, Error> {
     // A rollout that failed has an error in the place of a text.
     let drawn = listed.iter().filter(|solution| solution.get("error").is_none());
     let draw = |solution: &Value| {
-        let answer = text(solution, "answer").map(|answer| answer.trim().to_string());
+        let correct = solution.get("is_correct").and_then(Value::as_bool);
+        let written = text(solution, "answer").map(|answer| answer.trim().to_string());
+        let answer = match target.filter(|_| correct == Some(true)) {
+            Some(target) if written.as_ref().is_some_and(|written| !written.is_empty()) => {
+                Some(target.to_string())
+            }
+            _ => written,
+        };
         Draw {
             answer: answer.filter(|answer| !answer.is_empty()).map_or(Answer::Invalid, Answer::Value),
-            correct: solution.get("is_correct").and_then(Value::as_bool),
+            correct,
             text: text(solution, "full_cot").or_else(|| text(solution, "rollout")).unwrap_or_default(),
             resampled: text(solution, "chunk_resampled"),
         }

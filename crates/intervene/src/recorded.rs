@@ -8,7 +8,7 @@ use entrace_backend::{Prompt, Text};
 use entrace_measure::{Answer, Choices, Question, StopReason, ThoughtKind, TokenId, Trace};
 use entrace_record::RunReader;
 use entrace_record::rows::{Outcome, TraceRow};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 /// A recorded trace.
@@ -81,16 +81,16 @@ impl Recorded {
 pub fn load(reader: &RunReader, text: &dyn Text, limit: Option<usize>) -> Result<(ByTask, LeftOut), Error> {
     let mut tokens = tokens(reader)?;
     let mut tasks: ByTask = Vec::new();
-    let mut seen: HashMap<String, Vec<String>> = HashMap::new();
+    let mut seen: HashMap<String, HashSet<String>> = HashMap::new();
     let mut left_out = LeftOut::new();
     for row in reader.stream_traces() {
         let row = row?;
         let questions = seen.entry(row.task.to_string()).or_default();
-        if !questions.iter().any(|id| **id == *row.question_id) {
+        if !questions.contains(&*row.question_id) {
             if limit.is_some_and(|limit| questions.len() >= limit) {
                 continue;
             }
-            questions.push(row.question_id.to_string());
+            questions.insert(row.question_id.to_string());
         }
         let key = (row.task.to_string(), row.question_id.to_string(), row.sample);
         match recorded(&row, tokens.remove(&key).unwrap_or_default(), text) {
