@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
@@ -359,5 +359,51 @@ def power():
         yield {"effect": effect, "alpha": alpha, "power": level, "clusters": math.ceil(n)}
 
 
-for make in [distributions, wilson, summary, auroc, ranking, calibration, calibrators, logistic, page, spearman, holm, power]:
+def hoeffding_bentkus(losses, epsilon):
+    n, mean = len(losses), np.mean(losses)
+
+    def kl(a, b):
+        return special.rel_entr(a, b) + special.rel_entr(1 - a, 1 - b)
+
+    hoeffding = math.exp(-n * kl(min(mean, epsilon), epsilon))
+    return min(1.0, hoeffding, math.e * stats.binom.cdf(math.ceil(round(n * mean, 9)), n, epsilon))
+
+
+def betting(losses, epsilon, delta):
+    """The smallest value of 1/wealth along the losses, each estimate written out as a sum."""
+    n, wealth, smallest = len(losses), 1.0, 1.0
+    means = [(0.5 + sum(losses[: i + 1])) / (i + 2) for i in range(n)]
+    for i in range(n):
+        spread = (0.25 + sum((losses[j] - means[j]) ** 2 for j in range(i))) / (i + 1)
+        nu = min(1.0, math.sqrt(2 * math.log(1 / delta) / (n * spread)))
+        wealth *= 1 - nu * (losses[i] - epsilon)
+        smallest = min(smallest, 1 / wealth)
+    return smallest
+
+
+def risk():
+    rng = np.random.default_rng(20261129)
+    for n, rate, binary in [(1, 0.0, True), (20, 0.1, True), (150, 0.05, True), (400, 0.2, True), (60, 0.1, False), (300, 0.3, False)]:
+        losses = (rng.uniform(size=n) < rate).astype(float)
+        if not binary:
+            losses = losses * np.round(rng.uniform(size=n), 3)
+        for epsilon, delta in [(0.05, 0.1), (0.1, 0.1), (0.3, 0.05)]:
+            def upper(p_value):
+                if p_value(1 - 1e-12) > delta:
+                    return 1.0
+                return optimize.brentq(lambda e: p_value(e) - delta, max(losses.mean(), 1e-12), 1 - 1e-12, xtol=1e-13)
+
+            yield {
+                "losses": losses,
+                "epsilon": epsilon,
+                "delta": delta,
+                "binomial": stats.binom.cdf(losses.sum(), n, epsilon) if binary else None,
+                "binomial_upper": stats.beta.ppf(1 - delta, losses.sum() + 1, n - losses.sum()) if binary else None,
+                "hoeffding_bentkus": hoeffding_bentkus(losses, epsilon),
+                "betting": betting(losses, epsilon, delta),
+                "betting_upper": upper(lambda e: betting(losses, e, delta)),
+            }
+
+
+for make in [distributions, wilson, summary, auroc, ranking, calibration, calibrators, logistic, page, spearman, holm, power, risk]:
     write(make.__name__, make())

@@ -17,6 +17,7 @@
 //! | is a probability what it says? | [`calibration`] |
 //! | what do several scores say together? | [`logistic`], [`cross_validation`] |
 //! | how well do several forecasts together foresee what happened? | [`mixture`] |
+//! | which of many rules keeps its risk on new data? | [`risk`] |
 //! | several tests at once; how many clusters to plan for | [`multiplicity`], [`power`] |
 
 pub mod auroc;
@@ -33,6 +34,7 @@ pub mod paired;
 pub mod permutation;
 pub mod power;
 pub mod ranking;
+pub mod risk;
 pub mod summary;
 pub mod trend;
 

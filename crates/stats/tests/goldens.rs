@@ -20,6 +20,7 @@ use entrace_stats::logistic::{Features, Logistic};
 use entrace_stats::multiplicity::holm;
 use entrace_stats::power::{Plan, clusters_needed};
 use entrace_stats::ranking::{aurc, average_precision, prediction_rejection_ratio, risk_coverage};
+use entrace_stats::risk::Bound;
 use entrace_stats::trend::{PageMethod, page, spearman};
 use entrace_stats::{Clusters, Level, summary};
 use serde_json::Value;
@@ -262,5 +263,25 @@ fn planned_clusters_are_near_the_exact_number() {
         // The exact number uses the noncentral t distribution; the plan adds two central quantiles.
         let (found, exact) = (clusters_needed(&plan).unwrap(), count(&case, "clusters"));
         assert!(found.abs_diff(exact) <= 1, "{found} planned, {exact} needed");
+    }
+}
+
+#[test]
+fn bounds_of_risks_match_scipy_and_the_definitions() {
+    for case in cases("risk") {
+        let losses = numbers(&case, "losses");
+        let (epsilon, delta) = (number(&case, "epsilon"), number(&case, "delta"));
+        let p_value = |bound: Bound| bound.p_value(&losses, epsilon, delta);
+        close(p_value(Bound::HoeffdingBentkus).unwrap(), number(&case, "hoeffding_bentkus"));
+        close(p_value(Bound::Betting).unwrap(), number(&case, "betting"));
+        within(Bound::Betting.upper(&losses, delta).unwrap(), number(&case, "betting_upper"), 1e-9, 1e-11);
+        match case["binomial"].as_f64() {
+            Some(expected) => {
+                close(p_value(Bound::Binomial).unwrap(), expected);
+                let upper = Bound::Binomial.upper(&losses, delta).unwrap();
+                within(upper, number(&case, "binomial_upper"), 1e-9, 1e-11);
+            }
+            None => assert!(p_value(Bound::Binomial).is_err()),
+        }
     }
 }
