@@ -36,6 +36,10 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Change the steps of recorded traces, and measure what that does to the answer
     Intervene(InterveneArgs),
+    /// Find, in a recorded run, when a trace may be stopped, with a guarantee
+    Decide(DecideArgs),
+    /// Write what each step of a recorded run was worth, as rewards for a trainer
+    Rewards(RewardsArgs),
     /// Train a small model on reasoning traces
     Train(TrainArgs),
     /// Log-probability and entropy of every token of a text
@@ -354,6 +358,108 @@ pub(crate) struct InterveneArgs {
     /// TOML file of flags by name; the command line overrides it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DecideArgs {
+    /// Run folder
+    pub(crate) run: PathBuf,
+    /// The task to decide for, where the run has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) task: Option<String>,
+    /// Signal that is compared with a threshold, such as answer_entropy, leader_prob, cue_entropy, tempered_entropy or combined (default: of
+    /// the usual ones that which saves most on the questions that fit)
+    #[arg(long, value_name = "SIGNAL")]
+    pub(crate) signal: Option<String>,
+    /// What stopping must not do: end with a wrong answer where the whole trace is right, or with another answer than the whole trace's
+    #[arg(long, value_enum, default_value = "wrong")]
+    pub(crate) loss: LossArg,
+    /// Largest share of traces to which that may happen
+    #[arg(long, default_value_t = 0.05, value_name = "EPS")]
+    pub(crate) risk: f64,
+    /// Also give hopeless traces up: the largest share of traces that are given up though they would have ended right
+    #[arg(long, value_name = "EPS")]
+    pub(crate) give_up_risk: Option<f64>,
+    /// Probability with which the limits may be missed
+    #[arg(long, default_value_t = 0.1, value_name = "DELTA")]
+    pub(crate) delta: f64,
+    /// How the threshold is chosen: learn-then-test in a fixed sequence or with Bonferroni's correction, or conformal risk control, whose
+    /// limit holds on average only
+    #[arg(long, value_enum, default_value = "fixed-sequence")]
+    pub(crate) method: MethodArg,
+    /// Bound of the risk for learn-then-test (default: binomial where questions have one trace, else betting)
+    #[arg(long, value_enum)]
+    pub(crate) bound: Option<BoundArg>,
+    /// Successive steps over which the signal must be beyond the threshold
+    #[arg(long = "for", default_value_t = 1, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) for_steps: u32,
+    /// Seed by which questions are divided
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    pub(crate) seed: u64,
+    /// Folder for rule.json and decide.json (default: the run folder)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LossArg {
+    Wrong,
+    Differs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MethodArg {
+    FixedSequence,
+    Bonferroni,
+    Conformal,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BoundArg {
+    Binomial,
+    HoeffdingBentkus,
+    Betting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RewardsArgs {
+    /// Run folder
+    pub(crate) run: PathBuf,
+    /// The task, where the run has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) task: Option<String>,
+    /// Who reads it: TRL's stepwise supervision, OpenRLHF's process rewards, verl's data set, or all rewards as JSON Lines
+    #[arg(long, value_enum, default_value = "jsonl")]
+    pub(crate) format: RewardFormatArg,
+    /// The reward of a step in formats that have one: the gain of ln p(target), the gain of p(target), what it adds to the best so far, or the
+    /// gain of a belief calibrated on other questions
+    #[arg(long, value_enum, default_value = "gain")]
+    pub(crate) reward: RewardArg,
+    /// Divide rewards by the tokens of their steps
+    #[arg(long)]
+    pub(crate) per_token: bool,
+    /// What stands after each step in the format openrlhf: one token of the tokenizer that is trained
+    #[arg(long, default_value = "ки", value_name = "TEXT")]
+    pub(crate) placeholder: String,
+    /// File to write (default: rewards_FORMAT.jsonl in the run folder)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output_path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RewardFormatArg {
+    Trl,
+    Openrlhf,
+    Verl,
+    Jsonl,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RewardArg {
+    Gain,
+    ProbGain,
+    Watermark,
+    CalibratedGain,
 }
 
 #[derive(Debug, Args)]

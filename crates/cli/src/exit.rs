@@ -128,6 +128,12 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
             _ => None,
         };
     }
+    if let Some(decide) = error.downcast_ref::<entrace_decide::Error>() {
+        return match decide {
+            entrace_decide::Error::Record(record) => code_of(record),
+            _ => Some(2),
+        };
+    }
     if let Some(record) = error.downcast_ref::<Record>() {
         return Some(if matches!(record, Record::Io { .. }) { 3 } else { 2 });
     }

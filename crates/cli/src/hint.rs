@@ -2,6 +2,7 @@
 
 use entrace_backend::Error as Engine;
 use entrace_datasets::Error as Data;
+use entrace_decide::Error as Decide;
 use entrace_decoder::Error as Decoder;
 use entrace_record::error::Error as Record;
 use entrace_run::{BadSettings, Error as Run};
@@ -29,6 +30,14 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     if let Some(error) = cause.downcast_ref::<Decoder>() {
         return matches!(error, Decoder::NoTokenizer { .. })
             .then_some("`entrace tokens` takes them with --token-ids");
+    }
+    if let Some(error) = cause.downcast_ref::<Decide>() {
+        return match error {
+            Decide::Task { .. } => Some("--task names it"),
+            Decide::NoTargets { .. } => Some("see --loss"),
+            Decide::Record(error) => of_record(error),
+            _ => None,
+        };
     }
     match cause.downcast_ref::<Run>()? {
         Run::Settings(problem) => of_settings(problem),

@@ -8,6 +8,7 @@
 mod args;
 mod compare;
 mod config_file;
+mod decide;
 mod doctor;
 mod download;
 mod exit;
@@ -22,6 +23,7 @@ mod outputs;
 mod progress;
 mod questions;
 mod report;
+mod rewards;
 mod run;
 mod score;
 mod sprout;
@@ -69,6 +71,8 @@ fn dispatch(command: Command) -> Exit {
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Intervene(args) => intervene::intervene(args),
+        Command::Decide(args) => decide::decide(&args),
+        Command::Rewards(args) => rewards::write(&args),
         Command::Train(args) => train::train(args),
         Command::Tokens(args) => tokens::tokens(&args),
         Command::Doctor(args) => doctor::doctor(&args),

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod deciding;
 mod disk;
 mod end_to_end;
 mod hostile;

@@ -1,0 +1,69 @@
+//! `entrace decide`: when a trace may be stopped, from a recorded run.
+
+use crate::args::{BoundArg, DecideArgs, LossArg, MethodArg};
+use crate::exit::Exit;
+use crate::fault;
+use anyhow::{Context, Result};
+use entrace_decide::choose::Method;
+use entrace_decide::loss::Loss;
+use entrace_decide::{Options, text};
+use entrace_record::file;
+use entrace_stats::risk::Bound;
+use serde::Serialize;
+use std::io::Write;
+use std::path::Path;
+
+pub(crate) fn decide(args: &DecideArgs) -> Result<Exit> {
+    fault::doing(format!("deciding on {}", args.run.display()));
+    let reader = crate::report::open(&args.run)?;
+    let decision = entrace_decide::decide(&reader, &options(args))?;
+    let folder = args.output_path.as_deref().unwrap_or(&args.run);
+    let mut out = crate::terminal::stdout();
+    write!(out, "{}", text::decision(&decision))?;
+    if let Some(votes) = &decision.votes {
+        write!(out, "{}", text::votes(votes))?;
+    }
+    std::fs::create_dir_all(folder).with_context(|| format!("could not create {}", folder.display()))?;
+    write_json(&folder.join("decide.json"), &decision, &mut out)?;
+    match &decision.rule {
+        Some(rule) => {
+            write_json(&folder.join("rule.json"), rule, &mut out)?;
+            Ok(Exit::success())
+        }
+        None => Ok(Exit::with_failures()),
+    }
+}
+
+fn options(args: &DecideArgs) -> Options {
+    Options {
+        task: args.task.clone(),
+        signal: args.signal.clone(),
+        loss: match args.loss {
+            LossArg::Wrong => Loss::Wrong,
+            LossArg::Differs => Loss::Differs,
+        },
+        risk: args.risk,
+        give_up_risk: args.give_up_risk,
+        delta: args.delta,
+        method: match args.method {
+            MethodArg::FixedSequence => Method::FixedSequence,
+            MethodArg::Bonferroni => Method::Bonferroni,
+            MethodArg::Conformal => Method::Conformal,
+        },
+        bound: args.bound.map(|bound| match bound {
+            BoundArg::Binomial => Bound::Binomial,
+            BoundArg::HoeffdingBentkus => Bound::HoeffdingBentkus,
+            BoundArg::Betting => Bound::Betting,
+        }),
+        for_steps: args.for_steps,
+        seed: args.seed,
+    }
+}
+
+fn write_json(path: &Path, value: &impl Serialize, out: &mut impl Write) -> Result<()> {
+    let mut bytes = serde_json::to_vec_pretty(value)?;
+    bytes.push(b'\n');
+    file::write(path, &bytes)?;
+    writeln!(out, "{}", path.display())?;
+    Ok(())
+}

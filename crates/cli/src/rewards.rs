@@ -1,0 +1,45 @@
+//! `entrace rewards`: what each step of recorded traces was worth, as a trainer reads it.
+
+use crate::args::{RewardArg, RewardFormatArg, RewardsArgs};
+use crate::exit::Exit;
+use crate::fault;
+use anyhow::Result;
+use entrace_decide::rewards::format::{Format, Writing, lines};
+use entrace_decide::rewards::{Reward, rewards};
+use entrace_decide::text;
+use entrace_record::file;
+use std::io::Write;
+
+pub(crate) fn write(args: &RewardsArgs) -> Result<Exit> {
+    fault::doing(format!("making rewards of {}", args.run.display()));
+    let reader = crate::report::open(&args.run)?;
+    let rewards = rewards(&reader, args.task.as_deref())?;
+    let writing = writing(args);
+    let (lines, n_without) = lines(&rewards, &writing)?;
+    let name = format!("rewards_{}.jsonl", writing.format.name());
+    let path = args.output_path.clone().unwrap_or_else(|| args.run.join(name));
+    file::write(&path, lines.as_bytes())?;
+    let mut out = crate::terminal::stdout();
+    write!(out, "{}", text::rewards(&rewards, n_without))?;
+    writeln!(out, "{}", path.display())?;
+    Ok(if lines.is_empty() { Exit::with_failures() } else { Exit::success() })
+}
+
+fn writing(args: &RewardsArgs) -> Writing {
+    Writing {
+        format: match args.format {
+            RewardFormatArg::Trl => Format::Trl,
+            RewardFormatArg::Openrlhf => Format::OpenRlhf,
+            RewardFormatArg::Verl => Format::Verl,
+            RewardFormatArg::Jsonl => Format::Jsonl,
+        },
+        reward: match args.reward {
+            RewardArg::Gain => Reward::Gain,
+            RewardArg::ProbGain => Reward::ProbGain,
+            RewardArg::Watermark => Reward::Watermark,
+            RewardArg::CalibratedGain => Reward::CalibratedGain,
+        },
+        per_token: args.per_token,
+        placeholder: args.placeholder.clone(),
+    }
+}

@@ -1,0 +1,86 @@
+//! What `decide` and `rewards` make of a recorded run.
+//!
+//! `ENTRACE_PYTHON_TRAINERS`, a Python with TRL (before it lost its trainer of process rewards, 0.24), OpenRLHF (0.8) or both, lets their own
+//! code load the rewards.
+
+use crate::support::{Scratch, expect, said};
+use std::path::Path;
+use std::process::Command;
+
+/// A run of sprout on a few word problems.
+fn run(scratch: &Scratch, more: &[&str]) -> String {
+    let folder = scratch.arg("run");
+    let args = ["run", "--limit", "60", "--rollouts", "0", "--quiet", "--output-path", &folder];
+    expect(0, &[&args[..], more].concat());
+    folder
+}
+
+fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_rule_is_found_and_promised() {
+    let scratch = Scratch::new();
+    let folder = run(&scratch, &["--repeats", "2", "--temperature", "1"]);
+    let out = scratch.arg("rule");
+    let text = expect(0, &["decide", &folder, "--risk", "0.3", "--loss", "differs", "--output-path", &out]);
+    assert!(text.contains("With probability 0.9 over the 24 calibration questions"), "{text}");
+    assert!(text.contains("One answer from 2 traces each of 60 questions"), "{text}");
+    let rule = json(&scratch.path("rule/rule.json"));
+    assert_eq!(rule["format_version"], "1.0");
+    assert_eq!(rule["guarantees"][0]["loss"], "differs");
+    let decision = json(&scratch.path("rule/decide.json"));
+    assert_eq!(decision["counts"]["n_held_out"], 24);
+    assert_eq!(decision["judged"][0]["name"], "whole traces");
+}
+
+#[test]
+fn what_cannot_be_shown_is_told() {
+    let scratch = Scratch::new();
+    let folder = run(&scratch, &[]);
+    let text = expect(1, &["decide", &folder, "--risk", "0.01"]);
+    assert!(text.contains("even without a loss; 230 are needed"), "{text}");
+    let text = expect(2, &["decide", &folder, "--signal", "nothing"]);
+    assert!(text.contains("no signal \"nothing\" of prefixes; known are answer_entropy"), "{text}");
+    let text = expect(2, &["decide", &folder, "--task", "gsm8k"]);
+    assert!(text.contains("no task \"gsm8k\"; choose one of arith; --task names it"), "{text}");
+    let text = expect(2, &["decide", &folder, "--risk", "2"]);
+    assert!(text.contains("the limit of the risk is 2"), "{text}");
+    expect(2, &["decide", &scratch.arg("nowhere")]);
+}
+
+#[test]
+fn rewards_sum_to_the_gain_and_trainers_load_them() {
+    let scratch = Scratch::new();
+    let folder = run(&scratch, &[]);
+    let text = expect(0, &["rewards", &folder]);
+    assert!(text.contains("Own traces gain more than other questions' traces in"), "{text}");
+    let rows = std::fs::read_to_string(scratch.path("run/rewards_jsonl.jsonl")).unwrap();
+    assert_eq!(rows.lines().count(), 60);
+    for row in rows.lines() {
+        let row: serde_json::Value = serde_json::from_str(row).unwrap();
+        let steps = row["steps"].as_array().unwrap();
+        let sum: f64 = steps.iter().map(|step| step["gain"].as_f64().unwrap()).sum();
+        assert!((sum - row["total_gain"].as_f64().unwrap()).abs() < 1e-9);
+        let text: String = steps.iter().map(|step| step["text"].as_str().unwrap()).collect();
+        assert_eq!(row["trace"], text);
+    }
+    for format in ["trl", "openrlhf", "verl"] {
+        expect(0, &["rewards", &folder, "--format", format]);
+        let written = std::fs::read_to_string(scratch.path(&format!("run/rewards_{format}.jsonl"))).unwrap();
+        assert_eq!(written.lines().count(), 60, "{format}");
+    }
+    match std::env::var("ENTRACE_PYTHON_TRAINERS") {
+        Ok(python) => trainers_load(&python, &folder),
+        Err(_) => println!("skipped: ENTRACE_PYTHON_TRAINERS names no Python with TRL or OpenRLHF"),
+    }
+}
+
+fn trainers_load(python: &str, folder: &str) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/binary/trainers.py");
+    let output = Command::new(python).args([script, folder]).output().unwrap();
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("loaded 60 rows"), "{text}");
+}

@@ -1,0 +1,320 @@
+//! The traces of one task of a run, with what was known at each prefix.
+//!
+//! Beliefs are those of the run's estimator under the first cue, for the traces themselves: controls, further cues and rollouts beside
+//! another estimator are passed over. Traces that were not measured are left out and counted; so is one whose rows are damaged (steps
+//! that are missing or do not rise, numbers that are not finite).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use entrace_measure::signature::Point;
+use entrace_record::RunReader;
+use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, TokenRow, TraceRow};
+
+use crate::error::Error;
+
+/// The measured traces of a task, those of one question together.
+#[derive(Debug, Clone)]
+pub struct TaskTraces {
+    /// Name of the task.
+    pub name: String,
+    /// Number of questions that have a measured trace.
+    pub n_questions: usize,
+    /// The traces, by question and sample.
+    pub traces: Vec<RecordedTrace>,
+    /// Traces that are left out: not measured, or damaged.
+    pub n_left_out: usize,
+}
+
+/// One measured trace.
+#[derive(Debug, Clone)]
+pub struct RecordedTrace {
+    /// Identity of the question.
+    pub question_id: Arc<str>,
+    /// Number of the question, from 0.
+    pub question: usize,
+    /// Number of the trace among those of the question.
+    pub sample: u32,
+    /// The true answer, if known.
+    pub target: Option<Arc<str>>,
+    /// The answer of the whole trace: what it states, else the leader at its end.
+    pub answer: Arc<str>,
+    /// Whether the trace states it.
+    pub states_answer: bool,
+    /// Whether that is right, if known.
+    pub correct: Option<bool>,
+    /// Tokens of the trace T.
+    pub n_tokens: u32,
+    /// The prefixes k = 0..K, in order.
+    pub prefixes: Vec<RecordedPrefix>,
+    /// What is recorded of each token.
+    pub tokens: Tokens,
+}
+
+/// Belief at one prefix.
+#[derive(Debug, Clone)]
+pub struct RecordedPrefix {
+    /// Trace tokens t_k.
+    pub n_tokens: u32,
+    /// H_k in nats.
+    pub entropy: f64,
+    /// The most likely answer.
+    pub leader: Arc<str>,
+    /// Its probability.
+    pub leader_prob: f64,
+    /// ln p_k(target), where it is finite.
+    pub target_logprob: Option<f64>,
+    /// Entropy of the next token after the cue.
+    pub cue_entropy: Option<f64>,
+    /// Whether the belief was read from draws.
+    pub is_sampled: bool,
+    /// ln p_k of each answer found.
+    pub found: Vec<Found>,
+    /// Probability of what was not found.
+    pub residual: f64,
+}
+
+/// One answer found at a prefix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The answer.
+    pub answer: Arc<str>,
+    /// Natural logarithm of its probability.
+    pub logprob: f64,
+}
+
+/// Numbers of each token of a trace, `[T]`; one that some token lacks is `None`.
+#[derive(Debug, Clone, Default)]
+pub struct Tokens {
+    /// ln p of the token.
+    pub logprobs: Option<Vec<f64>>,
+    /// Entropy of its distribution.
+    pub entropies: Option<Vec<f64>>,
+    /// ln p of the most likely token less that of the second.
+    pub margins: Option<Vec<f64>>,
+    /// Mean −ln p over the most likely tokens.
+    pub confidences: Option<Vec<f64>>,
+    /// Divergence from the even distribution.
+    pub divergences: Option<Vec<f64>>,
+    /// The text of each token.
+    pub texts: Vec<String>,
+}
+
+impl RecordedTrace {
+    /// Whether the leader after k steps is right, if known.
+    pub fn leader_is_right(&self, k: usize) -> Option<bool> {
+        let leader = &self.prefixes[k].leader;
+        match &self.target {
+            Some(target) => Some(leader == target),
+            None => self.correct.map(|correct| correct && *leader == self.answer),
+        }
+    }
+
+    /// Prefixes at which a stop would end the trace early.
+    pub fn n_early(&self) -> usize {
+        self.prefixes.iter().take_while(|prefix| prefix.n_tokens < self.n_tokens).count()
+    }
+
+    /// The answer curve up to k, with depths relative to k.
+    pub(crate) fn curve(&self, k: usize) -> Vec<Point<'_>> {
+        let depth = |i: usize| if k == 0 { 0.0 } else { i as f64 / k as f64 };
+        let point = |(i, prefix): (usize, &'_ RecordedPrefix)| (i, prefix.n_tokens, prefix.entropy);
+        self.prefixes[..=k]
+            .iter()
+            .enumerate()
+            .map(|(i, prefix)| {
+                let (_, n_tokens, entropy) = point((i, prefix));
+                Point {
+                    n_tokens: n_tokens as usize,
+                    depth: depth(i),
+                    entropy,
+                    leader: &prefix.leader,
+                    leader_prob: prefix.leader_prob,
+                }
+            })
+            .collect()
+    }
+}
+
+impl TaskTraces {
+    /// Reads a task of a run; without a name, the only one.
+    pub fn read(reader: &RunReader, task: Option<&str>) -> Result<Self, Error> {
+        let name = task_name(reader, task)?;
+        let traces: Result<Vec<TraceRow>, _> = reader
+            .stream_traces()
+            .filter(|row| row.as_ref().map_or(true, |row| *row.task == *name))
+            .collect();
+        let mut read = Reading::of(traces?);
+        let settings = &reader.manifest().settings;
+        for row in reader.stream_prefixes() {
+            let row = row?;
+            if *row.task == *name && is_own(&row.control, row.cue) && !settings.is_beside(&row.estimator) {
+                read.take_prefix(row);
+            }
+        }
+        for row in reader.stream_answers() {
+            let row = row?;
+            let is_beside = row.estimator.as_deref().is_some_and(|estimator| settings.is_beside(estimator));
+            if *row.task == *name && is_own(&row.control, row.cue) && !is_beside {
+                read.take_answer(row);
+            }
+        }
+        for row in reader.stream_tokens() {
+            let row = row?;
+            if *row.task == *name {
+                read.take_token(row);
+            }
+        }
+        Ok(read.finish(name))
+    }
+
+    /// The traces of each question.
+    pub fn by_question(&self) -> Vec<&[RecordedTrace]> {
+        self.traces.chunk_by(|a, b| a.question == b.question).collect()
+    }
+
+    /// Whether some trace is known to be right or wrong.
+    pub fn has_verdicts(&self) -> bool {
+        self.traces.iter().any(|trace| trace.correct.is_some())
+    }
+}
+
+fn is_own(control: &str, cue: Option<u32>) -> bool {
+    control == "none" && cue.unwrap_or(0) == 0
+}
+
+fn task_name(reader: &RunReader, task: Option<&str>) -> Result<String, Error> {
+    let tasks: Vec<String> = reader.manifest().settings.tasks.iter().map(|task| task.name.clone()).collect();
+    let found = match (task, tasks.as_slice()) {
+        (Some(task), tasks) if tasks.iter().any(|known| known == task) => return Ok(task.to_string()),
+        (None, [only]) => return Ok(only.clone()),
+        (Some(task), _) => format!("the run has no task {task:?}"),
+        (None, _) => format!("the run has {} tasks", tasks.len()),
+    };
+    Err(Error::Task { found, tasks })
+}
+
+/// A trace whose rows are being collected.
+struct Collected {
+    row: TraceRow,
+    prefixes: BTreeMap<u32, RecordedPrefix>,
+    tokens: Vec<TokenRow>,
+}
+
+type Key = (Arc<str>, u32);
+
+struct Reading {
+    traces: BTreeMap<Key, Collected>,
+    n_left_out: usize,
+}
+
+impl Reading {
+    fn of(rows: Vec<TraceRow>) -> Self {
+        let n_rows = rows.len();
+        let measured = rows.into_iter().filter(|row| row.outcome == Outcome::Measured);
+        let traces: BTreeMap<Key, Collected> = measured
+            .map(|row| {
+                let key = (row.question_id.clone(), row.sample);
+                (key, Collected { row, prefixes: BTreeMap::new(), tokens: Vec::new() })
+            })
+            .collect();
+        Self { n_left_out: n_rows - traces.len(), traces }
+    }
+
+    fn take_prefix(&mut self, row: PrefixRow) {
+        let Some(trace) = self.traces.get_mut(&(row.question_id, row.sample)) else { return };
+        let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+        trace.prefixes.insert(
+            row.step,
+            RecordedPrefix {
+                n_tokens: row.n_tokens,
+                entropy: row.answer_entropy,
+                leader: row.leader,
+                leader_prob: row.leader_prob,
+                target_logprob: finite(row.target_logprob),
+                cue_entropy: finite(row.cue_entropy),
+                is_sampled: row.n_samples.is_some(),
+                found: Vec::new(),
+                residual: row.residual_mass,
+            },
+        );
+    }
+
+    fn take_answer(&mut self, row: AnswerRow) {
+        let Some(trace) = self.traces.get_mut(&(row.question_id, row.sample)) else { return };
+        if let Some(prefix) = trace.prefixes.get_mut(&row.step) {
+            prefix.found.push(Found { answer: row.answer, logprob: row.logprob });
+        }
+    }
+
+    fn take_token(&mut self, row: TokenRow) {
+        if let Some(trace) = self.traces.get_mut(&(row.question_id.clone(), row.sample)) {
+            trace.tokens.push(row);
+        }
+    }
+
+    fn finish(self, name: String) -> TaskTraces {
+        let n_measured = self.traces.len();
+        let mut traces: Vec<RecordedTrace> =
+            self.traces.into_values().filter_map(Collected::into_trace).collect();
+        let ids: BTreeSet<Arc<str>> = traces.iter().map(|trace| trace.question_id.clone()).collect();
+        let numbers: BTreeMap<Arc<str>, usize> = ids.into_iter().zip(0..).collect();
+        for trace in &mut traces {
+            trace.question = numbers[&trace.question_id];
+        }
+        let n_left_out = self.n_left_out + n_measured - traces.len();
+        TaskTraces { name, n_questions: numbers.len(), traces, n_left_out }
+    }
+}
+
+impl Collected {
+    /// The trace, unless its rows are damaged.
+    fn into_trace(self) -> Option<RecordedTrace> {
+        let Self { row, prefixes, mut tokens } = self;
+        let steps_are_there = prefixes.keys().copied().eq(0..row.n_steps + 1);
+        let prefixes: Vec<RecordedPrefix> = prefixes.into_values().collect();
+        let rising = prefixes.windows(2).all(|pair| pair[0].n_tokens <= pair[1].n_tokens);
+        let sound = |p: &RecordedPrefix| p.entropy.is_finite() && (0.0..=1.0).contains(&p.leader_prob);
+        let fits = prefixes.last()?.n_tokens <= row.n_trace_tokens;
+        if !steps_are_there || !rising || !fits || !prefixes.iter().all(sound) {
+            return None;
+        }
+        tokens.sort_by_key(|token| token.index);
+        let stated = row.answer.filter(|answer| answer != entrace_measure::Answer::INVALID_NAME);
+        let states_answer = stated.is_some();
+        let answer = stated.map_or_else(|| prefixes.last().map(|p| p.leader.clone()), |a| Some(a.into()))?;
+        Some(RecordedTrace {
+            question_id: row.question_id,
+            question: 0,
+            sample: row.sample,
+            target: row.target.map(Arc::from),
+            answer,
+            states_answer,
+            correct: row.correct,
+            n_tokens: row.n_trace_tokens,
+            prefixes,
+            tokens: Tokens::of(tokens, row.n_trace_tokens as usize),
+        })
+    }
+}
+
+impl Tokens {
+    fn of(rows: Vec<TokenRow>, n_tokens: usize) -> Self {
+        let is_whole =
+            rows.len() == n_tokens && rows.iter().enumerate().all(|(i, row)| row.index as usize == i);
+        if !is_whole {
+            return Self::default();
+        }
+        let all = |number: fn(&TokenRow) -> Option<f64>| -> Option<Vec<f64>> {
+            rows.iter().map(|row| number(row).filter(|value| value.is_finite())).collect()
+        };
+        Self {
+            logprobs: all(|row| row.logprob),
+            entropies: all(|row| row.token_entropy),
+            margins: all(|row| row.top2_margin),
+            confidences: all(|row| row.topk_confidence),
+            divergences: all(|row| row.uniform_divergence),
+            texts: rows.into_iter().map(|row| row.text).collect(),
+        }
+    }
+}

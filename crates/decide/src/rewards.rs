@@ -1,0 +1,364 @@
+//! What each step of a trace was worth for the true answer.
+//!
+//! With p_k(a*) the probability of the true answer after k steps and ℓ_k its logarithm, step k has
+//!
+//! * `gain`: ℓ_k − ℓ_{k−1}; `prob_gain`: p_k(a*) − p_{k−1}(a*).
+//! * `watermark`: max(ℓ_k − max_{j<k} ℓ_j, 0), what it adds to the best so far (after arXiv:2602.01034).
+//! * `calibrated_gain`: the gain of ln T_τ p_k(a*), τ fitted on the other folds of questions (`fit`); only where the whole belief was found.
+//!
+//! and each of them divided by the tokens of the step. Rewards telescope: the gains of a trace sum to ℓ_K − ℓ_0, those of probability to
+//! p_K − p_0, watermarks to max_k ℓ_k − ℓ_0. Steps are tokens t_{k−1}..t_k of the trace and bytes of its text. A trace without a target, or
+//! with a prefix at which the target had no probability, has no rewards and is counted.
+//!
+//! [`check`] asks whether the reward is about the question: a trace should gain more for its own question than another question's trace
+//! (control `swapped`) does in its place.
+//!
+//! Not here: how trainers read them (`rewards::format`).
+
+pub mod format;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use entrace_measure::readout::TEMPERATURES;
+use entrace_record::RunReader;
+use entrace_stats::bootstrap::{self, Resampling};
+use entrace_stats::cross_validation::assign_folds;
+use entrace_stats::{ClusterSums, Undefined};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::fit;
+use crate::judge::Measured;
+use crate::recorded::{RecordedTrace, TaskTraces};
+
+/// Folds of questions in which the temperature is fitted.
+const N_FOLDS: usize = 5;
+
+/// A trace with the rewards of its steps.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RewardedTrace {
+    /// Identity of the question.
+    pub id: String,
+    /// Number of the trace.
+    pub sample: u32,
+    /// The question.
+    pub question: String,
+    /// The prompt as text.
+    pub prompt: String,
+    /// The trace as text.
+    pub trace: String,
+    /// The true answer.
+    pub target: String,
+    /// The answer of the trace.
+    pub answer: String,
+    /// Whether it is right.
+    pub correct: Option<bool>,
+    /// ℓ_0.
+    pub target_logprob: f64,
+    /// ℓ_K − ℓ_0.
+    pub total_gain: f64,
+    /// The steps k = 1..K.
+    pub steps: Vec<StepReward>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepReward {
+    /// Its text.
+    pub text: String,
+    /// Its tokens in the trace: the first, and the first after it.
+    pub tokens: [u32; 2],
+    /// Its bytes in the text of the trace.
+    pub bytes: [usize; 2],
+    /// ℓ_k − ℓ_{k−1}.
+    pub gain: f64,
+    /// p_k − p_{k−1}.
+    pub prob_gain: f64,
+    /// What it adds to the best so far.
+    pub watermark: f64,
+    /// The gain of the calibrated belief; null where that is not known.
+    pub calibrated_gain: Option<f64>,
+    /// `gain` by token.
+    pub gain_per_token: f64,
+    /// `prob_gain` by token.
+    pub prob_gain_per_token: f64,
+    /// `watermark` by token.
+    pub watermark_per_token: f64,
+    /// `calibrated_gain` by token.
+    pub calibrated_gain_per_token: Option<f64>,
+}
+
+/// Which of the rewards a format for trainers gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reward {
+    /// `gain`.
+    Gain,
+    /// `prob_gain`.
+    ProbGain,
+    /// `watermark`.
+    Watermark,
+    /// `calibrated_gain`.
+    CalibratedGain,
+}
+
+impl Reward {
+    /// The name used in flags and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gain => "gain",
+            Self::ProbGain => "prob-gain",
+            Self::Watermark => "watermark",
+            Self::CalibratedGain => "calibrated-gain",
+        }
+    }
+
+    /// The reward of a step, by token where `per_token` says so.
+    pub fn of(self, step: &StepReward, per_token: bool) -> Option<f64> {
+        match (self, per_token) {
+            (Self::Gain, false) => Some(step.gain),
+            (Self::Gain, true) => Some(step.gain_per_token),
+            (Self::ProbGain, false) => Some(step.prob_gain),
+            (Self::ProbGain, true) => Some(step.prob_gain_per_token),
+            (Self::Watermark, false) => Some(step.watermark),
+            (Self::Watermark, true) => Some(step.watermark_per_token),
+            (Self::CalibratedGain, false) => step.calibrated_gain,
+            (Self::CalibratedGain, true) => step.calibrated_gain_per_token,
+        }
+    }
+}
+
+/// The rewards of a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rewards {
+    /// Name of the task.
+    pub task: String,
+    /// The traces that have them.
+    pub traces: Vec<RewardedTrace>,
+    /// Traces that have none: not measured, without a target, or with a target of probability zero.
+    pub n_left_out: usize,
+    /// Whether traces gain more for their own questions.
+    pub check: Option<Check>,
+}
+
+/// Own traces against other questions' traces in their place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// Traces with both.
+    pub n_traces: usize,
+    /// Share of them whose own trace gains more; equal gains count a half.
+    pub own_gains_more: Measured,
+    /// Mean over questions of the own total gain less the other's, in nats.
+    pub difference: Measured,
+}
+
+/// The rewards of a task of a run.
+pub fn rewards(reader: &RunReader, task: Option<&str>) -> Result<Rewards, Error> {
+    let task = TaskTraces::read(reader, task)?;
+    let mut texts = BTreeMap::new();
+    for row in reader.stream_traces() {
+        let row = row?;
+        if *row.task == *task.name {
+            texts.insert((row.question_id.clone(), row.sample), (row.question, row.prompt));
+        }
+    }
+    let temperatures = temperatures(&task)?;
+    let mut traces = Vec::new();
+    for trace in &task.traces {
+        let Some((question, prompt)) = texts.remove(&(trace.question_id.clone(), trace.sample)) else {
+            continue;
+        };
+        let temperature = temperatures[trace.question];
+        if let Some(steps) = steps(trace, temperature) {
+            traces.push(rewarded(trace, question, prompt, steps));
+        }
+    }
+    if traces.is_empty() {
+        let instead = "give the questions targets, and measure again";
+        return Err(Error::NoTargets { what: "a reward", task: task.name, instead });
+    }
+    let check = check(reader, &task)?;
+    let n_left_out = task.n_left_out + task.traces.len() - traces.len();
+    Ok(Rewards { task: task.name, traces, n_left_out, check })
+}
+
+fn rewarded(
+    trace: &RecordedTrace,
+    question: String,
+    prompt: String,
+    steps: Vec<StepReward>,
+) -> RewardedTrace {
+    let logprob = |k: usize| trace.prefixes[k].target_logprob.unwrap_or_default();
+    RewardedTrace {
+        id: trace.question_id.to_string(),
+        sample: trace.sample,
+        question,
+        prompt,
+        trace: trace.tokens.texts.concat(),
+        target: trace.target.as_deref().unwrap_or_default().to_string(),
+        answer: trace.answer.to_string(),
+        correct: trace.correct,
+        target_logprob: logprob(0),
+        total_gain: logprob(trace.prefixes.len() - 1) - logprob(0),
+        steps,
+    }
+}
+
+/// The temperature for each question, fitted on the other folds.
+fn temperatures(task: &TaskTraces) -> Result<Vec<Option<f64>>, Error> {
+    let n_folds = N_FOLDS.min(task.n_questions);
+    if n_folds < 2 {
+        return Ok(vec![None; task.n_questions]);
+    }
+    let folds = assign_folds(task.n_questions, n_folds, 0)?;
+    let fitted: Vec<Option<f64>> = (0..n_folds)
+        .map(|fold| fit::temperature(task.traces.iter().filter(|trace| folds[trace.question] != fold)))
+        .collect();
+    Ok(folds.into_iter().map(|fold| fitted[fold]).collect())
+}
+
+/// The rewards of a trace's steps; `None` where the target is without probability somewhere, or the tokens are not recorded.
+pub fn steps(trace: &RecordedTrace, temperature: Option<f64>) -> Option<Vec<StepReward>> {
+    let target = trace.target.as_deref()?;
+    let logprobs: Vec<f64> =
+        trace.prefixes.iter().map(|prefix| prefix.target_logprob).collect::<Option<_>>()?;
+    let at = temperature
+        .and_then(|temperature| TEMPERATURES.iter().position(|t| t.total_cmp(&temperature).is_eq()));
+    let calibrated: Option<Vec<f64>> = at.and_then(|at| {
+        trace.prefixes.iter().map(|prefix| fit::readout(prefix, target).map(|readout| readout[at])).collect()
+    });
+    let texts = &trace.tokens.texts;
+    let ends: Vec<usize> = trace.prefixes.iter().map(|prefix| prefix.n_tokens as usize).collect();
+    if texts.len() < *ends.last()? {
+        return None;
+    }
+    let mut best = logprobs[0];
+    let mut byte = 0;
+    let mut steps = Vec::new();
+    for k in 1..logprobs.len() {
+        let text = texts[ends[k - 1]..ends[k]].concat();
+        let n_tokens = (ends[k] - ends[k - 1]).max(1) as f64;
+        let gain = logprobs[k] - logprobs[k - 1];
+        let prob_gain = logprobs[k].exp() - logprobs[k - 1].exp();
+        let watermark = (logprobs[k] - best).max(0.0);
+        let calibrated_gain = calibrated.as_ref().map(|values| values[k] - values[k - 1]);
+        best = best.max(logprobs[k]);
+        steps.push(StepReward {
+            tokens: [ends[k - 1] as u32, ends[k] as u32],
+            bytes: [byte, byte + text.len()],
+            gain,
+            prob_gain,
+            watermark,
+            calibrated_gain,
+            gain_per_token: gain / n_tokens,
+            prob_gain_per_token: prob_gain / n_tokens,
+            watermark_per_token: watermark / n_tokens,
+            calibrated_gain_per_token: calibrated_gain.map(|gain| gain / n_tokens),
+            text,
+        });
+        byte += steps.last().map_or(0, |step: &StepReward| step.text.len());
+    }
+    Some(steps)
+}
+
+/// Step and ln p(target) at the first and the last prefix of a swapped trace.
+type Ends = [(u32, Option<f64>); 2];
+
+/// Total gains of own traces against those of swapped ones; `None` where the run did not measure that control.
+fn check(reader: &RunReader, task: &TaskTraces) -> Result<Option<Check>, Error> {
+    let settings = &reader.manifest().settings;
+    let mut swapped: BTreeMap<(Arc<str>, u32), Ends> = BTreeMap::new();
+    for row in reader.stream_prefixes() {
+        let row = row?;
+        let is_first_cue = row.cue.unwrap_or(0) == 0;
+        if *row.task != *task.name
+            || &*row.control != "swapped"
+            || !is_first_cue
+            || settings.is_beside(&row.estimator)
+        {
+            continue;
+        }
+        let point = (row.step, row.target_logprob.filter(|value| value.is_finite()));
+        let ends = swapped.entry((row.question_id, row.sample)).or_insert([point; 2]);
+        if point.0 < ends[0].0 {
+            ends[0] = point;
+        }
+        if point.0 > ends[1].0 {
+            ends[1] = point;
+        }
+    }
+    let mut sums = ClusterSums::new(task.n_questions, 2);
+    let mut n_traces = 0;
+    for trace in &task.traces {
+        let Some([(0, Some(first)), (_, Some(last))]) =
+            swapped.get(&(trace.question_id.clone(), trace.sample))
+        else {
+            continue;
+        };
+        let own = |k: usize| trace.prefixes[k].target_logprob;
+        let (Some(own_first), Some(own_last)) = (own(0), own(trace.prefixes.len() - 1)) else { continue };
+        let difference = (own_last - own_first) - (last - first);
+        let more = if difference > 0.0 {
+            1.0
+        } else if difference < 0.0 {
+            0.0
+        } else {
+            0.5
+        };
+        sums.add(trace.question, 0, more, 1.0);
+        sums.add(trace.question, 1, difference, 1.0);
+        n_traces += 1;
+    }
+    let (values, points) = (sums.ratios(), bootstrap::curve(&sums, &Resampling::default()));
+    let column = |i: usize| -> Result<Measured, Undefined> { Ok(Measured::of(values[i], &points[i])) };
+    Ok(if n_traces == 0 {
+        None
+    } else {
+        Some(Check { n_traces, own_gains_more: column(0)?, difference: column(1)? })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::{prefix, trace};
+
+    fn rewarded_steps(probs: &[f64]) -> (RecordedTrace, Vec<StepReward>) {
+        let mut trace = trace(0, "7", probs.iter().map(|prob| prefix("7", *prob)).collect());
+        trace.tokens.texts = (0..trace.n_tokens).map(|t| format!("é{t} ")).collect();
+        let steps = steps(&trace, Some(2.0)).unwrap();
+        (trace, steps)
+    }
+
+    #[test]
+    fn rewards_sum_to_the_total_gain() {
+        let (trace, steps) = rewarded_steps(&[0.2, 0.5, 0.1, 0.7, 0.65, 0.999]);
+        let sum = |reward: fn(&StepReward) -> f64| steps.iter().map(reward).sum::<f64>();
+        let logprob = |k: usize| trace.prefixes[k].target_logprob.unwrap();
+        assert!((sum(|step| step.gain) - (logprob(5) - logprob(0))).abs() < 1e-9);
+        assert!((sum(|step| step.prob_gain) - (0.999 - 0.2)).abs() < 1e-9);
+        assert!((sum(|step| step.watermark) - (logprob(5) - logprob(0))).abs() < 1e-9);
+        let readout = |k: usize| fit::readout(&trace.prefixes[k], "7").unwrap()[4];
+        assert!((sum(|step| step.calibrated_gain.unwrap()) - (readout(5) - readout(0))).abs() < 1e-9);
+        assert!(steps[1].gain < 0.0 && steps[1].watermark.abs() < 1e-15);
+        assert!((steps[0].gain_per_token * 10.0 - steps[0].gain).abs() < 1e-12);
+    }
+
+    #[test]
+    fn steps_are_aligned_to_tokens_and_text() {
+        let (trace, steps) = rewarded_steps(&[0.2, 0.5, 0.1]);
+        let text = trace.tokens.texts.concat();
+        assert_eq!(steps.iter().map(|step| &text[step.bytes[0]..step.bytes[1]]).collect::<String>(), text);
+        assert_eq!(steps.iter().map(|step| step.tokens).collect::<Vec<_>>(), [[0, 10], [10, 20]]);
+        assert!(steps.iter().all(|step| step.text == text[step.bytes[0]..step.bytes[1]]));
+    }
+
+    #[test]
+    fn a_target_without_probability_has_no_reward() {
+        let mut trace = trace(0, "7", vec![prefix("7", 0.5), prefix("7", 0.9)]);
+        trace.tokens.texts = vec![String::new(); 10];
+        assert!(steps(&trace, None).unwrap()[0].calibrated_gain.is_none());
+        trace.prefixes[1].target_logprob = None;
+        assert_eq!(steps(&trace, None), None);
+    }
+}
