@@ -74,7 +74,7 @@ pub(crate) fn intervene(args: InterveneArgs) -> Result<Exit> {
         None => None,
     };
     let settings = InterventionSettings {
-        model: Some(crate::model::record(model.info(), revision)),
+        model: Some(entrace_run::model_record(model.info(), revision)),
         paraphraser: paraphraser.as_ref().map(|model| model.info().name.clone()),
         n_traces,
         left_out,

@@ -30,7 +30,7 @@ pub use plan::{
     ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Prompting, QUARTERS, Rollouts, TaskPlan,
     TraceInput, TraceMaking, WorkItem,
 };
-pub use settings::{Measured, sampling_record};
+pub use settings::{Measured, model_record, sampling_record};
 pub use walk::{check, run};
 
 /// Revision of the measurement, for the manifest. It is raised with every change after which the same settings give other numbers; 2 follows

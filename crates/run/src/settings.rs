@@ -95,7 +95,7 @@ pub fn sampling_record(sampling: &Sampling) -> SamplingRecord {
 }
 
 /// What identifies a model, for the record.
-fn model_record(info: &ModelInfo, revision: Option<String>) -> ModelRecord {
+pub fn model_record(info: &ModelInfo, revision: Option<String>) -> ModelRecord {
     ModelRecord {
         name: info.name.clone(),
         revision,
