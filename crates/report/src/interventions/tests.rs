@@ -7,7 +7,7 @@ use super::*;
 use crate::synthetic;
 
 fn resampling() -> Resampling {
-    Resampling { replicates: 200, seed: 0, level: Level::P95 }
+    Resampling { replicates: 2_000, seed: 0, level: Level::P95 }
 }
 
 pub(super) fn settings() -> InterventionSettings {
