@@ -4,11 +4,12 @@
 //! between leaves `.<name>.<number>.entrace-tmp`, which the next writer removes.
 //!
 //! A run folder may come from a stranger, so nothing is written through a link: temporary files are created new under a random number, and
-//! folders within the run folder must be folders.
+//! folders within the run folder must be folders. Nor is anything read but ordinary files: a pipe would be waited for, and a device never
+//! ends.
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -41,6 +42,26 @@ pub fn short_name(name: &str) -> String {
     format!("{start}-{}", &crate::hash::sha256(name.as_bytes())[..16])
 }
 
+/// Opens an ordinary file.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not an ordinary file"));
+    }
+    File::open(path)
+}
+
+/// The bytes of an ordinary file of JSON.
+pub(crate) fn read_json(path: &Path) -> io::Result<Vec<u8>> {
+    const MOST_BYTES: u64 = 1 << 28;
+    let mut bytes = Vec::new();
+    open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let problem = format!("it has more than {} MiB", MOST_BYTES >> 20);
+        return Err(io::Error::new(ErrorKind::FileTooLarge, problem));
+    }
+    Ok(bytes)
+}
+
 /// Creates a file that is not there yet; a link of the name is an error too.
 pub(crate) fn create_new(path: &Path) -> Result<File, Error> {
     File::create_new(path).map_err(Error::io("create", path))
@@ -71,7 +92,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), Error> {
 }
 
 /// Creates a folder within the run folder, or makes sure that what has its name is one and no link to another.
-pub(crate) fn create_inner_folder(folder: &Path) -> Result<(), Error> {
+pub fn create_inner_folder(folder: &Path) -> Result<(), Error> {
     refuse_link(folder)?;
     create_folder(folder)
 }
@@ -175,6 +196,21 @@ mod tests {
         let message = create_inner_folder(&folder).unwrap_err().to_string();
         assert!(message.contains("figures is a link"), "{message}");
         assert!(create_new(&folder).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_ordinary_files_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest.json");
+        assert_eq!(read_json(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        fs::write(&path, "{}").unwrap();
+        assert_eq!(read_json(&path).unwrap(), b"{}");
+        File::create(&path).and_then(|file| file.set_len(1 << 30)).unwrap();
+        assert_eq!(read_json(&path).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        for other in [Path::new("/dev/zero"), dir.path()] {
+            assert_eq!(open(other).unwrap_err().to_string(), "it is not an ordinary file");
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! SHA-256 in lower-case hexadecimal.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
+use crate::file;
 
 /// Hash of bytes.
 pub fn sha256(bytes: &[u8]) -> String {
@@ -15,7 +15,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// Hash of a file, read in pieces.
 pub fn sha256_file(path: &Path) -> Result<String, Error> {
-    let mut file = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
+    let mut file = BufReader::new(file::open(path).map_err(Error::io("open", path))?);
     let mut hasher = Sha256::new();
     let mut piece = vec![0; 1 << 20];
     loop {

@@ -22,7 +22,6 @@
 //! tests and are read by every later version of major 1.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -278,7 +277,7 @@ impl Manifest {
     /// Reads the manifest of a run folder; `None` where there is none.
     pub(crate) fn load(dir: &Path) -> Result<Option<Self>, Error> {
         let path = dir.join(MANIFEST_FILE);
-        let bytes = match fs::read(&path) {
+        let bytes = match file::read_json(&path) {
             Ok(bytes) => bytes,
             Err(e) if matches!(e.kind(), ErrorKind::NotFound) => return Ok(None),
             Err(e) => return Err(Error::io("read", &path)(e)),

@@ -4,7 +4,6 @@
 //! before it is merged. Parts of format 1.0 have none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +37,7 @@ pub(crate) fn write_hashes(folder: &Path) -> Result<(), Error> {
 pub(crate) fn check(folder: &Path, required: bool) -> Result<(), Error> {
     let path = folder.join(HASHES);
     let bad = |problem: String| Error::BadTable { path: path.clone(), problem };
-    let bytes = match fs::read(&path) {
+    let bytes = match file::read_json(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound && !required => return Ok(()),
         Err(e) if e.kind() == ErrorKind::NotFound => {

@@ -337,7 +337,7 @@ pub(crate) struct TableFile<R> {
 impl<R: Row> TableFile<R> {
     /// Opens a file and checks what it says about itself.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| match source.kind() {
+        let file = file::open(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => Error::NoTable { path: path.to_owned() },
             _ => Error::io("open", path)(source),
         })?;

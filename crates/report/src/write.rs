@@ -113,12 +113,20 @@ pub(crate) fn write_files(dir: &Path, files: &BTreeMap<String, String>) -> Resul
     for (name, content) in files {
         let path = dir.join(name);
         if let Some(folder) = path.parent() {
-            let failed = |source| Error::Folder { path: folder.to_owned(), source };
-            std::fs::create_dir_all(folder).map_err(failed)?;
+            create_folder(dir, folder)?;
         }
         entrace_record::file::write(&path, content.as_bytes())?;
     }
     Ok(())
+}
+
+/// Creates the folder that the user named, where it may be a link, or one within it, where it may not: a run folder may come from a
+/// stranger.
+fn create_folder(dir: &Path, folder: &Path) -> Result<(), Error> {
+    if folder != dir {
+        return Ok(entrace_record::file::create_inner_folder(folder)?);
+    }
+    std::fs::create_dir_all(folder).map_err(|source| Error::Folder { path: folder.to_owned(), source })
 }
 
 /// The report of the run in a folder, written beside its record.
@@ -354,6 +362,17 @@ mod tests {
         let file = dir.path().join("metrics.json");
         let error = report.write_to(&file).unwrap_err();
         assert!(error.to_string().starts_with("could not"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_within_the_folder_is_not_followed() {
+        let (manifest, rows) = synthetic::run(12, 8);
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("figures")).unwrap();
+        let error = report(&manifest, &rows).write_to(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("figures is a link"), "{error}");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     }
 
     #[test]

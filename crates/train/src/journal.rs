@@ -87,7 +87,7 @@ impl Journal {
             None => String::new(),
         };
         let temporary = output.join(".metrics.jsonl.entrace-tmp");
-        std::fs::write(&temporary, kept).map_err(Error::io("write", &temporary))?;
+        write_new(&temporary, kept.as_bytes()).map_err(Error::io("write", &temporary))?;
         std::fs::rename(&temporary, &path).map_err(Error::io("create", &path))?;
         let file = File::options().append(true).open(&path).map_err(Error::io("open", &path))?;
         Ok(Self { path, file })
@@ -101,6 +101,15 @@ impl Journal {
     }
 }
 
+/// Writes a file in the place of what has its name, which may be a link to anything.
+fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    File::create_new(path)?.write_all(bytes)
+}
+
 fn rows_until(path: &Path, step: u64) -> Result<String, Error> {
     let text = match std::fs::read_to_string(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
@@ -109,4 +118,21 @@ fn rows_until(path: &Path, step: u64) -> Result<String, Error> {
     let of_row = |line: &str| serde_json::from_str::<Value>(line).ok()?.get("step")?.as_u64();
     let kept = text.lines().filter(|line| of_row(line).is_some_and(|of_row| of_row <= step));
     Ok(kept.flat_map(|line| [line, "\n"]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(unix)]
+    #[test]
+    fn a_link_in_the_folder_is_not_followed() {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let victim = outside.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        for name in [".metrics.jsonl.entrace-tmp", "metrics.jsonl"] {
+            std::os::unix::fs::symlink(&victim, folder.path().join(name)).unwrap();
+        }
+        super::Journal::open(folder.path(), None).unwrap().write(&7).unwrap();
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+        assert_eq!(std::fs::read(folder.path().join("metrics.jsonl")).unwrap(), b"7\n");
+    }
 }
