@@ -104,6 +104,16 @@ impl Config {
         self.needed(key, self.opt_f64(key)?)
     }
 
+    /// A number above 0, if present.
+    pub fn opt_positive_f64(&self, key: &str) -> Result<Option<f64>, Error> {
+        self.typed(key, "a positive number", |v| v.as_f64().filter(|&number| number > 0.0))
+    }
+
+    /// A number above 0.
+    pub fn positive_f64(&self, key: &str) -> Result<f64, Error> {
+        self.needed(key, self.opt_positive_f64(key)?)
+    }
+
     /// A switch with its default.
     pub fn bool_or(&self, key: &str, default: bool) -> Result<bool, Error> {
         Ok(self.typed(key, "true or false", Value::as_bool)?.unwrap_or(default))

@@ -84,7 +84,7 @@ impl RopeSpec {
         match config.opt_part("rope_parameters")? {
             Some(part) => Self::read_part(config, &part, head_dim, default_theta),
             None => {
-                let theta = config.opt_f64("rope_theta")?.unwrap_or(default_theta);
+                let theta = config.opt_positive_f64("rope_theta")?.unwrap_or(default_theta);
                 match config.opt_part("rope_scaling")? {
                     Some(part) => Self::read_part(config, &part, head_dim, theta),
                     None => Self::plain(config, config, head_dim, theta),
@@ -100,21 +100,21 @@ impl RopeSpec {
         head_dim: usize,
         default_theta: f64,
     ) -> Result<Self, Error> {
-        let theta = part.opt_f64("rope_theta")?.unwrap_or(default_theta);
+        let theta = part.opt_positive_f64("rope_theta")?.unwrap_or(default_theta);
         let plain = Self::plain(config, part, head_dim, theta)?;
         let key = if part.get("rope_type").is_some() { "rope_type" } else { "type" };
         let kind = part.opt_str(key)?.unwrap_or("default");
         let scaling = match kind {
             "default" => Scaling::None,
-            "linear" => Scaling::Linear { factor: part.f64("factor")? },
+            "linear" => Scaling::Linear { factor: part.positive_f64("factor")? },
             "dynamic" => Scaling::Dynamic {
-                factor: part.f64("factor")?,
+                factor: part.positive_f64("factor")?,
                 max_positions: config.positive("max_position_embeddings")?,
             },
             "llama3" => Scaling::Llama3 {
-                factor: part.f64("factor")?,
-                low_freq_factor: part.f64("low_freq_factor")?,
-                high_freq_factor: part.f64("high_freq_factor")?,
+                factor: part.positive_f64("factor")?,
+                low_freq_factor: part.positive_f64("low_freq_factor")?,
+                high_freq_factor: part.positive_f64("high_freq_factor")?,
                 original: original_length(config, part)?,
             },
             "yarn" => yarn(config, part)?,
@@ -244,7 +244,7 @@ pub fn yarn_mscale(scale: f64, mscale: f64) -> f64 {
 
 fn yarn(config: &Config, part: &Config) -> Result<Scaling, Error> {
     let original = original_length(config, part)?;
-    let factor = match part.opt_f64("factor")? {
+    let factor = match part.opt_positive_f64("factor")? {
         Some(factor) => factor,
         None => config.positive("max_position_embeddings")? as f64 / original as f64,
     };
@@ -281,14 +281,16 @@ fn yarn_range(dim: f64, theta: f64, fast: f64, slow: f64, original: f64, truncat
 fn long_rope(config: &Config, part: &Config, dim: usize) -> Result<Scaling, Error> {
     let list = |key: &str| {
         let factors = part.opt_floats(key)?.ok_or_else(|| part.refuse(key, "missing"))?;
-        if factors.len() == dim / 2 {
-            Ok(factors)
-        } else {
-            Err(part.refuse(key, format!("expected {} factors, found {}", dim / 2, factors.len())))
+        if factors.len() != dim / 2 {
+            return Err(part.refuse(key, format!("expected {} factors, found {}", dim / 2, factors.len())));
+        }
+        match factors.iter().find(|&&factor| factor <= 0.0) {
+            Some(factor) => Err(part.refuse(key, format!("expected positive numbers, found {factor}"))),
+            None => Ok(factors),
         }
     };
     let original = original_length(config, part)?;
-    let factor = match part.opt_f64("factor")? {
+    let factor = match part.opt_positive_f64("factor")? {
         Some(factor) => factor,
         None => config.positive("max_position_embeddings")? as f64 / original as f64,
     };

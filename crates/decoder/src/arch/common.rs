@@ -144,7 +144,11 @@ pub(super) fn spec(
 
 /// `rms_norm_eps` of an ordinary RMS norm.
 pub(super) fn rms(config: &Config, default_eps: f64, offset: f64) -> Result<NormKind, Error> {
-    Ok(NormKind::Rms { eps: config.opt_f64("rms_norm_eps")?.unwrap_or(default_eps), offset })
+    let eps = config.opt_f64("rms_norm_eps")?.unwrap_or(default_eps);
+    if eps < 0.0 {
+        return Err(config.refuse("rms_norm_eps", format!("must not be negative, found {eps}")));
+    }
+    Ok(NormKind::Rms { eps, offset })
 }
 
 /// The activation named by a key.
@@ -195,7 +199,7 @@ pub(super) fn windows(
 pub(super) fn ropes_by_kind(config: &Config, head_dim: usize) -> Result<Option<(RopeSpec, RopeSpec)>, Error> {
     let Some(parts) = config.opt_part("rope_parameters")? else { return Ok(None) };
     let kind = |key: &str| match parts.opt_part(key)? {
-        Some(part) => RopeSpec::read_part(config, &part, head_dim, part.f64("rope_theta")?),
+        Some(part) => RopeSpec::read_part(config, &part, head_dim, part.positive_f64("rope_theta")?),
         None => Err(parts.refuse(key, "missing")),
     };
     Ok(Some((kind("full_attention")?, kind("sliding_attention")?)))

@@ -162,7 +162,7 @@ fn mscale_squared(config: &Config, rope: &RopeSpec) -> Result<f64, Error> {
     };
     let (Some(part), false) = (part, rope.scaling == Scaling::None) else { return Ok(1.0) };
     match part.opt_f64("mscale_all_dim")?.filter(|&m| m != 0.0) {
-        Some(mscale) => Ok(yarn_mscale(part.f64("factor")?, mscale).powi(2)),
+        Some(mscale) => Ok(yarn_mscale(part.positive_f64("factor")?, mscale).powi(2)),
         None => Ok(1.0),
     }
 }

@@ -34,8 +34,8 @@ pub(super) fn block(config: &Config) -> Result<(Heads, Plain), Error> {
         activation,
         qkv_bias: bias,
         o_bias: bias,
-        scale: config.opt_f64("query_pre_attn_scalar")?.unwrap_or(256.0).powf(-0.5),
-        softcap: config.opt_f64("attn_logit_softcapping")?,
+        scale: config.opt_positive_f64("query_pre_attn_scalar")?.unwrap_or(256.0).powf(-0.5),
+        softcap: config.opt_positive_f64("attn_logit_softcapping")?,
         ..Plain::new(config, &heads)?
     };
     Ok((heads, plain))
@@ -50,7 +50,7 @@ pub(super) fn finish(
     let spec = common::spec(config, common::rms(config, 1e-6, 1.0)?, ropes, layers, true)?;
     Ok(Spec {
         embed_scale: Some((spec.hidden_size as f64).sqrt()),
-        final_logit_softcapping: config.opt_f64("final_logit_softcapping")?,
+        final_logit_softcapping: config.opt_positive_f64("final_logit_softcapping")?,
         ..spec
     })
 }

@@ -28,7 +28,7 @@ pub(super) fn read(config: &Config) -> Result<Spec, Error> {
         Some(ropes) => ropes,
         None => {
             let full = RopeSpec::read(config, heads.head_dim, 1_000_000.0)?;
-            let theta = config.opt_f64("rope_local_base_freq")?.unwrap_or(10_000.0);
+            let theta = config.opt_positive_f64("rope_local_base_freq")?.unwrap_or(10_000.0);
             (full.clone(), RopeSpec { theta, scaling: Scaling::None, ..full })
         }
     };

@@ -126,7 +126,7 @@ pub(super) fn within_bounds<T: Send + 'static>(
         match receiver.recv_timeout(BETWEEN_LOOKS) {
             Ok(result) => return result,
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(TemplateError::Render("minijinja failed on it (a panic)".to_owned()));
+                return Err(TemplateError::Render("minijinja gave up on it".to_owned()));
             }
             Err(RecvTimeoutError::Timeout) => {
                 if time_used(&thread).unwrap_or_else(|| began.elapsed()) > MOST_TIME {

@@ -106,7 +106,7 @@ impl Tokenizer {
 
         let decoder = serde_json::to_value(inner.get_decoder()).map_err(|e| broken(e.into()))?;
         let pieces = read_pieces(&inner, &Spelling::from_decoder(&decoder)?);
-        let prefix = post_processor_prefix(&inner).map_err(broken)?;
+        let prefix = post_processor_prefix(&inner, pieces.len()).map_err(broken)?;
         let stop_tokens = stop_tokens(&inner, &pieces, settings.named.get("eos_token"), settings.end_ids);
         let encoder = Encoder::new(inner).map_err(|e| broken(e.into()))?;
         let hash = Sha256::digest(definition).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -248,10 +248,16 @@ fn read_pieces(inner: &tokenizers::Tokenizer, spelling: &Spelling) -> Pieces {
 }
 
 /// Tokens that the post-processor puts before a text.
-fn post_processor_prefix(inner: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
+fn post_processor_prefix(inner: &tokenizers::Tokenizer, n_ids: usize) -> tokenizers::Result<Vec<u32>> {
     let probe = guard::caught(|| inner.encode("a", true))?;
     let leading = probe.get_special_tokens_mask().iter().take_while(|&&mask| mask == 1).count();
-    Ok(probe.get_ids()[..leading].to_vec())
+    let ids = &probe.get_ids()[..leading];
+    match ids.iter().find(|&&id| id as usize >= n_ids) {
+        Some(id) => {
+            Err(format!("its post-processor adds the token {id}, which is none of its {n_ids}").into())
+        }
+        None => Ok(ids.to_vec()),
+    }
 }
 
 fn stop_tokens(
