@@ -22,6 +22,9 @@ use crate::messages;
 use crate::rows::{self, Line};
 use crate::value::{self, Row, Value};
 
+/// Most bytes of a target or an option: as answers they are tokenised and read again at every step.
+const MOST_ANSWER_BYTES: usize = 1 << 14;
+
 /// Questions of a user's file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Custom {
@@ -189,6 +192,13 @@ impl Stated {
         let choices = listed.as_deref().map(value::choices).transpose();
         let choices = choices.map_err(|reason| format!("the choices column: {reason}"))?;
         let target = columns.scalar(row, Column::Target)?.map(|target| after_marks(&target).to_string());
+        let options = choices.iter().flat_map(|choices| choices.labels().iter().chain(choices.texts()));
+        let answers =
+            options.map(|option| ("an option", option)).chain(target.iter().map(|t| ("a target", t)));
+        if let Some((what, answer)) = answers.into_iter().find(|(_, answer)| answer.len() > MOST_ANSWER_BYTES)
+        {
+            return Err(format!("{what} of {} bytes, more than {MOST_ANSWER_BYTES}", answer.len()));
+        }
         Ok(Self { id, text: String::new(), choices, target, option_number })
     }
 

@@ -119,7 +119,10 @@ fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is a constant")
 }
 
-/// The markers of a completion, the last one first, remarks after all others. Negated ones (`the answer is not 5`) are left out.
+/// Markers that are looked at: where none of so many states an answer, no other will.
+const MOST_MARKERS: usize = 100;
+
+/// The last markers of a completion, the last one first, remarks after all others. Negated ones (`the answer is not 5`) are left out.
 pub(crate) fn last_first(completion: &str) -> Vec<Marker<'_>> {
     let mut found: Vec<(usize, Marker<'_>)> = Vec::new();
     let after = |kind, end: usize| (end, Marker { kind, text: &completion[end..] });
@@ -151,7 +154,8 @@ pub(crate) fn last_first(completion: &str) -> Vec<Marker<'_>> {
         (!POINTS.is_match(text)).then_some((hit.end(), Marker { kind: MarkerKind::Before, text }))
     }));
     found.retain(|(_, marker)| marker.kind != MarkerKind::Cue || !NEGATED.is_match(marker.text));
-    found.sort_by_key(|(at, marker)| (marker.is_remark(), std::cmp::Reverse(*at)));
+    found.sort_by_cached_key(|(at, marker)| (marker.is_remark(), std::cmp::Reverse(*at)));
+    found.truncate(MOST_MARKERS);
     found.into_iter().map(|(_, marker)| marker).collect()
 }
 

@@ -75,6 +75,9 @@ impl AnswerFormat for TextFormat {
 
     fn canonical(&self, surface: &str, _: Option<&Choices>) -> Answer {
         let text = answer_part(surface);
+        if text.len() > LONGEST_ANSWER {
+            return Answer::Invalid;
+        }
         let number = number::alone(text, self.mark);
         let value = match number {
             Some(value) if self.grouped => number::grouped(&value),
@@ -176,8 +179,14 @@ static EXPLAINS: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"(?i)^\s*\n\W*(?:it is|it's|this is|that is|because|since|explanation|reason|here is why)\b")
 });
 
-/// Lower case, folded white space, no articles, no punctuation at either end. Empty if nothing is left.
+/// Most bytes of a text that is an answer.
+const LONGEST_ANSWER: usize = 1 << 12;
+
+/// Lower case, folded white space, no articles, no punctuation at either end. Empty if nothing is left, or if it is no answer but a treatise.
 pub(crate) fn normalise(text: &str) -> String {
+    if text.len() > LONGEST_ANSWER {
+        return String::new();
+    }
     let mut value: String = text.to_lowercase().nfc().collect();
     loop {
         let next = without_articles(without_edges(&value));

@@ -135,7 +135,7 @@ pub(crate) fn divide<'a>(engine: Engine<'_>, prompt: Option<&Prompt>, completion
 
 /// What a completion that is not measured states, and whether that is right. A model that was asked and wrote nothing has given no
 /// readable answer, which is wrong, as it is where only answers are scored. An imported trace without text may as well have been lost, so
-/// there only what the file itself says counts.
+/// there only what the file itself says counts. So it does of a text longer than models write, which takes long to read.
 fn stated(
     task: &TaskPlan,
     question: &Question,
@@ -143,9 +143,14 @@ fn stated(
     completion: &Division<'_>,
     stop_reason: StopReason,
 ) -> (Option<Answer>, Option<bool>) {
+    const MOST_BYTES_READ: usize = 1 << 20;
     let judged = match input {
         TraceInput::Generate => None,
-        TraceInput::Imported { text, correct, .. } if text.trim().is_empty() => return (None, *correct),
+        TraceInput::Imported { text, correct, .. }
+            if text.len() > MOST_BYTES_READ || text.trim().is_empty() =>
+        {
+            return (None, *correct);
+        }
         TraceInput::Imported { correct, .. } => *correct,
     };
     let answer =

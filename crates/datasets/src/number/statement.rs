@@ -76,6 +76,9 @@ impl Opening<'_> {
 
 static BULLET: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s*\n\s*[-–•]\s+"));
 
+/// Bytes that may stand before a number.
+const LONGEST_LEAD: usize = 200;
+
 /// The number after the lead-in of a text.
 pub(super) fn opening(text: &str, mark: DecimalMark) -> Opening<'_> {
     let mut at = 0;
@@ -83,7 +86,7 @@ pub(super) fn opening(text: &str, mark: DecimalMark) -> Opening<'_> {
         at += BULLET.find(&text[at..]).map_or(0, |bullet| bullet.end());
         let rest = &text[at..];
         let (found, end) = match numeral::read(rest, mark) {
-            Found::Nothing => match rest.chars().next().filter(|&c| lead::is_lead(c)) {
+            Found::Nothing => match rest.chars().next().filter(|&c| lead::is_lead(c) && at < LONGEST_LEAD) {
                 Some(c) => {
                     at += c.len_utf8();
                     continue;
