@@ -1,11 +1,13 @@
 //! `entrace doctor`: what a model is, and whether its numbers agree with themselves.
 //!
 //! Loads the model, prints what was understood of it, and checks on a fixed text that logits are finite, that scoring with a cache equals
-//! scoring without one, and that branches of a token tree equal their paths scored one at a time.
+//! scoring without one, and that branches of a token tree equal their paths scored one at a time. A model whose tokenizer or chat template
+//! cannot be used is refused as `entrace run` refuses it.
 
 use crate::args::DoctorArgs;
 use crate::exit::{Exit, InSetUp};
 use crate::model;
+use crate::terminal::shortened;
 use anyhow::Result;
 use entrace_backend::{
     Branch, BranchId, ChatMessage, Error as BackendError, Parent, Role, ScoreTree, Text, TokenScores,
@@ -22,22 +24,21 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<Exit> {
     let mut out = crate::terminal::stdout();
     let language = model::open(&args.model, false);
     let decoder_only;
-    let (decoder, language, mut passed) = match &language {
-        Ok((language, _)) => (language.decoder(), Some(language), true),
-        Err(error) if model::could_not_be_fetched(error) => return language.map(|_| Exit::success()),
-        Err(error) => {
+    let (decoder, language) = match &language {
+        Ok((language, _)) => (language.decoder(), Some(language)),
+        // To have no tokenizer is no fault; to have one that cannot be used is.
+        Err(error) if matches!(error.downcast_ref(), Some(Error::NoTokenizer { .. })) => {
             decoder_only = model::open_decoder(&args.model)?;
             writeln!(out, "text            none: {error}")?;
-            // To have no tokenizer is no fault; to have one that cannot be used is.
-            let has_none = matches!(error.downcast_ref(), Some(Error::NoTokenizer { .. }));
-            (&decoder_only, None, has_none)
+            (&decoder_only, None)
         }
+        Err(_) => return language.map(|_| Exit::success()),
     };
     describe(&mut out, decoder, started.elapsed().as_secs_f64())?;
     if let Some(language) = language {
-        passed &= describe_text(&mut out, language)?;
+        describe_text(&mut out, language)?;
     }
-    passed &= self_check(&mut out, decoder, language)?;
+    let passed = self_check(&mut out, decoder, language)?;
     Ok(if passed { Exit::success() } else { Exit::with_failures() })
 }
 
@@ -69,26 +70,29 @@ fn describe(out: &mut impl Write, decoder: &Decoder, seconds: f64) -> Result<()>
     Ok(())
 }
 
-/// Whether a template that is there renders a question is the result; one that refuses it does what it was written for.
-fn describe_text(out: &mut impl Write, language: &LanguageModel) -> Result<bool> {
+/// A template that is there has to render a question, else this is an error; one that refuses it does what it was written for.
+fn describe_text(out: &mut impl Write, language: &LanguageModel) -> Result<()> {
     let tokenizer = language.tokenizer();
     writeln!(out, "tokenizer       {} tokens", tokenizer.vocab_size())?;
     for (name, token) in tokenizer.named_tokens() {
         let id =
             tokenizer.token_id(token).map_or_else(|| "not in the vocabulary".into(), |id| id.to_string());
-        writeln!(out, "  {name:<13} {token:?} ({id})")?;
+        writeln!(out, "  {name:<13} {} ({id})", shortened(&format!("{token:?}")))?;
     }
     let stops: Vec<String> = language.stop_tokens().iter().map(ToString::to_string).collect();
     writeln!(out, "stop tokens     {}", stops.join(", "))?;
     let message = ChatMessage { role: Role::User, content: "What is 2 + 2?".into() };
     match language.render_chat(&[message]) {
-        Ok(prompt) => writeln!(out, "chat template   {:?} ({} tokens)", prompt.text, prompt.token_ids.len())?,
-        Err(error) => {
-            writeln!(out, "chat template   {error}")?;
-            return Ok(matches!(error, BackendError::NoTemplate | BackendError::TemplateRefused(_)));
+        Ok(prompt) => {
+            let text = format!("{:?}", prompt.text);
+            writeln!(out, "chat template   {} ({} tokens)", shortened(&text), prompt.token_ids.len())?;
         }
+        Err(error @ (BackendError::NoTemplate | BackendError::TemplateRefused(_))) => {
+            writeln!(out, "chat template   {}", shortened(&error.to_string()))?;
+        }
+        Err(error) => return Err(error).in_set_up(),
     }
-    Ok(true)
+    Ok(())
 }
 
 fn self_check(out: &mut impl Write, decoder: &Decoder, language: Option<&LanguageModel>) -> Result<bool> {
@@ -135,7 +139,8 @@ fn scored(decoder: &Decoder, parts: &[&[u32]]) -> Result<Vec<Option<f64>>> {
 fn by_branches(decoder: &Decoder, ids: &[u32]) -> Result<Vec<Option<f64>>> {
     let root =
         Branch { tokens: ids.to_vec(), token_scores: TokenScores::Logprobs, keep: true, ..Branch::default() };
-    let half = ids.len() / 2;
+    // A branch forks behind a token at least.
+    let half = (ids.len() / 2).max(1);
     let forks = (half..ids.len()).map(|at| Branch {
         parent: Some(Parent { branch: BranchId(0), n_tokens: at }),
         tokens: vec![ids[at]],

@@ -80,7 +80,7 @@ impl Exit {
     /// Prints the message and turns into the process's code.
     pub(crate) fn report(self) -> ExitCode {
         if let Some(message) = self.message {
-            let _ = writeln!(terminal::stderr(), "entrace: {message}");
+            let _ = writeln!(terminal::stderr(), "entrace: {}", terminal::shortened(&message));
         }
         ExitCode::from(self.code)
     }
@@ -127,6 +127,9 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
             entrace_run::Error::Settings(_) | entrace_run::Error::Lacks(_) => Some(2),
             _ => None,
         };
+    }
+    if let Some(entrace_report::Error::Record(record)) = error.downcast_ref() {
+        return code_of(record);
     }
     if let Some(decide) = error.downcast_ref::<entrace_decide::Error>() {
         return match decide {

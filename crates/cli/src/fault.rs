@@ -1,11 +1,11 @@
 //! What is said where entrace itself fails: a panic is a fault of the program, never a way to end.
 //!
 //! Nothing is printed when a panic begins, because some are caught where a library is known to fail on damaged files. One that nobody
-//! caught ends the command with one line: what was being done, what failed and where. With `RUST_BACKTRACE` set, the usual report of every
-//! panic is printed as well.
+//! caught ends the command with one line: what was being done, what failed and where. With `RUST_BACKTRACE` set, its calls follow.
 
 use crate::exit::Exit;
 use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, PoisonError};
 
@@ -13,6 +13,8 @@ use std::sync::{Mutex, PoisonError};
 static DOING: Mutex<String> = Mutex::new(String::new());
 /// Where the latest panic began.
 static PLACE: Mutex<String> = Mutex::new(String::new());
+/// What called what there, where that was asked for.
+static CALLS: Mutex<String> = Mutex::new(String::new());
 
 /// Notes what is being done from now on, in words that go on from "while".
 pub(crate) fn doing(what: String) {
@@ -21,13 +23,12 @@ pub(crate) fn doing(what: String) {
 
 /// Runs a command; a panic becomes its end.
 pub(crate) fn guarded(command: impl FnOnce() -> Exit) -> Exit {
-    let usual = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
+    panic::set_hook(Box::new(|info| {
         let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+        let calls = Backtrace::capture();
+        let calls = matches!(calls.status(), BacktraceStatus::Captured).then(|| format!("\n{calls}"));
         *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place;
-        if std::env::var_os("RUST_BACKTRACE").is_some() {
-            usual(info);
-        }
+        *CALLS.lock().unwrap_or_else(PoisonError::into_inner) = calls.unwrap_or_default();
     }));
     panic::catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|payload| Exit::fault(report(&*payload)))
 }
@@ -39,8 +40,9 @@ fn report(payload: &(dyn Any + Send)) -> String {
     let doing = DOING.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let doing = if doing.is_empty() { "starting" } else { &doing };
     let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     format!(
-        "a fault of entrace itself, while {doing}: {said}{place}; what was finished is kept, please report this line"
+        "a fault of entrace itself, while {doing}: {said}{place}; what was finished is kept, please report this line{calls}"
     )
 }
 
@@ -60,6 +62,7 @@ mod tests {
         assert!(message.starts_with(
             "a fault of entrace itself, while reading questions.jsonl: two lines 0 (crates/cli/src/fault.rs:"
         ));
-        assert!(message.ends_with("what was finished is kept, please report this line"), "{message}");
+        let line = message.lines().next().unwrap();
+        assert!(line.ends_with("what was finished is kept, please report this line"), "{message}");
     }
 }

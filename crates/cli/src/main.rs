@@ -88,9 +88,11 @@ fn dispatch(command: Command) -> Exit {
 fn set_threads(threads: Option<usize>) -> Result<(), Exit> {
     let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
     let most = 8 * n_cores.max(8);
-    if let Some(threads) = threads.filter(|&threads| threads > most) {
-        let problem =
-            format!("--threads {threads}: at most {most} on this machine, which has {n_cores} cores");
+    let from_environment =
+        || Some(("RAYON_NUM_THREADS", std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok()?));
+    let asked = threads.map(|threads| ("--threads", threads)).or_else(from_environment);
+    if let Some((name, threads)) = asked.filter(|&(_, threads)| threads > most) {
+        let problem = format!("{name} {threads}: at most {most} on this machine, which has {n_cores} cores");
         return Err(Exit::usage(SetUp(problem).into()));
     }
     // SAFETY: nothing else runs yet; no other thread can read the environment at this point.

@@ -22,6 +22,17 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A message without the middle of a name that is longer than anybody reads: one from a file may have millions of characters.
+pub(crate) fn shortened(message: &str) -> Cow<'_, str> {
+    const MOST_BYTES: usize = 4000;
+    const KEPT: usize = 1500;
+    if message.len() <= MOST_BYTES {
+        return Cow::Borrowed(message);
+    }
+    let (start, end) = (message.floor_char_boundary(KEPT), message.ceil_char_boundary(message.len() - KEPT));
+    Cow::Owned(format!("{} … {} bytes … {}", &message[..start], end - start, &message[end..]))
+}
+
 fn is_obeyed(c: char) -> bool {
     let turns_direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns_direction || (c.is_control() && c != '\n' && c != '\t')
@@ -64,6 +75,15 @@ mod tests {
         assert_eq!(printable("\u{9b}2J \u{7f} \u{202e}txt"), "\\u{9b}2J \\u{7f} \\u{202e}txt");
         let plain = "line\n\ttab é 你 👩‍👧";
         assert!(matches!(printable(plain), Cow::Borrowed(same) if same == plain));
+    }
+
+    #[test]
+    fn a_name_without_end_is_shortened() {
+        assert_eq!(shortened("model.norm"), "model.norm");
+        let message = format!("the weight {} is missing", "é".repeat(1 << 20));
+        let short = shortened(&message);
+        assert!(short.len() < 4000 && short.starts_with("the weight éé"), "{short}");
+        assert!(short.contains(" … 2094176 bytes … é") && short.ends_with("é is missing"), "{short}");
     }
 
     #[test]

@@ -80,3 +80,89 @@ fn a_mistyped_path_is_not_looked_for_on_the_hub() {
     );
     assert!(!said.contains("HF_HUB_OFFLINE"), "{said}");
 }
+
+#[test]
+fn doctor_refuses_what_run_refuses() {
+    let scratch = Scratch::new();
+    let (model, tasks) = (scratch.model(), scratch.file("q.jsonl", QUESTIONS));
+    let both = |expected: &str| {
+        let out = scratch.arg("o");
+        let run = expect(2, &["run", "--model", &model, "--tasks", &tasks, "--output-path", &out]);
+        let doctor = expect(2, &["doctor", "--model", &model]);
+        for said in [run, doctor] {
+            assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
+        }
+    };
+    let template = scratch.path("model/chat_template.jinja");
+    std::fs::write(&template, format!("{{{{ {}a }}}}", "not ".repeat(200_000))).unwrap();
+    both("the chat template is not rendered");
+    std::fs::remove_file(&template).unwrap();
+
+    let definition = scratch.path("model/tokenizer.json");
+    let sound: serde_json::Value = serde_json::from_slice(&std::fs::read(&definition).unwrap()).unwrap();
+    let edited = |key: &str, value: serde_json::Value, expected: &str| {
+        let mut json = sound.clone();
+        json[key] = value;
+        std::fs::write(&definition, json.to_string()).unwrap();
+        both(expected);
+    };
+    let missing = serde_json::json!({"type": "TemplateProcessing", "special_tokens": {}, "pair": [],
+        "single": [{"SpecialToken": {"id": "<missing>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]});
+    edited("post_processor", missing, "tokenizer");
+    let mark = serde_json::json!({"id": "<m>", "ids": [u32::MAX], "tokens": ["<m>"]});
+    let unknown = serde_json::json!({"type": "TemplateProcessing", "special_tokens": {"<m>": mark}, "pair": [],
+        "single": [{"SpecialToken": {"id": "<m>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]});
+    edited("post_processor", unknown, "adds the token 4294967295");
+    let step = serde_json::json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaaaaaaaa"});
+    edited(
+        "normalizer",
+        serde_json::json!({"type": "Sequence", "normalizers": vec![step; 40]}),
+        "times as long",
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_folder_leads_nowhere() {
+    let scratch = Scratch::new();
+    let (folder, outside) = (scratch.arg("run"), scratch.path("outside"));
+    expect(
+        0,
+        &["run", "--limit", "2", "--max-new-tokens", "24", "--rollouts", "0", "--output-path", &folder],
+    );
+    std::fs::create_dir(&outside).unwrap();
+    let figures = scratch.path("run/figures");
+    std::fs::remove_dir_all(&figures).unwrap();
+    std::os::unix::fs::symlink(&outside, &figures).unwrap();
+    assert!(expect(2, &["report", &folder]).contains("figures is a link"));
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+    for name in ["prefixes.parquet", "manifest.json"] {
+        let path = scratch.path("run").join(name);
+        std::fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(expect(3, &["report", &folder]).contains("not an ordinary file"));
+    }
+}
+
+#[test]
+fn answers_without_end_are_read_in_time() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    let row = |id: &str, target: &str, trace: String| {
+        serde_json::json!({"id": id, "question": "How many?", "target": target, "trace": trace}).to_string()
+    };
+    let traces = [
+        row("markers", "7", "the answer is ".repeat(7000)),
+        row("signs", "7", "$".repeat(100_000)),
+        row("brackets", "the moon", "(".repeat(100_000)),
+        row("length", "7", "She has 3. ".repeat(200_000)),
+        row("target", &"9".repeat(100_000), "7".to_string()),
+        row("good", "7", "That is 7.".to_string()),
+    ];
+    let file = scratch.file("t.jsonl", &traces.join("\n"));
+    let began = std::time::Instant::now();
+    let said =
+        expect(1, &["score", "--model", &model, "--traces", &file, "--output-path", &scratch.arg("o")]);
+    assert!(said.contains("1 line"), "{said}");
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+}
