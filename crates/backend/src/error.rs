@@ -60,6 +60,12 @@ pub enum Error {
     /// The model has no chat template.
     #[error("the model has no chat template")]
     NoTemplate,
+    /// The engine refused or could not answer this one request.
+    #[error("{0}")]
+    Refused(String),
+    /// The engine answers nothing any more, for now: what is recorded stays, and the run can be resumed.
+    #[error("{0}")]
+    Unavailable(String),
     /// Any failure inside an engine.
     #[error("the engine failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -73,6 +79,6 @@ impl Error {
 
     /// Whether the fault lies in the one item that was asked for, so that others can go on.
     pub fn is_about_the_item(&self) -> bool {
-        !matches!(self, Self::Engine(_) | Self::NotFinite { .. })
+        !matches!(self, Self::Engine(_) | Self::NotFinite { .. } | Self::Unavailable(_))
     }
 }

@@ -64,8 +64,8 @@ pub struct Completion {
     pub text: String,
     /// For each token, the bytes of text covered up to and including it.
     pub token_ends: Vec<usize>,
-    /// Raw log-probability of each token in nats.
-    pub logprobs: Vec<f64>,
+    /// Raw log-probability of each token in nats; `None` where the engine does not tell it.
+    pub logprobs: Vec<Option<f64>>,
     /// How sharp the raw distribution was that each token was drawn from.
     pub sharpness: Vec<Sharpness>,
     /// Why it ended.

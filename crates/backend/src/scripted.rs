@@ -384,7 +384,7 @@ impl Scripted {
                 break;
             }
             path.push(token);
-            logprobs.push(probs[token as usize].ln());
+            logprobs.push(Some(probs[token as usize].ln()));
             sharpness.push(sharpness_of(&probs));
             if !progress(1) {
                 return Err(Error::engine("interrupted"));

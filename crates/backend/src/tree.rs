@@ -149,6 +149,12 @@ pub trait ScoreTree: Send + Sync {
     fn reach(&self) -> Reach {
         Reach::WHOLE
     }
+
+    /// Tokens that a tree had better not exceed. An engine that runs a tree in this process holds its cache; one that only writes it down
+    /// holds any number, and the more is asked in one call, the more of it can be under way at the same time.
+    fn holds(&self) -> usize {
+        4096
+    }
 }
 
 /// A growing token tree.

@@ -14,7 +14,7 @@ use std::path::PathBuf;
     after_help = "Exit codes: 0 measured, 1 finished with failed items or nothing measured, 2 usage or set-up, 3 engine or disk failure, \
                         130 interrupted (run the same command again to resume).\n\
                         Environment: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_TOKEN_PATH, HF_ENDPOINT, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT for models and \
-                        data from the Hub, as in huggingface_hub; RAYON_NUM_THREADS."
+                        data from the Hub, as in huggingface_hub; OPENAI_BASE_URL, OPENAI_API_KEY for servers; RAYON_NUM_THREADS."
 )]
 pub(crate) struct Cli {
     /// Threads to compute with (default, and 0: all cores)
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Decide(DecideArgs),
     /// Write what each step of a recorded run was worth, as rewards for a trainer
     Rewards(RewardsArgs),
+    /// Put the shards of a run together
+    Merge(MergeArgs),
     /// Train a small model on reasoning traces
     Train(TrainArgs),
     /// Log-probability and entropy of every token of a text
@@ -55,8 +57,11 @@ pub(crate) struct ModelArgs {
     /// Model: a folder in Hugging Face layout, a .gguf file, org/name or org/name@revision on the Hub (of GGUF files there
     /// org/name:QUANTISATION, such as Q4_K_M, or org/name/file.gguf), or the model that comes with entrace: sprout, or sprout@STAGE with one
     /// of init, mle, sft, rl (default of `run` without tasks or with arith: sprout)
+    /// Or a model behind a server that speaks the OpenAI protocol, http://host:port/v1#NAME; given several times, replicas of one model
     #[arg(long, value_name = "MODEL")]
-    pub(crate) model: Option<String>,
+    pub(crate) model: Vec<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// The model that adapters were trained on, where --model is a folder of adapters (LoRA) only: they are merged into it
     #[arg(long, value_name = "MODEL")]
     pub(crate) base: Option<String>,
@@ -67,6 +72,33 @@ pub(crate) struct ModelArgs {
     /// Where the model runs; cuda and metal need a build with that feature
     #[arg(long, value_enum, default_value = "cpu")]
     pub(crate) device: DeviceArg,
+}
+
+impl ModelArgs {
+    /// The model that is named; the last one counts.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.model.last().map(String::as_str)
+    }
+}
+
+/// Models behind servers.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArgs {
+    /// Address of a server's API, whose model --model names; may be given several times (default: OPENAI_BASE_URL, where --model is no file
+    /// here). The key is taken from OPENAI_API_KEY
+    #[arg(long, value_name = "URL", help_heading = "Server")]
+    pub(crate) base_url: Vec<String>,
+    /// Tokenizer and chat template of a model behind a server: a folder, a .gguf file, or org/name on the Hub (default: what the server says
+    /// that its model came from)
+    #[arg(long, value_name = "MODEL", help_heading = "Server")]
+    pub(crate) tokenizer: Option<String>,
+    /// Header of every request to a server, as 'NAME: VALUE'; a value $VARIABLE is taken from the environment, and a key must be. May be
+    /// given several times
+    #[arg(long, value_name = "HEADER", help_heading = "Server")]
+    pub(crate) header: Vec<String>,
+    /// Seconds to wait for a server that does not answer yet
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, help_heading = "Server")]
+    pub(crate) wait_for_server: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -188,6 +220,11 @@ pub(crate) struct MeasureArgs {
     /// Run folder; if it holds this run unfinished, the run is resumed (default: entrace-runs/MODEL_TASKS)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) output_path: Option<PathBuf>,
+    /// Measure one of N shares of the run, by itself: I/N with I from 0, or /N or auto, where the number is that of a job array
+    /// (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX, SKYPILOT_NODE_RANK). It goes to shard-I-of-N in the run folder; `entrace merge` puts them
+    /// together
+    #[arg(long, value_name = "I/N", help_heading = "Output")]
+    pub(crate) shard: Option<String>,
     /// Replace a run that is in the folder
     #[arg(long, help_heading = "Output")]
     pub(crate) overwrite: bool,
@@ -460,6 +497,23 @@ pub(crate) enum RewardArg {
     ProbGain,
     Watermark,
     CalibratedGain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// Run folders of shards, or one folder that holds them
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Folder for the whole run (default: the folder that holds the shards)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_path: Option<PathBuf>,
+    /// Merge nothing: print the numbers of the shards that are missing or unfinished, as a job array is written, and exit with 1 if there are
+    /// some
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Say nothing but results and errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]

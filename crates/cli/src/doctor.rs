@@ -2,11 +2,13 @@
 //!
 //! Loads the model, prints what was understood of it, and checks on a fixed text that logits are finite, that scoring with a cache equals
 //! scoring without one, and that branches of a token tree equal their paths scored one at a time. A model whose tokenizer or chat template
-//! cannot be used is refused as `entrace run` refuses it.
+//! cannot be used is refused as `entrace run` refuses it. Of a model behind servers it prints what was found out about them, as the beginning
+//! of every run finds out.
 
 use crate::args::DoctorArgs;
 use crate::exit::{Exit, InSetUp};
 use crate::model;
+use crate::opened::{self, Served};
 use crate::terminal::shortened;
 use anyhow::Result;
 use entrace_backend::{
@@ -20,6 +22,9 @@ use std::time::Instant;
 const TOLERANCE: f64 = 1e-3;
 
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<Exit> {
+    if let Some(servers) = opened::servers(&args.model)? {
+        return describe_servers(&opened::connect(&args.model, servers, false)?);
+    }
     let started = Instant::now();
     let mut out = crate::terminal::stdout();
     let language = model::open(&args.model, false);
@@ -40,6 +45,20 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<Exit> {
     }
     let passed = self_check(&mut out, decoder, language)?;
     Ok(if passed { Exit::success() } else { Exit::with_failures() })
+}
+
+/// What servers can do, and what they cannot.
+fn describe_servers(served: &Served) -> Result<Exit> {
+    let mut out = crate::terminal::stdout();
+    let profile = served.remote.profile();
+    for (name, found) in profile.named() {
+        writeln!(out, "{name:<15} {found}")?;
+    }
+    let lacks = profile.lacks();
+    for lack in &lacks {
+        writeln!(out, "lacks           {lack}")?;
+    }
+    Ok(if profile.scores() || profile.draws() { Exit::success() } else { Exit::with_failures() })
 }
 
 fn describe(out: &mut impl Write, decoder: &Decoder, seconds: f64) -> Result<()> {

@@ -121,6 +121,10 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
             _ => Some(2),
         };
     }
+    if let Some(unfit) = error.downcast_ref::<entrace_remote::Unfit>() {
+        // A server that is away may come back; one that cannot be used will not change.
+        return Some(if matches!(unfit, entrace_remote::Unfit::Unreachable(_)) { 3 } else { 2 });
+    }
     if let Some(run) = error.downcast_ref::<entrace_run::Error>() {
         return match run {
             entrace_run::Error::Interrupted => Some(130),

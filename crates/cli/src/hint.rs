@@ -5,6 +5,7 @@ use entrace_datasets::Error as Data;
 use entrace_decide::Error as Decide;
 use entrace_decoder::Error as Decoder;
 use entrace_record::error::Error as Record;
+use entrace_remote::Unfit;
 use entrace_run::{BadSettings, Error as Run};
 
 /// The flags to try, for the first cause that has some.
@@ -39,6 +40,13 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
             _ => None,
         };
     }
+    if let Some(error) = cause.downcast_ref::<Unfit>() {
+        return match error {
+            Unfit::Unreachable(_) => Some("--wait-for-server SECONDS waits for one that is starting"),
+            Unfit::OtherTokenizer(_) => Some("name the model's own with --tokenizer"),
+            _ => None,
+        };
+    }
     match cause.downcast_ref::<Run>()? {
         Run::Settings(problem) => of_settings(problem),
         Run::Engine(error) => of_engine(error),
@@ -56,7 +64,7 @@ fn of_record(error: &Record) -> Option<&'static str> {
         Record::OtherSettings { .. } => {
             Some("choose another --output-path, or replace that run with --overwrite")
         }
-        Record::Occupied { .. } => Some("choose another --output-path"),
+        Record::Occupied { .. } | Record::OtherShard { .. } => Some("choose another --output-path"),
         Record::Locked { .. } => Some("wait for it, or choose another --output-path"),
         Record::Link { .. } => Some("remove it, or choose another --output-path"),
         Record::ForeignPart { .. } => Some("or start over with --overwrite"),

@@ -36,7 +36,7 @@ pub(crate) fn intervene(args: InterveneArgs) -> Result<Exit> {
     walk::check(&plan, &how)?;
     let progress = Progress::new(args.quiet)?;
     let model_args = ModelArgs {
-        model: Some(args.model.model.clone().unwrap_or_else(|| manifest.settings.model.name.clone())),
+        model: vec![args.model.name().unwrap_or(&manifest.settings.model.name).to_string()],
         ..args.model.clone()
     };
     let (mut model, revision) = crate::model::open(&model_args, args.quiet)?;
@@ -69,7 +69,7 @@ pub(crate) fn intervene(args: InterveneArgs) -> Result<Exit> {
     }
     let paraphraser = match &args.paraphraser {
         Some(name) => Some(
-            crate::model::open(&ModelArgs { model: Some(name.clone()), ..args.model.clone() }, args.quiet)?.0,
+            crate::model::open(&ModelArgs { model: vec![name.clone()], ..args.model.clone() }, args.quiet)?.0,
         ),
         None => None,
     };
@@ -292,7 +292,7 @@ fn duration(secs: f64) -> String {
 /// Turns a folder of others' rollouts into a run folder and reports on it.
 fn import_rollouts(folder: &std::path::Path, args: &InterveneArgs) -> Result<Exit> {
     let record = ModelRecord {
-        name: args.model.model.clone().unwrap_or_else(|| "imported".to_string()),
+        name: args.model.name().unwrap_or("imported").to_string(),
         revision: None,
         architecture: String::new(),
         n_parameters: None,

@@ -1,8 +1,8 @@
 //! The command line: flags become options, options become calls to the other crates.
 //!
 //! The only crate that prints or exits. In reading order: `args` (every flag), `config_file` (flags from a file), one file per command,
-//! `model` and `questions` (what flags name, opened), `progress` and `download` (what a person sees while it works), `exit` (exit codes),
-//! `hint` (which flags help), `fingerprint` (what makes a run the same run), `terminal` (how text of
+//! `model`, `opened` and `questions` (what flags name, opened), `shard` (which share of a run), `progress` and `download` (what a person sees
+//! while it works), `exit` (exit codes), `hint` (which flags help), `fingerprint` (what makes a run the same run), `terminal` (how text of
 //! strangers is printed), `fault` (what a panic becomes).
 
 mod args;
@@ -18,7 +18,9 @@ mod hint;
 mod intervene;
 mod ls;
 mod measure;
+mod merge;
 mod model;
+mod opened;
 mod outputs;
 mod progress;
 mod questions;
@@ -26,6 +28,7 @@ mod report;
 mod rewards;
 mod run;
 mod score;
+mod shard;
 mod sprout;
 mod template_vars;
 mod terminal;
@@ -73,6 +76,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Intervene(args) => intervene::intervene(args),
         Command::Decide(args) => decide::decide(&args),
         Command::Rewards(args) => rewards::write(&args),
+        Command::Merge(args) => merge::merge(&args),
         Command::Train(args) => train::train(args),
         Command::Tokens(args) => tokens::tokens(&args),
         Command::Doctor(args) => doctor::doctor(&args),

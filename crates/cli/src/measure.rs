@@ -3,19 +3,20 @@
 use crate::args::{ChoiceFormArg, EstimatorArg, MeasureArgs};
 use crate::exit::{Exit, InSetUp, SetUp};
 use crate::fingerprint;
+use crate::opened::Model;
 use crate::outputs;
 use crate::progress::Progress;
+use crate::shard::{self, Share};
 use anyhow::Result;
 use entrace_backend::Sampling;
 use entrace_datasets::{BadLine, FormatKind, NumberStyle};
-use entrace_decoder::LanguageModel;
 use entrace_measure::signal::Group;
 use entrace_measure::{Estimator, Segmentation};
 use entrace_record::manifest::{Manifest, TaskRecord, TraceSource};
+use entrace_record::merge::shard_folder;
 use entrace_record::writer::{Found, RunWriter};
 use entrace_run::{
-    ChoiceForm, Control, Engine, EstimatorChoice, Measured, Measurement, Rollouts, TaskPlan, TraceMaking,
-    WorkItem,
+    ChoiceForm, Control, EstimatorChoice, Measured, Measurement, Rollouts, TaskPlan, TraceMaking, WorkItem,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ pub(crate) const MAX_NEW_TOKENS: usize = 512;
 
 /// Everything that is measured in one run folder.
 pub(crate) struct Job {
-    pub(crate) model: LanguageModel,
+    pub(crate) model: Model,
     pub(crate) revision: Option<String>,
     /// Each task with its plans, one for each kind of answers.
     pub(crate) tasks: Vec<(Vec<TaskPlan>, TaskRecord)>,
@@ -35,6 +36,8 @@ pub(crate) struct Job {
     pub(crate) template_vars: BTreeMap<String, serde_json::Value>,
     pub(crate) out: PathBuf,
     pub(crate) limit: Option<f64>,
+    /// The share of the run that is measured here; all of it without one.
+    pub(crate) share: Option<Share>,
     /// Lines of the input that could not be read.
     pub(crate) bad_lines: Vec<BadLine>,
 }
@@ -93,6 +96,12 @@ pub(crate) fn measurement(args: &MeasureArgs, max_new_tokens: usize) -> Result<M
         seed: args.seed,
         batch_size: args.batch_size,
     })
+}
+
+/// The share of the run that `--shard` asks for.
+pub(crate) fn share(args: &MeasureArgs) -> Result<Option<Share>> {
+    let find = |name: &str| std::env::var(name).ok();
+    Ok(args.shard.as_deref().map(|text| shard::parse(text, find)).transpose()?)
 }
 
 /// Refuses a number that would take memory without end, before any is taken.
@@ -264,38 +273,47 @@ pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
         record.items_hash = fingerprint::of(plans);
     }
     let plans: Vec<TaskPlan> = plans.into_iter().flatten().collect();
-    let engine = Engine {
-        text: &job.model,
-        generator: Some(&job.model),
-        scorer: Some(&job.model),
-        layers: Some(&job.model),
-    };
-    entrace_run::check(engine, &plans, &job.measurement)?;
+    let engine = job.model.engine();
+    check(&job.model, &plans, &job.measurement)?;
     let measured = Measured {
         tasks: records,
         traces: job.traces,
         revision: job.revision,
         template_vars: job.template_vars,
     };
-    let settings = job.measurement.settings(&job.model, measured);
-    let manifest = Manifest::begun(settings, std::env::args().collect(), Some(job.model.clock().to_string()));
-    let (mut writer, found) = open_folder(&job.out, &manifest, args.overwrite)?;
+    let settings = job.measurement.settings(job.model.text(), measured);
+    let mut manifest =
+        Manifest::begun(settings, std::env::args().collect(), Some(job.model.clock().to_string()));
+    manifest.servers = job.model.servers();
+    manifest.shard =
+        job.share.map(|share| share.among(entrace_run::n_parts(&plans, job.measurement.batch_size)));
+    let out = match &manifest.shard {
+        Some(shard) => shard_folder(&job.out, shard),
+        None => job.out,
+    };
+    let (mut writer, found) = open_folder(&out, &manifest, args.overwrite)?;
     list_bad_lines(&writer, &job.bad_lines, args.quiet)?;
     let finished_parts = match found {
         Found::Nothing => BTreeSet::new(),
         Found::Resumed { finished_parts } => finished_parts,
         Found::Complete => {
             let progress = Progress::new(args.quiet)?;
-            progress.note(&format!("{} is complete already; making its outputs again", job.out.display()));
+            progress.note(&format!("{} is complete already; making its outputs again", out.display()));
             return outputs::write_all(&mut writer, job.limit, args.quiet);
         }
     };
     let started = Instant::now();
-    let mut progress = Progress::new(args.quiet)?;
+    let mut progress = Progress::new(args.quiet)?.watching(job.model.standing());
     let walked = entrace_run::run(engine, &plans, &job.measurement, &writer, &finished_parts, &mut progress);
     progress.end();
     let elapsed = started.elapsed().as_secs_f64();
     match walked {
+        Ok(_) if manifest.shard.is_some() => {
+            writer.add_elapsed(elapsed)?;
+            progress
+                .note(&format!("{} is complete; `entrace merge` puts all shards together", out.display()));
+            return Ok(Exit::success());
+        }
         Ok(n_parts) => writer.finish(n_parts, jiff::Timestamp::now(), elapsed)?,
         Err(error) => {
             // The first error is the one to tell: a disk that is full for a part is full for the manifest too.
@@ -306,8 +324,18 @@ pub(crate) fn carry_out(job: Job, args: &MeasureArgs) -> Result<Exit> {
     outputs::write_all(&mut writer, job.limit, args.quiet)
 }
 
+/// Refuses what the model cannot do before anything is measured; of servers it is said what they lack and what would do.
+fn check(model: &Model, plans: &[TaskPlan], how: &Measurement) -> Result<()> {
+    let Err(error) = entrace_run::check(model.engine(), plans, how) else { return Ok(()) };
+    let lacks = model.lacks();
+    if matches!(error, entrace_run::Error::Lacks(_)) && !lacks.is_empty() {
+        return Err(SetUp(format!("{error}. The server lacks: {}", lacks.join("; "))).into());
+    }
+    Err(error.into())
+}
+
 /// Gives a resumed run the prompts that it began with: chat templates that print the date see its first day.
-pub(crate) fn keep_clock(model: &mut LanguageModel, out: &Path, args: &MeasureArgs) {
+pub(crate) fn keep_clock(model: &mut Model, out: &Path, args: &MeasureArgs) {
     let recorded = Manifest::peek(out).filter(|_| !args.overwrite);
     if let Some(clock) = recorded.and_then(|manifest| manifest.clock?.parse().ok()) {
         model.set_clock(clock);

@@ -8,6 +8,7 @@ use crate::sprout;
 use anyhow::Result;
 use entrace_decoder::{Decoder, DeviceKind, LanguageModel, Options, StorageType};
 use entrace_hub::{Hub, Name};
+use entrace_remote::Endpoint;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -28,6 +29,10 @@ pub(crate) fn locate(name: Option<&str>, quiet: bool) -> Result<Located> {
                 .into(),
         )
     })?;
+    if Endpoint::is_meant(&name) {
+        let problem = "a model behind a server can be measured (`entrace run`, `score`, `doctor`); this needs one that is loaded here";
+        return Err(SetUp(problem.into()).into());
+    }
     fault::doing(format!("opening the model {name}"));
     let path = Path::new(&name);
     if path.exists() {
@@ -73,7 +78,7 @@ fn options(args: &ModelArgs, base: Option<&Located>) -> Options {
 
 /// Opens a model with its tokenizer.
 pub(crate) fn open(args: &ModelArgs, quiet: bool) -> Result<(LanguageModel, Option<String>)> {
-    let located = locate(args.model.as_deref(), quiet)?;
+    let located = locate(args.name(), quiet)?;
     let base = base(args, quiet)?;
     let now = jiff::Zoned::now().datetime();
     let options = options(args, base.as_ref());
@@ -84,7 +89,7 @@ pub(crate) fn open(args: &ModelArgs, quiet: bool) -> Result<(LanguageModel, Opti
 
 /// Opens a model without its text side.
 pub(crate) fn open_decoder(args: &ModelArgs) -> Result<Decoder> {
-    let located = locate(args.model.as_deref(), false)?;
+    let located = locate(args.name(), false)?;
     let base = base(args, false)?;
     let decoder = Decoder::open(&located.name, &located.path, options(args, base.as_ref())).in_set_up()?;
     say_notes(&decoder);

@@ -7,6 +7,7 @@
 
 use crate::{fault, terminal};
 use anyhow::Result;
+use entrace_remote::Standing;
 use entrace_run::{Event, Observer, Phase};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -24,6 +25,8 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     task: Option<TaskState>,
     last_line: Instant,
+    /// Tells how things stand with servers.
+    standing: Option<Box<dyn Fn() -> Standing + Send + Sync>>,
 }
 
 /// How far a task is.
@@ -110,7 +113,13 @@ impl Progress {
         HANDLER.get_or_init(|| ctrlc::set_handler(interrupt).is_ok());
         let shown = !quiet && std::io::stderr().is_terminal();
         let now = Instant::now();
-        Ok(Self { quiet, shown, bar: None, task: None, last_line: now })
+        Ok(Self { quiet, shown, bar: None, task: None, last_line: now, standing: None })
+    }
+
+    /// The same, also telling how things stand with servers.
+    pub(crate) fn watching(mut self, standing: Option<Box<dyn Fn() -> Standing + Send + Sync>>) -> Self {
+        self.standing = standing;
+        self
     }
 
     /// A line for the user.
@@ -127,12 +136,15 @@ impl Progress {
     /// Shows how far the task is: in the bar, or in a line of its own every now and then.
     fn show(&mut self, now: Instant) {
         let Some(task) = &self.task else { return };
+        let standing = || {
+            self.standing.as_ref().map_or(String::new(), |standing| format!(", {}", standing().describe()))
+        };
         if let Some(bar) = &self.bar {
             bar.set_position(task.n_done as u64);
-            bar.set_message(task.describe(now));
+            bar.set_message(task.describe(now) + &standing());
         } else if !self.quiet && now.duration_since(self.last_line) >= BETWEEN_LINES {
             self.last_line = now;
-            print_line(&format!("{}: {}", task.name, task.describe(now)));
+            print_line(&format!("{}: {}{}", task.name, task.describe(now), standing()));
         }
     }
 

@@ -8,7 +8,6 @@ use crate::questions::{self, Asking};
 use crate::sprout;
 use crate::template_vars;
 use anyhow::Result;
-use entrace_backend::Text;
 use entrace_record::manifest::TraceSource;
 use std::path::Path;
 
@@ -33,16 +32,16 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
     questions::parse_template(args.prompt_template.as_deref())?;
     let template_vars = template_vars::parse(&args.measure.template_vars)?;
     let sources = questions::sources(&args)?;
-    let (mut model, revision) = crate::model::open(&args.model, args.measure.quiet)?;
+    let (mut model, revision) = crate::opened::open(&args.model, args.measure.quiet)?;
     let progress = Progress::new(args.measure.quiet)?;
     template_vars::apply(&mut model, &template_vars, &progress)?;
     measure::fill_in_rollouts(&mut how, &args.measure, model.info().n_parameters);
-    let asking = Asking::new(&args, &model)?;
+    let asking = Asking::new(&args, model.text())?;
     how.traces.sampling.stop.extend(asking.stop());
     let asked = questions::plans(sources, &args, &asking, &how, &mut notes)?;
     notes.iter().for_each(|note| progress.note(note));
     let sampling = &how.traces.sampling;
-    let chat = model.has_chat_template() && args.num_fewshot == 0;
+    let chat = model.text().has_chat_template() && args.num_fewshot == 0;
     let traces = TraceSource::Generated {
         temperature: sampling.temperature,
         top_p: sampling.top_p,
@@ -66,6 +65,7 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
         template_vars,
         out,
         limit: args.limit,
+        share: measure::share(&args.measure)?,
         bad_lines: asked.bad_lines,
     };
     measure::carry_out(job, &args.measure)
@@ -73,7 +73,7 @@ pub(crate) fn run(mut args: RunArgs) -> Result<Exit> {
 
 /// Without a model, or with sprout and without tasks, what comes with entrace is measured. Returns whether the model is sprout.
 fn fill_in_sprout(args: &mut RunArgs, notes: &mut Vec<String>) -> Result<bool> {
-    if args.model.model.is_none() {
+    if args.model.model.is_empty() && args.model.server.base_url.is_empty() {
         if let Some(other) = args.tasks.iter().find(|task| *task != sprout::TASK) {
             let (name, task) = (sprout::NAME, sprout::TASK);
             let problem = format!(
@@ -83,9 +83,9 @@ fn fill_in_sprout(args: &mut RunArgs, notes: &mut Vec<String>) -> Result<bool> {
             return Err(SetUp(problem).into());
         }
         notes.push(format!("no --model: {}, the small model that comes with entrace", sprout::NAME));
-        args.model.model = Some(sprout::NAME.to_string());
+        args.model.model = vec![sprout::NAME.to_string()];
     }
-    if sprout::Stage::named(args.model.model.as_deref().unwrap_or_default())?.is_none() {
+    if sprout::Stage::named(args.model.name().unwrap_or_default())?.is_none() {
         return Ok(false);
     }
     if args.tasks.is_empty() {

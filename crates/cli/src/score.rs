@@ -7,7 +7,6 @@ use crate::progress::Progress;
 use crate::questions::{self, Asking};
 use crate::template_vars;
 use anyhow::Result;
-use entrace_backend::Text;
 use entrace_datasets::imported::{self, ImportedTrace, TracePrompt};
 use entrace_datasets::{BadLines, FormatKind, jsonl, stem};
 use entrace_record::manifest::{TaskRecord, TraceSource};
@@ -33,14 +32,14 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     measure::limited(0, args.limit)?;
     let read = imported::load(&path, &name, &options)?;
     let template_vars = template_vars::parse(&args.measure.template_vars)?;
-    let (mut model, revision) = crate::model::open(&args.model, args.measure.quiet)?;
+    let (mut model, revision) = crate::opened::open(&args.model, args.measure.quiet)?;
     measure::fill_in_rollouts(&mut how, &args.measure, model.info().n_parameters);
     let progress = Progress::new(args.measure.quiet)?;
     template_vars::apply(&mut model, &template_vars, &progress)?;
     for note in &read.notes {
         progress.note(note);
     }
-    let asking = Asking::of(args.system.as_deref(), args.prompt_template.as_deref(), false, &model)?;
+    let asking = Asking::of(args.system.as_deref(), args.prompt_template.as_deref(), false, model.text())?;
     let n = measure::limited(read.traces.len(), args.limit)?;
     let n_questions = |traces: &[ImportedTrace]| {
         traces.iter().map(|trace| trace.question.id.as_str()).collect::<BTreeSet<&str>>().len()
@@ -81,6 +80,7 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
         template_vars,
         out,
         limit: args.limit,
+        share: measure::share(&args.measure)?,
         bad_lines: read.bad_lines,
     };
     measure::carry_out(job, &args.measure)

@@ -5,9 +5,9 @@
 //! `False` and `None` are refused: as texts they would all be true.
 
 use crate::exit::SetUp;
+use crate::opened::Model;
 use crate::progress::Progress;
 use anyhow::Result;
-use entrace_decoder::LanguageModel;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ fn wrong(what: &str, problem: &str) -> SetUp {
 
 /// Gives the model's template the variables, and says which of them it does not read.
 pub(crate) fn apply(
-    model: &mut LanguageModel,
+    model: &mut Model,
     variables: &BTreeMap<String, Value>,
     progress: &Progress,
 ) -> Result<()> {

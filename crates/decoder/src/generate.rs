@@ -257,7 +257,7 @@ struct Live {
     along: Option<usize>,
     rng: ChaCha8Rng,
     token_ids: Vec<TokenId>,
-    logprobs: Vec<f64>,
+    logprobs: Vec<Option<f64>>,
     sharpness: Vec<Sharpness>,
 }
 
@@ -501,7 +501,7 @@ impl Batch<'_, '_> {
         }
         self.n_new += 1;
         sequence.token_ids.push(drawn.token);
-        sequence.logprobs.push(drawn.logprob);
+        sequence.logprobs.push(Some(drawn.logprob));
         sequence.sharpness.push(drawn.sharpness);
         if let Some(cut) = self.stop_string(&sequence.token_ids) {
             return self.finish(sequence, StopReason::Stop, Some(cut));

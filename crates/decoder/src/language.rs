@@ -69,6 +69,15 @@ impl LanguageModel {
     }
 }
 
+/// The text side of a model alone, from its folder or its GGUF file; a folder need not hold weights. `now` is the date that templates may
+/// print.
+pub fn open_text(path: &Path, now: DateTime) -> Result<TextSide, DecoderError> {
+    let is_gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    let (tokenizer, template) =
+        if is_gguf { text_side(path, &Files::open(path, None)?)? } else { of_folder(path)? };
+    Ok(TextSide::new(tokenizer, template, now))
+}
+
 /// Tokenizer and template of a model's files. Adapters may bring their own.
 fn text_side(path: &Path, files: &Files) -> Result<(Tokenizer, Option<ChatTemplate>), DecoderError> {
     match files {
@@ -83,17 +92,19 @@ fn text_side(path: &Path, files: &Files) -> Result<(Tokenizer, Option<ChatTempla
         Files::Adapted { base, model, .. } if !path.join("tokenizer.json").is_file() => {
             text_side(base, model)
         }
-        Files::Folder(_) | Files::Adapted { .. } => {
-            let tokenizer = Tokenizer::from_dir(path).map_err(|e| match e {
-                TokenizerError::NoTokenizer { hint, .. } => {
-                    DecoderError::NoTokenizer { path: path.to_path_buf(), missing: "tokenizer.json", hint }
-                }
-                other => other.into(),
-            })?;
-            let template = ChatTemplate::from_dir(path, tokenizer.named_tokens())?;
-            Ok((tokenizer, template))
-        }
+        Files::Folder(_) | Files::Adapted { .. } => of_folder(path),
     }
+}
+
+fn of_folder(path: &Path) -> Result<(Tokenizer, Option<ChatTemplate>), DecoderError> {
+    let tokenizer = Tokenizer::from_dir(path).map_err(|e| match e {
+        TokenizerError::NoTokenizer { hint, .. } => {
+            DecoderError::NoTokenizer { path: path.to_path_buf(), missing: "tokenizer.json", hint }
+        }
+        other => other.into(),
+    })?;
+    let template = ChatTemplate::from_dir(path, tokenizer.named_tokens())?;
+    Ok((tokenizer, template))
 }
 
 impl Text for LanguageModel {

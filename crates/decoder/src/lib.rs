@@ -27,5 +27,5 @@ mod weights;
 
 pub use decoder::{Decoder, DeviceKind, Options, StorageType};
 pub use error::Error;
-pub use language::LanguageModel;
+pub use language::{LanguageModel, open_text};
 pub use model::Model;

@@ -226,7 +226,7 @@ fn completions_that_outgrow_their_angles_go_on_as_from_scratch() {
                         let next = NextRequest { gather: [token].into(), ..NextRequest::default() };
                         let root = Branch { tokens: path.clone(), next: Some(next), ..Branch::default() };
                         let score = model.session().unwrap().extend(&[root]).unwrap().remove(0);
-                        let alone = score.next.unwrap().gather[0].unwrap();
+                        let (alone, logprob) = (score.next.unwrap().gather[0].unwrap(), logprob.unwrap());
                         assert!((alone - logprob).abs() < 2e-4, "{checkpoint}: {alone} against {logprob}");
                         path.push(token);
                         n_checked += 1;

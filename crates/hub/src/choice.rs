@@ -41,6 +41,8 @@ pub struct Part<'a> {
 /// What is wanted.
 pub(crate) enum Wanted<'a> {
     Model,
+    /// Tokenizer and chat template alone.
+    Text,
     Gguf(&'a Gguf),
     Parts(&'a [Part<'a>]),
 }
@@ -75,6 +77,7 @@ impl Wanted<'_> {
     pub(crate) fn choose(&self, paths: &[String], read: &mut Read<'_>) -> Result<Choice, Lack> {
         match self {
             Self::Model => Ok(Choice { files: model(paths, read)?, opened: None }),
+            Self::Text => Ok(Choice { files: text(paths)?, opened: None }),
             Self::Gguf(wanted) => gguf(wanted, paths),
             Self::Parts(parts) => Ok(Choice { files: of_parts(parts, paths)?, opened: None }),
         }
@@ -83,6 +86,13 @@ impl Wanted<'_> {
 
 fn missing<T>(what: String) -> Result<T, Lack> {
     Err(Lack::Missing(what))
+}
+
+fn text(paths: &[String]) -> Result<Vec<String>, Lack> {
+    if !paths.iter().any(|path| path == TOKENIZER) {
+        return missing(TOKENIZER.to_string());
+    }
+    Ok(TEXT.into_iter().filter(|name| paths.iter().any(|path| path == name)).map(str::to_string).collect())
 }
 
 fn model(paths: &[String], read: &mut Read<'_>) -> Result<Vec<String>, Lack> {

@@ -35,6 +35,12 @@ impl Hub {
         self.fetch(Kind::Model, name, &wanted, observer)
     }
 
+    /// Gets the text side of a model, tokenizer and chat template: its folder, or its file where the name asks for a GGUF file.
+    pub fn text(&self, name: &Name, observer: &dyn Observer) -> Result<Fetched, Error> {
+        let wanted = name.gguf.as_ref().map_or(Wanted::Text, Wanted::Gguf);
+        self.fetch(Kind::Model, name, &wanted, observer)
+    }
+
     /// Gets parts of a data set: the folder that holds them.
     pub fn dataset(
         &self,

@@ -508,6 +508,8 @@ fn manifest(
         outputs: Vec::new(),
         tables: BTreeMap::new(),
         clock: None,
+        shard: None,
+        servers: None,
         settings: Settings {
             model,
             tasks: vec![TaskRecord {

@@ -106,6 +106,22 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// Folders that do not make up one run.
+    #[error("these folders do not make up one run: {problem}")]
+    NotOneRun {
+        /// What is in the way.
+        problem: String,
+    },
+    /// The folder holds another shard of the run.
+    #[error("{} holds {recorded}, not {requested}", dir.display())]
+    OtherShard {
+        /// The folder.
+        dir: PathBuf,
+        /// What it holds.
+        recorded: String,
+        /// What was asked for.
+        requested: String,
+    },
     /// A table is missing.
     #[error("{} is missing; the run is damaged and has to be copied or measured again", path.display())]
     NoTable {

@@ -19,6 +19,8 @@ pub(crate) fn manifest() -> Manifest {
         outputs: Vec::new(),
         tables: std::collections::BTreeMap::new(),
         clock: None,
+        shard: None,
+        servers: None,
         settings: settings(),
     }
 }

@@ -9,6 +9,7 @@ pub mod hash;
 pub mod interventions;
 pub mod lm_eval;
 pub mod manifest;
+pub mod merge;
 pub mod reader;
 pub mod rows;
 pub mod time;

@@ -69,8 +69,33 @@ pub struct Manifest {
     /// The time that chat templates see, as `2026-04-07T09:30:00`: a run that is resumed on another day has the prompts that it began with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<String>,
+    /// Which part of a run this folder holds; absent for all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardRecord>,
+    /// What was found out about the servers that a model is behind; absent where it ran in the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers: Option<Value>,
     /// What the results depend on.
     pub settings: Settings,
+}
+
+/// A part of a run, measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardRecord {
+    /// Its number, from 0.
+    pub index: usize,
+    /// How many there are.
+    pub of: usize,
+    /// Parts of the whole run.
+    pub n_parts: usize,
+}
+
+impl ShardRecord {
+    /// The parts that belong to it: as many as any other shard has, or one more.
+    pub fn parts(&self) -> std::ops::Range<usize> {
+        let begin = |index: usize| index * self.n_parts / self.of.max(1);
+        begin(self.index)..begin(self.index + 1)
+    }
 }
 
 /// What the results of a run depend on.
@@ -270,6 +295,8 @@ impl Manifest {
             outputs: Vec::new(),
             tables: Hashes::new(),
             clock,
+            shard: None,
+            servers: None,
             settings,
         }
     }

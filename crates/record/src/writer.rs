@@ -22,6 +22,7 @@ use crate::file;
 use crate::interventions;
 use crate::lock::Lock;
 use crate::manifest::{FORMAT_VERSION, MANIFEST_FILE, Manifest};
+use crate::merge;
 use crate::parts::{self, PARTS};
 use crate::rows::{AnswerRow, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use crate::table::{Row, TABLES, TableReader, TableWriter, file_name};
@@ -115,6 +116,10 @@ impl RunWriter {
         if !differences.is_empty() {
             return Err(Error::OtherSettings { dir: dir.to_owned(), differences });
         }
+        if recorded.shard != requested.shard {
+            let [recorded, requested] = [recorded.shard, requested.shard].map(merge::named);
+            return Err(Error::OtherShard { dir: dir.to_owned(), recorded, requested });
+        }
         file::remove_temporaries(dir)?;
         file::refuse_link(&dir.join(FIGURES))?;
         file::remove_temporaries(&dir.join(FIGURES))?;
@@ -156,6 +161,23 @@ impl RunWriter {
             let _ = file::remove(&temporary);
         }
         written
+    }
+
+    /// Takes a part over from another folder, whose copy of it is checked against its hashes.
+    pub(crate) fn take_part(&self, index: usize, source: &Path) -> Result<(), Error> {
+        let part = parts::folder(&self.dir, index);
+        parts::check(source, self.manifest.has_hashes())?;
+        let temporary = file::temporary(&part);
+        file::remove(&temporary)?;
+        fs::create_dir(&temporary).map_err(Error::io("create", &temporary))?;
+        for name in file::names(source)? {
+            let (from, to) = (source.join(&name), temporary.join(&name));
+            fs::copy(&from, &to).map_err(Error::io("copy", &from))?;
+            let copied = fs::File::open(&to).and_then(|file| file.sync_all());
+            copied.map_err(Error::io("write", &to))?;
+        }
+        file::sync_folder(&temporary)?;
+        file::publish(&temporary, &part)
     }
 
     /// Adds seconds of work to the manifest; for a sitting that ends before the run does.

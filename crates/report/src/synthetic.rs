@@ -66,6 +66,8 @@ pub(crate) fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
         outputs: Vec::new(),
         tables: std::collections::BTreeMap::new(),
         clock: None,
+        shard: None,
+        servers: None,
         settings: Settings {
             model: ModelRecord {
                 name: "example/reasoner-1b".into(),

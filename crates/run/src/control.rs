@@ -81,6 +81,11 @@ impl Donors {
         if same { &self.before } else { &self.last }
     }
 
+    /// Whether there are traces of two questions, so that every question finds another's.
+    pub(crate) fn are_of_two_questions(&self) -> bool {
+        !self.before.is_empty()
+    }
+
     /// Takes the traces of a question, unless it is the last one over again.
     pub(crate) fn add(&mut self, donors: Vec<Donor>) {
         let question = |donors: &[Donor]| donors.first().map(|donor| donor.question_id.clone());

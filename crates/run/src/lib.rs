@@ -28,7 +28,7 @@ pub use error::{BadSettings, Capability, Error};
 pub use event::{Event, Observer, Phase};
 pub use plan::{
     ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Prompting, QUARTERS, Rollouts, TaskPlan,
-    TraceInput, TraceMaking, WorkItem,
+    TraceInput, TraceMaking, WorkItem, n_parts,
 };
 pub use settings::{Measured, model_record, sampling_record};
 pub use walk::{check, run};

@@ -33,6 +33,11 @@ impl<'a> Engine<'a> {
     }
 }
 
+/// Parts of a run of these tasks.
+pub fn n_parts(tasks: &[TaskPlan], part_size: usize) -> usize {
+    tasks.iter().map(|task| task.items.len().div_ceil(part_size.max(1))).sum()
+}
+
 /// The questions of one task.
 pub struct TaskPlan {
     /// Its name.

@@ -18,7 +18,7 @@ use crate::event::{Event, Observer, Phase};
 use crate::plan::{Control, Engine, Measurement, QUARTERS, Rollouts, TaskPlan};
 use crate::sites::{self, Subject};
 use entrace_backend::generate::RequestCompletions;
-use entrace_backend::{Completion, Fork, GenerateRequest, More, Place, Watcher};
+use entrace_backend::{Completion, Fork, GenerateRequest, More, Place, ScoreTree, Watcher};
 use entrace_measure::{Answer, AnswerDistribution, AnswerFormat, EntropyCurve, Estimator, ThoughtKind};
 
 /// Draws at a prefix before it is known whether there shall be more.
@@ -41,7 +41,7 @@ pub(crate) fn measure(
     let n_draws: usize = thinned.iter().map(|subject| asking.n_first(subject)).sum();
     observer.event(Event::PhaseBegins { phase: Phase::Rollouts, n: n_draws });
     let mut curves = Vec::with_capacity(subjects.len());
-    for group in sites::groups(&thinned) {
+    for group in sites::groups(&thinned, engine.scorer.map_or(usize::MAX, ScoreTree::holds)) {
         match asking.measure(group, observer) {
             Ok(found) => curves.extend(found),
             Err(error) if !error.is_about_one_item() => return Err(error),

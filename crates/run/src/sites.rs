@@ -14,12 +14,9 @@ use crate::estimate::{SiteResult, TreeSite, choices, enumerate};
 use crate::event::{Event, Observer, Phase};
 use crate::plan::{Engine, Measurement, TaskPlan};
 use crate::trace::{TokenScored, Traced};
-use entrace_backend::{Branch, BranchId, Parent, Text, TokenScores, TreeSession};
+use entrace_backend::{Branch, BranchId, Parent, ScoreTree, Text, TokenScores, TreeSession};
 use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator, Prefix, StopReason, TokenId};
 use std::sync::Arc;
-
-/// Tokens of prompts and traces in one tree.
-const TREE_TOKENS: usize = 4096;
 
 /// A trace with everything that is measured on it.
 #[derive(Clone)]
@@ -65,7 +62,7 @@ pub(crate) fn measure(
     let n = subjects.iter().map(|subject| subject.sites().count()).sum();
     observer.event(Event::PhaseBegins { phase: Phase::Prefixes, n });
     let mut findings = Vec::with_capacity(subjects.len());
-    for group in groups(subjects) {
+    for group in groups(subjects, engine.scorer.map_or(usize::MAX, ScoreTree::holds)) {
         if observer.should_stop() {
             return Err(Error::Interrupted);
         }
@@ -118,16 +115,17 @@ fn measure_alone(
     }
 }
 
-pub(crate) fn groups<'a, 'b>(subjects: &'a [Subject<'b>]) -> Vec<&'a [Subject<'b>]> {
+/// Subjects whose trees have about so many tokens together.
+pub(crate) fn groups<'a, 'b>(subjects: &'a [Subject<'b>], most_tokens: usize) -> Vec<&'a [Subject<'b>]> {
     let mut groups = Vec::new();
     let mut start = 0;
-    let mut n_tokens = 0;
+    let mut n_tokens = 0_usize;
     for (index, subject) in subjects.iter().enumerate() {
         let prompt = &subject.traced.prompt.token_ids;
         let before = subjects[start..index].last().map_or(&[][..], |before| &before.traced.prompt.token_ids);
         let n_common = prompt.iter().zip(before).take_while(|(a, b)| a == b).count();
         let n_new = subject.n_tokens() - n_common;
-        if index > start && n_tokens + n_new > TREE_TOKENS {
+        if index > start && n_tokens.saturating_add(n_new) > most_tokens {
             groups.push(&subjects[start..index]);
             (start, n_tokens) = (index, subject.n_tokens());
         } else {

@@ -344,7 +344,7 @@ impl Maker<'_> {
         };
         let n = trace.len();
         let scores = TokenScored {
-            logprobs: completion.logprobs[..n].iter().copied().map(Some).collect(),
+            logprobs: completion.logprobs[..n].to_vec(),
             sharpness: completion.sharpness[..n].iter().copied().map(Some).collect(),
         };
         self.traced(trace, &division, None, Some(scores), completion.stop_reason)

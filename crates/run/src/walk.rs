@@ -23,7 +23,8 @@ use entrace_record::{RunReader, RunWriter};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Measures all tasks into a run folder. Returns the number of parts.
+/// Measures all tasks into a run folder, or those parts that belong to the shard that its manifest names. Returns the number of parts of the
+/// whole run.
 pub fn run(
     engine: Engine<'_>,
     tasks: &[TaskPlan],
@@ -40,14 +41,21 @@ pub fn run(
         check_parts(&reader, tasks, part_size, finished_parts)?;
         recorded = Recorded::read(&reader)?;
     }
+    let shard = writer.manifest().shard.map(|shard| shard.parts());
+    let is_own = |part: usize| shard.as_ref().is_none_or(|parts| parts.contains(&part));
     let mut n_parts = 0;
     for task in tasks {
         let parts: Vec<&[WorkItem]> = task.items.chunks(part_size).collect();
         let n_traces = |items: &[WorkItem]| items.iter().map(|item| item.traces.len()).sum::<usize>();
-        let done = (0..parts.len()).filter(|part| finished_parts.contains(&(n_parts + part)));
+        let own: Vec<usize> = (0..parts.len()).filter(|part| is_own(n_parts + part)).collect();
+        let (Some(&first), Some(&end)) = (own.first(), own.last()) else {
+            n_parts += parts.len();
+            continue;
+        };
+        let done = own.iter().copied().filter(|part| finished_parts.contains(&(n_parts + part)));
         observer.event(Event::TaskBegins {
             task: &task.name,
-            n_traces: n_traces(&task.items),
+            n_traces: own.iter().map(|&part| n_traces(parts[part])).sum(),
             n_done: done.map(|part| n_traces(parts[part])).sum(),
         });
         let mut walk = Walk {
@@ -58,7 +66,10 @@ pub fn run(
             donors: Donors::default(),
             orphans: Vec::new(),
         };
-        for (index, items) in parts.iter().enumerate() {
+        if own.iter().any(|part| !finished_parts.contains(&(n_parts + part))) {
+            walk.before(first * part_size, end + 1 == parts.len(), observer)?;
+        }
+        for (index, items) in parts.iter().enumerate().filter(|(index, _)| own.contains(index)) {
             if finished_parts.contains(&(n_parts + index)) {
                 walk.skip(index * part_size, items, &recorded);
                 continue;
@@ -207,12 +218,61 @@ struct Walk<'a> {
     orphans: Vec<Orphan>,
 }
 
+/// Samples of an item, and what their traces can lend.
+type Lent = (Vec<u32>, Vec<Donor>);
+
 struct Orphan {
     item: usize,
     samples: Vec<u32>,
 }
 
 impl Walk<'_> {
+    /// Makes up for the questions before the first one of a shard, which another shard measures: the last of them that has a trace lends it
+    /// to the first one here, and the first of them, if this shard ends the task, is lent the last trace. Their traces are written once more, and
+    /// come out the same.
+    fn before(
+        &mut self,
+        first_item: usize,
+        ends_task: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        if first_item == 0 || !self.how.controls.contains(&Control::Swapped) {
+            return Ok(());
+        }
+        let mut n_passed = 0;
+        while ends_task && n_passed < first_item && !self.donors.are_of_two_questions() {
+            if let Some((samples, donors)) = self.lend(n_passed, observer)? {
+                self.pass(n_passed, samples, donors);
+            }
+            n_passed += 1;
+        }
+        let mut last: Vec<(usize, Lent)> = Vec::new();
+        for item in (n_passed..first_item).rev() {
+            if let Some(lent) = self.lend(item, observer)? {
+                let is_another = last.last().is_some_and(|(_, known): &(usize, Lent)| {
+                    known.1[0].question_id != lent.1[0].question_id
+                });
+                last.push((item, lent));
+                if is_another {
+                    break;
+                }
+            }
+        }
+        for (item, (samples, donors)) in last.into_iter().rev() {
+            self.pass(item, samples, donors);
+        }
+        Ok(())
+    }
+
+    /// What an item that is measured elsewhere has to lend, if it has a trace.
+    fn lend(&self, item: usize, observer: &mut dyn Observer) -> Result<Option<Lent>, Error> {
+        let items = std::slice::from_ref(&self.task.items[item]);
+        let outcomes = trace::trace_batch(self.engine, self.task, items, self.how, observer)?;
+        let traced: Vec<&Traced> = outcomes.iter().filter_map(|outcome| outcome.as_deref().ok()).collect();
+        let samples = traced.iter().map(|traced| traced.sample).collect();
+        Ok((!traced.is_empty()).then(|| (samples, traced.iter().map(|traced| Donor::of(traced)).collect())))
+    }
+
     /// Passes over a batch that was recorded before.
     fn skip(&mut self, first_item: usize, batch: &[WorkItem], recorded: &Recorded) {
         for (offset, item) in batch.iter().enumerate() {

@@ -137,7 +137,9 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
                 for i in 0..completion.token_ids.len() {
                     let what = format!("token {i} of a completion at temperature {}", sampling.temperature);
                     let scored = score.token_logprobs[n + i].unwrap();
-                    assert_close(&what, completion.logprobs[i], scored, self.tolerances);
+                    if let Some(logprob) = completion.logprobs[i] {
+                        assert_close(&what, logprob, scored, self.tolerances);
+                    }
                     let scored = score.token_sharpness[n + i].unwrap();
                     assert_same_sharpness(&what, &completion.sharpness[i], &scored, self.tolerances);
                 }
@@ -188,7 +190,8 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
             assert_eq!(found.token_ids, expected.token_ids, "{what}: the tokens");
             assert_eq!(found.text, expected.text, "{what}: the text");
             assert_eq!(found.stop_reason, expected.stop_reason, "{what}: why it ended");
-            for (&found, &expected) in found.logprobs.iter().zip(&expected.logprobs) {
+            for (found, expected) in found.logprobs.iter().flatten().zip(expected.logprobs.iter().flatten()) {
+                let (found, expected) = (*found, *expected);
                 assert_close(what, found, expected, self.tolerances);
             }
         }

@@ -221,7 +221,7 @@ impl Generate for Wrong {
         for completion in found.iter_mut().flatten().flatten() {
             match self.fault {
                 Fault::CooledLogprobs if sampling.temperature > 0.0 => {
-                    completion.logprobs.iter_mut().for_each(|lp| *lp /= sampling.temperature);
+                    completion.logprobs.iter_mut().flatten().for_each(|lp| *lp /= sampling.temperature);
                 }
                 Fault::SaysStop => completion.stop_reason = StopReason::Stop,
                 _ => {}

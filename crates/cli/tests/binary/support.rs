@@ -69,7 +69,13 @@ fn numbers(n: usize) -> Vec<f32> {
 /// The program with arguments, offline.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_entrace"));
-    command.args(args).env("HF_HUB_OFFLINE", "1").env("NO_COLOR", "1").env_remove("RUST_BACKTRACE");
+    command
+        .args(args)
+        .env("HF_HUB_OFFLINE", "1")
+        .env("NO_COLOR", "1")
+        .env_remove("RUST_BACKTRACE")
+        .env_remove("OPENAI_BASE_URL")
+        .env_remove("OPENAI_API_KEY");
     command
 }
 

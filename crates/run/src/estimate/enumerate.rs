@@ -52,7 +52,10 @@ pub(crate) fn estimate(
 ) -> Result<Vec<SiteResult>, Error> {
     let n_branches = session.n_branches();
     let mut results = Vec::with_capacity(sites.len());
-    let at_once = (NODES_HELD / how.max_nodes.max(1)).clamp(FEWEST_SITES_AT_ONCE, MOST_SITES_AT_ONCE);
+    let at_once = match enumerator.holds_any {
+        true => sites.len().max(1),
+        false => (NODES_HELD / how.max_nodes.max(1)).clamp(FEWEST_SITES_AT_ONCE, MOST_SITES_AT_ONCE),
+    };
     for wave in sites.chunks(at_once) {
         results.extend(search_wave(session, enumerator, wave, how, observer)?);
         observer.event(Event::PhaseAdvances(wave.len()));

@@ -23,6 +23,8 @@ pub(crate) struct Enumerator {
     numbers: HashMap<Vec<String>, usize>,
     /// Whether the engine may leave tokens untold, so that it is told which matter most.
     pub(super) is_limited: bool,
+    /// Whether the engine holds a tree of any size.
+    pub(super) holds_any: bool,
 }
 
 /// The texts of tokens, and how answers are read from them.
@@ -81,6 +83,7 @@ impl Enumerator {
             grammars: Vec::new(),
             numbers: HashMap::new(),
             is_limited: engine.scorer.is_some_and(|scorer| !scorer.reach().is_whole()),
+            holds_any: engine.scorer.is_some_and(|scorer| scorer.holds() == usize::MAX),
         }
     }
 

@@ -1,0 +1,209 @@
+//! What each kind of server is found to tell, and that it is told right.
+
+use super::*;
+use entrace_backend::conformance::{Tolerances, check_limited_tree};
+use entrace_backend::{Error, Fork, Generate, GenerateRequest, Reach, Sampling, Text, TokenScores};
+use entrace_measure::StopReason;
+
+#[test]
+fn each_dialect_is_found_and_tells_what_the_model_says() {
+    let model = model();
+    for speaks in SCORING {
+        let (_server, remote) = served(&model, Behaviour::new(speaks));
+        let profile = remote.profile();
+        // llama.cpp's server lists as many as are asked for: here, all.
+        let listed = if speaks == Speaks::LlamaServer { model.info().vocab_size } else { 20 };
+        assert_eq!((profile.top_k, profile.lacks().as_slice()), (listed, &[][..]), "{speaks:?}");
+        assert_eq!(profile.is_raw, Some(true));
+        assert_eq!(profile.tokenizer.0, profile.tokenizer.1);
+        assert!(profile.tokenizer.1 >= 40, "{profile:?}");
+        assert_eq!(profile.caches, Some(true));
+        assert_eq!(remote.info().context_length, 512);
+        let tolerances = Tolerances { nats: 1e-6, ..Tolerances::default() };
+        check_limited_tree(remote.scorer().unwrap(), &*model, model.info(), &tolerances);
+    }
+}
+
+#[test]
+fn a_small_vocabulary_is_told_whole() {
+    let model = Arc::new(Scripted::new(Vocabulary::bare(["a", "b", "c", "d"]), RandomScript::new(1)));
+    let (_server, remote) = served(&model, Behaviour::new(Speaks::Vllm));
+    assert_eq!(remote.scorer().unwrap().reach(), Reach::WHOLE);
+    let branch = |n: usize| Branch {
+        tokens: (0..n).map(|i| (i % 5) as TokenId).collect(),
+        next: Some(NextRequest { top_k: 5, ..NextRequest::default() }),
+        ..Branch::default()
+    };
+    for n in 1..6 {
+        let told = remote.session().unwrap().extend(&[branch(n)]).unwrap().remove(0).next.unwrap();
+        let truth = model.session().unwrap().extend(&[branch(n)]).unwrap().remove(0).next.unwrap();
+        assert!((told.entropy.unwrap() - truth.entropy.unwrap()).abs() < 1e-9);
+        assert_eq!(told.rest, truth.rest);
+    }
+}
+
+#[test]
+fn options_of_several_tokens_are_a_trie_of_reads() {
+    let model = model();
+    for speaks in SCORING {
+        let (server, remote) = served(&model, Behaviour::new(speaks));
+        server.forget();
+        let root = Branch { tokens: tokens(30, 3), keep: true, ..Branch::default() };
+        let option = |tokens: &[TokenId]| Branch {
+            parent: Some(Parent { branch: BranchId(0), n_tokens: 30 }),
+            tokens: tokens.to_vec(),
+            token_scores: TokenScores::Logprobs,
+            ..Branch::default()
+        };
+        let branches = [root, option(&[40, 41, 42]), option(&[40, 41, 43]), option(&[50, 51])];
+        let told = remote.session().unwrap().extend(&branches).unwrap();
+        let truth = model.session().unwrap().extend(&branches).unwrap();
+        for (told, truth) in told.iter().zip(&truth).skip(1) {
+            for (told, truth) in told.token_logprobs.iter().zip(&truth.token_logprobs) {
+                assert!((told.unwrap() - truth.unwrap()).abs() < 1e-6, "{speaks:?}");
+            }
+        }
+        // Four contexts tell it all: the root, 40, 40 41 and 50.
+        let sequences = server.counted().sequences;
+        let expected = if speaks == Speaks::LlamaServer { 6 } else { 4 };
+        assert_eq!(sequences, expected, "{speaks:?}");
+    }
+}
+
+#[test]
+fn branches_at_fault_are_refused_without_a_request() {
+    let model = model();
+    let (server, remote) = served(&model, Behaviour::new(Speaks::Vllm));
+    server.forget();
+    let mut session = remote.session().unwrap();
+    let fork = |branch: usize, n_tokens: usize, tokens: &[TokenId]| Branch {
+        parent: Some(Parent { branch: BranchId(branch), n_tokens }),
+        tokens: tokens.to_vec(),
+        next: Some(chosen(&[7])),
+        ..Branch::default()
+    };
+    let root = |tokens: Vec<TokenId>| Branch { tokens, next: Some(chosen(&[7])), ..Branch::default() };
+    assert!(matches!(session.extend(&[root(vec![])]), Err(Error::EmptyContext)));
+    assert!(matches!(session.extend(&[root(vec![999])]), Err(Error::UnknownToken { token: 999, .. })));
+    assert!(matches!(
+        session.extend(&[root(tokens(513, 3))]),
+        Err(Error::ContextTooLong { n_tokens: 513, limit: 512 })
+    ));
+    assert!(matches!(
+        session.extend(&[root(vec![9, 9]), fork(0, 3, &[8])]),
+        Err(Error::BadFork { branch: 1, available: 2, .. })
+    ));
+    assert_eq!(session.n_branches(), 0, "nothing of a call at fault stays");
+    assert_eq!(server.counted().sequences, 0);
+    session.extend(&[Branch { tokens: tokens(100, 3), keep: true, ..Branch::default() }]).unwrap();
+    assert_eq!(server.counted().sequences, 0, "planting sends nothing");
+}
+
+fn drawing(max_new_tokens: usize, temperature: f64, stop: &[&str]) -> Sampling {
+    let stop = stop.iter().map(|stop| (*stop).to_string()).collect();
+    Sampling { temperature, top_p: 1.0, top_k: 0, max_new_tokens, stop }
+}
+
+fn request(context: &[TokenId], streams: usize) -> GenerateRequest {
+    let fork = |n_tokens: usize| Fork {
+        n_tokens,
+        suffix: vec![6],
+        streams: (0..streams as u64).collect(),
+        max_new_tokens: None,
+    };
+    GenerateRequest { context: context.to_vec(), forks: vec![fork(context.len()), fork(3)] }
+}
+
+#[test]
+fn completions_hold_together_and_are_cut_as_everywhere() {
+    let model = model();
+    for speaks in [
+        Speaks::Vllm,
+        Speaks::Sglang,
+        Speaks::LlamaServer,
+        Speaks::Completions(true),
+        Speaks::Completions(false),
+    ] {
+        let (_server, remote) = served(&model, Behaviour::new(speaks));
+        let sampling = drawing(30, 1.0, &["e"]);
+        let found = remote
+            .generator()
+            .unwrap()
+            .generate(&[request(&tokens(20, 3), 6)], &sampling, &mut |_| true)
+            .unwrap();
+        assert_eq!(found[0].iter().map(Vec::len).collect::<Vec<_>>(), [6, 6], "{speaks:?}");
+        for completion in found.iter().flatten().flatten() {
+            let n = completion.token_ids.len();
+            assert_eq!((completion.token_ends.len(), completion.logprobs.len()), (n, n));
+            assert!(!completion.text.contains('e') && n <= 30);
+            assert!(!completion.token_ids.contains(&0), "the token that ends a turn is no part of it");
+            let tells = !matches!(speaks, Speaks::Completions(_));
+            assert!(completion.logprobs.iter().all(|logprob| logprob.is_some() == tells));
+            if n == 30 {
+                assert_eq!(completion.stop_reason, StopReason::Length);
+            }
+        }
+        let texts: Vec<&str> = found.iter().flatten().flatten().map(|c| c.text.as_str()).collect();
+        assert!(texts.iter().any(|text| *text != texts[0]), "draws differ: {texts:?}");
+    }
+}
+
+#[test]
+fn greedy_completions_are_those_of_the_model() {
+    let model = model();
+    let sampling = drawing(12, 0.0, &[]);
+    let requests = [request(&tokens(20, 3), 2), request(&tokens(33, 5), 1)];
+    let truth = model.generate(&requests, &sampling, &mut |_| true).unwrap();
+    for speaks in SCORING {
+        let (server, remote) = served(&model, Behaviour::new(speaks));
+        server.forget();
+        let found = remote.generate(&requests, &sampling, &mut |_| true).unwrap();
+        for (found, truth) in found.iter().flatten().flatten().zip(truth.iter().flatten().flatten()) {
+            assert_eq!((&found.token_ids, &found.text), (&truth.token_ids, &truth.text), "{speaks:?}");
+            for (found, truth) in found.logprobs.iter().zip(&truth.logprobs) {
+                // SGLang says nothing of the raw distribution at temperature 0.
+                assert!(
+                    found.map_or(speaks == Speaks::Sglang, |found| (found - truth.unwrap()).abs() < 1e-6)
+                );
+            }
+        }
+        assert_eq!(server.counted().sequences, 4, "equal greedy completions are asked for once");
+    }
+}
+
+#[test]
+fn tempered_log_probabilities_are_not_taken_for_raw_ones() {
+    let model = model();
+    let (_server, remote) = served(&model, Behaviour { tempered: true, ..Behaviour::new(Speaks::Vllm) });
+    assert_eq!(remote.profile().is_raw, Some(false));
+    let told = |temperature: f64| {
+        let found = remote
+            .generate(&[request(&tokens(20, 3), 1)], &drawing(5, temperature, &[]), &mut |_| true)
+            .unwrap();
+        found[0][0][0].logprobs.iter().all(Option::is_some)
+    };
+    assert!(told(1.0) && !told(0.5));
+}
+
+#[test]
+fn more_draws_are_made_where_a_watcher_asks_for_them() {
+    use entrace_backend::{Completion, More, Place, Watcher};
+    struct Asks(usize);
+    impl Watcher for Asks {
+        fn progress(&mut self, _: usize) -> bool {
+            true
+        }
+        fn ended(&mut self, place: Place, _: &Completion) -> Vec<More> {
+            self.0 += 1;
+            let more = More { request: place.request, fork: place.fork, streams: vec![8, 9] };
+            if place.stream == 0 { vec![more] } else { vec![] }
+        }
+    }
+    let model = model();
+    let (_server, remote) = served(&model, Behaviour::new(Speaks::Vllm));
+    let mut asks = Asks(0);
+    let found =
+        remote.generate_watched(&[request(&tokens(20, 3), 3)], &drawing(4, 1.0, &[]), &mut asks).unwrap();
+    assert_eq!(found[0].iter().map(Vec::len).collect::<Vec<_>>(), [5, 5]);
+    assert_eq!(asks.0, 10);
+}
