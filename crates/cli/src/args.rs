@@ -303,9 +303,13 @@ pub(crate) struct ScoreArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// Traces as .jsonl, .json, .csv, .tsv or .parquet, also with .gz or .zst, with columns question or prompt, trace or steps (or
-    /// messages for both), target, and on request choices, id, sample, correct; or lm-eval's samples
+    /// messages for both), target, and on request choices, id, sample, correct; or what others log: lm-eval's samples, inspect's .eval or
+    /// .json, lighteval's details, TRL's completions, verl's rollouts, the output of OpenAI's and vLLM's batches
     #[arg(long, value_name = "FILE")]
     pub(crate) traces: Option<PathBuf>,
+    /// The file of requests, where the traces are the output of a batch
+    #[arg(long, value_name = "FILE")]
+    pub(crate) requests: Option<PathBuf>,
     /// Names of columns: question=COL,trace=COL,target=COL and prompt, steps, messages, choices, id, sample, correct; a point leads
     /// into nested objects and, with a number from 0, lists: trace=response.body.choices.0.message.content
     #[arg(long, value_name = "MAP")]

@@ -30,7 +30,7 @@ pub(crate) fn score(args: ScoreArgs) -> Result<Exit> {
     };
     questions::parse_template(args.prompt_template.as_deref())?;
     measure::limited(0, args.limit)?;
-    let read = imported::load(&path, &name, &options)?;
+    let read = imported::load_with(&path, args.requests.as_deref(), &name, &options)?;
     let template_vars = template_vars::parse(&args.measure.template_vars)?;
     let (mut model, revision) = crate::opened::open(&args.model, args.measure.quiet)?;
     measure::fill_in_rollouts(&mut how, &args.measure, model.info().n_parameters);

@@ -6,24 +6,31 @@
 //! tells them apart. An empty trace is taken over as such: there is something to report about it, if nothing to measure.
 //!
 //! lm-eval's `samples_<task>_<date>.jsonl` is known by its columns `doc_id`, `doc`, `resps`: each generated response is a
-//! trace. Its scores are left aside: whether a trace is correct is judged here, from the trace.
+//! trace. Its scores are left aside: whether a trace is correct is judged here, from the trace. Logs of inspect, TRL's completions, verl's
+//! rollouts, lighteval's details and the output of OpenAI's and vLLM's batches are known by their columns too, each in a file of its own.
 //!
 //! Traces are text. They are tokenised once, by the caller; a step's end is a byte offset into the text.
 
+mod batch;
+mod inspect;
+mod lighteval;
 mod lm_eval;
+mod rollouts;
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use entrace_measure::Question;
 
+use self::batch::Requests;
+use self::rollouts::Rollouts;
 use crate::columns::{Column, ColumnMap};
 use crate::error::Error;
 use crate::format::{FormatKind, NumberStyle};
 use crate::jsonl::{Options, Stated, kinds_of, missing_targets, stated_rows, style_of};
 use crate::loaded::BadLine;
 use crate::messages::{self, Message};
-use crate::rows;
+use crate::rows::{self, Line};
 use crate::value::{self, Row, Value};
 
 /// What a trace follows.
@@ -82,15 +89,71 @@ struct StatedTrace {
     sample: usize,
 }
 
+/// Who wrote the rows of a file.
+enum Origin {
+    /// Somebody, with columns that are told by their names or mapped.
+    Anyone,
+    /// lm-eval, with the filter whose rows are taken.
+    LmEval(Value),
+    Inspect,
+    Rollouts(Rollouts),
+    Batch(Option<Requests>),
+    Lighteval,
+}
+
+impl Origin {
+    fn of(lines: &[Line], columns: &ColumnMap, requests: Option<Requests>) -> Self {
+        if let Some(filter) = lm_eval::first_filter(lines) {
+            return Self::LmEval(filter);
+        }
+        // Whoever names the column of the trace knows better.
+        if columns.path(Column::Trace).is_some() {
+            return Self::Anyone;
+        }
+        if inspect::are_samples(lines) {
+            Self::Inspect
+        } else if batch::are_responses(lines) {
+            Self::Batch(requests)
+        } else if lighteval::are_details(lines) {
+            Self::Lighteval
+        } else {
+            Rollouts::of(lines).map_or(Self::Anyone, Self::Rollouts)
+        }
+    }
+
+    /// The traces of a row.
+    fn traces(&self, line: &Line, row: &Row, columns: &ColumnMap) -> Result<Vec<StatedTrace>, String> {
+        let one = |trace| vec![trace];
+        match self {
+            Self::Anyone => trace(row, columns, line.number).map(one),
+            Self::LmEval(filter) => lm_eval::traces(row, columns, filter),
+            Self::Inspect => inspect::trace(row).map(one),
+            Self::Rollouts(rollouts) => rollouts.trace(line, row, columns).map(one),
+            Self::Batch(requests) => batch::traces(row, columns, requests.as_ref()),
+            Self::Lighteval => lighteval::traces(row, line.number),
+        }
+    }
+}
+
 /// Reads the traces of the file; `task` is the name they are recorded under.
 pub fn load(path: &Path, task: &str, options: &Options) -> Result<Imported, Error> {
-    let read = rows::load(&[path.to_path_buf()], options.max_cell_bytes.unwrap_or(rows::MAX_CELL_BYTES))?;
+    load_with(path, None, task, options)
+}
+
+/// Reads the traces of the file; of the output of a batch with the file of its requests.
+pub fn load_with(
+    path: &Path,
+    requests: Option<&Path>,
+    task: &str,
+    options: &Options,
+) -> Result<Imported, Error> {
+    let max_cell_bytes = options.max_cell_bytes.unwrap_or(rows::MAX_CELL_BYTES);
+    let requests = requests.map(|path| rows::load(&[path.to_path_buf()], max_cell_bytes)).transpose()?;
+    let read = rows::load(&[path.to_path_buf()], max_cell_bytes)?;
     options.columns.check(path, &read.lines, &Column::OF_TRACES)?;
-    let filter = lm_eval::first_filter(&read.lines);
-    let (rows, mut bad_lines) = stated_rows(&read.lines, options.bad_lines, |line, row| match &filter {
-        Some(filter) => lm_eval::traces(row, &options.columns, filter),
-        None => trace(row, &options.columns, line.number).map(|trace| vec![trace]),
-    })?;
+    let origin = Origin::of(&read.lines, &options.columns, requests.map(|read| Requests::of(read.lines)));
+    let (rows, mut bad_lines) =
+        stated_rows(&read.lines, options.bad_lines, |line, row| origin.traces(line, row, &options.columns))?;
     let stated = rows.iter().flat_map(|(line, row)| row.iter().map(move |trace| (*line, &trace.stated)));
     let style = style_of(stated.clone().map(|(_, stated)| stated));
     let (kinds, note) = kinds_of(options, style, stated.clone());

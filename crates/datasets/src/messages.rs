@@ -119,6 +119,6 @@ fn reasoning(row: &Row) -> Option<&str> {
 }
 
 /// Thought and reply as reasoning models write them in one text.
-fn joined(thought: &str, reply: &str) -> String {
+pub(crate) fn joined(thought: &str, reply: &str) -> String {
     format!("<think>\n{}\n</think>\n\n{}", thought.trim(), reply.trim_start())
 }

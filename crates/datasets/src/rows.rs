@@ -1,9 +1,10 @@
 //! Files as rows of named values.
 //!
-//! JSON Lines, a JSON array, an object around one list of rows (`{"data": [..]}`), Parquet, CSV and TSV all become rows with a
+//! JSON Lines, a JSON array, an object around one list of rows (`{"data": [..]}`), Parquet, CSV, TSV and logs of inspect all become rows with a
 //! line number, so that a benchmark is read the same way from its publisher's file and from the Hub's. Each may be packed with
 //! gzip or zstd, each text may be UTF-16 with a byte order mark. A line that is no row keeps its place with a reason.
 
+mod archive;
 mod bytes;
 mod delimited;
 pub(crate) mod json;
@@ -52,7 +53,7 @@ pub(crate) const MAX_CELL_BYTES: usize = 128 << 20;
 type Numbered = (usize, Result<Row, String>);
 
 /// Endings of the names of files that hold rows, and of packed ones.
-const FORMS: [&str; 6] = ["jsonl", "ndjson", "json", "parquet", "csv", "tsv"];
+const FORMS: [&str; 7] = ["jsonl", "ndjson", "json", "parquet", "csv", "tsv", "eval"];
 const PACKINGS: [&str; 3] = ["gz", "zst", "zstd"];
 
 /// Whether a name is that of a file of rows, such as `mine.jsonl` or `mine.csv.gz`.
@@ -118,6 +119,9 @@ fn rows(path: &Path, bytes: Vec<u8>, max_cell_bytes: usize) -> Result<Vec<Number
         return parquet::rows(content, max_cell_bytes)
             .map_err(|source| Error::Parquet { path: path.to_path_buf(), source });
     }
+    if form(path) == Some("eval") {
+        return archive::rows(path, &content, max_cell_bytes);
+    }
     let text = bytes::utf8(path, content)?;
     match form(path) {
         Some("csv") => delimited::rows(path, &text, b',', max_cell_bytes),
@@ -173,6 +177,14 @@ fn wrapped(object: Row) -> Result<Vec<Value>, String> {
             .as_list()
             .is_some_and(|items| !items.is_empty() && items.iter().all(|item| item.as_object().is_some()))
     };
+    if archive::is_log(&object) {
+        archive::check_version(&object)?;
+        let samples = object.into_values().find(|(name, _)| name == "samples");
+        return Ok(match samples {
+            Some((_, Value::List(samples))) => samples,
+            _ => Vec::new(),
+        });
+    }
     if object.names().any(is_usual_name) || !object.iter().any(|(_, value)| is_rows(value)) {
         return Ok(vec![Value::Object(object)]);
     }
