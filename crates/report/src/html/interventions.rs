@@ -274,10 +274,12 @@ fn shaded(exemplar: &Exemplar, own: &[&InterventionRow], step: u32) -> Markup {
                 }
                 span.words { (shortened_lines(text)) }
             }
-            table {
-                thead { tr { th { "change" } th { "in its place" } th { "Δp(target)" } th { "TV" } th { "leading answer" } } }
+            div.scroll { table {
+                thead { tr {
+                    th.text { "change" } th.text { "in its place" } th { "Δp(target)" } th { "TV" } th { "leading answer" }
+                } }
                 tbody { @for row in changes { (change(row)) } }
-            }
+            } }
         }
     }
 }
@@ -371,7 +373,13 @@ fn curve(own: &[&InterventionRow], n_steps: u32) -> Markup {
                 text x=(MARGIN[0] + PLOT[0]) y=(PLOT[1] + 34.0) text-anchor="end" { (n_steps) " steps" }
             }
             figcaption {
-                "Bars: importance of each step. Lines: probability of the target after it, forced" @if line(ROLLOUT).is_some() { " and by rollouts (dashed)" } "."
+                "Bars: importance of each step. "
+                @match (line(FORCED).is_some(), line(ROLLOUT).is_some()) {
+                    (true, true) => "Lines: probability of the target after it, forced and by rollouts (dashed).",
+                    (true, false) => "Line: probability of the target after it, forced.",
+                    (false, true) => "Line: probability of the target after it, by rollouts.",
+                    (false, false) => "",
+                }
             }
         }
     }
