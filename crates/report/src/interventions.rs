@@ -79,6 +79,13 @@ pub struct Tested {
     pub p_holm: Option<f64>,
 }
 
+impl Tested {
+    /// The interval cut to the range that the mean has by nature.
+    fn within(self, lowest: f64, highest: f64) -> Self {
+        Self { mean: self.mean.within(lowest, highest), ..self }
+    }
+}
+
 impl InterventionMetrics {
     /// From the rows of the table, and of the traces that they belong to.
     pub fn of(

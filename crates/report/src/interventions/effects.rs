@@ -74,10 +74,10 @@ fn one(rows: &TaskRows<'_>, kind: &str, variant: &str, reading: &str, resampling
         off_policy: entries.iter().any(|entry| entry.row.off_policy),
         n_made: made.len(),
         left_out,
-        target_change: rows.tested(&values(|entry| entry.row.target_change), resampling),
+        target_change: rows.tested(&values(|entry| entry.row.target_change), resampling).within(-1.0, 1.0),
         usable_change: rows.mean(&calibrated::changes(rows, &made, resampling.seed), resampling),
-        tv: rows.mean(&values(|entry| entry.row.tv), resampling),
-        kl_nats: rows.mean(&values(|entry| entry.row.kl_nats), resampling),
+        tv: rows.mean(&values(|entry| entry.row.tv), resampling).within(0.0, 1.0),
+        kl_nats: rows.mean(&values(|entry| entry.row.kl_nats), resampling).within(0.0, f64::INFINITY),
         leader_changes: rows.share(&leaders, resampling),
     }
 }

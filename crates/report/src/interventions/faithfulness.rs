@@ -93,7 +93,7 @@ pub(super) fn of(rows: &TaskRows<'_>, resampling: &Resampling) -> Faithfulness {
         areas: areas(rows, resampling),
         cells: cells(rows, &standing, resampling),
         question_only: rows.share(&accuracy, resampling),
-        question_only_change: rows.tested(&change, resampling),
+        question_only_change: rows.tested(&change, resampling).within(-1.0, 1.0),
     }
 }
 
@@ -144,8 +144,12 @@ fn cells(rows: &TaskRows<'_>, standing: &HashMap<usize, &Entry<'_>>, resampling:
             line_right,
             accuracy: rows.share(&rights, resampling),
             followed: rows.share(&followed, resampling),
-            conflicting_prob: rows.mean(&probs, resampling),
-            accuracy_change: if stands { Tested::default() } else { rows.tested(&changes, resampling) },
+            conflicting_prob: rows.mean(&probs, resampling).within(0.0, 1.0),
+            accuracy_change: if stands {
+                Tested::default()
+            } else {
+                rows.tested(&changes, resampling).within(-1.0, 1.0)
+            },
         }
     };
     vec![
@@ -201,7 +205,7 @@ fn areas(rows: &TaskRows<'_>, resampling: &Resampling) -> Vec<Area> {
                     kind: kind.to_string(),
                     variant: variant.to_string(),
                     reading: reading.to_string(),
-                    area: rows.tested(&found, resampling),
+                    area: rows.tested(&found, resampling).within(0.0, 1.0),
                 });
             }
         }

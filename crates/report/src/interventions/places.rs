@@ -95,10 +95,10 @@ fn one(
         by: by.to_string(),
         group: group.to_string(),
         n_steps: drawn.len().max(deleted.len()),
-        importance: rows.mean(&tv(&drawn), resampling),
+        importance: rows.mean(&tv(&drawn), resampling).within(0.0, 1.0),
         above_floor: rows.share(&above, resampling),
-        deleted: rows.mean(&tv(&deleted), resampling),
-        corrupted: rows.mean(&tv(&of("corrupt", FORCED)), resampling),
+        deleted: rows.mean(&tv(&deleted), resampling).within(0.0, 1.0),
+        corrupted: rows.mean(&tv(&of("corrupt", FORCED)), resampling).within(0.0, 1.0),
     }
 }
 
