@@ -238,7 +238,8 @@ fn a_server_that_says_nothing_is_given_up_in_time() {
     // Nor when it is asked for alone; what had come with it is not drawn again either.
     assert!(remote.generate(std::slice::from_ref(&request), &sampling, &mut |_| true).is_err());
     server.misbehave(first(1, || Mischief::Hang(Duration::from_secs(3))));
-    let other = GenerateRequest { context: tokens(9, 3), ..request.clone() };
+    let fork = Fork { n_tokens: 9, ..request.forks[0].clone() };
+    let other = GenerateRequest { context: tokens(9, 3), forks: vec![fork] };
     let both = [request.clone(), other];
     assert!(remote.generate(&both, &sampling, &mut |_| true).is_err());
     server.forget();
