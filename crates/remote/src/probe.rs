@@ -83,8 +83,8 @@ impl From<Fault> for Unfit {
     }
 }
 
-/// How long a question of the probe may take.
-const WAIT: Duration = Duration::from_secs(120);
+/// How long a question of the probe may take: a server on a busy machine is slow, and one that says nothing is found out all the same.
+const WAIT: Duration = Duration::from_secs(300);
 /// Tokens of a draw of the probe.
 const DRAWN: usize = 16;
 /// Draws in a request of the probe.
