@@ -340,6 +340,9 @@ pub(crate) struct ReportArgs {
     /// Print the results as Markdown
     #[arg(long)]
     pub(crate) markdown: bool,
+    /// Also write precomputed_scores.jsonl: how sure each trace was of its answer, for inspect's scorer of that name
+    #[arg(long)]
+    pub(crate) precomputed_scores: bool,
 }
 
 #[derive(Debug, Args)]
@@ -408,8 +411,7 @@ pub(crate) struct DecideArgs {
     /// The task to decide for, where the run has several
     #[arg(long, value_name = "NAME")]
     pub(crate) task: Option<String>,
-    /// Signal that is compared with a threshold, such as answer_entropy, leader_prob, cue_entropy, tempered_entropy or combined (default: of
-    /// the usual ones that which saves most on the questions that fit)
+    /// Signal that is compared with a threshold, such as leader_prob, cue_entropy, tempered_entropy or combined (default: answer_entropy)
     #[arg(long, value_name = "SIGNAL")]
     pub(crate) signal: Option<String>,
     /// What stopping must not do: end with a wrong answer where the whole trace is right, or with another answer than the whole trace's

@@ -13,7 +13,7 @@ use std::path::Path;
 pub(crate) fn report(args: &ReportArgs) -> Result<Exit> {
     fault::doing(format!("making the report of {}", args.run.display()));
     // Opened here first, so that a folder without a run counts as wrong usage.
-    open(&args.run)?;
+    let reader = open(&args.run)?;
     let report = write_report(&args.run, &ReportOptions::default()).map_err(not_allowed)?;
     let mut out = crate::terminal::stdout();
     if args.markdown {
@@ -21,6 +21,12 @@ pub(crate) fn report(args: &ReportArgs) -> Result<Exit> {
     } else {
         writeln!(out, "{}", terminal::results(&report.metrics, terminal_width()))?;
         writeln!(out, "{}", args.run.join("report.html").display())?;
+    }
+    if args.precomputed_scores {
+        let path = args.run.join("precomputed_scores.jsonl");
+        let lines = entrace_decide::confidence::precomputed_scores(&reader, None)?;
+        entrace_record::file::write(&path, lines.as_bytes())?;
+        writeln!(out, "{}", path.display())?;
     }
     Ok(exit_of(&report.metrics))
 }

@@ -26,7 +26,7 @@ fn check_sums(read: &Imported) {
         read.traces.iter().map(|t| (t.question.text.as_str(), t.sample, t.trace.as_str())).collect();
     found.sort_unstable();
     assert_eq!(found.len(), 4, "{found:?}");
-    let (eggs, pens) = (&found[..2], &found[2..]);
+    let (pens, eggs) = found.split_at(2);
     let is_about = |text: &str, what: &str| text.contains(what);
     assert!(pens.iter().all(|t| is_about(t.0, "Mia has 3 pens and buys 4. How many has she?")), "{pens:?}");
     assert!(eggs.iter().all(|t| is_about(t.0, "Tom has 9 eggs and eats 2. How many are left?")), "{eggs:?}");

@@ -1,9 +1,9 @@
 //! The whole decision for one task of a run: signals, a rule that holds, and what it does on questions held out.
 //!
-//! Questions are put in a random order by the seed. The first fifth fits: parameters of signals, thresholds to try, and, unless one is
-//! named, the signal (that which would save most there within the limit of the risk). The next two fifths calibrate: the threshold is
-//! chosen on them, with the guarantee. The rest judges: the rule is shown beside whole traces, a naive threshold (the boldest with a mean
-//! loss within the limit on the calibration questions) and fixed budgets of tokens.
+//! Questions are put in a random order by the seed. The first fifth fits: parameters of signals and thresholds to try. The next two fifths
+//! calibrate: the threshold is chosen on them, with the guarantee. The rest judges: the rule is shown beside whole traces, a naive threshold
+//! (the boldest with a mean loss within the limit on the calibration questions) and fixed budgets of tokens. The signal is named in advance,
+//! since one that is chosen by what it does on these questions would need another set of them.
 //!
 //! The guarantee is about new questions from where these come from, asked of the same model in the same way.
 
@@ -24,7 +24,7 @@ use crate::rule::{Condition, ConditionFile, FORMAT_VERSION, Guarantee, Rule, Rul
 use crate::signal::Signal;
 use crate::vote::{Votes, votes};
 
-/// Signals among which one is chosen where none is named.
+/// Signals that are shown; the first is the rule's where none is named.
 const USUAL: [&str; 8] = [
     "answer_entropy",
     "leader_prob",
@@ -48,7 +48,7 @@ const CURVE_POINTS: usize = 16;
 pub struct Options {
     /// The task; `None` for the only one.
     pub task: Option<String>,
-    /// The signal; `None` for the one that saves most where parameters are fitted.
+    /// The signal; `None` for H_k.
     pub signal: Option<String>,
     /// What stopping must not do: `Wrong` or `Differs`.
     pub loss: Loss,
@@ -265,8 +265,8 @@ impl<'a> Deciding<'a> {
                 None => without.push((prepared.signal.name().to_string(), found.reason.clone())),
             }
         }
-        let Some(main) = self.main(&prepared, &found) else {
-            let problem = format!("no signal can be used: {}", reasons(&without));
+        let Some(main) = self.main(&prepared) else {
+            let problem = format!("the signal cannot be used: {}", reasons(&without));
             return Err(Error::Signal { problem });
         };
         self.decision(&prepared[main], &found[main], signals, without)
@@ -296,7 +296,7 @@ impl<'a> Deciding<'a> {
             |trace: &RecordedTrace| (0..trace.n_early()).any(|k| signal.value(trace, k).is_some());
         match self.split.fit_traces().any(has_value) {
             true => Ok(signal),
-            false => Err("not recorded at any step".into()),
+            false => Err("it has no value at any step before the end".into()),
         }
     }
 
@@ -340,18 +340,10 @@ impl<'a> Deciding<'a> {
         })
     }
 
-    /// The signal that the rule is of: the one that is named, or that which saves most on the questions of the fit.
-    fn main(&self, prepared: &[Prepared], found: &[Found]) -> Option<usize> {
-        if let Some(name) = &self.options.signal {
-            return prepared.iter().position(|prepared| prepared.signal.name() == name);
-        }
-        let saved = |i: &usize| {
-            let questions = with_values(&self.split.fit, &prepared[*i].fit);
-            let tried = Tried::of(&found[*i].candidates, choose::stopping, self.options.loss, &questions);
-            tried.naive(self.options.risk).map_or(0, |c| tried.saved[c])
-        };
-        // The first of equals, in the order in which they are usual.
-        (0..prepared.len()).rev().max_by_key(saved)
+    /// The signal that the rule is of.
+    fn main(&self, prepared: &[Prepared]) -> Option<usize> {
+        let name = self.options.signal.as_deref().unwrap_or(USUAL[0]);
+        prepared.iter().position(|prepared| prepared.signal.name() == name)
     }
 
     /// The threshold below which a trace is given up, with its signal.

@@ -38,7 +38,7 @@ impl Label {
     fn of(self, trace: &RecordedTrace, k: usize) -> Option<bool> {
         match self {
             Self::LeaderIsRight => trace.leader_is_right(k),
-            Self::LeaderStays => Some(trace.prefixes[k].leader == trace.answer),
+            Self::LeaderStays => Some(trace.leader_stays(k)),
             Self::EndsRight => trace.correct,
         }
     }
@@ -70,6 +70,7 @@ impl Combined {
     ) -> Result<Self, Undefined> {
         let signals: Vec<Signal> = FEATURES.iter().filter_map(|name| Signal::plain(name)).collect();
         let places = traces.flat_map(|trace| (1..trace.n_early()).map(move |k| (trace, k)));
+        let places = places.filter(|(trace, k)| trace.prefixes[*k].leads());
         let (mut rows, mut labels) = (Vec::new(), Vec::new());
         for (trace, k) in places {
             if let Some(is_positive) = label.of(trace, k) {

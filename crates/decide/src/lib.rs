@@ -8,12 +8,13 @@
 //! - `choose`: the boldest rule whose risk holds on new questions; `judge`: what rules do on questions held out.
 //! - `decision`: the whole of it for a task; `text`: the same for people.
 //! - `vote`: one answer from several traces of a question.
-//! - `rewards`: what each step was worth, in the formats of trainers.
+//! - `rewards`: what each step was worth, in the formats of trainers; `confidence`: how sure each trace was, for inspect.
 //!
 //! Questions are the units throughout: those that fit, those that calibrate and those that judge are different ones, and the traces of a
 //! question stay together.
 
 pub mod choose;
+pub mod confidence;
 pub mod decision;
 pub mod error;
 pub mod fit;

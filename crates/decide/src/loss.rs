@@ -49,7 +49,7 @@ impl Loss {
         match (self, ending.act) {
             (Self::Wrong, Act::Stop) => whole_is_right && trace.leader_is_right(ending.step) != Some(true),
             (Self::GaveUp, Act::GiveUp) => whole_is_right,
-            (Self::Differs, Act::Stop) => trace.prefixes[ending.step].leader != trace.answer,
+            (Self::Differs, Act::Stop) => !trace.leader_stays(ending.step),
             _ => false,
         }
     }

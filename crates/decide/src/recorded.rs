@@ -100,14 +100,28 @@ pub struct Tokens {
     pub texts: Vec<String>,
 }
 
+impl RecordedPrefix {
+    /// Whether the leader surely leads: no answer that was not found can have more. An enumeration follows the ways to the true answer
+    /// whatever it is worth, so a leader that could be beaten may be the true answer for that reason alone.
+    pub fn leads(&self) -> bool {
+        self.leader_prob >= self.residual
+    }
+}
+
 impl RecordedTrace {
-    /// Whether the leader after k steps is right, if known.
+    /// Whether the leader after k steps is right, if known; a leader that may not lead is no answer.
     pub fn leader_is_right(&self, k: usize) -> Option<bool> {
         let leader = &self.prefixes[k].leader;
-        match &self.target {
+        let is_right = match &self.target {
             Some(target) => Some(leader == target),
             None => self.correct.map(|correct| correct && *leader == self.answer),
-        }
+        };
+        is_right.map(|is_right| is_right && self.prefixes[k].leads())
+    }
+
+    /// Whether the leader after k steps is the answer of the whole trace.
+    pub fn leader_stays(&self, k: usize) -> bool {
+        self.prefixes[k].leads() && self.prefixes[k].leader == self.answer
     }
 
     /// Prefixes at which a stop would end the trace early.

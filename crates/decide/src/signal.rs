@@ -10,8 +10,10 @@
 //!   `cue_entropy`, `mean_logprob`, `deepconf_tail` and so on. Those that a run measures of whole traces only have no value at a prefix.
 //!
 //! Values are the quantities as they are named, not oriented: [`Signal::falls`] says whether a sure trace has a small one. A signal without
-//! a value at a prefix is `None`, and no rule stops there.
+//! a value at a prefix is `None`, and no rule stops there; so is every signal where an answer that was not found could have more probability
+//! than the leader, because there is no answer to stop with.
 
+use entrace_measure::readout::TAIL;
 use entrace_measure::signal::{Direction, Input, SIGNALS, TraceData};
 
 use crate::error::Error;
@@ -109,7 +111,7 @@ impl Signal {
             Self::Combined(combined) => combined.value(trace, k),
             Self::Registered(i) => registered(*i, trace, k),
         };
-        value.filter(|value| value.is_finite())
+        value.filter(|value| value.is_finite() && prefix.leads())
     }
 
     /// The values at all prefixes of a trace.
@@ -129,16 +131,22 @@ fn stability(trace: &RecordedTrace, k: usize) -> usize {
     trace.prefixes[..=k].iter().rev().take_while(|prefix| prefix.leader == *leader).count()
 }
 
-/// H of p^{1/τ}, renormalised over the answers found and one atom for the rest; `None` for draws.
+/// H of p^{1/τ}, renormalised over the answers found and one atom for the rest; `None` for draws. As in `entrace_measure::readout`, unlikely
+/// answers belong to the rest: some are found only because they are true, and nothing may depend on that.
 fn tempered_entropy(prefix: &RecordedPrefix, temperature: f64) -> Option<f64> {
-    let rest = (prefix.residual > 0.0).then(|| prefix.residual.ln());
-    let scaled: Vec<f64> =
-        prefix.found.iter().map(|f| f.logprob).chain(rest).map(|logprob| logprob / temperature).collect();
-    let highest = scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if prefix.is_sampled || !highest.is_finite() {
+    let mut probs: Vec<f64> = prefix.found.iter().map(|found| found.logprob.exp()).collect();
+    probs.sort_by(f64::total_cmp);
+    let mut rest = prefix.residual.max(0.0);
+    let mut n_in_rest = 0;
+    while n_in_rest < probs.len() && probs[n_in_rest] <= rest.max(TAIL) {
+        rest += probs[n_in_rest];
+        n_in_rest += 1;
+    }
+    if prefix.is_sampled || probs.is_empty() {
         return None;
     }
-    let weights: Vec<f64> = scaled.iter().map(|logprob| (logprob - highest).exp()).collect();
+    let atoms = probs[n_in_rest..].iter().chain([&rest]).filter(|prob| **prob > 0.0);
+    let weights: Vec<f64> = atoms.map(|prob| prob.powf(1.0 / temperature)).collect();
     let sum: f64 = weights.iter().sum();
     Some(entrace_measure::entropy::shannon_entropy(weights.iter().map(|weight| weight / sum)))
 }
@@ -188,6 +196,29 @@ mod tests {
         assert!((entropy - prefix.entropy).abs() < 1e-12);
         assert!(tempered_entropy(&prefix, 0.5).unwrap() < entropy);
         assert!(tempered_entropy(&prefix, 2.0).unwrap() > entropy);
+    }
+
+    #[test]
+    fn where_the_leader_may_not_lead_nothing_is_known() {
+        let mut trace = trace(0, "7", vec![prefix("7", 0.3), prefix("7", 0.9)]);
+        trace.prefixes[0].residual = 0.5;
+        assert_eq!(Signal::AnswerEntropy.value(&trace, 0), None);
+        assert_eq!((trace.leader_is_right(0), trace.leader_is_right(1)), (Some(false), Some(true)));
+        trace.prefixes[0].residual = 0.2;
+        assert!(Signal::AnswerEntropy.value(&trace, 0).is_some() && trace.leader_stays(0));
+    }
+
+    #[test]
+    fn an_unlikely_answer_that_was_found_changes_no_tempered_entropy() {
+        let mut prefix = prefix("7", 0.9);
+        let found =
+            |answer: &str, prob: f64| crate::recorded::Found { answer: answer.into(), logprob: prob.ln() };
+        prefix.found = vec![found("7", 0.9), found("3", 0.08)];
+        prefix.residual = 0.02;
+        let without = tempered_entropy(&prefix, 8.0).unwrap();
+        prefix.found.push(found("5", 0.001));
+        prefix.residual = 0.019;
+        assert!((tempered_entropy(&prefix, 8.0).unwrap() - without).abs() < 1e-9);
     }
 
     #[test]

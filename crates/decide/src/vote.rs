@@ -81,10 +81,9 @@ pub fn votes(task: &TaskTraces, seed: u64) -> Result<Option<Votes>, Error> {
     let mut columns = Vec::new();
     for name in SIGNALS {
         let Some(signal) = Signal::plain(name) else { continue };
-        let scores: Option<Vec<Vec<f64>>> = questions.iter().map(|traces| scores(&signal, traces)).collect();
-        match scores {
+        match scores(&signal, &questions) {
             Some(scores) => columns.push((name, scores)),
-            None => without.push((name.to_string(), "not recorded at the end of every trace".to_string())),
+            None => without.push((name.to_string(), "not recorded at the end of any trace".to_string())),
         }
     }
     for (name, scores) in &columns {
@@ -107,13 +106,17 @@ pub fn votes(task: &TaskTraces, seed: u64) -> Result<Option<Votes>, Error> {
     Ok(Some(Votes { n_traces, n_questions: questions.len(), methods, without }))
 }
 
-/// The values of a signal at the end of each trace, larger = surer.
-fn scores(signal: &Signal, traces: &[RecordedTrace]) -> Option<Vec<f64>> {
+/// The values of a signal at the end of each trace, larger = surer, `[questions][traces]`; a trace without one counts as the least sure.
+fn scores(signal: &Signal, questions: &[&[RecordedTrace]]) -> Option<Vec<Vec<f64>>> {
     let score = |trace: &RecordedTrace| {
         let value = signal.value(trace, trace.prefixes.len() - 1)?;
         Some(if signal.falls() { -value } else { value })
     };
-    traces.iter().map(score).collect()
+    let scores: Vec<Vec<Option<f64>>> =
+        questions.iter().map(|traces| traces.iter().map(score).collect()).collect();
+    let least = scores.iter().flatten().flatten().copied().reduce(f64::min)?;
+    let filled = |scores: Vec<Option<f64>>| scores.into_iter().map(|s| s.unwrap_or(least)).collect();
+    Some(scores.into_iter().map(filled).collect())
 }
 
 /// The probability of being right of every trace, `[questions][traces]`, by a fit on the other folds. `columns[signal][question][trace]`.

@@ -1,7 +1,7 @@
 //! What `decide` and `rewards` make of a recorded run.
 //!
-//! `ENTRACE_PYTHON_TRAINERS`, a Python with TRL (before it lost its trainer of process rewards, 0.24), OpenRLHF (0.8) or both, lets their own
-//! code load the rewards.
+//! `ENTRACE_PYTHON_TRAINERS`, a Python with some of TRL (0.24, later ones have no trainer of process rewards), OpenRLHF (0.8) and inspect-ai, lets
+//! their own code load the rewards and the confidences.
 
 use crate::support::{Scratch, expect, said};
 use std::path::Path;
@@ -71,9 +71,14 @@ fn rewards_sum_to_the_gain_and_trainers_load_them() {
         let written = std::fs::read_to_string(scratch.path(&format!("run/rewards_{format}.jsonl"))).unwrap();
         assert_eq!(written.lines().count(), 60, "{format}");
     }
+    expect(0, &["report", &folder, "--precomputed-scores"]);
+    let scores = std::fs::read_to_string(scratch.path("run/precomputed_scores.jsonl")).unwrap();
+    assert_eq!(scores.lines().count(), 60);
     match std::env::var("ENTRACE_PYTHON_TRAINERS") {
         Ok(python) => trainers_load(&python, &folder),
-        Err(_) => println!("skipped: ENTRACE_PYTHON_TRAINERS names no Python with TRL or OpenRLHF"),
+        Err(_) => {
+            println!("skipped: ENTRACE_PYTHON_TRAINERS names no Python with TRL, OpenRLHF or inspect-ai")
+        }
     }
 }
 

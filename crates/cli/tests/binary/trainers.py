@@ -1,29 +1,28 @@
-"""Loads rewards_trl.jsonl and rewards_openrlhf.jsonl of a folder with the trainers' own code.
+"""Loads rewards_trl.jsonl, rewards_openrlhf.jsonl and precomputed_scores.jsonl of a folder with the code that they are for.
 
 TRL's tokenisation of stepwise rows and OpenRLHF's data set get a tokenizer of single characters, so that labels can be told by their places.
 """
 
-import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-
-from datasets import load_dataset
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 folder = Path(sys.argv[1])
 
 
 def tokenizer(rows):
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
     letters = sorted({letter for row in rows for letter in row} | set("+-"))
     vocabulary = {letter: number for number, letter in enumerate(["ки", "<pad>", *letters])}
     made = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
-    made.pre_tokenizer = pre_tokenizers.Split(__import__("tokenizers").Regex("ки|[\\s\\S]"), "isolated")
+    made.pre_tokenizer = pre_tokenizers.Split(Regex("ки|[\\s\\S]"), "isolated")
     return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", unk_token="<pad>")
 
 
 def trl():
+    from datasets import load_dataset
     from trl import PRMTrainer
 
     rows = load_dataset("json", data_files=str(folder / "rewards_trl.jsonl"), split="train")
@@ -37,6 +36,7 @@ def trl():
 
 
 def openrlhf():
+    from datasets import load_dataset
     from openrlhf.datasets import ProcessRewardDataset
 
     rows = load_dataset("json", data_files=str(folder / "rewards_openrlhf.jsonl"), split="train")
@@ -50,7 +50,15 @@ def openrlhf():
     return len(made)
 
 
-for name, load in [("TRL", trl), ("OpenRLHF", openrlhf)]:
+def inspect():
+    from inspect_ai.scorer._precomputed import _read_scores_file
+
+    scores = _read_scores_file(str(folder / "precomputed_scores.jsonl"))
+    assert all(0 <= score.value <= 1 and epoch == 1 for (_, epoch), score in scores.items())
+    return len(scores)
+
+
+for name, load in [("TRL", trl), ("OpenRLHF", openrlhf), ("inspect", inspect)]:
     try:
         print(f"{name}: loaded {load()} rows")
     except ImportError as missing:
