@@ -21,6 +21,10 @@ const FUEL: u64 = 1_000_000;
 /// Bytes of stack that it may use, which are taken as they are needed.
 const STACK: usize = 256 << 20;
 
+/// Bytes of a prompt beside the messages, and how often a message may stand in it.
+const LONGEST_FRAME: usize = 1 << 18;
+const MOST_TIMES: usize = 8;
+
 /// Time that it may take, and how often it is looked at. Fuel does not count what single instructions cost: comparing, adding and joining large
 /// lists are one each.
 const MOST_TIME: Duration = Duration::from_millis(500);
@@ -98,13 +102,21 @@ pub(super) fn render(
     now: DateTime,
 ) -> Result<String, TemplateError> {
     let environment = environment.clone();
+    let most_bytes = LONGEST_FRAME + MOST_TIMES * context.to_string().len();
     within_bounds(move || {
         let context = minijinja::context! { __now => now.to_string(), ..Value::from(Serde(context)) };
         let rendered = environment.get_template(name).and_then(|template| template.render(context));
-        rendered.map_err(|error| match refusal(&error) {
-            Some(message) => TemplateError::Refused(message),
-            None => TemplateError::Render(said_by(&error)),
-        })
+        rendered
+            .map_err(|error| match refusal(&error) {
+                Some(message) => TemplateError::Refused(message),
+                None => TemplateError::Render(said_by(&error)),
+            })
+            .and_then(|rendered| match rendered.len() > most_bytes {
+                true => {
+                    Err(TemplateError::TooLarge(format!("it makes a prompt of {} bytes", rendered.len())))
+                }
+                false => Ok(rendered),
+            })
     })
 }
 

@@ -358,6 +358,14 @@ mod tests {
     }
 
     #[test]
+    fn a_prompt_without_end_is_refused() {
+        let error = render("{{ ('{0}' * 2000).format('x' * 1000) }}", &[]).unwrap_err();
+        assert!(error.to_string().contains("a prompt of 2000000 bytes"), "{error}");
+        let long = [message(Role::User, &"a ".repeat(1 << 20))];
+        assert_eq!(render("{{ messages[0].content }}", &long).unwrap().len(), 2 << 20);
+    }
+
+    #[test]
     fn a_template_that_does_too_much_is_stopped() {
         let bombs = [
             "{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}",
