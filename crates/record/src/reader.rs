@@ -22,7 +22,18 @@ pub struct RunReader {
 
 impl RunReader {
     /// Opens a run folder and checks its manifest, its version and, of a finished run, that the tables are there with all their columns.
+    ///
+    /// A run that is finished meanwhile loses its parts between the manifest and the tables; it is then opened as the finished run.
     pub fn open(dir: &Path) -> Result<Self, Error> {
+        match Self::open_once(dir) {
+            Err(_) if Manifest::peek(dir).is_some_and(|manifest| manifest.finished_at.is_some()) => {
+                Self::open_once(dir)
+            }
+            result => result,
+        }
+    }
+
+    fn open_once(dir: &Path) -> Result<Self, Error> {
         let manifest = Manifest::load(dir)?.ok_or_else(|| Error::NoManifest { dir: dir.to_owned() })?;
         let folders = if manifest.finished_at.is_some() {
             vec![dir.to_owned()]

@@ -132,7 +132,11 @@ fn create_folder(dir: &Path, folder: &Path) -> Result<(), Error> {
 /// The report of the run in a folder, written beside its record.
 pub fn write_report(run_dir: &Path, options: &ReportOptions) -> Result<Report, Error> {
     let reader = RunReader::open(run_dir)?;
-    let report = Report::of_run(&reader, options)?;
+    let report = match Report::of_run(&reader, options) {
+        // A run that is finished meanwhile has its rows in other files.
+        Err(_) if !reader.is_complete() => Report::of_run(&RunReader::open(run_dir)?, options)?,
+        report => report?,
+    };
     report.write_to(run_dir)?;
     Ok(report)
 }
