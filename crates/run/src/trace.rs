@@ -100,7 +100,8 @@ pub(crate) fn trace_batch(
             let prompt = match prompt {
                 Ok(prompt) => prompt,
                 Err(error) => {
-                    outcomes.push(unmeasured(true, error.to_string()));
+                    let failed = !matches!(error, entrace_backend::Error::ContextTooLong { .. });
+                    outcomes.push(unmeasured(failed, error.to_string()));
                     continue;
                 }
             };
@@ -162,7 +163,15 @@ fn stated(
 pub(crate) fn prompt(engine: Engine<'_>, prompting: &Prompting) -> Result<Prompt, entrace_backend::Error> {
     match prompting {
         Prompting::Chat(messages) => engine.text.render_chat(messages),
-        Prompting::Verbatim(text) => engine.text.encode_prompt(text),
+        Prompting::Verbatim(text) => {
+            // A text of megabytes is refused before it is tokenised.
+            let limit = engine.text.info().context_length;
+            let least = engine.text.max_token_bytes().map_or(0, |most| text.len().div_ceil(most));
+            if least > limit {
+                return Err(entrace_backend::Error::ContextTooLong { n_tokens: least, limit });
+            }
+            engine.text.encode_prompt(text)
+        }
     }
 }
 

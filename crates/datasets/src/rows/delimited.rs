@@ -3,6 +3,7 @@
 //! An empty cell is null. A cell that is a number in JSON's grammar is a number, all others are text: `007` stays text. Lists
 //! and objects are written as JSON where a column needs them (`columns`).
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder};
@@ -39,10 +40,10 @@ pub(super) fn rows(
 }
 
 fn header_names(header: &ByteRecord) -> Result<Vec<String>, String> {
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut seen) = (Vec::new(), HashSet::new());
     for name in header {
         let name = str::from_utf8(name).map_err(|_| "the header is not UTF-8 text")?.trim();
-        if !name.is_empty() && names.iter().any(|known| known == name) {
+        if !name.is_empty() && !seen.insert(name) {
             return Err(format!("two columns are named {name:?}"));
         }
         names.push(name.to_string());
