@@ -20,8 +20,8 @@ impl Drop for Running {
 fn start(script: &Path, model: &Path, port: u16) -> Option<Running> {
     let mut command = Command::new("bash");
     command.arg(script).arg(model).arg(port.to_string()).stdout(Stdio::null()).stderr(Stdio::null());
-    // It keeps keys and values in half precision otherwise.
-    command.args(["--cache-type-k", "f32", "--cache-type-v", "f32"]);
+    // It computes attention in half precision otherwise.
+    command.args(["--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off"]);
     let mut server = Running(command.spawn().unwrap());
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(120) {
