@@ -1,6 +1,8 @@
 //! Real servers against the model here: llama.cpp's and vLLM's, where variables say how to reach them.
 
 use crate::support::{QUESTIONS, Scratch, TRACES, expect, rows};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,12 +30,20 @@ fn start(script: &Path, model: &Path, port: u16) -> Option<Running> {
         if server.0.try_wait().unwrap().is_some() {
             return None;
         }
-        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        if is_healthy(port) {
             return Some(server);
         }
         std::thread::sleep(Duration::from_millis(100));
     }
     None
+}
+
+/// Whether the server has loaded its model and run it once: it listens long before.
+fn is_healthy(port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let mut said = String::new();
+    let asked = stream.write_all(b"GET /health HTTP/1.0\r\n\r\n");
+    asked.and_then(|()| stream.read_to_string(&mut said)).is_ok() && said.contains(" 200 ")
 }
 
 fn free_port() -> u16 {
@@ -64,11 +74,11 @@ fn compare(model: &str, url: &str, tokenizer: &str, tolerance: f64) -> String {
         "--tasks",
         &*tasks,
         "--limit",
-        "2",
+        "1",
         "--max-new-tokens",
-        "24",
-        "--max-nodes",
         "16",
+        "--max-nodes",
+        "4",
         "--max-answer-tokens",
         "4",
     ];
