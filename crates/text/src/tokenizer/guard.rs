@@ -109,12 +109,30 @@ fn check_part(part: &Value) -> Result<(), String> {
         if value["prepend"].as_str().is_some_and(|front| front.len() > LONGEST_FRONT) {
             return Err(format!("puts more than {LONGEST_FRONT} bytes in front of a text"));
         }
+        if value["precompiled_charsmap"].as_str().is_some_and(|map| !holds_its_trie(map)) {
+            return Err("has a precompiled map that is cut off".to_owned());
+        }
         growth = growth.saturating_mul(replacement_growth(value));
     }
     match growth > MOST_GROWTH {
         true => Err(format!("may make a text {growth} times as long; up to {MOST_GROWTH} times is read")),
         false => Ok(()),
     }
+}
+
+/// Whether a map in base64 is as long as the trie that its first four bytes announce; the library takes the memory for it first.
+fn holds_its_trie(map: &str) -> bool {
+    let six_bits = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let bits = map.bytes().take(6).try_fold(0u64, |bits, byte| Some(bits << 6 | u64::from(six_bits(byte)?)));
+    let announced = bits.and_then(|bits| u32::try_from(bits >> 4).ok()).map(u32::swap_bytes);
+    announced.is_some_and(|n_bytes| map.len() >= 6 && n_bytes as usize <= map.len() / 4 * 3)
 }
 
 /// How often longer a text may become by a `Replace`. What matches may be empty, before and behind every character.
@@ -164,6 +182,12 @@ mod tests {
         assert!(problem(replace("", &"x".repeat(64))).contains("65 times as long"));
         assert!(problem(json!({"type": "Prepend", "prepend": "x".repeat(1025)})).contains("in front of"));
         assert!(problem(steps(&json!({"type": "NFC"}), 600)).contains("more than 1000 values"));
+        let map = |base64: &str| problem(json!({"type": "Precompiled", "precompiled_charsmap": base64}));
+        for cut in ["", "AAAA", "/////w==", "////fwAAAAA="] {
+            assert!(map(cut).contains("cut off"), "{cut:?}");
+        }
+        // A trie of four bytes, and text.
+        assert_eq!(map("BAAAAAAAAABhYmM="), "");
         let expression = "a|".repeat(5000);
         assert!(problem(json!({"type": "Split", "pattern": {"Regex": expression}})).contains("10000 bytes"));
     }
