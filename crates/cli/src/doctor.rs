@@ -11,9 +11,7 @@ use crate::model;
 use crate::opened::{self, Served};
 use crate::terminal::shortened;
 use anyhow::Result;
-use entrace_backend::{
-    Branch, BranchId, ChatMessage, Error as BackendError, Parent, Role, ScoreTree, Text, TokenScores,
-};
+use entrace_backend::{Branch, BranchId, ChatMessage, Parent, Role, ScoreTree, Text, TokenScores};
 use entrace_decoder::{Decoder, Error, LanguageModel};
 use std::io::Write;
 use std::time::Instant;
@@ -39,6 +37,9 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<Exit> {
         }
         Err(_) => return language.map(|_| Exit::success()),
     };
+    if let Some(language) = language {
+        model::check_template(language)?;
+    }
     describe(&mut out, decoder, started.elapsed().as_secs_f64())?;
     if let Some(language) = language {
         describe_text(&mut out, language)?;
@@ -89,7 +90,7 @@ fn describe(out: &mut impl Write, decoder: &Decoder, seconds: f64) -> Result<()>
     Ok(())
 }
 
-/// A template that is there has to render a question, else this is an error; one that refuses it does what it was written for.
+/// What the text side is.
 fn describe_text(out: &mut impl Write, language: &LanguageModel) -> Result<()> {
     let tokenizer = language.tokenizer();
     writeln!(out, "tokenizer       {} tokens", tokenizer.vocab_size())?;
@@ -106,10 +107,7 @@ fn describe_text(out: &mut impl Write, language: &LanguageModel) -> Result<()> {
             let text = format!("{:?}", prompt.text);
             writeln!(out, "chat template   {} ({} tokens)", shortened(&text), prompt.token_ids.len())?;
         }
-        Err(error @ (BackendError::NoTemplate | BackendError::TemplateRefused(_))) => {
-            writeln!(out, "chat template   {}", shortened(&error.to_string()))?;
-        }
-        Err(error) => return Err(error).in_set_up(),
+        Err(error) => writeln!(out, "chat template   {}", shortened(&error.to_string()))?,
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::exit::{InSetUp, SetUp};
 use crate::fault;
 use crate::sprout;
 use anyhow::Result;
+use entrace_backend::{ChatMessage, Error, Role, Text};
 use entrace_decoder::{Decoder, DeviceKind, LanguageModel, Options, StorageType};
 use entrace_hub::{Hub, Name};
 use entrace_remote::Endpoint;
@@ -94,6 +95,15 @@ pub(crate) fn open_decoder(args: &ModelArgs) -> Result<Decoder> {
     let decoder = Decoder::open(&located.name, &located.path, options(args, base.as_ref())).in_set_up()?;
     say_notes(&decoder);
     Ok(decoder)
+}
+
+/// Refuses a chat template that cannot render a question. One that refuses the question does what it was written for.
+pub(crate) fn check_template(text: &dyn Text) -> Result<()> {
+    let question = ChatMessage { role: Role::User, content: "What is 2 + 2?".into() };
+    match text.render_chat(&[question]) {
+        Ok(_) | Err(Error::NoTemplate | Error::TemplateRefused(_)) => Ok(()),
+        Err(error) => Err(error).in_set_up(),
+    }
 }
 
 fn base(args: &ModelArgs, quiet: bool) -> Result<Option<Located>> {

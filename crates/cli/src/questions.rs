@@ -4,6 +4,7 @@ use crate::args::RunArgs;
 use crate::download::Download;
 use crate::exit::{InSetUp, SetUp};
 use crate::fault;
+use crate::model;
 use anyhow::Result;
 use entrace_backend::{ChatMessage, Role, Text};
 use entrace_datasets::fewshot::{self, Order};
@@ -269,6 +270,9 @@ impl Asking {
             return Err(
                 SetUp("--system needs a model with a chat template, and no --num-fewshot".into()).into()
             );
+        }
+        if chat {
+            model::check_template(text)?;
         }
         Ok(Self { system: system.map(str::to_string), template, chat, fewshot })
     }

@@ -96,6 +96,11 @@ fn doctor_refuses_what_run_refuses() {
     let template = scratch.path("model/chat_template.jinja");
     std::fs::write(&template, format!("{{{{ {}a }}}}", "not ".repeat(200_000))).unwrap();
     both("the chat template is not rendered");
+    let loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
+    std::fs::write(&template, loops).unwrap();
+    both("it does more than a conversation needs");
+    std::fs::write(&template, "{{ ('{0}' * 2000).format('x' * 1000) }}").unwrap();
+    both("it makes a prompt of 2000000 bytes");
     std::fs::remove_file(&template).unwrap();
 
     let definition = scratch.path("model/tokenizer.json");
