@@ -10,7 +10,7 @@
 //! p_K − p_0, watermarks to max_k ℓ_k − ℓ_0. Steps are tokens t_{k−1}..t_k of the trace and bytes of its text. A trace without a target, or
 //! with a prefix at which the target had no probability, has no rewards and is counted.
 //!
-//! [`check`] asks whether the reward is about the question: a trace should gain more for its own question than another question's trace
+//! `check` asks whether the reward is about the question: a trace should gain more for its own question than another question's trace
 //! (control `swapped`) does in its place.
 //!
 //! Not here: how trainers read them (`rewards::format`).

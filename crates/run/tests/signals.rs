@@ -16,8 +16,8 @@ use entrace_record::manifest::{Manifest, TraceSource};
 use entrace_record::rows::{Outcome, SignalRow};
 use entrace_record::{RunReader, RunWriter};
 use entrace_run::{
-    ChoiceForm, Engine, Error, EstimatorChoice, Measured, Measurement, Prompting, TaskPlan, TraceInput,
-    TraceMaking, WorkItem,
+    Capability, ChoiceForm, Engine, Error, EstimatorChoice, Measured, Measurement, Prompting, TaskPlan,
+    TraceInput, TraceMaking, WorkItem,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -240,7 +240,7 @@ fn every_reading_is_what_the_script_gives() {
         let own = (n_prompt + 1..=n_prompt + n_trace).map(|n| -f64::from(n).ln()).sum::<f64>();
         found.check(id, "attention_score", own / f64::from(n_trace));
         let eigen = found.row(id, "eigen_score");
-        assert!(eigen.value.is_none() && eigen.reason.as_deref().unwrap().contains("--estimator sample"));
+        assert!(eigen.value.is_none() && eigen.reason.as_deref().unwrap().contains("estimator sample"));
     }
 }
 
@@ -299,7 +299,7 @@ fn a_question_that_does_not_fit_is_a_reason() {
 #[test]
 fn an_engine_without_layers_is_refused_at_once() {
     let how = measurement(Estimator::Choices, &[Group::Attention]);
-    assert!(matches!(run(&model(), &how, false), Err(Error::Settings(_))));
+    assert!(matches!(run(&model(), &how, false), Err(Error::Lacks(Capability::ReadLayers))));
     let how = measurement(Estimator::Choices, &[Group::PTrue]);
     assert!(run(&model(), &how, false).is_ok());
 }
