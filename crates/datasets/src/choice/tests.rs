@@ -25,6 +25,16 @@ fn genes() -> Choices {
 const NONE: &str = Answer::INVALID_NAME;
 
 #[test]
+fn words_of_choosing_without_end_are_read_before_long() {
+    let format = ChoiceFormat;
+    for words in ["the answer is ", "so it is ", "I would choose ", "not A but "] {
+        let text = words.repeat(20_000) + "B";
+        let answer = format.extract(&text, Some(&weather()));
+        assert!(answer.is_invalid() || answer == Answer::Value("B".into()), "{words}: {answer:?}");
+    }
+}
+
+#[test]
 fn canonical_forms() {
     let table = [
         (weather(), "B", "B"),

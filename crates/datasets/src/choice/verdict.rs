@@ -74,7 +74,7 @@ pub(super) fn last(completion: &str, choices: &Choices) -> Option<usize> {
     verdicts.extend(NOT_BUT.captures_iter(completion).filter_map(|hit| {
         label_named(&hit[1], choices)?;
         let end = hit.get(0)?.end();
-        Some((end, at_start(line(&completion[end..]), choices)?))
+        Some((end, at_start(line(&completion[end..], choices), choices)?))
     }));
     verdicts.extend(NAME.find_iter(completion).filter_map(|name| {
         let option = label_named(name.as_str(), choices)?;
@@ -91,14 +91,21 @@ fn is_beside_another(before: &str, choices: &Choices) -> bool {
     BESIDE_ANOTHER.captures(before).is_some_and(|found| label_named(&found[1], choices).is_some())
 }
 
-fn line(text: &str) -> &str {
+/// Bytes of a line that are looked at beyond the longest option: a text of nothing but words of choosing would else be read again from
+/// each of them to its end.
+const LOOKED_AT: usize = 512;
+
+/// The line that a text begins with, as far as an option and what is said of it may reach.
+fn line<'a>(text: &'a str, choices: &Choices) -> &'a str {
+    let longest = choices.texts().iter().map(String::len).max().unwrap_or(0);
+    let text = &text[..text.floor_char_boundary(longest + LOOKED_AT)];
     text.lines().next().unwrap_or("")
 }
 
 /// The option that follows words of choosing. After `so` and `it is`, which have other uses, nothing but a reason may
 /// come after it.
 fn chosen(text: &str, words: &str, choices: &Choices) -> Option<usize> {
-    let line = plain(line(text));
+    let line = plain(line(text, choices));
     let option = at_start(&line, choices)?;
     let bare = line.trim_start_matches(|c: char| !c.is_alphanumeric());
     let length = bare.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(bare.len());
