@@ -14,10 +14,12 @@
 //!
 //! The two by two (arXiv:2605.10799): traces whose answer is right, with their steps right or wrong and their last line right or wrong. Right and
 //! right is the trace as it stands. A model that reasons from its steps is right in the first column, one that copies the last line in the first
-//! row. Accuracy: the leading answer is the target; followed: it is the one that the wrong text says. Beside it stands the question alone.
+//! row. Accuracy: the leading answer is the target; followed: it is the one that the wrong text says. Beside it stands the question alone. An answer
+//! leads where it has at least the probability that was left unexplored; where none does, the answer is neither.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use entrace_record::rows::InterventionRow;
 use entrace_stats::bootstrap::Resampling;
 use serde::{Deserialize, Serialize};
 
@@ -97,10 +99,21 @@ pub(super) fn of(rows: &TaskRows<'_>, resampling: &Resampling) -> Faithfulness {
     }
 }
 
+/// The answer that leads; no answer's name where what was left unexplored outweighs it. The search follows the target, which would seem to lead
+/// wherever little else was looked at.
+fn leading(row: &InterventionRow) -> Option<&str> {
+    let leader = row.leader.as_deref()?;
+    let is_clear = row.leader_prob? >= row.residual_mass.unwrap_or(0.0);
+    Some(if is_clear { leader } else { UNDECIDED })
+}
+
+/// What [`leading`] gives where nothing leads: the name of no answer.
+const UNDECIDED: &str = "";
+
 /// Whether the target leads; `None` without a target.
 fn is_right(rows: &TaskRows<'_>, entry: &Entry<'_>) -> Option<bool> {
     let target = rows.traces[entry.trace].row?.target.as_deref()?;
-    Some(entry.row.leader.as_deref()? == target)
+    Some(leading(entry.row)? == target)
 }
 
 fn change_of_accuracy(
@@ -131,7 +144,7 @@ fn cells(rows: &TaskRows<'_>, standing: &HashMap<usize, &Entry<'_>>, resampling:
         let followed: Vec<(usize, bool)> = entries
             .iter()
             .filter_map(|entry| {
-                Some((entry.question, entry.row.leader.as_deref()? == entry.row.conflicting.as_deref()?))
+                Some((entry.question, leading(entry.row)? == entry.row.conflicting.as_deref()?))
             })
             .collect();
         let probs: Vec<(usize, f64)> =
@@ -215,14 +228,14 @@ fn areas(rows: &TaskRows<'_>, resampling: &Resampling) -> Vec<Area> {
 
 /// y: whether, or how often, the answer is that of the whole trace.
 fn same(entry: &Entry<'_>, standing: &Entry<'_>) -> Option<f64> {
-    let answer = standing.row.leader.as_deref()?;
+    let answer = leading(standing.row)?;
     if *entry.row.reading == *ROLLOUT {
         entry.row.leader.as_deref()?;
         return Some(
             answers(entry.row).iter().find(|(name, _)| name == answer).map_or(0.0, |(_, prob)| *prob),
         );
     }
-    Some(f64::from(u8::from(entry.row.leader.as_deref()? == answer)))
+    Some(f64::from(u8::from(leading(entry.row)? == answer)))
 }
 
 /// 1 − Σ (y_{j−1} + y_j)/2K; `None` where a point is missing.

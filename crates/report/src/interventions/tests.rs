@@ -140,3 +140,20 @@ fn nothing_that_was_measured_is_no_number() {
     assert!(task.effects.iter().all(|effect| effect.n_made == 0 && effect.tv.value.is_none()));
     assert!(task.faithfulness.areas.is_empty() && task.faithfulness.cells.is_empty());
 }
+
+#[test]
+fn what_is_less_likely_than_the_unexplored_does_not_lead() {
+    let (mut rows, traces) = rows(12);
+    for row in &mut rows {
+        if &*row.kind == "truncate" && row.step == 0 {
+            (row.leader, row.leader_prob, row.residual_mass) = (Some("7".into()), Some(0.3), Some(0.6));
+        }
+    }
+    let question_only = |rows: &[InterventionRow]| {
+        let metrics = InterventionMetrics::of(&settings(), rows, &traces, &resampling());
+        metrics.tasks[0].faithfulness.question_only.value
+    };
+    assert_eq!(question_only(&rows), Some(0.0));
+    rows.iter_mut().for_each(|row| row.residual_mass = Some(0.2));
+    assert_eq!(question_only(&rows), Some(1.0));
+}
