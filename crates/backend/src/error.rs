@@ -63,7 +63,7 @@ pub enum Error {
     /// The engine refused or could not answer this one request.
     #[error("{0}")]
     Refused(String),
-    /// The engine answers nothing any more, for now: what is recorded stays, and the run can be resumed.
+    /// The engine cannot be reached: what is recorded stays, and the run can be resumed once it answers again.
     #[error("{0}")]
     Unavailable(String),
     /// Any failure inside an engine.

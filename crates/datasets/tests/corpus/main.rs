@@ -3,22 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod readers;
+#[path = "../../../../fuzz/replay.rs"]
+mod replay;
 
-use std::path::Path;
-
-/// Reads every file of a target's corpus.
-fn replay(target: &str, read: impl Fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut n_files = 0;
-    for entry in std::fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read(&bytes)));
-        assert!(result.is_ok(), "{}", path.display());
-        n_files += 1;
-    }
-    assert!(n_files > 0, "{} is empty", folder.display());
-}
+use replay::replay;
 
 #[test]
 fn rows() {
