@@ -5,7 +5,6 @@
 //! settings of another.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use crate::file;
 use crate::hash;
 use crate::manifest::ModelRecord;
 use crate::rows::InterventionRow;
+use crate::sealed;
 use crate::table::{TableReader, TableWriter};
 
 /// File of the table.
@@ -84,8 +84,8 @@ pub fn write(dir: &Path, settings: &InterventionSettings, rows: &[InterventionRo
         let _ = file::remove(&temporary);
     }
     let settings = InterventionSettings { table_hash: written?, ..settings.clone() };
-    let json = serde_json::json!(settings);
-    file::write(&dir.join(SETTINGS_FILE), format!("{json:#}\n").as_bytes())
+    let fields = serde_json::json!(settings).as_object().cloned().unwrap_or_default();
+    file::write(&dir.join(SETTINGS_FILE), sealed::seal(fields).as_bytes())
 }
 
 fn write_table(path: &Path, rows: &[InterventionRow]) -> Result<(), Error> {
@@ -97,14 +97,18 @@ fn write_table(path: &Path, rows: &[InterventionRow]) -> Result<(), Error> {
 /// Reads what was added to a run folder; `None` where nothing was.
 pub fn read(dir: &Path) -> Result<Option<Interventions>, Error> {
     let path = dir.join(SETTINGS_FILE);
-    let bytes = match fs::read(&path) {
+    let bytes = match file::read_json(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io("read", &path)(e)),
     };
     let bad = |path: PathBuf, problem: String| Error::BadTable { path, problem };
-    let settings: InterventionSettings =
-        serde_json::from_slice(&bytes).map_err(|e| bad(path, e.to_string()))?;
+    let parsed = || {
+        let mut json = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
+        sealed::unseal(&mut json)?;
+        serde_json::from_value(json).map_err(|e| e.to_string())
+    };
+    let settings: InterventionSettings = parsed().map_err(|problem| bad(path, problem))?;
     let table = dir.join(TABLE_FILE);
     if hash::sha256_file(&table)? != settings.table_hash {
         let problem =
@@ -118,6 +122,7 @@ pub fn read(dir: &Path) -> Result<Option<Interventions>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn settings() -> InterventionSettings {
         InterventionSettings {

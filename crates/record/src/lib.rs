@@ -20,6 +20,7 @@ mod cell;
 mod example;
 mod lock;
 mod parts;
+mod sealed;
 mod table;
 
 pub use error::{Difference, Error};

@@ -6,7 +6,7 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `manifest.json` | this module; the first file written, and the last one changed |
+//! | `manifest.json` | this module, with a checksum of itself (`sealed`); the first file written, and the last one changed |
 //! | `traces.parquet`, `prefixes.parquet`, `answers.parquet`, `tokens.parquet`, `signals.parquet` | the rows (`rows`), once the run is finished |
 //! | `parts/00000/`, ... | the same tables for a part of the questions, and `hashes.json`, until then |
 //! | `report.html`, `metrics.json`, `figures/`, `results_*.json`, `samples_*.jsonl` | made from the rows; can be made again |
@@ -33,12 +33,13 @@ use serde_json::Value;
 use crate::error::{Difference, Error};
 use crate::file;
 use crate::parts::Hashes;
+use crate::sealed;
 use crate::time::rfc3339;
 
 /// Version of the run folder's format that this crate writes.
 ///
 /// History: 1.0, the first; 1.1 adds `answer_stated`, `target_stated` and `cue` to `prefixes`, `cue` and `estimator` to `answers`, further
-/// cues to the settings, hashes of tables and parts, the clock of templates, the table of interventions, shards and servers, and allows a
+/// cues to the settings, hashes of tables and parts, a checksum of the manifest itself, the clock of templates, the table of interventions, shards and servers, and allows a
 /// model's size and hash to be null.
 pub const FORMAT_VERSION: &str = "1.1";
 
@@ -315,7 +316,7 @@ impl Manifest {
 
     fn parse(bytes: &[u8], path: PathBuf) -> Result<Self, Error> {
         let bad = |problem: String| Error::BadManifest { path: path.clone(), problem };
-        let json: Value = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+        let mut json: Value = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
         // The version comes first: the fields of another version need not be those below.
         let stated = json.get("format_version").and_then(Value::as_str);
         let stated = stated.ok_or_else(|| bad("it states no format_version".to_owned()))?;
@@ -323,6 +324,7 @@ impl Manifest {
         if !version.can_be_read() {
             return Err(Error::UnknownFormat { path, found: stated.to_owned(), known: FORMAT_VERSION });
         }
+        sealed::unseal(&mut json).map_err(bad)?;
         let manifest: Self = serde_json::from_value(json).map_err(|e| bad(e.to_string()))?;
         if let Some(clock) = manifest.clock.as_deref().filter(|clock| clock.parse::<DateTime>().is_err()) {
             return Err(bad(format!("clock is {clock:?}")));
@@ -351,9 +353,11 @@ impl Manifest {
     /// Writes the manifest into a run folder.
     pub(crate) fn save(&self, dir: &Path) -> Result<(), Error> {
         let path = dir.join(MANIFEST_FILE);
-        let json = serde_json::to_string_pretty(self)
-            .map_err(|e| Error::BadManifest { path: path.clone(), problem: e.to_string() })?;
-        file::write(&path, format!("{json}\n").as_bytes())
+        let unwritable = |problem: String| Error::BadManifest { path: path.clone(), problem };
+        match serde_json::to_value(self).map_err(|e| unwritable(e.to_string()))? {
+            Value::Object(fields) => file::write(&path, sealed::seal(fields).as_bytes()),
+            other => Err(unwritable(format!("{other} is no object"))),
+        }
     }
 }
 

@@ -161,17 +161,19 @@ fn stated(
 }
 
 pub(crate) fn prompt(engine: Engine<'_>, prompting: &Prompting) -> Result<Prompt, entrace_backend::Error> {
+    // Megabytes are refused before they are tokenised.
+    let n_bytes = match prompting {
+        Prompting::Chat(messages) => messages.iter().map(|message| message.content.trim().len()).sum(),
+        Prompting::Verbatim(text) => text.len(),
+    };
+    let limit = engine.text.info().context_length;
+    let least = engine.text.max_token_bytes().map_or(0, |most| n_bytes.div_ceil(most));
+    if least > limit {
+        return Err(entrace_backend::Error::ContextTooLong { n_tokens: least, limit });
+    }
     match prompting {
         Prompting::Chat(messages) => engine.text.render_chat(messages),
-        Prompting::Verbatim(text) => {
-            // A text of megabytes is refused before it is tokenised.
-            let limit = engine.text.info().context_length;
-            let least = engine.text.max_token_bytes().map_or(0, |most| text.len().div_ceil(most));
-            if least > limit {
-                return Err(entrace_backend::Error::ContextTooLong { n_tokens: least, limit });
-            }
-            engine.text.encode_prompt(text)
-        }
+        Prompting::Verbatim(text) => engine.text.encode_prompt(text),
     }
 }
 

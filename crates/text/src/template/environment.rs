@@ -10,7 +10,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 
-use super::{TemplateError, json, python, source};
+use super::{TemplateError, json, python, sizes, source};
 
 /// Variable that carries the clock into `strftime_now`.
 const NOW: &str = "__now";
@@ -29,30 +29,6 @@ const MOST_TIMES: usize = 8;
 /// lists are one each.
 const MOST_TIME: Duration = Duration::from_millis(500);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
-
-/// Values within one another, and values in all, that are written out as text.
-const DEEPEST_VALUE: usize = 64;
-const MOST_VALUES: usize = 20_000;
-
-/// Refuses to write out a value that is nested without end: a namespace may hold itself, and lists may hold one another many times over.
-pub(super) fn check_extent(value: &Value) -> Result<(), Error> {
-    let mut open = vec![(value.clone(), 0)];
-    let mut n_seen = 0;
-    while let Some((value, depth)) = open.pop() {
-        n_seen += 1;
-        if depth > DEEPEST_VALUE || n_seen + open.len() > MOST_VALUES {
-            let problem = "a value is too large, or nested too deeply, to be written out";
-            return Err(Error::new(ErrorKind::InvalidOperation, problem));
-        }
-        let is_map = value.kind() == ValueKind::Map;
-        if is_map || value.kind() == ValueKind::Seq {
-            for item in value.try_iter()?.take(MOST_VALUES + 1) {
-                open.push((if is_map { value.get_item(&item)? } else { item }, depth + 1));
-            }
-        }
-    }
-    Ok(())
-}
 
 /// What a template says when it calls `raise_exception`.
 #[derive(Debug)]
@@ -78,12 +54,12 @@ pub(super) fn new() -> Result<Environment<'static>, Error> {
         ValueKind::None => Ok(out.write_str("None")?),
         ValueKind::Bool => Ok(out.write_str(if value.is_true() { "True" } else { "False" })?),
         _ => {
-            check_extent(value)?;
+            sizes::check_extent(value)?;
             minijinja::escape_formatter(out, state, value)
         }
     });
     environment.add_filter("string", |value: Value| -> Result<String, Error> {
-        check_extent(&value)?;
+        sizes::check_extent(&value)?;
         Ok(value.to_string())
     });
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
@@ -91,6 +67,7 @@ pub(super) fn new() -> Result<Environment<'static>, Error> {
     });
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", json::to_json);
+    sizes::bound_filters(&mut environment);
     Ok(environment)
 }
 

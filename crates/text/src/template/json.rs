@@ -23,7 +23,7 @@ pub(super) fn to_json(value: &Value, indent: Option<usize>, kwargs: Kwargs) -> R
         None => kwargs.get::<Option<usize>>("indent")?,
     };
     kwargs.assert_all_used()?;
-    super::environment::check_extent(value)?;
+    super::sizes::check_extent(value)?;
     if let Some(indent) = indent.filter(|&indent| indent > WIDEST_INDENT) {
         return Err(broken(&format!("an indent of {indent} is more than {WIDEST_INDENT}")));
     }

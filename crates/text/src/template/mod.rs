@@ -16,6 +16,7 @@ mod environment;
 mod json;
 mod python;
 mod segments;
+mod sizes;
 mod source;
 
 use std::collections::BTreeMap;
@@ -366,6 +367,14 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_joined_formatted_and_replaced_as_in_python() {
+        let template = "{{ ['a', 1] | join('-') }} {{ [{'x': 'p'}, {'x': 'q'}] | join(', ', attribute='x') }} {{ 'ab' | list | join }} \
+                        {{ '+'.join(['a', 'b']) }} {{ '%s is %d' | format('x', 2) }} {{ '%(n)s' | format(n=3) }} \
+                        {{ '{} {k}'.format(1, k=2) }} {{ 'aXbX'.replace('X', 'yy') }} {{ 'aXbX'.replace('X', '', 1) }}";
+        assert_eq!(render(template, &[]).unwrap(), "a-1 p, q ab a+b x is 2 3 1 2 ayybyy abX");
+    }
+
+    #[test]
     fn a_template_that_does_too_much_is_stopped() {
         let bombs = [
             "{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}",
@@ -377,6 +386,15 @@ mod tests {
             "{{ '%1000000000d' % 1 }}",
             "{{ '%*d' % (1000000000, 1) }}",
             "{{ '{:1000000000}'.format(1) }}",
+            "{% set a = 'a' * 60000 %}{{ ([a] * 15000) | join | length }}",
+            "{% set a = 'a' * 60000 %}{{ ([a] * 15000) | select | join | length }}",
+            "{% set a = 'a' * 60000 %}{{ ([{'x': a}] * 15000) | join(attribute='x') | length }}",
+            "{% set a = 'a' * 60000 %}{{ ''.join([a] * 15000) | length }}",
+            "{% set a = 'a' * 60000 %}{{ [a] * 15000 }}",
+            "{% set a = 'a' * 60000 %}{{ ('{0}' * 20000).format(a) | length }}",
+            "{% set a = 'a' * 60000 %}{{ ('%(x)s' * 12000) | format(x=a) | length }}",
+            "{% set a = 'a' * 60000 %}{{ ('%s' * 2000) | format(*([a] * 2000)) | length }}",
+            "{% set a = 'a' * 60000 %}{{ ('b' * 20000).replace('b', a) | length }}",
         ];
         for bomb in bombs {
             let error = render(bomb, &[]).unwrap_err();

@@ -4,14 +4,18 @@ use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Kwargs, Rest, Tuple, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 
+use super::sizes;
+
 /// The widest text that padding may ask for.
 const WIDEST: usize = 1 << 16;
 
 /// A method that minijinja does not know itself.
 pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     let own = match value.as_str() {
-        Some(text) if name == "format" => check_widths(FormatStyle::StrFormat, text).map(|()| None)?,
-        Some(text) => string_method(text, name, args)?,
+        Some(text) => {
+            check_method(text, name, args)?;
+            string_method(text, name, args)?
+        }
         None if value.kind() == ValueKind::Seq => list_method(value, name, args)?,
         None => None,
     };
@@ -21,10 +25,27 @@ pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value
     }
 }
 
+/// Refuses what would make texts of any length: methods that write others many times over.
+fn check_method(text: &str, name: &str, args: &[Value]) -> Result<(), Error> {
+    match (name, args) {
+        ("format", values) => {
+            check_widths(FormatStyle::StrFormat, text)?;
+            sizes::check_formatted(FormatStyle::StrFormat, text, values)
+        }
+        ("join", [list]) => sizes::check_extent(list).map(|_| ()),
+        ("replace", [old, new, ..]) => match (old.as_str(), new.as_str()) {
+            (Some(old), Some(new)) => sizes::check_replaced(text, old, new),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
 /// `left % right`, where several values on the right are a tuple's.
 pub(super) fn percent(left: &Value, values: Rest<Value>) -> Result<Value, Error> {
     if let Some(text) = left.as_str() {
         check_widths(FormatStyle::Printf, text)?;
+        sizes::check_formatted(FormatStyle::Printf, text, &values)?;
         return format(FormatStyle::Printf, text, &values).map(Value::from);
     }
     let wrong = || Error::new(ErrorKind::InvalidOperation, "tried to use % on what is no number");
