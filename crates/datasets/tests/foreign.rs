@@ -1,12 +1,14 @@
 //! Logs of other programs as traces: one small file of each, with our own questions.
 //!
-//! `inspect.*` were written by inspect-ai 0.3.285 (with its scripted model), `details_sums.parquet` by lighteval 0.13's own classes,
-//! `completions_00001.parquet` and `verl_1.jsonl` by the statements with which TRL 1.16 and verl 0.9 write theirs, the batches by the
-//! description of OpenAI's interface. In all of them two questions have two traces each, of which one is wrong.
+//! They were written by the packages themselves (`goldens/foreign/generate.py`: inspect-ai 0.3.285, lighteval 0.13, TRL 1.16, verl 0.9, OpenAI's
+//! types). In all of them two questions have two traces each, of which one is wrong.
+//!
+//! `ENTRACE_PYTHON_TRAINERS` makes them anew: `install` fetches the packages, else it is a Python that has some of them.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use entrace_datasets::jsonl::Options;
 use entrace_datasets::{ColumnMap, Error, Imported, TracePrompt, imported};
@@ -145,4 +147,67 @@ fn details_of_lighteval_are_read() {
     let read = load("details_sums.parquet", None).unwrap();
     check_sums(&read);
     assert!(read.traces.iter().all(|trace| trace.question.choices.is_none()));
+}
+
+/// The logs that a package writes today, in a folder of their own; `None` where it is not there.
+fn written_by(package: &str, folder: &Path) -> Option<PathBuf> {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/foreign");
+    let python = match std::env::var("ENTRACE_PYTHON_TRAINERS").ok()?.as_str() {
+        "install" => {
+            let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{package}"));
+            let script = scripts.join("install.py");
+            let made = Command::new("python3").arg(script).arg(package).arg(place).output().unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            String::from_utf8(made.stdout).unwrap().trim().to_owned()
+        }
+        python => python.to_owned(),
+    };
+    let to = folder.join(package);
+    let made = Command::new(python).arg(scripts.join("generate.py")).arg(package).arg(&to).output().unwrap();
+    let said = String::from_utf8_lossy(&made.stderr);
+    if !made.status.success() && said.contains("ModuleNotFoundError") {
+        println!("skipped: {package} is not installed");
+        return None;
+    }
+    assert!(made.status.success(), "{package}: {said}");
+    println!("{package}: written");
+    Some(to)
+}
+
+#[test]
+fn what_the_packages_write_today_is_read() {
+    if std::env::var("ENTRACE_PYTHON_TRAINERS").is_err() {
+        println!(
+            "skipped: ENTRACE_PYTHON_TRAINERS names no Python with inspect-ai, TRL, verl, lighteval or openai"
+        );
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let read = |path: PathBuf, requests: Option<PathBuf>| {
+        imported::load_with(&path, requests.as_deref(), "sums", &Options::default()).unwrap()
+    };
+    if let Some(made) = written_by("inspect", folder.path()) {
+        check_sums(&read(made.join("inspect.eval"), None));
+        check_sums(&read(made.join("inspect.json"), None));
+        let options = read(made.join("inspect_choice.eval"), None);
+        assert_eq!(options.traces[0].question.target.as_ref().unwrap().name(), "B");
+    }
+    if let Some(made) = written_by("trl", folder.path()) {
+        let completions = read(made.join("completions_00001.parquet"), None);
+        assert_eq!(completions.traces.len(), 4);
+        assert!(completions.traces.iter().all(|trace| trace.question.target.is_none()));
+    }
+    if let Some(made) = written_by("verl", folder.path()) {
+        let rollouts = read(made.join("verl_1.jsonl"), None);
+        check_sums(&rollouts);
+        assert_eq!(verdicts(&rollouts), (3, 1));
+    }
+    if let Some(made) = written_by("lighteval", folder.path()) {
+        check_sums(&read(made.join("details_sums.parquet"), None));
+    }
+    if let Some(made) = written_by("openai", folder.path()) {
+        for answers in ["batch_output.jsonl", "vllm_output.jsonl"] {
+            check_sums(&read(made.join(answers), Some(made.join("batch_input.jsonl"))));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What `decide` and `rewards` make of a recorded run.
 //!
-//! `ENTRACE_PYTHON_TRAINERS`, a Python with some of TRL (0.24, later ones have no trainer of process rewards), OpenRLHF (0.8) and inspect-ai, lets
-//! their own code load the rewards and the confidences.
+//! `ENTRACE_PYTHON_TRAINERS`, a Python with some of TRL (0.24, later ones have no trainer of process rewards), OpenRLHF (0.8) and inspect-ai, or
+//! `install`, which fetches them, lets their own code load the rewards and the confidences.
 
 use crate::support::{Scratch, expect, said};
 use std::path::Path;
@@ -83,6 +83,16 @@ fn rewards_sum_to_the_gain_and_trainers_load_them() {
 }
 
 fn trainers_load(python: &str, folder: &str) {
+    let python = match python {
+        "install" => {
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../goldens/foreign/install.py");
+            let place = concat!(env!("CARGO_TARGET_TMPDIR"), "/python-rewards");
+            let made = Command::new("python3").args([script, "rewards", place]).output().unwrap();
+            assert!(made.status.success(), "{}", said(&made));
+            String::from_utf8(made.stdout).unwrap().trim().to_owned()
+        }
+        python => python.to_owned(),
+    };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/binary/trainers.py");
     let output = Command::new(python).args([script, folder]).output().unwrap();
     let text = said(&output);
