@@ -16,7 +16,7 @@ use entrace_intervene::cost::{Costs, Rates};
 use entrace_intervene::walk::{self, TaskFormat};
 use entrace_intervene::{Draws, Plan, Recorded, cost, import, recorded};
 use entrace_measure::intervention::{Kind, Reading};
-use entrace_record::interventions::{self, InterventionSettings};
+use entrace_record::interventions::{self, InterventionSettings, Unfinished};
 use entrace_record::manifest::ModelRecord;
 use entrace_record::{Manifest, RunReader};
 use entrace_report::{ReportOptions, terminal, write_report};
@@ -97,22 +97,19 @@ fn measure(
     mut progress: Progress,
 ) -> Result<Exit> {
     let began = Instant::now();
+    let unfinished = Unfinished::of(reader.dir(), &settings);
+    let paraphraser = paraphraser.map(self::engine);
     let measured =
-        entrace_intervene::measure(engine, paraphraser.map(self::engine), tasks, how, plan, &mut progress);
+        entrace_intervene::measure(engine, paraphraser, tasks, how, plan, Some(&unfinished), &mut progress);
     progress.end();
     let mut measured = measured?;
     if !is_same {
         measured.rows.iter_mut().for_each(|row| row.off_policy = true);
     }
-    let settings = InterventionSettings {
-        tokens_scored: measured.tokens_scored,
-        tokens_drawn: measured.tokens_drawn,
-        draws_made: measured.draws_made,
-        draws_at_most: measured.draws_at_most,
-        elapsed_secs: began.elapsed().as_secs_f64(),
-        ..settings
-    };
+    let elapsed_secs = began.elapsed().as_secs_f64();
+    let settings = InterventionSettings { elapsed_secs, ..measured.counted_in(&settings) };
     interventions::write(reader.dir(), &settings, &measured.rows)?;
+    unfinished.remove()?;
     say(args)
 }
 

@@ -1,7 +1,7 @@
 //! Interventions on all traces of a run.
 //!
 //! Traces are taken in batches, so that forced readings share passes. Whether a batch is large or small changes no draw: streams are named by
-//! trace, change and number.
+//! trace, change and number. A batch is also the unit in which a measurement is resumed.
 
 use crate::error::Error;
 use crate::forced;
@@ -13,6 +13,7 @@ use entrace_backend::Sampling;
 use entrace_measure::intervention::{Kind, Reading};
 use entrace_measure::{AnswerFormat, Estimator, Segmentation};
 use entrace_record::Settings;
+use entrace_record::interventions::{InterventionSettings, Interventions, Unfinished};
 use entrace_record::manifest::{SamplingRecord, TraceSource};
 use entrace_record::rows::InterventionRow;
 use entrace_run::probe::Prober;
@@ -48,6 +49,13 @@ pub struct Measured {
     pub draws_at_most: u64,
 }
 
+impl From<Interventions> for Measured {
+    fn from((settings, rows): Interventions) -> Self {
+        let InterventionSettings { tokens_scored, tokens_drawn, draws_made, draws_at_most, .. } = settings;
+        Self { rows, tokens_scored, tokens_drawn, draws_made, draws_at_most }
+    }
+}
+
 /// Refuses plans that measure nothing or cannot be carried out.
 pub fn check(plan: &Plan, how: &Measurement) -> Result<(), Error> {
     let settings = |problem: &str| Err(Error::Settings(problem.to_string()));
@@ -71,20 +79,50 @@ pub fn check(plan: &Plan, how: &Measurement) -> Result<(), Error> {
     Ok(())
 }
 
-/// Measures every change of the plan on every trace.
+impl Measured {
+    /// The settings of a measurement, with what it took.
+    pub fn counted_in(&self, settings: &InterventionSettings) -> InterventionSettings {
+        InterventionSettings {
+            tokens_scored: self.tokens_scored,
+            tokens_drawn: self.tokens_drawn,
+            draws_made: self.draws_made,
+            draws_at_most: self.draws_at_most,
+            ..settings.clone()
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.tokens_scored += other.tokens_scored;
+        self.tokens_drawn += other.tokens_drawn;
+        self.draws_made += other.draws_made;
+        self.draws_at_most += other.draws_at_most;
+    }
+}
+
+/// Measures every change of the plan on every trace. Batches that `unfinished` has are not measured again, and those that are finished are
+/// written there.
 pub fn measure(
     engine: Engine<'_>,
     paraphraser: Option<Engine<'_>>,
     tasks: &[TaskFormat],
     how: &Measurement,
     plan: &Plan,
+    unfinished: Option<&Unfinished>,
     observer: &mut dyn Observer,
 ) -> Result<Measured, Error> {
     check(plan, how)?;
     let mut measured = Measured::default();
+    let mut part = 0;
     for task in tasks {
         let n_traces = task.traces.len();
-        observer.event(Event::TaskBegins { task: &task.task, n_traces, n_done: 0 });
+        let parts = part..part + n_traces.div_ceil(BATCH);
+        let n_done = parts.filter(|&part| unfinished.is_some_and(|known| known.part(part).is_some()));
+        observer.event(Event::TaskBegins {
+            task: &task.task,
+            n_traces,
+            n_done: (n_done.count() * BATCH).min(n_traces),
+        });
         let pool = Pool::of(&task.traces);
         let planner = Planner { text: engine.text, plan, pool: &pool, all: &task.traces };
         let walk = Walk { engine, paraphraser: paraphraser.unwrap_or(engine), task, how, plan, planner };
@@ -92,9 +130,19 @@ pub fn measure(
         let mut first = 0;
         while first < n_traces {
             let batch = first..(first + BATCH).min(n_traces);
-            walk.batch(&mut prober, batch.clone(), observer, &mut measured)?;
-            observer.event(Event::TracesDone(batch.len()));
             first = batch.end;
+            if let Some(known) = unfinished.and_then(|unfinished| unfinished.part(part)) {
+                measured.add(known.into());
+            } else {
+                let mut found = Measured::default();
+                walk.batch(&mut prober, batch.clone(), observer, &mut found)?;
+                if let Some(unfinished) = unfinished {
+                    unfinished.write(part, &found.counted_in(unfinished.settings()), &found.rows)?;
+                }
+                measured.add(found);
+                observer.event(Event::TracesDone(batch.len()));
+            }
+            part += 1;
         }
         observer.event(Event::TaskEnds);
     }

@@ -18,11 +18,18 @@ use crate::rows::InterventionRow;
 use crate::sealed;
 use crate::table::{TableReader, TableWriter};
 
+mod unfinished;
+
+pub use unfinished::Unfinished;
+
 /// File of the table.
 pub const TABLE_FILE: &str = "interventions.parquet";
 
 /// File of the settings.
 pub const SETTINGS_FILE: &str = "interventions.json";
+
+/// Folder of what is finished while they are being measured.
+pub(crate) const PARTS_FOLDER: &str = "interventions.parts";
 
 /// How interventions were measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,7 +131,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn settings() -> InterventionSettings {
+    pub(super) fn settings() -> InterventionSettings {
         InterventionSettings {
             entrace_version: "0".into(),
             model: None,
@@ -147,7 +154,7 @@ mod tests {
         }
     }
 
-    fn row(step: u32) -> InterventionRow {
+    pub(super) fn row(step: u32) -> InterventionRow {
         InterventionRow {
             task: "sums".into(),
             question_id: "q".into(),

@@ -11,6 +11,7 @@
 //! | `parts/00000/`, ... | the same tables for a part of the questions, and `hashes.json`, until then |
 //! | `report.html`, `metrics.json`, `figures/`, `results_*.json`, `samples_*.jsonl` | made from the rows; can be made again |
 //! | `interventions.parquet`, `interventions.json` | what changes in the traces did to belief, and how that was measured; replaced as a whole |
+//! | `interventions.parts/` | what is finished of interventions that are being measured |
 //! | `skipped_lines.txt` | lines of the input that could not be read, if there were some |
 //! | `.lock`, `.*.entrace-tmp` | of a writer at work, or left by one that was killed |
 //!

@@ -3,6 +3,7 @@
 //! Of a finished run the rows are those of the five tables, in the order of the questions. Of an unfinished one they are those of the
 //! parts that are there, in the order of their numbers; what a writer adds after `open` is not seen.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -80,6 +81,15 @@ impl RunReader {
         TableReader::new(vec![parts::folder(&self.dir, index).join(file_name(TraceRow::TABLE))]).collect()
     }
 
+    /// An error if the other tables of a part have rows of traces that do not belong there.
+    pub fn check_part(&self, index: usize, known: &BTreeSet<TraceKey<'_>>) -> Result<(), Error> {
+        let folder = parts::folder(&self.dir, index);
+        check_keys::<PrefixRow>(&folder, known, |row| (&row.task, &row.question_id, row.sample))?;
+        check_keys::<AnswerRow>(&folder, known, |row| (&row.task, &row.question_id, row.sample))?;
+        check_keys::<TokenRow>(&folder, known, |row| (&row.task, &row.question_id, row.sample))?;
+        check_keys::<SignalRow>(&folder, known, |row| (&row.task, &row.question_id, row.sample))
+    }
+
     /// The folder of a part of an unfinished run.
     pub fn part_folder(&self, index: usize) -> PathBuf {
         parts::folder(&self.dir, index)
@@ -139,4 +149,25 @@ impl RunReader {
     pub fn stream_signals(&self) -> impl Iterator<Item = Result<SignalRow, Error>> + use<> {
         self.rows()
     }
+}
+/// Task, question and number of a trace.
+pub type TraceKey<'a> = (&'a str, &'a str, u32);
+
+fn check_keys<R: Row>(
+    folder: &Path,
+    known: &BTreeSet<TraceKey<'_>>,
+    key: impl Fn(&R) -> TraceKey<'_>,
+) -> Result<(), Error> {
+    for row in TableReader::<R>::new(vec![folder.join(file_name(R::TABLE))]) {
+        let row = row?;
+        let (task, id, sample) = key(&row);
+        if !known.contains(&(task, id, sample)) {
+            let problem = format!(
+                "{} has a row of {task} {id:?} trace {sample}, which does not belong there",
+                R::TABLE
+            );
+            return Err(Error::ForeignPart { path: folder.to_owned(), problem });
+        }
+    }
+    Ok(())
 }

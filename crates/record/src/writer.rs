@@ -29,13 +29,14 @@ use crate::table::{Row, TABLES, TableReader, TableWriter, file_name};
 use crate::time::rfc3339;
 
 /// What else is written beside the tables.
-const OTHER_NAMES: [&str; 6] = [
+const OTHER_NAMES: [&str; 7] = [
     "report.html",
     "metrics.json",
     FIGURES,
     "skipped_lines.txt",
     interventions::TABLE_FILE,
     interventions::SETTINGS_FILE,
+    interventions::PARTS_FOLDER,
 ];
 
 /// The folder of figures.

@@ -18,6 +18,7 @@ use crate::sites::{self, Findings, Subject};
 use crate::trace::{self, TokenScored, Traced};
 use entrace_measure::signal::Group;
 use entrace_measure::{Answer, Estimator, Prefix, StopReason, Trace};
+use entrace_record::reader::TraceKey;
 use entrace_record::rows::Rows;
 use entrace_record::{RunReader, RunWriter};
 use std::collections::{BTreeMap, BTreeSet};
@@ -144,6 +145,14 @@ fn lacking(engine: Engine<'_>, tasks: &[TaskPlan], how: &Measurement) -> Option<
     .find_map(|(is_lacking, capability)| is_lacking.then_some(capability))
 }
 
+/// The traces of items, by task, question and number.
+fn keys<'a>(task: &'a TaskPlan, items: &'a [WorkItem]) -> impl Iterator<Item = TraceKey<'a>> {
+    let of_item = |item: &'a WorkItem| {
+        item.traces.iter().map(|(sample, _)| (&*task.name, item.question.id.as_str(), *sample))
+    };
+    items.iter().flat_map(of_item)
+}
+
 /// An error if a part that is there holds other traces than those of its place.
 fn check_parts(
     reader: &RunReader,
@@ -155,9 +164,7 @@ fn check_parts(
     for (index, (task, items)) in parts.enumerate().filter(|(index, _)| finished_parts.contains(index)) {
         let traces = reader.part_traces(index)?;
         let mut found = traces.iter().map(|row| (&*row.task, &*row.question_id, row.sample));
-        let mut expected = items.iter().flat_map(|item| {
-            item.traces.iter().map(|(sample, _)| (&*task.name, item.question.id.as_str(), *sample))
-        });
+        let mut expected = keys(task, items);
         let difference = loop {
             match (found.next(), expected.next()) {
                 (None, None) => break None,
@@ -175,6 +182,9 @@ fn check_parts(
             let path = reader.part_folder(index);
             return Err(entrace_record::error::Error::ForeignPart { path, problem }.into());
         }
+        // The last part of a task also has the controls that its first question was waiting for.
+        let is_last = items.as_ptr_range().end == task.items.as_ptr_range().end;
+        reader.check_part(index, &keys(task, if is_last { &task.items } else { items }).collect())?;
     }
     Ok(())
 }

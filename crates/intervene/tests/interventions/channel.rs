@@ -120,7 +120,7 @@ fn leaving_a_step_out_costs_the_information_that_it_carries() {
     let recording = record(&model, items(), how, FormatKind::Choice);
     let tasks = recording.tasks(&model, FormatKind::Choice);
     let plan = plan(&[Kind::Delete], &[Reading::Forced], Draws { fewest: 8, most: 8 }, 0);
-    let measured = measure(engine(&model), None, &tasks, &recording.how, &plan, &mut Patient).unwrap();
+    let measured = measure(engine(&model), None, &tasks, &recording.how, &plan, None, &mut Patient).unwrap();
     let joint = channel.law().prefix_joint(K).rows().to_vec();
     let standing: BTreeMap<String, BTreeMap<String, f64>> = of_kind(&measured.rows, "none", "forced")
         .into_iter()

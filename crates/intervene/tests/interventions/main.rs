@@ -4,6 +4,7 @@
 
 mod channel;
 mod forced;
+mod resume;
 mod rollouts;
 mod support;
 mod tokens;

@@ -211,7 +211,7 @@ impl Recording {
     /// Measures a plan on all traces, whose answers are numbers.
     pub(crate) fn measure(&self, model: &Scripted, plan: &Plan) -> Measured {
         let tasks = self.tasks(model, FormatKind::Number);
-        measure(engine(model), None, &tasks, &self.how, plan, &mut Patient).unwrap()
+        measure(engine(model), None, &tasks, &self.how, plan, None, &mut Patient).unwrap()
     }
 }
 

@@ -51,7 +51,7 @@ fn leaving_out_every_step_runs_half_of_every_trace() {
     let counting = Counting { model: &model, n_tokens: AtomicUsize::new(0) };
     let how = Measurement { max_nodes: 1, ..recording.how.clone() };
     let engine = Engine { scorer: Some(&counting), ..engine(&model) };
-    let measured = measure(engine, None, &tasks, &how, &plan, &mut Patient).unwrap();
+    let measured = measure(engine, None, &tasks, &how, &plan, None, &mut Patient).unwrap();
     let n_tokens = counting.n_tokens.load(Ordering::Relaxed);
     let (mut exact, mut rough, mut one_at_a_time) = (0, 0.0, 0);
     for recorded in &tasks[0].traces {

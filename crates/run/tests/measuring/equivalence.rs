@@ -216,6 +216,28 @@ fn a_part_of_other_questions_is_refused() {
 }
 
 #[test]
+fn a_part_with_a_table_of_another_part_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let n_traces = tasks().iter().flat_map(|task| &task.items).map(|item| item.traces.len()).sum::<usize>();
+    let stopped = sit(dir.path(), &model(), &tasks(), &how(2), &mut StopAfter { n_traces: n_traces / 2 });
+    assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+    let [first, second] = ["parts/00000", "parts/00001"].map(|part| dir.path().join(part));
+    let kept = std::fs::read(second.join("prefixes.parquet")).unwrap();
+    let hashes = std::fs::read(second.join("hashes.json")).unwrap();
+    std::fs::copy(first.join("prefixes.parquet"), second.join("prefixes.parquet")).unwrap();
+    let mut forged: serde_json::Value = serde_json::from_slice(&hashes).unwrap();
+    let hash = entrace_record::hash::sha256_file(&second.join("prefixes.parquet")).unwrap();
+    forged["prefixes.parquet"] = hash.into();
+    std::fs::write(second.join("hashes.json"), forged.to_string()).unwrap();
+    let error = sit(dir.path(), &model(), &tasks(), &how(2), &mut patient()).unwrap_err().to_string();
+    assert!(error.contains("parts/00001") && error.contains("prefixes has a row of task"), "{error}");
+    assert!(error.contains("trace 0, which does not belong there"), "{error}");
+    std::fs::write(second.join("prefixes.parquet"), kept).unwrap();
+    std::fs::write(second.join("hashes.json"), hashes).unwrap();
+    sit(dir.path(), &model(), &tasks(), &how(2), &mut patient()).unwrap();
+}
+
+#[test]
 fn an_interrupted_run_can_be_read_as_far_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let stopped = sit(dir.path(), &model(), &tasks(), &how(2), &mut StopAfter { n_traces: 4 });
