@@ -13,7 +13,8 @@ from pathlib import Path
 PACKAGES = {
     "inspect": ["inspect-ai==0.3.285", "openai==3.57.0"],
     "trl": ["trl==1.16.0", "rich"],
-    "verl": ["verl==0.9.1"],
+    # The last three are imported without being asked for.
+    "verl": ["verl==0.9.1", "cachetools", "fastapi", "uvicorn"],
     "lighteval": ["lighteval==0.13.0"],
     "openai": ["openai==3.57.0"],
     # The last TRL with a trainer of process rewards, and what reads confidences.
