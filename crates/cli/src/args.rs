@@ -474,8 +474,8 @@ pub(crate) struct RewardsArgs {
     /// Who reads it: TRL's stepwise supervision, OpenRLHF's process rewards, verl's data set, or all rewards as JSON Lines
     #[arg(long, value_enum, default_value = "jsonl")]
     pub(crate) format: RewardFormatArg,
-    /// The reward of a step in formats that have one: the gain of ln p(target), the gain of p(target), what it adds to the best so far, or the
-    /// gain of a belief calibrated on other questions
+    /// The reward of a step in formats that have one: the gain of ln p(target), the gain of p(target), what it adds to the best so far, the
+    /// gain of a belief calibrated on other questions, or its importance by `entrace intervene --readings rollout`, with the sign of the gain
     #[arg(long, value_enum, default_value = "gain")]
     pub(crate) reward: RewardArg,
     /// Divide rewards by the tokens of their steps
@@ -503,6 +503,7 @@ pub(crate) enum RewardArg {
     ProbGain,
     Watermark,
     CalibratedGain,
+    Importance,
 }
 
 #[derive(Debug, Args)]

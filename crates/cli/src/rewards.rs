@@ -1,7 +1,7 @@
 //! `entrace rewards`: what each step of recorded traces was worth, as a trainer reads it.
 
 use crate::args::{RewardArg, RewardFormatArg, RewardsArgs};
-use crate::exit::Exit;
+use crate::exit::{Exit, SetUp};
 use crate::fault;
 use anyhow::Result;
 use entrace_decide::rewards::format::{Format, Writing, lines};
@@ -16,6 +16,11 @@ pub(crate) fn write(args: &RewardsArgs) -> Result<Exit> {
     let rewards = rewards(&reader, args.task.as_deref())?;
     let writing = writing(args);
     let (lines, n_without) = lines(&rewards, &writing)?;
+    if lines.is_empty() && writing.reward == Reward::Importance {
+        let how = "entrace intervene RUN --kinds resample --readings rollout";
+        let problem = format!("no step has an importance that was measured; `{how}` measures it");
+        return Err(SetUp(problem).into());
+    }
     let name = format!("rewards_{}.jsonl", writing.format.name());
     let path = args.output_path.clone().unwrap_or_else(|| args.run.join(name));
     file::write(&path, lines.as_bytes())?;
@@ -38,6 +43,7 @@ fn writing(args: &RewardsArgs) -> Writing {
             RewardArg::ProbGain => Reward::ProbGain,
             RewardArg::Watermark => Reward::Watermark,
             RewardArg::CalibratedGain => Reward::CalibratedGain,
+            RewardArg::Importance => Reward::Importance,
         },
         per_token: args.per_token,
         placeholder: args.placeholder.clone(),

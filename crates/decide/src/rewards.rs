@@ -4,6 +4,9 @@
 //!
 //! * `gain`: ℓ_k − ℓ_{k−1}; `prob_gain`: p_k(a*) − p_{k−1}(a*).
 //! * `watermark`: max(ℓ_k − max_{j<k} ℓ_j, 0), what it adds to the best so far (after arXiv:2602.01034).
+//! * `importance`: r_k, the total variation between what the model answers when it goes on from before and from after the step, less the noise
+//!   floor that chance alone reaches (`entrace intervene --readings rollout`), in [0, 1]; its sign is that of `gain`. Only where interventions
+//!   were measured.
 //! * `calibrated_gain`: the gain of ln T_τ p_k(a*), τ fitted on the other folds of questions (`fit`); only where the whole belief was found.
 //!
 //! and each of them divided by the tokens of the step. Rewards telescope: the gains of a trace sum to ℓ_K − ℓ_0, those of probability to
@@ -22,6 +25,8 @@ use std::sync::Arc;
 
 use entrace_measure::readout::TEMPERATURES;
 use entrace_record::RunReader;
+use entrace_record::interventions;
+use entrace_record::rows::InterventionRow;
 use entrace_stats::bootstrap::{self, Resampling};
 use entrace_stats::cross_validation::assign_folds;
 use entrace_stats::{ClusterSums, Undefined};
@@ -79,6 +84,8 @@ pub struct StepReward {
     pub watermark: f64,
     /// The gain of the calibrated belief; null where that is not known.
     pub calibrated_gain: Option<f64>,
+    /// r_k above its noise floor, with the sign of the gain; null where it was not measured.
+    pub importance: Option<f64>,
     /// `gain` by token.
     pub gain_per_token: f64,
     /// `prob_gain` by token.
@@ -87,6 +94,8 @@ pub struct StepReward {
     pub watermark_per_token: f64,
     /// `calibrated_gain` by token.
     pub calibrated_gain_per_token: Option<f64>,
+    /// `importance` by token.
+    pub importance_per_token: Option<f64>,
 }
 
 /// Which of the rewards a format for trainers gets.
@@ -100,6 +109,8 @@ pub enum Reward {
     Watermark,
     /// `calibrated_gain`.
     CalibratedGain,
+    /// `importance`.
+    Importance,
 }
 
 impl Reward {
@@ -110,6 +121,7 @@ impl Reward {
             Self::ProbGain => "prob-gain",
             Self::Watermark => "watermark",
             Self::CalibratedGain => "calibrated-gain",
+            Self::Importance => "importance",
         }
     }
 
@@ -124,6 +136,8 @@ impl Reward {
             (Self::Watermark, true) => Some(step.watermark_per_token),
             (Self::CalibratedGain, false) => step.calibrated_gain,
             (Self::CalibratedGain, true) => step.calibrated_gain_per_token,
+            (Self::Importance, false) => step.importance,
+            (Self::Importance, true) => step.importance_per_token,
         }
     }
 }
@@ -163,13 +177,18 @@ pub fn rewards(reader: &RunReader, task: Option<&str>) -> Result<Rewards, Error>
         }
     }
     let temperatures = temperatures(&task)?;
+    let importance = importance(reader, &task.name)?;
     let mut traces = Vec::new();
     for trace in &task.traces {
         let Some((question, prompt)) = texts.remove(&(trace.question_id.clone(), trace.sample)) else {
             continue;
         };
         let temperature = temperatures[trace.question];
-        if let Some(steps) = steps(trace, temperature) {
+        if let Some(mut steps) = steps(trace, temperature) {
+            for (k, step) in (1..).zip(&mut steps) {
+                let key = (trace.question_id.to_string(), trace.sample, k);
+                step.weigh(importance.get(&key).copied());
+            }
             traces.push(rewarded(trace, question, prompt, steps));
         }
     }
@@ -250,6 +269,8 @@ pub fn steps(trace: &RecordedTrace, temperature: Option<f64>) -> Option<Vec<Step
             prob_gain,
             watermark,
             calibrated_gain,
+            importance: None,
+            importance_per_token: None,
             gain_per_token: gain / n_tokens,
             prob_gain_per_token: prob_gain / n_tokens,
             watermark_per_token: watermark / n_tokens,
@@ -259,6 +280,27 @@ pub fn steps(trace: &RecordedTrace, temperature: Option<f64>) -> Option<Vec<Step
         byte += steps.last().map_or(0, |step: &StepReward| step.text.len());
     }
     Some(steps)
+}
+
+impl StepReward {
+    /// Takes note of how far the step's importance exceeds chance.
+    fn weigh(&mut self, excess: Option<f64>) {
+        let n_tokens = f64::from((self.tokens[1] - self.tokens[0]).max(1));
+        self.importance = excess.map(|excess| excess.copysign(self.gain));
+        self.importance_per_token = self.importance.map(|importance| importance / n_tokens);
+    }
+}
+
+/// How far the importance of a step exceeds its noise floor, by question, trace and step; empty where no interventions were measured.
+fn importance(reader: &RunReader, task: &str) -> Result<BTreeMap<(String, u32, u32), f64>, Error> {
+    let Some((_, rows)) = interventions::read(reader.dir())? else { return Ok(BTreeMap::new()) };
+    let of_step = |row: InterventionRow| {
+        let is_resampled = &*row.kind == "resample" && row.variant.is_empty() && &*row.reading == "rollout";
+        let excess = (row.tv? - row.noise_floor?).max(0.0);
+        (is_resampled && &*row.task == task)
+            .then(|| ((row.question_id.to_string(), row.sample, row.step), excess))
+    };
+    Ok(rows.into_iter().filter_map(of_step).collect())
 }
 
 /// Step and ln p(target) at the first and the last prefix of a swapped trace.

@@ -10,8 +10,9 @@ use std::process::Command;
 /// A run of sprout on a few word problems.
 fn run(scratch: &Scratch, more: &[&str]) -> String {
     let folder = scratch.arg("run");
-    let args = ["run", "--limit", "60", "--rollouts", "0", "--quiet", "--output-path", &folder];
-    expect(0, &[&args[..], more].concat());
+    let args = ["run", "--rollouts", "0", "--quiet", "--output-path", &folder];
+    let limit: &[&str] = if more.contains(&"--limit") { &[] } else { &["--limit", "60"] };
+    expect(0, &[&args[..], limit, more].concat());
     folder
 }
 
@@ -48,6 +49,24 @@ fn what_cannot_be_shown_is_told() {
     let text = expect(2, &["decide", &folder, "--risk", "2"]);
     assert!(text.contains("the limit of the risk is 2"), "{text}");
     expect(2, &["decide", &scratch.arg("nowhere")]);
+}
+
+#[test]
+fn the_importance_of_steps_is_a_reward_where_it_was_measured() {
+    let scratch = Scratch::new();
+    let folder = run(&scratch, &["--limit", "6"]);
+    let text = expect(2, &["rewards", &folder, "--format", "trl", "--reward", "importance"]);
+    assert!(text.contains("--kinds resample --readings rollout"), "{text}");
+    let changes = ["--kinds", "resample", "--readings", "rollout", "--draws", "8"];
+    expect(0, &[&["intervene", &folder, "--quiet"][..], &changes].concat());
+    expect(0, &["rewards", &folder, "--format", "trl", "--reward", "importance"]);
+    let rows = std::fs::read_to_string(scratch.path("run/rewards_trl.jsonl")).unwrap();
+    assert_eq!(rows.lines().count(), 6);
+    for row in rows.lines() {
+        let row: serde_json::Value = serde_json::from_str(row).unwrap();
+        let rewards = row["rewards"].as_array().unwrap();
+        assert!(rewards.iter().all(|reward| (-1.0..=1.0).contains(&reward.as_f64().unwrap())), "{row}");
+    }
 }
 
 #[test]

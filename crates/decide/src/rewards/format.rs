@@ -115,6 +115,8 @@ mod tests {
             prob_gain_per_token: gain / 2.0,
             watermark_per_token: gain.max(0.0),
             calibrated_gain_per_token: None,
+            importance: None,
+            importance_per_token: None,
         };
         let trace = RewardedTrace {
             id: "q1".into(),
