@@ -77,8 +77,8 @@ impl Error {
         Self::Engine(source.into())
     }
 
-    /// Whether the fault lies in the one item that was asked for, so that others can go on.
+    /// Whether the fault lies in the one item that was asked for, so that others can be measured.
     pub fn is_about_the_item(&self) -> bool {
-        !matches!(self, Self::Engine(_) | Self::NotFinite { .. } | Self::Unavailable(_))
+        !matches!(self, Self::Engine(_) | Self::Unavailable(_))
     }
 }

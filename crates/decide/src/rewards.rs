@@ -23,6 +23,7 @@ pub mod format;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use entrace_measure::Control;
 use entrace_measure::readout::TEMPERATURES;
 use entrace_record::RunReader;
 use entrace_record::interventions;
@@ -314,7 +315,7 @@ fn check(reader: &RunReader, task: &TaskTraces) -> Result<Option<Check>, Error> 
         let row = row?;
         let is_first_cue = row.cue.unwrap_or(0) == 0;
         if *row.task != *task.name
-            || &*row.control != "swapped"
+            || &*row.control != Control::Swapped.name()
             || !is_first_cue
             || settings.is_beside(&row.estimator)
         {

@@ -7,17 +7,17 @@
 //!
 //! Beside it stand `fano` and `information`, the inequalities that bind these quantities, `readout`, what usable information is made of,
 //! `semantic`, answers that mean the same, `statement`, where a trace states an answer (`number`: what numbers a text holds), and
-//! `intervention`, what is changed in a trace and what that does to belief.
+//! `control` and `intervention`, what is put in the place of a trace or changed in it, and what that does to belief.
 //!
 //! No input or output, no clock, no random generator, no tensors: the same input gives the same bits. All logarithms are natural;
 //! entropies are in nats.
 
 pub mod answer;
 pub mod completion;
+pub mod control;
 pub mod curve;
 pub mod distribution;
 pub mod entropy;
-pub mod error;
 pub mod fano;
 pub mod information;
 pub mod intervention;
@@ -37,16 +37,16 @@ mod testing;
 pub mod trace;
 
 pub use answer::{Answer, AnswerFormat, AnswerGrammar, GrammarState, Verdict};
+pub use control::Control;
 pub use completion::{Division, ThoughtKind, Thoughts};
 pub use curve::{CurvePoint, EntropyCurve};
 pub use distribution::{AnswerDistribution, AnswerMass, Estimator, NotADistribution};
 pub use entropy::EntropyInterval;
-pub use error::Error;
 pub use number::Number;
-pub use prefix::{Prefix, Segmentation, prefixes};
+pub use prefix::{Prefix, Segmentation, SegmentationError, prefixes};
 pub use profile::Profile;
 pub use question::{Choices, Question};
 pub use signal::{SIGNALS, Signal};
-pub use signature::{Point, Signature, SignatureOptions};
+pub use signature::{Point, Signature};
 pub use statement::Statement;
 pub use trace::{StopReason, TokenId, Trace};

@@ -25,7 +25,6 @@ use std::str::FromStr;
 use regex::Regex;
 
 use crate::completion::is_blank;
-use crate::error::Error;
 use crate::sentence::sentence_ends;
 use crate::trace::Trace;
 
@@ -57,13 +56,57 @@ pub enum Segmentation {
     Regex(String),
 }
 
+/// A segmentation cannot be read, or does not fit a trace.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SegmentationError {
+    /// A segmentation is not one of those that exist.
+    #[error(
+        "could not read the segmentation {0:?}: expected `auto`, `steps`, `blank-line`, `line`, `sentence`, `tokens:N` (such as `tokens:64`) \
+         or `regex:PATTERN` (such as `regex:Wait`)"
+    )]
+    UnknownSegmentation(String),
+    /// Steps of a number of tokens that is not a positive number.
+    #[error(
+        "could not read the segmentation `tokens:{0}`: expected a whole number of at least 1, such as `tokens:64`"
+    )]
+    BadTokenCount(String),
+    /// A pattern that does not compile.
+    #[error("could not compile the step pattern {pattern:?}: {problem}")]
+    BadPattern {
+        /// The pattern.
+        pattern: String,
+        /// What the regular expression engine says.
+        problem: String,
+    },
+    /// The segmentation `steps` on a trace that came without any.
+    #[error("could not cut the trace at its recorded steps: it has none (hint: use the segmentation `auto`)")]
+    NoRecordedSteps,
+    /// Recorded steps that run backwards or past the text.
+    #[error(
+        "could not cut the trace at recorded step {index}: its end {end} does not fit after {previous} in a text of {len} bytes"
+    )]
+    BadStepEnd {
+        /// Number of the step, from 0.
+        index: usize,
+        /// Its end in bytes.
+        end: usize,
+        /// The end of the step before it.
+        previous: usize,
+        /// Length of the text in bytes.
+        len: usize,
+    },
+    /// A limit of zero steps.
+    #[error("could not cut the trace into at most 0 steps: the limit must be at least 1")]
+    NoSteps,
+}
+
 impl Segmentation {
     /// Reads a name as `name` writes it.
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str) -> Result<Self, SegmentationError> {
         if let Some(count) = text.strip_prefix("tokens:") {
             return match count.parse() {
                 Ok(n) if n > 0 => Ok(Self::Tokens(n)),
-                _ => Err(Error::BadTokenCount(count.into())),
+                _ => Err(SegmentationError::BadTokenCount(count.into())),
             };
         }
         if let Some(pattern) = text.strip_prefix("regex:") {
@@ -75,7 +118,7 @@ impl Segmentation {
             "blank-line" => Self::BlankLine,
             "line" => Self::Line,
             "sentence" => Self::Sentence,
-            _ => return Err(Error::UnknownSegmentation(text.into())),
+            _ => return Err(SegmentationError::UnknownSegmentation(text.into())),
         })
     }
 
@@ -100,9 +143,9 @@ impl fmt::Display for Segmentation {
 }
 
 impl FromStr for Segmentation {
-    type Err = Error;
+    type Err = SegmentationError;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, SegmentationError> {
         Self::parse(text)
     }
 }
@@ -115,7 +158,7 @@ pub fn prefixes(
     segmentation: &Segmentation,
     recorded_step_ends: Option<&[usize]>,
     max_steps: Option<usize>,
-) -> Result<Vec<Prefix>, Error> {
+) -> Result<Vec<Prefix>, SegmentationError> {
     let recorded = recorded_step_ends.filter(|ends| !ends.is_empty());
     let mut counts = if trace.is_empty() { Vec::new() } else { step_counts(trace, segmentation, recorded)? };
     if let Some(limit) = max_steps {
@@ -143,13 +186,13 @@ fn step_counts(
     trace: &Trace,
     segmentation: &Segmentation,
     recorded: Option<&[usize]>,
-) -> Result<Vec<usize>, Error> {
+) -> Result<Vec<usize>, SegmentationError> {
     let text = trace.text();
     let byte_ends = match segmentation {
         Segmentation::Auto => return auto_counts(trace, recorded),
-        Segmentation::Tokens(0) => return Err(Error::BadTokenCount("0".into())),
+        Segmentation::Tokens(0) => return Err(SegmentationError::BadTokenCount("0".into())),
         Segmentation::Tokens(n) => return Ok((*n..trace.len()).step_by(*n).chain([trace.len()]).collect()),
-        Segmentation::Steps => checked_ends(recorded.ok_or(Error::NoRecordedSteps)?, text.len())?,
+        Segmentation::Steps => checked_ends(recorded.ok_or(SegmentationError::NoRecordedSteps)?, text.len())?,
         Segmentation::BlankLine => blank_line_ends(text),
         Segmentation::Line => line_ends(text),
         Segmentation::Sentence => sentence_ends(text),
@@ -159,7 +202,7 @@ fn step_counts(
 }
 
 /// The first rule that gives at least two steps; one step where none does.
-fn auto_counts(trace: &Trace, recorded: Option<&[usize]>) -> Result<Vec<usize>, Error> {
+fn auto_counts(trace: &Trace, recorded: Option<&[usize]>) -> Result<Vec<usize>, SegmentationError> {
     let rules = [Segmentation::Steps, Segmentation::BlankLine, Segmentation::Line, Segmentation::Sentence];
     let skipped = usize::from(recorded.is_none());
     for rule in &rules[skipped..] {
@@ -171,16 +214,16 @@ fn auto_counts(trace: &Trace, recorded: Option<&[usize]>) -> Result<Vec<usize>, 
     Ok(vec![trace.len()])
 }
 
-fn compile(pattern: &str) -> Result<Regex, Error> {
+fn compile(pattern: &str) -> Result<Regex, SegmentationError> {
     Regex::new(pattern)
-        .map_err(|problem| Error::BadPattern { pattern: pattern.into(), problem: problem.to_string() })
+        .map_err(|problem| SegmentationError::BadPattern { pattern: pattern.into(), problem: problem.to_string() })
 }
 
-fn checked_ends(ends: &[usize], len: usize) -> Result<Vec<usize>, Error> {
+fn checked_ends(ends: &[usize], len: usize) -> Result<Vec<usize>, SegmentationError> {
     let mut previous = 0;
     for (index, &end) in ends.iter().enumerate() {
         if end < previous || end > len {
-            return Err(Error::BadStepEnd { index, end, previous, len });
+            return Err(SegmentationError::BadStepEnd { index, end, previous, len });
         }
         previous = end;
     }
@@ -244,9 +287,9 @@ fn token_count_within(trace: &Trace, byte_end: usize) -> usize {
     count
 }
 
-fn merge_evenly(counts: &[usize], limit: usize) -> Result<Vec<usize>, Error> {
+fn merge_evenly(counts: &[usize], limit: usize) -> Result<Vec<usize>, SegmentationError> {
     if limit == 0 {
-        return Err(Error::NoSteps);
+        return Err(SegmentationError::NoSteps);
     }
     let (n, m) = (counts.len(), limit.min(counts.len()));
     Ok((1..=m).map(|j| counts[(2 * j * n + m) / (2 * m) - 1]).collect())
@@ -340,10 +383,10 @@ mod tests {
     fn recorded_steps_must_be_there_and_in_order() {
         let trace = by_character("abc");
         let cut = |recorded| prefixes(&trace, &Segmentation::Steps, recorded, None);
-        assert_eq!(cut(None), Err(Error::NoRecordedSteps));
-        assert_eq!(cut(Some(&[])), Err(Error::NoRecordedSteps));
-        assert_eq!(cut(Some(&[2, 1])), Err(Error::BadStepEnd { index: 1, end: 1, previous: 2, len: 3 }));
-        assert!(matches!(cut(Some(&[4])), Err(Error::BadStepEnd { .. })));
+        assert_eq!(cut(None), Err(SegmentationError::NoRecordedSteps));
+        assert_eq!(cut(Some(&[])), Err(SegmentationError::NoRecordedSteps));
+        assert_eq!(cut(Some(&[2, 1])), Err(SegmentationError::BadStepEnd { index: 1, end: 1, previous: 2, len: 3 }));
+        assert!(matches!(cut(Some(&[4])), Err(SegmentationError::BadStepEnd { .. })));
         assert_eq!(cut(Some(&[0, 2, 2])).unwrap().len(), 3);
     }
 
@@ -388,7 +431,7 @@ mod tests {
         assert_eq!(merged(3), [0, 3, 7, 10]);
         assert_eq!(merged(5), [0, 2, 4, 6, 8, 10]);
         assert_eq!(merged(99).len(), 11);
-        assert_eq!(prefixes(&trace, &Segmentation::Line, None, Some(0)), Err(Error::NoSteps));
+        assert_eq!(prefixes(&trace, &Segmentation::Line, None, Some(0)), Err(SegmentationError::NoSteps));
     }
 
     /// Traces whose tokens are random pieces of text that is rich in boundaries, some without text of their own.

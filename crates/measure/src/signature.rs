@@ -11,7 +11,6 @@
 //! * area: ∫ H(s) ds over [0, 1] by the trapezoid rule; `None` for a trace without steps.
 //! * late slope: least squares slope of H on s over the prefixes with s ≥ 2/3, in nats per unit of depth; `None` for fewer than two.
 //! * violations: the steps at which H rises by more than ε; a curve without any is ε-monotone (a single point is).
-//! * largest rise and largest drop over one step; 0 where there is none.
 //!
 //! `of` reads a curve in memory, `of_points` reads recorded rows; both give the same bits. Source: lock-in and slopes after
 //! arXiv:2604.06192, ε-monotone curves with ε = 0.01 after arXiv:2603.18940; the thresholds of the lock-in are ours. Not here:
@@ -35,23 +34,12 @@ pub struct Point<'a> {
     pub leader_prob: f64,
 }
 
-/// Thresholds of a signature.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SignatureOptions {
-    /// Probability from which a leader leads clearly.
-    pub lock_in_prob: f64,
-    /// Entropy in nats up to which a leader of at least one half leads clearly.
-    pub lock_in_entropy: f64,
-    /// Rise in nats that a monotone curve may have at one step.
-    pub monotone_tolerance: f64,
-}
-
-impl Default for SignatureOptions {
-    /// p ≥ 0.9, ε = 0.01 nats for both tolerances.
-    fn default() -> Self {
-        Self { lock_in_prob: 0.9, lock_in_entropy: 0.01, monotone_tolerance: 0.01 }
-    }
-}
+/// Probability from which a leader leads clearly.
+const LOCK_IN_PROB: f64 = 0.9;
+/// Entropy in nats up to which a leader of at least one half leads clearly.
+const LOCK_IN_ENTROPY: f64 = 0.01;
+/// Rise in nats that a monotone curve may have at one step, ε.
+const MONOTONE_TOLERANCE: f64 = 0.01;
 
 /// An entropy curve in a few numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,34 +58,25 @@ pub struct Signature {
     pub monotone: bool,
     /// Number of steps at which it does.
     pub n_violations: usize,
-    /// Largest H_k − H_{k−1}, at least 0.
-    pub largest_rise: f64,
-    /// Largest H_{k−1} − H_k, at least 0.
-    pub largest_drop: f64,
 }
 
 impl Signature {
-    /// The signature of a curve with the default thresholds.
+    /// The signature of a curve.
     pub fn of(curve: &EntropyCurve) -> Self {
-        Self::compute(&points_of(curve), &SignatureOptions::default())
-    }
-
-    /// The signature of recorded prefixes with the default thresholds; `None` without any.
-    pub fn of_points(points: &[Point<'_>]) -> Option<Self> {
-        Self::of_points_with(points, &SignatureOptions::default())
+        Self::compute(&points_of(curve))
     }
 
     /// The signature of recorded prefixes; `None` without any.
-    pub fn of_points_with(points: &[Point<'_>], options: &SignatureOptions) -> Option<Self> {
-        (!points.is_empty()).then(|| Self::compute(points, options))
+    pub fn of_points(points: &[Point<'_>]) -> Option<Self> {
+        (!points.is_empty()).then(|| Self::compute(points))
     }
 
     /// `points` is not empty.
-    fn compute(points: &[Point<'_>], options: &SignatureOptions) -> Self {
+    fn compute(points: &[Point<'_>]) -> Self {
         let last = points.len() - 1;
         let rises: Vec<f64> = points.windows(2).map(|w| w[1].entropy - w[0].entropy).collect();
-        let n_violations = rises.iter().filter(|&&rise| rise > options.monotone_tolerance).count();
-        let lock_in_step = lock_in_step(points, options);
+        let n_violations = rises.iter().filter(|&&rise| rise > MONOTONE_TOLERANCE).count();
+        let lock_in_step = lock_in_step(points);
         Self {
             lock_in_step,
             wasted_tokens: lock_in_step.map(|k| points[last].n_tokens - points[k].n_tokens),
@@ -106,8 +85,6 @@ impl Signature {
             late_slope: late_slope(points),
             monotone: n_violations == 0,
             n_violations,
-            largest_rise: rises.iter().copied().fold(0.0, f64::max),
-            largest_drop: rises.iter().map(|rise| -rise).fold(0.0, f64::max),
         }
     }
 }
@@ -127,11 +104,11 @@ pub fn points_of(curve: &EntropyCurve) -> Vec<Point<'_>> {
     points.collect()
 }
 
-fn lock_in_step(points: &[Point<'_>], options: &SignatureOptions) -> Option<usize> {
+fn lock_in_step(points: &[Point<'_>]) -> Option<usize> {
     let final_leader = points.last()?.leader;
     let leads = |p: &&Point<'_>| {
-        let decided = p.leader_prob >= 0.5 && p.entropy <= options.lock_in_entropy;
-        let clearly = p.leader_prob >= options.lock_in_prob || decided;
+        let decided = p.leader_prob >= 0.5 && p.entropy <= LOCK_IN_ENTROPY;
+        let clearly = p.leader_prob >= LOCK_IN_PROB || decided;
         p.leader == final_leader && p.leader != Answer::INVALID_NAME && clearly
     };
     let n_locked = points.iter().rev().take_while(leads).count();
@@ -215,8 +192,6 @@ mod tests {
         // 0.8, 0.5, 0.2 at depths 4/6, 5/6, 1: 0.3 nats for each sixth.
         assert!((signature.late_slope.unwrap() + 1.8).abs() < 1e-12);
         assert_eq!((signature.monotone, signature.n_violations), (false, 1));
-        assert!((signature.largest_rise - 0.395).abs() < 1e-12);
-        assert!((signature.largest_drop - 1.0).abs() < 1e-12);
     }
 
     #[test]

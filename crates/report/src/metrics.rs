@@ -208,11 +208,6 @@ impl Metrics {
         Self::of_tasks(manifest, &collector.finish(), options)
     }
 
-    /// Metrics of rows that were collected one by one.
-    pub fn of_collected(manifest: &Manifest, collector: Collector, options: &MetricOptions) -> Self {
-        Self::of_tasks(manifest, &collector.finish(), options)
-    }
-
     /// Counts over all tasks.
     pub fn totals(&self) -> Totals {
         self.tasks.iter().fold(Totals::default(), |totals, task| totals.add(&task.counts))

@@ -15,7 +15,7 @@
 //!
 //! Each variant is measured at its own step boundaries, controls only at those that the run's control depths ask for.
 
-use crate::plan::Control;
+use entrace_measure::Control;
 use crate::trace::Traced;
 use entrace_backend::stream_seed;
 use entrace_measure::{Prefix, Statement, TokenId, prefix};

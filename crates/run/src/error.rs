@@ -75,7 +75,6 @@ impl std::fmt::Display for Capability {
 impl Error {
     /// Whether the fault lies in one item of a batch, so that the others can be measured.
     pub(crate) fn is_about_one_item(&self) -> bool {
-        use entrace_backend::Error::NotFinite;
-        matches!(self, Self::Engine(error) if error.is_about_the_item() || matches!(error, NotFinite { .. }))
+        matches!(self, Self::Engine(error) if error.is_about_the_item())
     }
 }

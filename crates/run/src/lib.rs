@@ -24,10 +24,11 @@ mod sites;
 mod trace;
 mod walk;
 
+pub use entrace_measure::Control;
 pub use error::{BadSettings, Capability, Error};
 pub use event::{Event, Observer, Phase};
 pub use plan::{
-    ChoiceForm, Control, Engine, EstimatorChoice, Measurement, Prompting, QUARTERS, Rollouts, TaskPlan,
+    ChoiceForm, Engine, EstimatorChoice, Measurement, Prompting, QUARTERS, Rollouts, TaskPlan,
     TraceInput, TraceMaking, WorkItem, n_parts,
 };
 pub use settings::{Measured, model_record, sampling_record};

@@ -3,7 +3,7 @@
 use crate::error::{Capability, Error};
 use entrace_backend::{ChatMessage, Generate, ReadLayers, Sampling, ScoreTree, Text};
 use entrace_measure::signal::Group;
-use entrace_measure::{AnswerFormat, Estimator, Question, Segmentation};
+use entrace_measure::{AnswerFormat, Control, Estimator, Question, Segmentation};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -138,28 +138,6 @@ impl ChoiceForm {
             Self::Label => "label",
             Self::Text => "text",
             Self::TextMean => "text-mean",
-        }
-    }
-}
-
-/// A trace put in the place of the question's own, to see what any trace would do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Control {
-    /// The trace of another question of the task.
-    Swapped,
-    /// The trace's own steps in random order.
-    Shuffled,
-    /// The trace without the sentences and lines that state its answer.
-    Unstated,
-}
-
-impl Control {
-    /// The name used in flags and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Swapped => "swapped",
-            Self::Shuffled => "shuffled",
-            Self::Unstated => "unstated",
         }
     }
 }

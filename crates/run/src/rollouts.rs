@@ -15,7 +15,7 @@ use crate::control::Variant;
 use crate::error::Error;
 use crate::estimate::sampled::{self, FlatSites};
 use crate::event::{Event, Observer, Phase};
-use crate::plan::{Control, Engine, Measurement, QUARTERS, Rollouts, TaskPlan};
+use crate::plan::{Engine, Measurement, QUARTERS, Rollouts, TaskPlan};
 use crate::sites::{self, Subject};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{Completion, Fork, GenerateRequest, More, Place, ScoreTree, Watcher};

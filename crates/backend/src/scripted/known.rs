@@ -39,7 +39,6 @@ type Rule = Box<dyn Fn(&Reasoning) -> Table + Send + Sync>;
 pub struct KnownAnswers {
     steps: Rule,
     answers: Rule,
-    cue: String,
     floor: f64,
 }
 
@@ -47,6 +46,8 @@ pub struct KnownAnswers {
 const BETWEEN: &str = "\n\n";
 /// Ends a step, and an answer.
 const STOP: &str = ".";
+/// Asks for the answer.
+const CUE: &str = "The answer is";
 /// Where a prompt without roles ends.
 const PROMPT_END: &str = "\nA:";
 
@@ -57,7 +58,7 @@ impl KnownAnswers {
         steps: impl Fn(&Reasoning) -> Table + Send + Sync + 'static,
         answers: impl Fn(&Reasoning) -> Table + Send + Sync + 'static,
     ) -> Self {
-        Self { steps: Box::new(steps), answers: Box::new(answers), cue: "The answer is".into(), floor: 1e-9 }
+        Self { steps: Box::new(steps), answers: Box::new(answers), floor: 1e-9 }
     }
 
     /// Belief that ignores the trace: `n_steps` steps of two kinds, each as likely, and the same answers whatever they were.
@@ -96,12 +97,6 @@ impl KnownAnswers {
                 vec![(first.clone(), odds / (1.0 + odds)), (second.clone(), 1.0 / (1.0 + odds))]
             },
         )
-    }
-
-    /// The same with another cue.
-    pub fn with_cue(mut self, cue: &str) -> Self {
-        self.cue = cue.trim().to_string();
-        self
     }
 
     /// The same with another total probability of everything that the tables do not give; 0 makes that impossible.
@@ -148,7 +143,7 @@ impl KnownAnswers {
         let texts: Table = if place.after_cue {
             (self.answers)(so_far).into_iter().map(|(answer, p)| (answer + STOP, p)).collect()
         } else if steps.is_empty() {
-            vec![(format!("{between}{}", self.cue), 1.0)]
+            vec![(format!("{between}{}", CUE), 1.0)]
         } else {
             steps.into_iter().map(|(step, p)| (format!("{between}{step}"), p)).collect()
         };
@@ -165,7 +160,7 @@ impl KnownAnswers {
 
 impl Script for KnownAnswers {
     fn next(&self, vocabulary: &Vocabulary, tokens: &[TokenId]) -> Result<Vec<f64>, Error> {
-        let place = Place::find(vocabulary, tokens, &self.cue);
+        let place = Place::find(vocabulary, tokens, CUE);
         let written = &tokens[place.n_finished..];
         let mut probs = vec![0.0; vocabulary.len()];
         for (continuation, p) in self.continuations(vocabulary, &place)? {

@@ -1,5 +1,6 @@
 //! The quantities of a task at each stage, and their changes.
 
+use entrace_measure::Control;
 use entrace_stats::auroc::{self, Sample};
 use entrace_stats::bootstrap::{Resampling, ZeroTest};
 use entrace_stats::{Clusters, Estimate, Undefined, multiplicity, paired};
@@ -180,7 +181,7 @@ fn by_unit(gains: &Gains<'_>, unit: fn(&Reading<'_>) -> f64) -> Means {
 }
 
 fn net_information(gains: &TaskGains<'_>) -> Means {
-    let swapped = gains.controls.iter().find(|(control, _)| &**control == "swapped");
+    let swapped = gains.controls.iter().find(|(control, _)| &**control == Control::Swapped.name());
     let own = gains.own.by_question(FINAL);
     let other = swapped.map_or_else(|| vec![None; own.len()], |(_, swapped)| swapped.by_question(FINAL));
     let values = own.into_iter().zip(other).map(|(own, other)| Some(own? - other?));

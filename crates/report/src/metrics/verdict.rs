@@ -39,6 +39,7 @@ mod martingale;
 
 use std::sync::Arc;
 
+use entrace_measure::Control;
 use entrace_stats::Level;
 use entrace_stats::bootstrap::Resampling;
 use entrace_stats::distribution::t_sf;
@@ -58,7 +59,7 @@ use crate::facts::{OWN, Point, Source, TaskFacts};
 use crate::format::{Scale, count};
 
 /// The control that decides.
-const SWAPPED: &str = "swapped";
+const SWAPPED: &str = Control::Swapped.name();
 
 /// Fewest questions for a finding: intervals and tests of fewer are not to be relied on.
 pub const FEWEST_QUESTIONS: usize = 10;
