@@ -14,7 +14,7 @@ use entrace_record::{Manifest, RunReader, RunWriter};
 use entrace_run::{
     Engine, EstimatorChoice, Measured, Measurement, Prompting, TaskPlan, TraceInput, TraceMaking, WorkItem,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,11 +24,11 @@ const EPSILON: f64 = 0.01;
 pub(crate) fn measure(model: &LanguageModel, questions: &[Enumerate], max_nodes: usize) -> Result<Once> {
     let folder = tempfile::tempdir()?;
     let how = measurement(max_nodes);
-    let (writer, _) = RunWriter::open(folder.path(), &manifest(model, &how))?;
+    let (mut writer, _) = RunWriter::open(folder.path(), &manifest(model, &how))?;
     let engine = Engine { text: model, generator: Some(model), scorer: Some(model), layers: None };
     let plan = plan(questions);
     let begin = Instant::now();
-    entrace_run::run(engine, &[plan], &how, &writer, &BTreeSet::new(), &mut ())?;
+    entrace_run::run(engine, &[plan], &how, &mut writer, &mut ())?;
     let seconds = begin.elapsed().as_secs_f64();
     let prefixes = RunReader::open(folder.path())?.prefixes()?;
     ensure!(!prefixes.is_empty(), "no prefix was measured");

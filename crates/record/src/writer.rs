@@ -145,6 +145,11 @@ impl RunWriter {
         &self.manifest
     }
 
+    /// Numbers of the parts that are there; none of a finished run.
+    pub fn finished_parts(&self) -> Result<BTreeSet<usize>, Error> {
+        if self.manifest.finished_at.is_some() { Ok(BTreeSet::new()) } else { parts::list(&self.dir) }
+    }
+
     /// Writes a part: all of it, or nothing. Several threads may write parts at once.
     pub fn write_part(&self, index: usize, rows: &Rows) -> Result<(), Error> {
         if self.manifest.finished_at.is_some() {

@@ -15,10 +15,9 @@
 //!
 //! Each variant is measured at its own step boundaries, controls only at those that the run's control depths ask for.
 
-use entrace_measure::Control;
 use crate::trace::Traced;
 use entrace_backend::stream_seed;
-use entrace_measure::{Prefix, Statement, TokenId, prefix};
+use entrace_measure::{Control, Prefix, Statement, TokenId, prefix};
 
 /// A trace as it is put after a prompt: the question's own, or a control.
 #[derive(Clone)]

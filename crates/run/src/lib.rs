@@ -28,8 +28,8 @@ pub use entrace_measure::Control;
 pub use error::{BadSettings, Capability, Error};
 pub use event::{Event, Observer, Phase};
 pub use plan::{
-    ChoiceForm, Engine, EstimatorChoice, Measurement, Prompting, QUARTERS, Rollouts, TaskPlan,
-    TraceInput, TraceMaking, WorkItem, n_parts,
+    ChoiceForm, Engine, EstimatorChoice, Measurement, Prompting, QUARTERS, Rollouts, TaskPlan, TraceInput,
+    TraceMaking, WorkItem, n_parts,
 };
 pub use settings::{Measured, model_record, sampling_record};
 pub use walk::{check, run};

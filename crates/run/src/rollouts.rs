@@ -19,7 +19,9 @@ use crate::plan::{Engine, Measurement, QUARTERS, Rollouts, TaskPlan};
 use crate::sites::{self, Subject};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{Completion, Fork, GenerateRequest, More, Place, ScoreTree, Watcher};
-use entrace_measure::{Answer, AnswerDistribution, AnswerFormat, EntropyCurve, Estimator, ThoughtKind};
+use entrace_measure::{
+    Answer, AnswerDistribution, AnswerFormat, Control, EntropyCurve, Estimator, ThoughtKind,
+};
 
 /// Draws at a prefix before it is known whether there shall be more.
 const FIRST_DRAWS: usize = 4;

@@ -10,7 +10,7 @@ use crate::cue;
 use crate::error::{BadSettings, Capability, Error};
 use crate::estimate::enumerate::Enumerator;
 use crate::event::{Event, Observer};
-use crate::plan::{Engine, EstimatorChoice, Measurement, TaskPlan, TraceInput, WorkItem};
+use crate::plan::{Engine, EstimatorChoice, Measurement, TaskPlan, TraceInput, WorkItem, n_parts};
 use crate::rollouts;
 use crate::rows;
 use crate::signals;
@@ -21,20 +21,50 @@ use entrace_measure::{Answer, Control, Estimator, Prefix, StopReason, Trace};
 use entrace_record::reader::TraceKey;
 use entrace_record::rows::Rows;
 use entrace_record::{RunReader, RunWriter};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
-/// Measures all tasks into a run folder, or those parts that belong to the shard that its manifest names. Returns the number of parts of the
-/// whole run.
+/// Measures all tasks into a run folder and finishes the run. Parts that are in the folder are skipped. Of a shard, which its manifest names,
+/// the parts that belong to it are measured; merging finishes it.
+///
+/// # Errors
+/// What stops a run; what was measured before stays in the folder, and the next call continues there.
 pub fn run(
     engine: Engine<'_>,
     tasks: &[TaskPlan],
     how: &Measurement,
-    writer: &RunWriter,
-    finished_parts: &BTreeSet<usize>,
+    writer: &mut RunWriter,
     observer: &mut dyn Observer,
-) -> Result<usize, Error> {
+) -> Result<(), Error> {
     check(engine, tasks, how)?;
+    let started = Instant::now();
+    let walked = walk(engine, tasks, how, writer, observer);
+    let elapsed_secs = started.elapsed().as_secs_f64();
+    match walked {
+        Ok(()) if writer.manifest().shard.is_some() => Ok(writer.add_elapsed(elapsed_secs)?),
+        Ok(()) => {
+            let n_parts = n_parts(tasks, writer.manifest().settings.batch_size);
+            Ok(writer.finish(n_parts, Timestamp::now(), elapsed_secs)?)
+        }
+        Err(error) => {
+            // The first error is the one to tell: a disk that is full for a part is full for the manifest too.
+            let _ = writer.add_elapsed(elapsed_secs);
+            Err(error)
+        }
+    }
+}
+
+/// Measures the parts that are missing.
+fn walk(
+    engine: Engine<'_>,
+    tasks: &[TaskPlan],
+    how: &Measurement,
+    writer: &RunWriter,
+    observer: &mut dyn Observer,
+) -> Result<(), Error> {
+    let finished_parts = &writer.finished_parts()?;
     let part_size = writer.manifest().settings.batch_size.max(1);
     let mut recorded = Recorded::default();
     if !finished_parts.is_empty() {
@@ -44,16 +74,16 @@ pub fn run(
     }
     let shard = writer.manifest().shard.map(|shard| shard.parts());
     let is_own = |part: usize| shard.as_ref().is_none_or(|parts| parts.contains(&part));
-    let mut n_parts = 0;
+    let mut first_part = 0;
     for task in tasks {
         let parts: Vec<&[WorkItem]> = task.items.chunks(part_size).collect();
         let n_traces = |items: &[WorkItem]| items.iter().map(|item| item.traces.len()).sum::<usize>();
-        let own: Vec<usize> = (0..parts.len()).filter(|part| is_own(n_parts + part)).collect();
+        let own: Vec<usize> = (0..parts.len()).filter(|part| is_own(first_part + part)).collect();
         let (Some(&first), Some(&end)) = (own.first(), own.last()) else {
-            n_parts += parts.len();
+            first_part += parts.len();
             continue;
         };
-        let done = own.iter().copied().filter(|part| finished_parts.contains(&(n_parts + part)));
+        let done = own.iter().copied().filter(|part| finished_parts.contains(&(first_part + part)));
         observer.event(Event::TaskBegins {
             task: &task.name,
             n_traces: own.iter().map(|&part| n_traces(parts[part])).sum(),
@@ -67,23 +97,23 @@ pub fn run(
             donors: Donors::default(),
             orphans: Vec::new(),
         };
-        if own.iter().any(|part| !finished_parts.contains(&(n_parts + part))) {
+        if own.iter().any(|part| !finished_parts.contains(&(first_part + part))) {
             walk.before(first * part_size, end + 1 == parts.len(), observer)?;
         }
         for (index, items) in parts.iter().enumerate().filter(|(index, _)| own.contains(index)) {
-            if finished_parts.contains(&(n_parts + index)) {
+            if finished_parts.contains(&(first_part + index)) {
                 walk.skip(index * part_size, items, &recorded);
                 continue;
             }
             let last = index + 1 == parts.len();
             let rows = walk.part(index * part_size, items, last, observer)?;
-            writer.write_part(n_parts + index, &rows)?;
+            writer.write_part(first_part + index, &rows)?;
             observer.event(Event::TracesDone(n_traces(items)));
         }
-        n_parts += parts.len();
+        first_part += parts.len();
         observer.event(Event::TaskEnds);
     }
-    Ok(n_parts)
+    Ok(())
 }
 
 /// Refuses settings with which nothing could be measured.

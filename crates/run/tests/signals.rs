@@ -19,7 +19,7 @@ use entrace_run::{
     Capability, ChoiceForm, Engine, Error, EstimatorChoice, Measured, Measurement, Prompting, TaskPlan,
     TraceInput, TraceMaking, WorkItem,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One letter, with a space before it; a format of this name.
@@ -192,10 +192,10 @@ fn run_as(
     reads_layers: bool,
 ) -> Result<Recorded, Error> {
     let folder = tempfile::tempdir().unwrap();
-    let (writer, _) = RunWriter::open(folder.path(), &manifest(model, how)).unwrap();
+    let (mut writer, _) = RunWriter::open(folder.path(), &manifest(model, how)).unwrap();
     let layers = if reads_layers { Some(model as &dyn entrace_backend::ReadLayers) } else { None };
     let engine = Engine { text: model, generator: Some(model), scorer: Some(model), layers };
-    entrace_run::run(engine, &[plan(format)], how, &writer, &BTreeSet::new(), &mut ())?;
+    entrace_run::run(engine, &[plan(format)], how, &mut writer, &mut ())?;
     let reader = RunReader::open(folder.path()).unwrap();
     let signals = reader.signals().unwrap();
     Ok(Recorded { reader, signals, _folder: folder })

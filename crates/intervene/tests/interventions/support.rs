@@ -158,9 +158,7 @@ pub(crate) fn record(
     let dir = tempfile::tempdir().unwrap();
     let tasks = [TaskPlan { name: TASK.into(), format: format.format(), items }];
     let mut writer = RunWriter::open(dir.path(), &manifest(format, &how)).unwrap().0;
-    let n_parts =
-        entrace_run::run(engine(model), &tasks, &how, &writer, &BTreeSet::new(), &mut Patient).unwrap();
-    writer.finish(n_parts, "2026-04-07T10:00:00Z".parse().unwrap(), 0.0).unwrap();
+    entrace_run::run(engine(model), &tasks, &how, &mut writer, &mut Patient).unwrap();
     Recording { dir, how }
 }
 

@@ -15,7 +15,7 @@ use entrace_measure::{
 use entrace_record::RunWriter;
 use entrace_record::rows::{Outcome, PrefixRow, Rows};
 use entrace_run::{Event, Measurement, Observer, TaskPlan};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Words of up to four letters a and b, ended by a full stop or the end of the turn. Capitals are surface forms of small letters.
@@ -353,10 +353,9 @@ fn a_sentence_as_target_stays_within_the_budget() {
     for (max_answer_tokens, reached) in [(4, false), (40, true)] {
         let how = Measurement { max_answer_tokens, ..how(0.01, 64, max_answer_tokens) };
         let dir = tempfile::tempdir().unwrap();
-        let (writer, _) = RunWriter::open(dir.path(), &manifest(&tasks, &how)).unwrap();
+        let (mut writer, _) = RunWriter::open(dir.path(), &manifest(&tasks, &how)).unwrap();
         let mut observer = Counting { n_tokens: 0 };
-        let none = BTreeSet::new();
-        entrace_run::run(engine(&model), &tasks, &how, &writer, &none, &mut observer).unwrap();
+        entrace_run::run(engine(&model), &tasks, &how, &mut writer, &mut observer).unwrap();
         // Two prefixes: cue and nodes.
         assert!(observer.n_tokens <= 2 * (1 + 64 + 64) + 2, "{}", observer.n_tokens);
         let rows = rows(dir.path());

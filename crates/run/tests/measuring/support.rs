@@ -6,12 +6,12 @@ use entrace_datasets::FormatKind;
 use entrace_measure::{Answer, AnswerFormat, Choices, Question, TokenId};
 use entrace_record::manifest::{Manifest, TaskRecord, TraceSource};
 use entrace_record::rows::{AnswerRow, PrefixRow, Rows};
-use entrace_record::{Found, RunReader, RunWriter};
+use entrace_record::{RunReader, RunWriter};
 use entrace_run::{
     Control, Engine, Error, Event, Measured, Measurement, Observer, Prompting, TaskPlan, TraceInput,
     TraceMaking, WorkItem,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -147,14 +147,8 @@ pub(crate) fn sit_by(
     how: &Measurement,
     observer: &mut StopAfter,
 ) -> Result<(), Error> {
-    let (mut writer, found) = RunWriter::open(dir, &manifest(tasks, how))?;
-    let finished_parts = match found {
-        Found::Resumed { finished_parts } => finished_parts,
-        Found::Nothing | Found::Complete => BTreeSet::new(),
-    };
-    let n_parts = entrace_run::run(engine, tasks, how, &writer, &finished_parts, observer)?;
-    let finished_at = "2026-04-07T10:00:00Z".parse().unwrap();
-    Ok(writer.finish(n_parts, finished_at, 0.0)?)
+    let (mut writer, _) = RunWriter::open(dir, &manifest(tasks, how))?;
+    entrace_run::run(engine, tasks, how, &mut writer, observer)
 }
 
 /// Everything that is recorded in a folder.

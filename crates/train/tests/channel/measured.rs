@@ -23,7 +23,7 @@ use entrace_run::{Engine, Measurement, Prompting, TaskPlan, TraceInput, TraceMak
 use entrace_worlds::channel::{Channel, Episode, Law, Options, compare};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const N_DRAWS: [usize; 3] = [100, 400, 1600];
@@ -145,8 +145,7 @@ fn measure(model: &LanguageModel, channel: &Channel, episodes: &[Episode]) -> Me
     let dir = tempfile::tempdir().unwrap();
     let (mut writer, _) = RunWriter::open(dir.path(), &manifest(model, episodes.len(), &how)).unwrap();
     let engine = Engine { text: model, generator: Some(model), scorer: Some(model), layers: None };
-    let n_parts = entrace_run::run(engine, &tasks, &how, &writer, &BTreeSet::new(), &mut ()).unwrap();
-    writer.finish(n_parts, "2026-04-07T10:00:00Z".parse().unwrap(), 0.0).unwrap();
+    entrace_run::run(engine, &tasks, &how, &mut writer, &mut ()).unwrap();
 
     let reader = RunReader::open(dir.path()).unwrap();
     let gain = |row: &PrefixRow| {
