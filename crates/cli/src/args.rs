@@ -4,8 +4,47 @@
 //! file under the same name.
 
 use crate::train::flags::TrainArgs;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use entrace_decide::choose::Method;
+use entrace_decide::loss::Loss;
+use entrace_decide::rewards::Reward;
+use entrace_decide::rewards::format::Format;
+use entrace_decoder::{DeviceKind, StorageType};
+use entrace_measure::Estimator;
+use entrace_run::{ChoiceForm, EstimatorChoice};
 use std::path::PathBuf;
+
+const DTYPES: [StorageType; 4] =
+    [StorageType::F32, StorageType::BF16, StorageType::BF16Products, StorageType::F16];
+const DEVICES: [DeviceKind; 3] = [DeviceKind::Cpu, DeviceKind::Cuda, DeviceKind::Metal];
+const ESTIMATORS: [EstimatorChoice; 5] = [
+    EstimatorChoice::Auto,
+    EstimatorChoice::Always(Estimator::Choices),
+    EstimatorChoice::Always(Estimator::Enumerate),
+    EstimatorChoice::Always(Estimator::Sample),
+    EstimatorChoice::Always(Estimator::Rollout),
+];
+const CHOICE_FORMS: [ChoiceForm; 3] = [ChoiceForm::Label, ChoiceForm::Text, ChoiceForm::TextMean];
+const LOSSES: [Loss; 2] = [Loss::Wrong, Loss::Differs];
+const METHODS: [Method; 3] = [Method::FixedSequence, Method::Bonferroni, Method::Conformal];
+const FORMATS: [Format; 4] = [Format::Trl, Format::OpenRlhf, Format::Verl, Format::Jsonl];
+const REWARDS: [Reward; 5] = [
+    Reward::Gain,
+    Reward::ProbGain,
+    Reward::Watermark,
+    Reward::CalibratedGain,
+    Reward::Importance,
+];
+
+/// Reads one of a library's values by its name.
+fn by_name<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let known = PossibleValuesParser::new(all.iter().map(|&value| name(value)));
+    known.try_map(move |text| all.iter().copied().find(|&value| name(value) == text).ok_or("unknown"))
+}
 
 /// How much does a reasoning model know about the answer at each step?
 #[derive(Debug, Parser)]
@@ -67,11 +106,11 @@ pub(crate) struct ModelArgs {
     pub(crate) base: Option<String>,
     /// Type in which weights are kept; sums are float32 on the CPU in every case. With bf16-products, what is multiplied with the weights is
     /// rounded to bf16 as well: faster on processors with AVX-512 BF16, less exact
-    #[arg(long, value_enum, default_value = "f32")]
-    pub(crate) dtype: Dtype,
+    #[arg(long, default_value = "f32", value_parser = by_name(&DTYPES, StorageType::name))]
+    pub(crate) dtype: StorageType,
     /// Where the model runs; cuda and metal need a build with that feature
-    #[arg(long, value_enum, default_value = "cpu")]
-    pub(crate) device: DeviceArg,
+    #[arg(long, default_value = "cpu", value_parser = by_name(&DEVICES, DeviceKind::name))]
+    pub(crate) device: DeviceKind,
 }
 
 impl ModelArgs {
@@ -101,23 +140,8 @@ pub(crate) struct ServerArgs {
     pub(crate) wait_for_server: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Dtype {
-    F32,
-    Bf16,
-    Bf16Products,
-    F16,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DeviceArg {
-    Cpu,
-    Cuda,
-    Metal,
-}
-
 /// How answer distributions are measured: common to `run` and `score`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct MeasureArgs {
     /// How a trace is cut into steps: auto, steps, blank-line, line, sentence, tokens:N or regex:PATTERN
     #[arg(long, default_value = "auto", value_name = "HOW", help_heading = "Measurement")]
@@ -126,21 +150,18 @@ pub(crate) struct MeasureArgs {
     #[arg(long, value_name = "N", help_heading = "Measurement")]
     pub(crate) max_steps: Option<usize>,
     /// How the answer distribution at a prefix is estimated; auto is choices where there are options, else enumerate
-    #[arg(long, value_enum, default_value = "auto", help_heading = "Measurement")]
-    pub(crate) estimator: EstimatorArg,
+    #[arg(long, default_value = "auto", help_heading = "Measurement")]
+    #[arg(value_parser = by_name(&ESTIMATORS, EstimatorChoice::name))]
+    pub(crate) estimator: EstimatorChoice,
     /// Text after which an answer is asked for (estimators choices, enumerate, sample); \n is a line break. May be given several times: the
     /// first carries the numbers, under the others the traces themselves are measured too, and the report says how far cues differ
-    #[arg(
-        long,
-        default_value = "\\nThe answer is",
-        value_name = "TEXT",
-        allow_hyphen_values = true,
-        help_heading = "Measurement"
-    )]
+    #[arg(long, default_value = "\\nThe answer is", value_name = "TEXT")]
+    #[arg(allow_hyphen_values = true, help_heading = "Measurement")]
     pub(crate) cue: Vec<String>,
     /// What choices scores: the option's label, its text (summed), or its text (mean of a token)
-    #[arg(long, value_enum, default_value = "label", help_heading = "Measurement")]
-    pub(crate) choice_form: ChoiceFormArg,
+    #[arg(long, default_value = "label", help_heading = "Measurement")]
+    #[arg(value_parser = by_name(&CHOICE_FORMS, ChoiceForm::name))]
+    pub(crate) choice_form: ChoiceForm,
     /// Draws m at each prefix (estimators sample, rollout)
     #[arg(long, default_value_t = 16, value_name = "M", help_heading = "Measurement")]
     pub(crate) samples: usize,
@@ -155,22 +176,12 @@ pub(crate) struct MeasureArgs {
     pub(crate) max_answer_tokens: usize,
     /// Controls: swapped (another question's trace), shuffled (the steps in random order), unstated (the trace without the sentences and
     /// lines that state its answer), or none
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "swapped",
-        value_name = "LIST",
-        help_heading = "Measurement"
-    )]
+    #[arg(long, value_delimiter = ',', default_value = "swapped")]
+    #[arg(value_name = "LIST", help_heading = "Measurement")]
     pub(crate) controls: Vec<String>,
     /// Relative depths at which controls are measured, or all
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "0,0.25,0.5,0.75,1",
-        value_name = "LIST",
-        help_heading = "Measurement"
-    )]
+    #[arg(long, value_delimiter = ',', default_value = "0,0.25,0.5,0.75,1")]
+    #[arg(value_name = "LIST", help_heading = "Measurement")]
     pub(crate) control_depths: Vec<String>,
     /// Most nodes that enumerate expands at a prefix of a control: enough for the target and the likeliest answers (default: a quarter of
     /// --max-nodes)
@@ -182,13 +193,8 @@ pub(crate) struct MeasureArgs {
     #[arg(long, value_name = "QUESTIONS:DRAWS", help_heading = "Measurement")]
     pub(crate) rollouts: Option<String>,
     /// Signals that cost passes of their own: layers, hidden, attention, verbalised, p_true, semantic, all, or none
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "none",
-        value_name = "LIST",
-        help_heading = "Measurement"
-    )]
+    #[arg(long, value_delimiter = ',', default_value = "none", value_name = "LIST")]
+    #[arg(help_heading = "Measurement")]
     pub(crate) signals: Vec<String>,
     /// Seed of every random stream
     #[arg(long, default_value_t = 0, value_name = "SEED")]
@@ -242,23 +248,7 @@ pub(crate) struct MeasureArgs {
     pub(crate) config: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EstimatorArg {
-    Auto,
-    Choices,
-    Enumerate,
-    Sample,
-    Rollout,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ChoiceFormArg {
-    Label,
-    Text,
-    TextMean,
-}
-
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -364,12 +354,9 @@ pub(crate) struct InterveneArgs {
     /// Changes: delete (the step is left out), corrupt (a number or option in it is another), filler (neutral tokens in its place), paraphrase
     /// (other words), swap (a step of another question), resample (drawn anew), conflict (the last statement of the answer says another),
     /// truncate (the trace ends there), mistake (the step is made wrong and the rest drawn anew), or all
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "delete,corrupt,filler,swap,resample,conflict,truncate,mistake",
-        value_name = "LIST"
-    )]
+    #[arg(long, value_delimiter = ',')]
+    #[arg(default_value = "delete,corrupt,filler,swap,resample,conflict,truncate,mistake")]
+    #[arg(value_name = "LIST")]
     pub(crate) kinds: Vec<String>,
     /// Readings: forced (the rest of the trace stands, then the answer is asked for) and rollout (the rest is drawn anew; resample and mistake
     /// need it)
@@ -415,8 +402,8 @@ pub(crate) struct DecideArgs {
     #[arg(long, value_name = "SIGNAL")]
     pub(crate) signal: Option<String>,
     /// What stopping must not do: end with a wrong answer where the whole trace is right, or with another answer than the whole trace's
-    #[arg(long, value_enum, default_value = "wrong")]
-    pub(crate) loss: LossArg,
+    #[arg(long, default_value = "wrong", value_parser = by_name(&LOSSES, Loss::name))]
+    pub(crate) loss: Loss,
     /// Largest share of traces to which that may happen
     #[arg(long, default_value_t = 0.05, value_name = "EPS")]
     pub(crate) risk: f64,
@@ -428,8 +415,8 @@ pub(crate) struct DecideArgs {
     pub(crate) delta: f64,
     /// How the threshold is chosen: learn-then-test in a fixed sequence or with Bonferroni's correction, or conformal risk control, whose
     /// limit holds on average only
-    #[arg(long, value_enum, default_value = "fixed-sequence")]
-    pub(crate) method: MethodArg,
+    #[arg(long, default_value = "fixed-sequence", value_parser = by_name(&METHODS, Method::name))]
+    pub(crate) method: Method,
     /// Bound of the risk for learn-then-test (default: binomial where questions have one trace, else betting)
     #[arg(long, value_enum)]
     pub(crate) bound: Option<BoundArg>,
@@ -442,19 +429,6 @@ pub(crate) struct DecideArgs {
     /// Folder for rule.json and decide.json (default: the run folder)
     #[arg(long, value_name = "DIR")]
     pub(crate) output_path: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LossArg {
-    Wrong,
-    Differs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MethodArg {
-    FixedSequence,
-    Bonferroni,
-    Conformal,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -472,12 +446,12 @@ pub(crate) struct RewardsArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) task: Option<String>,
     /// Who reads it: TRL's stepwise supervision, OpenRLHF's process rewards, verl's data set, or all rewards as JSON Lines
-    #[arg(long, value_enum, default_value = "jsonl")]
-    pub(crate) format: RewardFormatArg,
+    #[arg(long, default_value = "jsonl", value_parser = by_name(&FORMATS, Format::name))]
+    pub(crate) format: Format,
     /// The reward of a step in formats that have one: the gain of ln p(target), the gain of p(target), what it adds to the best so far, the
     /// gain of a belief calibrated on other questions, or its importance by `entrace intervene --readings rollout`, with the sign of the gain
-    #[arg(long, value_enum, default_value = "gain")]
-    pub(crate) reward: RewardArg,
+    #[arg(long, default_value = "gain", value_parser = by_name(&REWARDS, Reward::name))]
+    pub(crate) reward: Reward,
     /// Divide rewards by the tokens of their steps
     #[arg(long)]
     pub(crate) per_token: bool,
@@ -487,23 +461,6 @@ pub(crate) struct RewardsArgs {
     /// File to write (default: rewards_FORMAT.jsonl in the run folder)
     #[arg(long, value_name = "FILE")]
     pub(crate) output_path: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RewardFormatArg {
-    Trl,
-    Openrlhf,
-    Verl,
-    Jsonl,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RewardArg {
-    Gain,
-    ProbGain,
-    Watermark,
-    CalibratedGain,
-    Importance,
 }
 
 #[derive(Debug, Args)]
@@ -528,12 +485,8 @@ pub(crate) struct TokensArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// The text; special tokens in it are recognised
-    #[arg(
-        long,
-        conflicts_with = "token_ids",
-        required_unless_present = "token_ids",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, conflicts_with = "token_ids", required_unless_present = "token_ids")]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) text: Option<String>,
     /// Token numbers instead of a text; works without a tokenizer
     #[arg(long, value_delimiter = ',', value_name = "ID,…")]

@@ -1,15 +1,17 @@
 //! `entrace compare`: runs side by side, and what changed on the questions that they share.
 
-use crate::args::{Cli, Command, CompareArgs};
-use crate::exit::{Exit, InSetUp};
+use crate::args::CompareArgs;
+use crate::exit::Exit;
+use crate::measure::Sitting;
 use crate::report::open;
-use crate::{measure, sprout};
+use crate::run::Request;
+use crate::sprout;
 use anyhow::Result;
-use clap::Parser;
 use entrace_record::RunReader;
 use entrace_report::compare::{self as paired, Stage};
 use entrace_report::metrics::MetricOptions;
 use entrace_report::{Report, ReportOptions, terminal};
+use entrace_study::{ModelOptions, TaskOptions, default_folder};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -32,9 +34,9 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Exit> {
         runs.push((name.clone(), Report::of_run(&reader, &ReportOptions::default())?.metrics));
         stages.push(Stage::of_run(&name, &reader)?);
     }
-    let comparison = paired::of(&stages, &MetricOptions::default()).in_set_up()?;
+    let comparison = paired::of(&stages, &MetricOptions::default())?;
     if let Some(out) = &args.output_path {
-        paired::write(&comparison, out).in_set_up()?;
+        paired::write(&comparison, out)?;
     }
     let mut out = crate::terminal::stdout();
     writeln!(out, "{}\n{}", terminal::compare(&runs), terminal::comparison(&comparison))?;
@@ -52,12 +54,15 @@ fn folder(run: &Path) -> Result<PathBuf> {
         return Ok(run.to_path_buf());
     };
     let stage = stage.full_name();
-    let folder = measure::default_folder(&stage, &[sprout::TASK.to_string()]);
+    let folder = default_folder(&stage, &[sprout::TASK.to_string()]);
     if !RunReader::open(&folder).is_ok_and(|reader| reader.manifest().finished_at.is_some()) {
-        let argv = ["entrace", "run", "--model", &stage, "--tasks", sprout::TASK];
-        if let Command::Run(args) = Cli::try_parse_from(argv)?.command {
-            crate::run::run(args)?;
-        }
+        let request = Request {
+            model: ModelOptions::named(stage),
+            tasks: TaskOptions::named([sprout::TASK]),
+            how: sprout::measurement(),
+            sitting: Sitting::default(),
+        };
+        request.carry_out()?;
     }
     Ok(folder)
 }

@@ -5,8 +5,10 @@
 //! command only, and before the lines outside of tables. Unknown flags are
 //! an error, so a misspelled line does not go unnoticed.
 
+use crate::args::Cli;
 use crate::exit::SetUp;
 use anyhow::{Context, Result};
+use clap::CommandFactory;
 use std::path::Path;
 
 /// Underscores in flag names become hyphens; values stay as they are.
@@ -73,6 +75,19 @@ pub(crate) fn expand(argv: Vec<String>, command: &clap::Command) -> Result<Vec<S
     Ok(expanded)
 }
 
+/// A command of this program by itself, with the flags that all commands have.
+pub(crate) fn command(name: &str) -> Result<clap::Command> {
+    let mut program = Cli::command();
+    program.build();
+    Ok(program.find_subcommand(name).with_context(|| format!("there is no command {name}"))?.clone())
+}
+
+/// Reads a command line of this command, with the flags of a configuration file that they name.
+pub(crate) fn arguments(name: &str, argv: Vec<String>) -> Result<clap::ArgMatches> {
+    let argv = expand(argv, &Cli::command())?;
+    Ok(command(name)?.try_get_matches_from(argv.into_iter().skip(1))?)
+}
+
 fn config_path(argv: &[String]) -> Option<String> {
     let at = argv.iter().rposition(|arg| arg == "--config" || arg.starts_with("--config="))?;
     match argv[at].split_once('=') {
@@ -131,8 +146,6 @@ pub(crate) fn flag(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Cli;
-    use clap::CommandFactory;
 
     fn strings(items: &[&str]) -> Vec<String> {
         items.iter().map(ToString::to_string).collect()

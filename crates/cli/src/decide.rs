@@ -1,11 +1,9 @@
 //! `entrace decide`: when a trace may be stopped, from a recorded run.
 
-use crate::args::{BoundArg, DecideArgs, LossArg, MethodArg};
+use crate::args::{BoundArg, DecideArgs};
 use crate::exit::Exit;
 use crate::fault;
 use anyhow::{Context, Result};
-use entrace_decide::choose::Method;
-use entrace_decide::loss::Loss;
 use entrace_decide::{Options, text};
 use entrace_record::file;
 use entrace_stats::risk::Bound;
@@ -38,18 +36,11 @@ fn options(args: &DecideArgs) -> Options {
     Options {
         task: args.task.clone(),
         signal: args.signal.clone(),
-        loss: match args.loss {
-            LossArg::Wrong => Loss::Wrong,
-            LossArg::Differs => Loss::Differs,
-        },
+        loss: args.loss,
         risk: args.risk,
         give_up_risk: args.give_up_risk,
         delta: args.delta,
-        method: match args.method {
-            MethodArg::FixedSequence => Method::FixedSequence,
-            MethodArg::Bonferroni => Method::Bonferroni,
-            MethodArg::Conformal => Method::Conformal,
-        },
+        method: args.method,
         bound: args.bound.map(|bound| match bound {
             BoundArg::Binomial => Bound::Binomial,
             BoundArg::HoeffdingBentkus => Bound::HoeffdingBentkus,

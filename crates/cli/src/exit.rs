@@ -4,6 +4,7 @@
 //! 130 interrupted, the same command resumes. A reader that closes the pipe early is no failure.
 
 use crate::{hint, terminal};
+use entrace_study::Kind;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -86,54 +87,9 @@ impl Exit {
     }
 }
 
-/// Lets results of set-up steps count as such.
-pub(crate) trait InSetUp<T> {
-    /// Marks the error as one of set-up.
-    fn in_set_up(self) -> anyhow::Result<T>;
-}
-
-impl<T, E: Into<anyhow::Error>> InSetUp<T> for Result<T, E> {
-    fn in_set_up(self) -> anyhow::Result<T> {
-        self.map_err(|error| {
-            let error = error.into();
-            if error.chain().any(|e| code_of(e).is_some()) {
-                error
-            } else {
-                let said = SetUp(described(&error));
-                error.context(said)
-            }
-        })
-    }
-}
-
 fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    use entrace_record::error::Error as Record;
-    if error.is::<SetUp>() || error.is::<entrace_datasets::Error>() {
+    if error.is::<SetUp>() {
         return Some(2);
-    }
-    if let Some(hub) = error.downcast_ref::<entrace_hub::Error>() {
-        return Some(if hub.is_of_the_disk() { 3 } else { 2 });
-    }
-    if let Some(intervene) = error.downcast_ref::<entrace_intervene::Error>() {
-        return match intervene {
-            entrace_intervene::Error::Run(inner) => code_of(inner),
-            entrace_intervene::Error::Record(inner) => code_of(inner),
-            _ => Some(2),
-        };
-    }
-    if let Some(unfit) = error.downcast_ref::<entrace_remote::Unfit>() {
-        // A server that is away may come back; one that cannot be used will not change.
-        return Some(if matches!(unfit, entrace_remote::Unfit::Unreachable(_)) { 3 } else { 2 });
-    }
-    if let Some(run) = error.downcast_ref::<entrace_run::Error>() {
-        return match run {
-            entrace_run::Error::Interrupted => Some(130),
-            entrace_run::Error::Settings(_) | entrace_run::Error::Lacks(_) => Some(2),
-            _ => None,
-        };
-    }
-    if let Some(entrace_report::Error::Record(record)) = error.downcast_ref() {
-        return code_of(record);
     }
     if let Some(decide) = error.downcast_ref::<entrace_decide::Error>() {
         return match decide {
@@ -141,10 +97,13 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
             _ => Some(2),
         };
     }
-    if let Some(record) = error.downcast_ref::<Record>() {
-        return Some(if matches!(record, Record::Io { .. }) { 3 } else { 2 });
-    }
-    None
+    let study = error.downcast_ref::<entrace_study::Error>();
+    let kind = study.map(entrace_study::Error::kind).or_else(|| entrace_study::kind_of(error))?;
+    Some(match kind {
+        Kind::SetUp => 2,
+        Kind::Failure => 3,
+        Kind::Interrupted => 130,
+    })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -154,11 +113,20 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// What an error says; options are named as flags.
+fn said(error: &(dyn std::error::Error + 'static)) -> String {
+    let option = error.downcast_ref().and_then(entrace_study::Error::option);
+    match (error.to_string(), option) {
+        (text, Some(option)) => format!("--{}{}", option.replace('_', "-"), &text[option.len()..]),
+        (text, None) => text,
+    }
+}
+
 /// The chain of causes as one line, without repeating what a cause already says, and the flags that help.
 fn described(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
-        let cause = cause.to_string();
+        let cause = said(cause);
         if text.is_empty() {
             text = cause;
         } else if !text.contains(&cause) {

@@ -7,6 +7,7 @@ use entrace_decoder::Error as Decoder;
 use entrace_record::error::Error as Record;
 use entrace_remote::Unfit;
 use entrace_run::{BadSettings, Error as Run};
+use entrace_study::Error as Study;
 
 /// The flags to try, for the first cause that has some.
 pub(crate) fn of(error: &anyhow::Error) -> Option<&'static str> {
@@ -14,6 +15,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    if let Some(error) = cause.downcast_ref::<Study>() {
+        return of_study(error);
+    }
     if let Some(error) = cause.downcast_ref::<Engine>() {
         return of_engine(error);
     }
@@ -52,6 +56,19 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         Run::Engine(error) => of_engine(error),
         Run::Record(error) => of_record(error),
         _ => None,
+    }
+}
+
+fn of_study(error: &Study) -> Option<&'static str> {
+    match error {
+        Study::Missing { option: "tasks", .. } => Some("`entrace ls tasks` describes them"),
+        Study::Option { option: "overwrite", .. } => Some("choose another --output-path"),
+        Study::BadTrainingLine(_) => Some("--map does"),
+        Study::NotResumable { .. } => Some("give --overwrite or another --output-path"),
+        Study::OtherTraining(_) => {
+            Some("give its flags to resume it, --overwrite to train anew, or another --output-path")
+        }
+        error => Some(error.cause()).filter(|cause| !cause.is::<Study>()).and_then(of_cause),
     }
 }
 

@@ -1,36 +1,30 @@
-//! The command line: flags become options, options become calls to the other crates.
+//! The command line: flags become options, options become calls to `study` and the crates below it.
 //!
 //! The only crate that prints or exits. In reading order: `args` (every flag), `config_file` (flags from a file), one file per command,
-//! `model`, `opened` and `questions` (what flags name, opened), `shard` (which share of a run), `progress` and `download` (what a person sees
-//! while it works), `exit` (exit codes), `hint` (which flags help), `fingerprint` (what makes a run the same run), `terminal` (how text of
-//! strangers is printed), `fault` (what a panic becomes).
+//! `measure` (what `run` and `score` share), `console` (the program as `study` sees it), `sprout` (the model that comes with it), `progress` and
+//! `download` (what a person sees while it works), `exit` (exit codes), `hint` (which flags help), `terminal` (how text of strangers is
+//! printed), `fault` (what a panic becomes).
 
 mod args;
 mod compare;
 mod config_file;
+mod console;
 mod decide;
 mod doctor;
 mod download;
 mod exit;
 mod fault;
-mod fingerprint;
 mod hint;
 mod intervene;
 mod ls;
 mod measure;
 mod merge;
-mod model;
-mod opened;
-mod outputs;
 mod progress;
-mod questions;
 mod report;
 mod rewards;
 mod run;
 mod score;
-mod shard;
 mod sprout;
-mod template_vars;
 mod terminal;
 mod tokens;
 mod train;

@@ -2,7 +2,7 @@
 
 use crate::args::MergeArgs;
 use crate::exit::{Exit, SetUp};
-use crate::outputs;
+use crate::report;
 use anyhow::Result;
 use entrace_record::merge::{Shards, ranges, shard_folders};
 use std::io::Write;
@@ -25,5 +25,7 @@ pub(crate) fn merge(args: &MergeArgs) -> Result<Exit> {
     let holds_shards = |run: &&PathBuf| args.runs.len() == 1 && !folders.contains(run);
     let out = args.output_path.as_ref().or(args.runs.first().filter(holds_shards));
     let out = out.ok_or_else(|| SetUp("--output-path is missing: a folder for the whole run".into()))?;
-    outputs::write_all(&mut shards.merge(out)?, None, args.quiet)
+    let mut writer = shards.merge(out)?;
+    let report = entrace_study::write_outputs(&mut writer, None)?;
+    report::show(&report, writer.dir(), args.quiet)
 }

@@ -6,9 +6,9 @@
 //! after what is in hand; a second one ends the process at once.
 
 use crate::{fault, terminal};
-use anyhow::Result;
 use entrace_remote::Standing;
-use entrace_run::{Event, Observer, Phase};
+use entrace_run::{Event, Observer};
+use entrace_study::TaskProgress;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
@@ -23,85 +23,21 @@ pub(crate) struct Progress {
     quiet: bool,
     shown: bool,
     bar: Option<ProgressBar>,
-    task: Option<TaskState>,
+    task: Option<TaskProgress>,
     last_line: Instant,
     /// Tells how things stand with servers.
     standing: Option<Box<dyn Fn() -> Standing + Send + Sync>>,
 }
 
-/// How far a task is.
-struct TaskState {
-    name: String,
-    n_traces: usize,
-    /// Traces done, in this sitting or before.
-    n_done: usize,
-    /// Traces done in this sitting.
-    n_done_here: usize,
-    began: Instant,
-    /// When the last traces were done.
-    last_done: Instant,
-    phase: Option<PhaseState>,
-}
-
-/// How far the batch in hand is in what is done for it.
-struct PhaseState {
-    phase: Phase,
-    n: usize,
-    n_done: usize,
-    n_tokens: usize,
-    began: Instant,
-}
-
-impl TaskState {
-    fn new(name: &str, n_traces: usize, n_done: usize) -> Self {
-        let now = Instant::now();
-        let name = name.to_string();
-        Self { name, n_traces, n_done, n_done_here: 0, began: now, last_done: now, phase: None }
+/// How far a task is, how fast, and how long it will take, as far as that is known.
+fn described(task: &TaskProgress, now: Instant) -> String {
+    let mut parts = vec![format!("{} of {} traces", task.n_done, task.n_traces)];
+    if let Some(phase) = &task.phase {
+        parts.push(format!("{} {}/{}", phase.phase.name(), phase.n_done, phase.n));
+        parts.extend(phase.tokens_per_sec(now).map(|rate| format!("{rate:.0} tokens/s")));
     }
-
-    /// What is done, how far it is, how fast, and how long it will take, as far as that is known.
-    fn describe(&self, now: Instant) -> String {
-        let mut parts = vec![format!("{} of {} traces", self.n_done, self.n_traces)];
-        if let Some(phase) = &self.phase {
-            parts.push(format!("{} {}/{}", phase.phase.name(), phase.n_done, phase.n));
-            let secs = now.duration_since(phase.began).as_secs_f64();
-            if phase.n_tokens > 0 && secs > 0.1 {
-                parts.push(format!("{:.0} tokens/s", phase.n_tokens as f64 / secs));
-            }
-        }
-        parts.extend(self.left(now).map(|left| format!("about {} left", HumanDuration(left))));
-        parts.join(", ")
-    }
-
-    /// Time left at the pace of the traces done so far; `None` before the first ones are.
-    fn left(&self, now: Instant) -> Option<Duration> {
-        if self.n_done_here == 0 || self.n_done >= self.n_traces {
-            return None;
-        }
-        let of_one = self.last_done.duration_since(self.began).as_secs_f64() / self.n_done_here as f64;
-        let rest = of_one * (self.n_traces - self.n_done) as f64;
-        let left = rest - now.duration_since(self.last_done).as_secs_f64();
-        (left > 0.0).then(|| Duration::from_secs_f64(left))
-    }
-
-    /// Takes note of an event within the task.
-    fn note(&mut self, event: &Event<'_>, now: Instant) {
-        match (event, &mut self.phase) {
-            (Event::PhaseBegins { phase, n }, _) => {
-                self.phase = Some(PhaseState { phase: *phase, n: *n, n_done: 0, n_tokens: 0, began: now });
-            }
-            (Event::PhaseAdvances(n), Some(phase)) => phase.n_done = (phase.n_done + n).min(phase.n),
-            (Event::PhaseGrows(n), Some(phase)) => phase.n += n,
-            (Event::Tokens(n), Some(phase)) => phase.n_tokens += n,
-            (Event::TracesDone(n), _) => {
-                self.n_done += n;
-                self.n_done_here += n;
-                self.last_done = now;
-                self.phase = None;
-            }
-            _ => {}
-        }
-    }
+    parts.extend(task.time_left(now).map(|left| format!("about {} left", HumanDuration(left))));
+    parts.join(", ")
 }
 
 /// Time between lines of progress where there is no bar.
@@ -109,11 +45,11 @@ pub(crate) const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
 impl Progress {
     /// Watches for Ctrl-C and SIGTERM from now on.
-    pub(crate) fn new(quiet: bool) -> Result<Self> {
+    pub(crate) fn new(quiet: bool) -> Self {
         HANDLER.get_or_init(|| ctrlc::set_handler(interrupt).is_ok());
         let shown = !quiet && std::io::stderr().is_terminal();
         let now = Instant::now();
-        Ok(Self { quiet, shown, bar: None, task: None, last_line: now, standing: None })
+        Self { quiet, shown, bar: None, task: None, last_line: now, standing: None }
     }
 
     /// The same, also telling how things stand with servers.
@@ -141,10 +77,10 @@ impl Progress {
         };
         if let Some(bar) = &self.bar {
             bar.set_position(task.n_done as u64);
-            bar.set_message(task.describe(now) + &standing());
+            bar.set_message(described(task, now) + &standing());
         } else if !self.quiet && now.duration_since(self.last_line) >= BETWEEN_LINES {
             self.last_line = now;
-            print_line(&format!("{}: {}{}", task.name, task.describe(now), standing()));
+            print_line(&format!("{}: {}{}", task.name, described(task, now), standing()));
         }
     }
 
@@ -183,7 +119,7 @@ impl Observer for Progress {
                 if n_done > 0 {
                     self.note(&format!("{task}: {n_done} of {n_traces} traces were measured before"));
                 }
-                self.task = Some(TaskState::new(task, n_traces, n_done));
+                self.task = Some(TaskProgress::new(task, n_traces, n_done));
                 self.bar = self.shown.then(|| bar(task, n_traces));
             }
             Event::TaskEnds => {
@@ -217,22 +153,23 @@ fn bar(task: &str, n_traces: usize) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use entrace_run::Phase;
 
     #[test]
     fn the_phase_moves_and_the_time_left_waits_for_the_first_traces() {
-        let mut task = TaskState::new("svamp", 40, 8);
+        let mut task = TaskProgress::new("svamp", 40, 8);
         let began = task.began;
         let at = |secs: u64| began + Duration::from_secs(secs);
-        assert_eq!(task.describe(at(0)), "8 of 40 traces");
+        assert_eq!(described(&task, at(0)), "8 of 40 traces");
         task.note(&Event::PhaseBegins { phase: Phase::Rollouts, n: 100 }, at(10));
         task.note(&Event::PhaseAdvances(30), at(12));
         task.note(&Event::PhaseGrows(4), at(12));
         task.note(&Event::Tokens(500), at(12));
-        assert_eq!(task.describe(at(20)), "8 of 40 traces, rollouts 30/104, 50 tokens/s");
+        assert_eq!(described(&task, at(20)), "8 of 40 traces, rollouts 30/104, 50 tokens/s");
         task.note(&Event::TracesDone(16), at(60));
-        assert_eq!(task.describe(at(60)), "24 of 40 traces, about 60 seconds left");
-        assert_eq!(task.describe(at(90)), "24 of 40 traces, about 30 seconds left");
+        assert_eq!(described(&task, at(60)), "24 of 40 traces, about 60 seconds left");
+        assert_eq!(described(&task, at(90)), "24 of 40 traces, about 30 seconds left");
         // Later than was expected, nothing is known of the time left.
-        assert_eq!(task.describe(at(500)), "24 of 40 traces");
+        assert_eq!(described(&task, at(500)), "24 of 40 traces");
     }
 }

@@ -3,11 +3,11 @@
 use crate::args::ReportArgs;
 use crate::exit::{Exit, SetUp};
 use crate::fault;
-use crate::outputs::{exit_of, terminal_width};
 use anyhow::{Result, anyhow};
 use entrace_record::RunReader;
-use entrace_report::{ReportOptions, markdown, terminal, write_report};
-use std::io::{ErrorKind, Write};
+use entrace_report::metrics::Metrics;
+use entrace_report::{Report, ReportOptions, markdown, terminal, write_report};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
 pub(crate) fn report(args: &ReportArgs) -> Result<Exit> {
@@ -15,20 +15,47 @@ pub(crate) fn report(args: &ReportArgs) -> Result<Exit> {
     // Opened here first, so that a folder without a run counts as wrong usage.
     let reader = open(&args.run)?;
     let report = write_report(&args.run, &ReportOptions::default()).map_err(not_allowed)?;
-    let mut out = crate::terminal::stdout();
-    if args.markdown {
-        write!(out, "{}", markdown::results(&report.metrics))?;
+    let exit = if args.markdown {
+        write!(crate::terminal::stdout(), "{}", markdown::results(&report.metrics))?;
+        exit_of(&report.metrics)
     } else {
-        writeln!(out, "{}", terminal::results(&report.metrics, terminal_width()))?;
-        writeln!(out, "{}", args.run.join("report.html").display())?;
-    }
+        show(&report, &args.run, false)?
+    };
     if args.precomputed_scores {
         let path = args.run.join("precomputed_scores.jsonl");
         let lines = entrace_decide::confidence::precomputed_scores(&reader, None)?;
         entrace_record::file::write(&path, lines.as_bytes())?;
-        writeln!(out, "{}", path.display())?;
+        writeln!(crate::terminal::stdout(), "{}", path.display())?;
+    }
+    Ok(exit)
+}
+
+/// Prints the results of a run and where its page is.
+pub(crate) fn show(report: &Report, dir: &Path, quiet: bool) -> Result<Exit> {
+    let mut out = crate::terminal::stdout();
+    writeln!(out, "{}", terminal::results(&report.metrics, terminal_width()))?;
+    if !quiet {
+        writeln!(out, "{}", dir.join("report.html").display())?;
     }
     Ok(exit_of(&report.metrics))
+}
+
+/// Whether items failed, or nothing at all was measured. A trace that is skipped, as one without tokens is, is no failure.
+fn exit_of(metrics: &Metrics) -> Exit {
+    let totals = metrics.totals();
+    if totals.failed + totals.bad_lines > 0 || totals.measured == 0 {
+        Exit::with_failures()
+    } else {
+        Exit::success()
+    }
+}
+
+/// Columns of the terminal; `None` where the output goes elsewhere.
+pub(crate) fn terminal_width() -> Option<usize> {
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
 }
 
 /// Says where a report goes, to who may not write there: this command has no --output-path.

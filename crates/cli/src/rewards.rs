@@ -1,10 +1,10 @@
 //! `entrace rewards`: what each step of recorded traces was worth, as a trainer reads it.
 
-use crate::args::{RewardArg, RewardFormatArg, RewardsArgs};
+use crate::args::RewardsArgs;
 use crate::exit::{Exit, SetUp};
 use crate::fault;
 use anyhow::Result;
-use entrace_decide::rewards::format::{Format, Writing, lines};
+use entrace_decide::rewards::format::{Writing, lines};
 use entrace_decide::rewards::{Reward, rewards};
 use entrace_decide::text;
 use entrace_record::file;
@@ -14,7 +14,12 @@ pub(crate) fn write(args: &RewardsArgs) -> Result<Exit> {
     fault::doing(format!("making rewards of {}", args.run.display()));
     let reader = crate::report::open(&args.run)?;
     let rewards = rewards(&reader, args.task.as_deref())?;
-    let writing = writing(args);
+    let writing = Writing {
+        format: args.format,
+        reward: args.reward,
+        per_token: args.per_token,
+        placeholder: args.placeholder.clone(),
+    };
     let (lines, n_without) = lines(&rewards, &writing)?;
     if lines.is_empty() && writing.reward == Reward::Importance {
         let how = "entrace intervene RUN --kinds resample --readings rollout";
@@ -28,24 +33,4 @@ pub(crate) fn write(args: &RewardsArgs) -> Result<Exit> {
     write!(out, "{}", text::rewards(&rewards, n_without))?;
     writeln!(out, "{}", path.display())?;
     Ok(if lines.is_empty() { Exit::with_failures() } else { Exit::success() })
-}
-
-fn writing(args: &RewardsArgs) -> Writing {
-    Writing {
-        format: match args.format {
-            RewardFormatArg::Trl => Format::Trl,
-            RewardFormatArg::Openrlhf => Format::OpenRlhf,
-            RewardFormatArg::Verl => Format::Verl,
-            RewardFormatArg::Jsonl => Format::Jsonl,
-        },
-        reward: match args.reward {
-            RewardArg::Gain => Reward::Gain,
-            RewardArg::ProbGain => Reward::ProbGain,
-            RewardArg::Watermark => Reward::Watermark,
-            RewardArg::CalibratedGain => Reward::CalibratedGain,
-            RewardArg::Importance => Reward::Importance,
-        },
-        per_token: args.per_token,
-        placeholder: args.placeholder.clone(),
-    }
 }

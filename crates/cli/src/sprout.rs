@@ -2,11 +2,10 @@
 //!
 //! A LLaMA of about a million weights that solves the word problems of the task `arith`. `init` is random, `mle` has learnt solutions of
 //! annotators who make mistakes, `sft` went on with right ones, `rl` was then rewarded for exact answers; `recipes/sprout.toml` made
-//! all of them. The files of `models/sprout` are part of the program and are unpacked into a temporary folder when a stage is opened.
+//! all of them. The files of `models/sprout` are part of the program.
 
 use crate::exit::SetUp;
-use anyhow::{Context, Result};
-use tempfile::TempDir;
+use entrace_study::{BuiltIn, Measurement};
 
 /// The name under which the last stage is known.
 pub(crate) const NAME: &str = "sprout";
@@ -16,6 +15,13 @@ pub(crate) const TASK: &str = "arith";
 
 /// Most tokens of a trace unless a flag says otherwise.
 pub(crate) const TRACE_TOKENS: usize = 96;
+
+/// How it is measured unless flags say otherwise.
+pub(crate) fn measurement() -> Measurement {
+    let mut how = Measurement::default();
+    how.traces.sampling.max_new_tokens = TRACE_TOKENS;
+    how
+}
 
 /// Weights of each stage, in the order of training.
 const STAGES: [(&str, &[u8]); 4] = [
@@ -43,7 +49,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// The stage that `sprout` or `sprout@STAGE` names; `None` for names of other models.
-    pub(crate) fn named(model: &str) -> Result<Option<Self>> {
+    pub(crate) fn named(model: &str) -> Result<Option<Self>, SetUp> {
         let (name, weights) = match model.strip_prefix(NAME) {
             Some("") => STAGES[STAGES.len() - 1],
             Some(rest) if rest.starts_with('@') => {
@@ -63,16 +69,10 @@ impl Stage {
         format!("{NAME}@{}", self.name)
     }
 
-    /// A folder in Hugging Face layout, for as long as the guard lives.
-    pub(crate) fn unpack(self) -> Result<TempDir> {
-        let folder = tempfile::Builder::new().prefix("entrace-sprout-").tempdir();
-        let folder = folder.context("cannot create a temporary folder for the model sprout")?;
+    /// The model with its files in Hugging Face layout.
+    pub(crate) fn model(self) -> BuiltIn {
         let files = SHARED.into_iter().chain([("model.safetensors", self.weights)]);
-        for (name, bytes) in files {
-            let path = folder.path().join(name);
-            std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(folder)
+        BuiltIn { name: self.full_name(), files: files.collect() }
     }
 }
 
@@ -86,7 +86,10 @@ mod tests {
         let mut hashes = Vec::new();
         for (name, _) in STAGES {
             let stage = Stage::named(&format!("{NAME}@{name}")).unwrap().unwrap();
-            let folder = stage.unpack().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            for (name, bytes) in stage.model().files {
+                std::fs::write(folder.path().join(name), bytes).unwrap();
+            }
             let model = Decoder::open(&stage.full_name(), folder.path(), Options::default()).unwrap();
             hashes.push(model.info().model_hash.clone());
         }

@@ -138,3 +138,50 @@ pub fn rates(
     })?;
     Ok(Some(Rates { scored, drawn: n_drawn.max(1) as f64 / began.elapsed().as_secs_f64().max(1e-9) }))
 }
+
+/// What each kind will take, as a table for a terminal.
+pub fn table(costs: &Costs, rates: Option<Rates>, plan: &Plan) -> String {
+    let mut text = format!(
+        "{:<9} {:<11} {:>8} {:>14} {:>26} {:>20}\n",
+        "reading", "kind", "changes", "tokens scored", "tokens drawn", "time"
+    );
+    let mut all = Cost::default();
+    for (&(reading, kind), cost) in costs {
+        text += &line(reading.name(), kind, cost, rates);
+        all.n_edits += cost.n_edits;
+        all.tokens_scored += cost.tokens_scored;
+        all.tokens_drawn_at_least += cost.tokens_drawn_at_least;
+        all.tokens_drawn_at_most += cost.tokens_drawn_at_most;
+    }
+    text += &line("all", "", &all, rates);
+    if let Some(rates) = rates {
+        text += &format!("At {:.0} tokens/s scored", rates.scored);
+        if plan.readings.contains(&Reading::Rollout) {
+            text +=
+                &format!(" and {:.0} tokens/s drawn ({} draws side by side)", rates.drawn, plan.draws.fewest);
+        }
+        text += ", measured on the first trace. Cues and answers come on top.\n";
+    }
+    text
+}
+
+fn line(reading: &str, kind: &str, cost: &Cost, rates: Option<Rates>) -> String {
+    let range = |least: String, most: String| {
+        if least == most { least } else { format!("{least} to {most}") }
+    };
+    let (least, most) = (cost.tokens_drawn_at_least, cost.tokens_drawn_at_most);
+    let time = |n_drawn: u64| {
+        let secs = |rates: Rates| cost.tokens_scored as f64 / rates.scored + n_drawn as f64 / rates.drawn;
+        rates.map(|rates| duration(secs(rates))).unwrap_or_default()
+    };
+    let (drawn, time) = (range(least.to_string(), most.to_string()), range(time(least), time(most)));
+    format!("{reading:<9} {kind:<11} {:>8} {:>14} {drawn:>26} {time:>20}\n", cost.n_edits, cost.tokens_scored)
+}
+
+fn duration(secs: f64) -> String {
+    match secs {
+        ..100.0 => format!("{secs:.0} s"),
+        100.0..6000.0 => format!("{:.0} min", secs / 60.0),
+        _ => format!("{:.1} h", secs / 3600.0),
+    }
+}

@@ -37,8 +37,8 @@ mod testing;
 pub mod trace;
 
 pub use answer::{Answer, AnswerFormat, AnswerGrammar, GrammarState, Verdict};
-pub use control::Control;
 pub use completion::{Division, ThoughtKind, Thoughts};
+pub use control::Control;
 pub use curve::{CurvePoint, EntropyCurve};
 pub use distribution::{AnswerDistribution, AnswerMass, Estimator, NotADistribution};
 pub use entropy::EntropyInterval;

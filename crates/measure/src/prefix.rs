@@ -215,8 +215,10 @@ fn auto_counts(trace: &Trace, recorded: Option<&[usize]>) -> Result<Vec<usize>, 
 }
 
 fn compile(pattern: &str) -> Result<Regex, SegmentationError> {
-    Regex::new(pattern)
-        .map_err(|problem| SegmentationError::BadPattern { pattern: pattern.into(), problem: problem.to_string() })
+    Regex::new(pattern).map_err(|problem| SegmentationError::BadPattern {
+        pattern: pattern.into(),
+        problem: problem.to_string(),
+    })
 }
 
 fn checked_ends(ends: &[usize], len: usize) -> Result<Vec<usize>, SegmentationError> {
@@ -385,7 +387,10 @@ mod tests {
         let cut = |recorded| prefixes(&trace, &Segmentation::Steps, recorded, None);
         assert_eq!(cut(None), Err(SegmentationError::NoRecordedSteps));
         assert_eq!(cut(Some(&[])), Err(SegmentationError::NoRecordedSteps));
-        assert_eq!(cut(Some(&[2, 1])), Err(SegmentationError::BadStepEnd { index: 1, end: 1, previous: 2, len: 3 }));
+        assert_eq!(
+            cut(Some(&[2, 1])),
+            Err(SegmentationError::BadStepEnd { index: 1, end: 1, previous: 2, len: 3 })
+        );
         assert!(matches!(cut(Some(&[4])), Err(SegmentationError::BadStepEnd { .. })));
         assert_eq!(cut(Some(&[0, 2, 2])).unwrap().len(), 3);
     }

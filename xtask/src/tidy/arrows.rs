@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The crates that may reach the tensor library.
-const ENGINES: [&str; 3] = ["decoder", "train", "cli"];
+const ENGINES: [&str; 4] = ["decoder", "train", "study", "cli"];
 const TENSORS: &str = "candle-core";
 
 /// A crate of ours.

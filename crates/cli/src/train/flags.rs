@@ -1,16 +1,17 @@
 //! Every flag of `entrace train`.
 
 use crate::exit::SetUp;
-use crate::train::data::Annotators;
-use crate::train::file::Reading;
 use crate::train::numbers::{not_negative, positive, share};
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
+use entrace_study::train::{
+    Annotators, FitPlan, Keeping, Place, QuestionData, Reading, RehearsalData, RlPlan, TraceData,
+};
 use entrace_train::rl::RlOptions;
 use entrace_train::{
     AdamW, Adaptation, Checkpoints, Decay, ExportType, FitOptions, Lora, LossOn, ModelSize, Schedule,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Headings in the help that say what flags depend on.
@@ -151,14 +152,8 @@ pub(crate) struct LoraArgs {
     #[arg(long, value_name = "R", help_heading = "Adapters")]
     pub(crate) lora_rank: Option<usize>,
     /// Scale of adapters, α (default: twice the rank)
-    #[arg(
-        long,
-        value_name = "A",
-        requires = "lora_rank",
-        value_parser = positive,
-        allow_negative_numbers = true,
-        help_heading = "Adapters"
-    )]
+    #[arg(long, value_name = "A", requires = "lora_rank", value_parser = positive)]
+    #[arg(allow_negative_numbers = true, help_heading = "Adapters")]
     pub(crate) lora_alpha: Option<f64>,
 }
 
@@ -214,11 +209,29 @@ pub(crate) struct DataArgs {
 }
 
 impl DataArgs {
-    pub(crate) fn reading(&self) -> Reading<'_> {
-        Reading {
-            map: self.map.as_deref(),
-            answer_format: self.answer_format.as_deref(),
-            strip_annotations: self.strip_annotations,
+    fn data(&self) -> TraceData {
+        let arith = &self.arith;
+        TraceData {
+            source: self.data.clone(),
+            reading: Reading {
+                map: self.map.clone(),
+                answer_format: self.answer_format.clone(),
+                strip_annotations: self.strip_annotations,
+            },
+            eval_file: self.eval_data.clone(),
+            data_dir: self.data_dir.clone(),
+            n_examples: self.examples,
+            n_eval_examples: self.eval_examples,
+            loss_on: match self.loss_on {
+                LossOnArg::Completion => LossOn::Completion,
+                LossOnArg::All => LossOn::All,
+            },
+            seed: arith.data_seed,
+            annotators: Annotators {
+                wrong_share: arith.wrong_share,
+                interrupted_share: arith.interrupted_share,
+                draft_wrong_share: arith.draft_wrong_share,
+            },
         }
     }
 }
@@ -230,60 +243,24 @@ pub(crate) struct ArithArgs {
     #[arg(long, default_value_t = 1, value_name = "SEED", help_heading = OF_ARITH)]
     pub(crate) data_seed: u64,
     /// Share of traces with a wrong step
-    #[arg(
-        long,
-        default_value_t = 0.0,
-        value_name = "SHARE",
-        value_parser = share,
-        allow_negative_numbers = true,
-        help_heading = OF_ARITH
-    )]
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
+    #[arg(allow_negative_numbers = true, help_heading = OF_ARITH)]
     pub(crate) wrong_share: f64,
     /// Share of traces that end, after any of their lines, with the true answer: what the estimators ask for
-    #[arg(
-        long,
-        default_value_t = 0.2,
-        value_name = "SHARE",
-        value_parser = share,
-        allow_negative_numbers = true,
-        help_heading = OF_ARITH
-    )]
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE", value_parser = share)]
+    #[arg(allow_negative_numbers = true, help_heading = OF_ARITH)]
     pub(crate) interrupted_share: f64,
     /// Interrupt drafts, this share of which have a wrong step: they are given, only the answer after them is learnt (default: interrupt
     /// what is learnt otherwise, and learn all of it)
-    #[arg(
-        long,
-        value_name = "SHARE",
-        value_parser = share,
-        allow_negative_numbers = true,
-        help_heading = OF_ARITH
-    )]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[arg(allow_negative_numbers = true, help_heading = OF_ARITH)]
     pub(crate) draft_wrong_share: Option<f64>,
-}
-
-impl ArithArgs {
-    pub(crate) fn annotators(&self) -> Annotators {
-        Annotators {
-            wrong_share: self.wrong_share,
-            interrupted_share: self.interrupted_share,
-            draft_wrong_share: self.draft_wrong_share,
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LossOnArg {
     Completion,
     All,
-}
-
-impl LossOnArg {
-    pub(crate) fn loss_on(self) -> LossOn {
-        match self {
-            Self::Completion => LossOn::Completion,
-            Self::All => LossOn::All,
-        }
-    }
 }
 
 /// Which questions are asked in reinforcement learning.
@@ -316,33 +293,22 @@ pub(crate) struct FitArgs {
     #[arg(long, default_value_t = 8192, value_name = "N", help_heading = "Training")]
     pub(crate) batch_tokens: usize,
     /// Largest learning rate
-    #[arg(
-        long,
-        default_value_t = 1e-3,
-        value_name = "RATE",
-        value_parser = positive,
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, default_value_t = 1e-3, value_name = "RATE", value_parser = positive)]
+    #[arg(allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) learning_rate: f64,
     /// Updates until it is reached
     #[arg(long, default_value_t = 100, value_name = "N", help_heading = "Training")]
     pub(crate) warmup_steps: u64,
     /// Decay of matrices
-    #[arg(
-        long,
-        default_value_t = 0.1,
-        value_name = "LAMBDA",
-        value_parser = not_negative,
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, default_value_t = 0.1, value_name = "LAMBDA")]
+    #[arg(value_parser = not_negative, allow_negative_numbers = true)]
+    #[arg(help_heading = "Training")]
     pub(crate) weight_decay: f64,
 }
 
 impl FitArgs {
-    pub(crate) fn options(&self, update: &UpdateArgs) -> FitOptions {
-        FitOptions {
+    pub(crate) fn plan(&self, data: &DataArgs, update: &UpdateArgs, output: &OutputArgs) -> FitPlan {
+        let options = FitOptions {
             steps: self.steps,
             batch_tokens: self.batch_tokens,
             shards: update.shards,
@@ -351,7 +317,8 @@ impl FitArgs {
             optimizer: update.optimizer(self.weight_decay),
             schedule: update.schedule(self.learning_rate, self.warmup_steps),
             evaluate_every: Some(update.evaluation_interval(self.steps)),
-        }
+        };
+        FitPlan { data: data.data(), options, keeping: output.keeping(self.steps) }
     }
 }
 
@@ -374,62 +341,34 @@ pub(crate) struct GroupArgs {
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Training")]
     pub(crate) updates: usize,
     /// Weight of the divergence from the reference
-    #[arg(
-        long,
-        default_value_t = 0.02,
-        value_name = "BETA",
-        value_parser = not_negative,
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, default_value_t = 0.02, value_name = "BETA")]
+    #[arg(value_parser = not_negative, allow_negative_numbers = true)]
+    #[arg(help_heading = "Training")]
     pub(crate) kl_weight: f64,
     /// Weight of the entropy bonus
-    #[arg(
-        long,
-        default_value_t = 0.0,
-        value_name = "C",
-        value_parser = not_negative,
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, default_value_t = 0.0, value_name = "C", value_parser = not_negative)]
+    #[arg(allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) entropy_weight: f64,
     /// Divergence from the reference, in nats a token, beyond which training ends
-    #[arg(
-        long,
-        default_value_t = 1.0,
-        value_name = "NATS",
-        value_parser = positive,
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, default_value_t = 1.0, value_name = "NATS", value_parser = positive)]
+    #[arg(allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) max_kl: f64,
     /// Largest learning rate
-    #[arg(
-        long,
-        default_value_t = 1e-4,
-        value_name = "RATE",
-        value_parser = positive,
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, default_value_t = 1e-4, value_name = "RATE", value_parser = positive)]
+    #[arg(allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) learning_rate: f64,
     /// Steps until it is reached
     #[arg(long, default_value_t = 5, value_name = "N", help_heading = "Training")]
     pub(crate) warmup_steps: u64,
     /// Decay of matrices
-    #[arg(
-        long,
-        default_value_t = 0.0,
-        value_name = "LAMBDA",
-        value_parser = not_negative,
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, default_value_t = 0.0, value_name = "LAMBDA")]
+    #[arg(value_parser = not_negative, allow_negative_numbers = true)]
+    #[arg(help_heading = "Training")]
     pub(crate) weight_decay: f64,
 }
 
 impl GroupArgs {
-    pub(crate) fn options(&self, update: &UpdateArgs, rehearsal: &RehearsalArgs) -> RlOptions {
+    fn options(&self, update: &UpdateArgs, rehearsal: &RehearsalArgs) -> RlOptions {
         let default = RlOptions::default();
         let mut objective = default.objective.clone();
         (objective.kl_weight, objective.entropy_weight) = (self.kl_weight, self.entropy_weight);
@@ -461,59 +400,50 @@ pub(crate) struct RehearsalArgs {
     #[arg(long, value_name = "TASK_OR_FILE", help_heading = REHEARSAL)]
     pub(crate) rehearse: Option<String>,
     /// Weight of their mean loss beside that of the rewards
-    #[arg(
-        long,
-        requires = "rehearse",
-        default_value_t = 1.0,
-        value_name = "GAMMA",
-        value_parser = not_negative,
-        allow_negative_numbers = true,
-        help_heading = REHEARSAL
-    )]
+    #[arg(long, requires = "rehearse", default_value_t = 1.0, value_name = "GAMMA")]
+    #[arg(value_parser = not_negative, allow_negative_numbers = true)]
+    #[arg(help_heading = REHEARSAL)]
     pub(crate) rehearsal_weight: f64,
     /// Most tokens of them in an update
     #[arg(long, requires = "rehearse", default_value_t = 2048, value_name = "N", help_heading = REHEARSAL)]
     pub(crate) rehearsal_tokens: usize,
     /// With --rehearse arith: share of the rehearsed traces with a wrong step
-    #[arg(
-        long,
-        requires = "rehearse",
-        default_value_t = 0.0,
-        value_name = "SHARE",
-        value_parser = share,
-        allow_negative_numbers = true,
-        help_heading = REHEARSAL
-    )]
+    #[arg(long, requires = "rehearse", default_value_t = 0.0, value_name = "SHARE")]
+    #[arg(value_parser = share, allow_negative_numbers = true)]
+    #[arg(help_heading = REHEARSAL)]
     pub(crate) wrong_share: f64,
     /// With --rehearse arith: share of them that end, after any of their lines, with the true answer
-    #[arg(
-        long,
-        requires = "rehearse",
-        default_value_t = 0.2,
-        value_name = "SHARE",
-        value_parser = share,
-        allow_negative_numbers = true,
-        help_heading = REHEARSAL
-    )]
+    #[arg(long, requires = "rehearse", default_value_t = 0.2, value_name = "SHARE")]
+    #[arg(value_parser = share, allow_negative_numbers = true)]
+    #[arg(help_heading = REHEARSAL)]
     pub(crate) interrupted_share: f64,
     /// With --rehearse arith: interrupt drafts, this share of which have a wrong step; only the answer after them is learnt
-    #[arg(
-        long,
-        requires = "rehearse",
-        value_name = "SHARE",
-        value_parser = share,
-        allow_negative_numbers = true,
-        help_heading = REHEARSAL
-    )]
+    #[arg(long, requires = "rehearse", value_name = "SHARE", value_parser = share)]
+    #[arg(allow_negative_numbers = true, help_heading = REHEARSAL)]
     pub(crate) draft_wrong_share: Option<f64>,
 }
 
-impl RehearsalArgs {
-    pub(crate) fn annotators(&self) -> Annotators {
-        Annotators {
-            wrong_share: self.wrong_share,
-            interrupted_share: self.interrupted_share,
-            draft_wrong_share: self.draft_wrong_share,
+impl RlArgs {
+    pub(crate) fn plan(&self) -> RlPlan {
+        let (questions, rehearsal) = (&self.questions, &self.rehearsal);
+        RlPlan {
+            questions: QuestionData {
+                source: questions.data.clone(),
+                data_dir: questions.data_dir.clone(),
+                n_examples: questions.examples,
+                n_eval_examples: questions.eval_examples,
+                seed: questions.data_seed,
+            },
+            rehearsal: RehearsalData {
+                source: rehearsal.rehearse.clone(),
+                annotators: Annotators {
+                    wrong_share: rehearsal.wrong_share,
+                    interrupted_share: rehearsal.interrupted_share,
+                    draft_wrong_share: rehearsal.draft_wrong_share,
+                },
+            },
+            options: self.group.options(&self.update, rehearsal),
+            keeping: self.output.keeping(self.group.steps),
         }
     }
 }
@@ -522,24 +452,12 @@ impl RehearsalArgs {
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArgs {
     /// Share of the learning rate at which the cosine ends; 1 keeps it constant
-    #[arg(
-        long,
-        default_value_t = 0.1,
-        value_name = "SHARE",
-        value_parser = share,
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE", value_parser = share)]
+    #[arg(allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) final_rate: f64,
     /// Largest norm of the gradient
-    #[arg(
-        long,
-        default_value_t = 1.0,
-        value_name = "NORM",
-        value_parser = positive,
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, default_value_t = 1.0, value_name = "NORM", value_parser = positive)]
+    #[arg(allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) clip_norm: f64,
     /// Parts of a batch that run side by side; results depend on it in the last digits
     #[arg(long, default_value_t = 8, value_name = "N", help_heading = "Training")]
@@ -582,14 +500,9 @@ pub(crate) struct OutputArgs {
     pub(crate) checkpoint_every: Option<u64>,
     /// Minutes without a checkpoint after which one is written all the same, and removed when the next one is there: where a training
     /// that is killed can be resumed. 0 writes none
-    #[arg(
-        long,
-        default_value_t = 5.0,
-        value_name = "MINUTES",
-        value_parser = not_negative,
-        allow_negative_numbers = true,
-        help_heading = "Output"
-    )]
+    #[arg(long, default_value_t = 5.0, value_name = "MINUTES")]
+    #[arg(value_parser = not_negative, allow_negative_numbers = true)]
+    #[arg(help_heading = "Output")]
     pub(crate) checkpoint_minutes: f64,
     /// Checkpoints after these numbers of updates; 0 is the start
     #[arg(long, value_delimiter = ',', value_name = "LIST", help_heading = "Output")]
@@ -636,21 +549,37 @@ pub(crate) enum ExportArg {
 }
 
 impl OutputArgs {
+    /// The folder of a training by this method, and where it resumes.
+    pub(crate) fn place(&self, method: &str) -> Result<Place> {
+        let default = || Path::new("entrace-train").join(method);
+        let folder = self.output_path.clone().unwrap_or_else(default);
+        Ok(Place::open(folder, self.resume.as_deref(), self.overwrite)?)
+    }
+
+    /// How to resume an interrupted training.
+    pub(crate) fn how_to_resume(&self, folder: &Path) -> String {
+        match (self.no_resume, &self.resume, self.overwrite) {
+            (true, _, _) => "it cannot be resumed: --no-resume leaves out what that needs".to_string(),
+            (_, Some(_), _) => format!("run the same command with --resume {} to resume", folder.display()),
+            (_, _, true) => "run the same command without --overwrite to resume".to_string(),
+            _ => "run the same command again to resume".to_string(),
+        }
+    }
+
     /// Measured checkpoints are checkpoints too.
-    pub(crate) fn checkpoints(&self, steps: u64) -> Checkpoints {
+    fn keeping(&self, steps: u64) -> Keeping {
         let mut at = self.checkpoint_at.clone();
         if let Some(every) = self.measure.filter(|&n| n > 0) {
             at.extend((0..=steps / every).map(|i| i * every));
         }
         let rolling = Duration::try_from_secs_f64(60.0 * self.checkpoint_minutes).ok();
-        Checkpoints { every: self.checkpoint_every, at, rolling: rolling.filter(|after| !after.is_zero()) }
-    }
-
-    pub(crate) fn export(&self) -> ExportType {
-        match self.export {
+        let rolling = rolling.filter(|after| !after.is_zero());
+        let export = match self.export {
             ExportArg::F32 => ExportType::F32,
             ExportArg::Bf16 => ExportType::Bf16,
             ExportArg::F16 => ExportType::F16,
-        }
+        };
+        let checkpoints = Checkpoints { every: self.checkpoint_every, at, rolling };
+        Keeping { checkpoints, export, resumable: !self.no_resume }
     }
 }

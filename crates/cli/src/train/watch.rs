@@ -1,40 +1,39 @@
 //! What a person sees while a model trains, and measuring at checkpoints.
 //!
-//! A bar on standard error where that is a terminal; evaluations and checkpoints as notes. Ctrl-C writes a checkpoint and stops.
+//! A bar on standard error where that is a terminal; evaluations and checkpoints as notes. Ctrl-C or SIGTERM writes a checkpoint and stops.
 
-use crate::args::{Cli, Command};
+use crate::args::RunArgs;
 use crate::config_file;
 use crate::exit::SetUp;
 use crate::progress::{Progress, stop_is_asked_for};
-use crate::train::data;
+use crate::run::Request;
 use crate::train::flags::OutputArgs;
-use crate::train::place::Place;
 use anyhow::Result;
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 use entrace_datasets::is_file_name;
+use entrace_study::train::{ARITH, Training};
+use entrace_study::{Error, Kind, checkpoints};
 use entrace_train::{Event, Flow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 /// Watches one training.
-pub(crate) struct Watch<'a> {
+pub(crate) struct Watch {
     progress: Progress,
     bar: ProgressBar,
-    measuring: Measuring<'a>,
-    folder: &'a Path,
+    measuring: Option<Measuring>,
+    folder: PathBuf,
     /// Updates until the end.
-    pub(crate) steps: u64,
+    steps: u64,
     /// The first failure of a measurement; it ends the training.
     failure: Option<anyhow::Error>,
 }
 
-/// What is measured at checkpoints.
-pub(crate) struct Measuring<'a> {
-    pub(crate) output: &'a OutputArgs,
-    /// What is learnt: its task is measured if no other one is named.
-    pub(crate) data: &'a str,
-    pub(crate) data_dir: Option<&'a Path>,
+/// What is measured at checkpoints: runs that differ in their model and folder.
+pub(crate) struct Measuring {
+    every: u64,
+    args: RunArgs,
 }
 
 /// The measurements of a training.
@@ -45,26 +44,21 @@ pub(crate) struct Measured {
     pub(crate) is_complete: bool,
 }
 
-impl<'a> Watch<'a> {
-    pub(crate) fn new(measuring: Measuring<'a>, place: &'a Place<'_>, steps: u64) -> Result<Self> {
-        let folder = place.folder.as_path();
-        let output = measuring.output;
-        let shown = !output.quiet && std::io::stderr().is_terminal();
+impl Watch {
+    pub(crate) fn new(training: &Training, measuring: Option<Measuring>, quiet: bool) -> Self {
+        let shown = !quiet && std::io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let (place, steps) = (training.place(), training.steps());
         let bar = ProgressBar::with_draw_target(Some(steps), target);
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}  {elapsed} + {eta}") {
             bar.set_style(style);
         }
-        if output.measure.is_some() {
-            let refuse = |error: anyhow::Error| SetUp(format!("--measure-config: {error:#}"));
-            measuring.command(folder, folder).map_err(refuse)?;
-        }
-        let watch =
-            Self { progress: Progress::new(output.quiet)?, bar, measuring, folder, steps, failure: None };
+        let folder = place.folder.clone();
+        let watch = Self { progress: Progress::new(quiet), bar, measuring, folder, steps, failure: None };
         if let Some(checkpoint) = &place.resume {
             watch.note(&format!("resuming from {}", checkpoint.display()));
         }
-        Ok(watch)
+        watch
     }
 
     fn run_folder(&self, step: u64) -> PathBuf {
@@ -72,7 +66,7 @@ impl<'a> Watch<'a> {
     }
 
     fn is_measured(&self, step: u64) -> bool {
-        let every = self.measuring.output.measure.filter(|&n| n > 0);
+        let every = self.measuring.as_ref().map(|measuring| measuring.every).filter(|&n| n > 0);
         every.is_some_and(|n| step.is_multiple_of(n) || step == self.steps)
     }
 
@@ -81,18 +75,11 @@ impl<'a> Watch<'a> {
         self.bar.suspend(|| self.progress.note(text));
     }
 
-    /// Says how many traces do not fit into the context.
-    pub(crate) fn note_too_long(&self, n_traces: usize) {
-        if n_traces > 0 {
-            self.note(&format!("{n_traces} traces are longer than the context and were left out"));
-        }
-    }
-
     /// Takes the bar away, and passes on what failed. What was to be measured before an interruption and was not is measured now.
     pub(crate) fn end(mut self) -> Result<Measured> {
         self.bar.finish_and_clear();
         let mut measured = Measured { runs: Vec::new(), is_complete: true };
-        for checkpoint in crate::model::checkpoints(self.folder) {
+        for checkpoint in checkpoints(&self.folder) {
             let name = checkpoint.file_name().unwrap_or_default().to_string_lossy();
             let step = name.strip_prefix("step-").and_then(|step| step.parse().ok());
             let Some(step) = step.filter(|&step| self.is_measured(step)) else { continue };
@@ -147,42 +134,47 @@ impl<'a> Watch<'a> {
         }
         let run = self.run_folder(step);
         self.note(&format!("step {step}: measuring"));
-        match self.measuring.measure(checkpoint, &run) {
-            Ok(()) => {}
+        match self.measuring.as_ref().map(|measuring| measuring.measure(checkpoint, run)) {
+            None | Some(Ok(())) => {}
             // Training stops as well, and measures again when it is resumed.
-            Err(error) if is_interruption(&error) => {}
-            Err(error) => self.failure = Some(error),
+            Some(Err(error)) if is_interruption(&error) => {}
+            Some(Err(error)) => self.failure = Some(error),
         }
     }
 }
 
 fn is_interruption(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(entrace_run::Error::Interrupted))
+    error.downcast_ref().is_some_and(|error: &Error| error.kind() == Kind::Interrupted)
 }
 
-impl Measuring<'_> {
-    /// Measures a checkpoint as the same `entrace run` would.
-    fn measure(&self, checkpoint: &Path, run: &Path) -> Result<()> {
-        if let Command::Run(args) = self.command(checkpoint, run)? {
-            crate::run::run(args)?;
+impl Measuring {
+    /// What flags ask for; `None` where nothing is measured. `data` is what is learnt: its task is measured if no other one is named.
+    pub(crate) fn of(output: &OutputArgs, data: &str, data_dir: Option<&Path>) -> Result<Option<Self>> {
+        let Some(every) = output.measure else { return Ok(None) };
+        let own = if is_file_name(data) { ARITH } else { data };
+        let tasks = output.measure_tasks.as_deref().unwrap_or(own);
+        let limit = output.measure_limit.to_string();
+        let mut argv: Vec<String> =
+            ["entrace", "run", "--quiet", "--overwrite", "--model", ".", "--tasks", tasks, "--limit", &limit]
+                .map(String::from)
+                .to_vec();
+        for (flag, path) in [("--data-dir", data_dir), ("--config", output.measure_config.as_deref())] {
+            argv.extend(path.into_iter().flat_map(|path| [flag.to_string(), path.display().to_string()]));
         }
-        Ok(())
+        let refuse = |error: anyhow::Error| SetUp(format!("--measure-config: {error:#}"));
+        let args = config_file::arguments("run", argv).and_then(|matches| {
+            let args = RunArgs::from_arg_matches(&matches)?;
+            Request::of(args.clone())?;
+            Ok(args)
+        });
+        Ok(Some(Self { every, args: args.map_err(refuse)? }))
     }
 
-    fn command(&self, checkpoint: &Path, run: &Path) -> Result<Command> {
-        let (checkpoint, run) = (checkpoint.display().to_string(), run.display().to_string());
-        let limit = self.output.measure_limit.to_string();
-        let mut argv = vec!["entrace", "run", "--quiet", "--overwrite", "--model", &checkpoint];
-        argv.extend(["--tasks", self.tasks(), "--limit", &limit, "--output-path", &run]);
-        let paths = [("--data-dir", self.data_dir), ("--config", self.output.measure_config.as_deref())];
-        let paths = paths.map(|(flag, path)| path.map(|path| [flag.to_string(), path.display().to_string()]));
-        argv.extend(paths.iter().flatten().flatten().map(String::as_str));
-        let argv = argv.into_iter().map(String::from).collect();
-        Ok(Cli::try_parse_from(config_file::expand(argv, &Cli::command())?)?.command)
-    }
-
-    fn tasks(&self) -> &str {
-        let own = if is_file_name(self.data) { data::ARITH } else { self.data };
-        self.output.measure_tasks.as_deref().unwrap_or(own)
+    /// Measures a checkpoint as the same `entrace run` would.
+    fn measure(&self, checkpoint: &Path, run: PathBuf) -> Result<()> {
+        let mut request = Request::of(self.args.clone())?;
+        request.model.names = vec![checkpoint.display().to_string()];
+        request.sitting.folder = Some(run);
+        request.carry_out().map(|_| ())
     }
 }

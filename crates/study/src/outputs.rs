@@ -1,49 +1,24 @@
-//! What a finished run leaves besides its tables: metrics, report, figures, lm-eval's files, and the table in the terminal.
+//! What a finished run leaves besides its tables: metrics, report, figures, and lm-eval's files.
 
-use crate::exit::Exit;
-use anyhow::Result;
+use crate::error::Error;
 use entrace_record::lm_eval::{self, Results, Sample, TaskResults};
 use entrace_record::manifest::{Manifest, TraceSource};
 use entrace_record::rows::{Outcome, TraceRow};
 use entrace_record::{RunReader, RunWriter};
 use entrace_report::metrics::{Curve, Metrics, TaskMetrics};
-use entrace_report::{ReportOptions, terminal, write_report};
+use entrace_report::{Report, ReportOptions, write_report};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
 
-/// Writes all outputs of a finished run and prints its results.
-pub(crate) fn write_all(writer: &mut RunWriter, limit: Option<f64>, quiet: bool) -> Result<Exit> {
+/// Writes all that is made from the rows of a finished run. `limit` is the one that the questions were chosen by, for lm-eval's files.
+pub fn write(writer: &mut RunWriter, limit: Option<f64>) -> Result<Report, Error> {
     let report = write_report(writer.dir(), &ReportOptions::default())?;
     let reader = RunReader::open(writer.dir())?;
     lm_eval::write(writer, &lm_eval_results(&reader, &report.metrics, limit)?)?;
-    let mut out = crate::terminal::stdout();
-    writeln!(out, "{}", terminal::results(&report.metrics, terminal_width()))?;
-    if !quiet {
-        writeln!(out, "{}", writer.dir().join("report.html").display())?;
-    }
-    Ok(exit_of(&report.metrics))
+    Ok(report)
 }
 
-/// Whether items failed, or nothing at all was measured. A trace that is skipped, as one without tokens is, is no failure.
-pub(crate) fn exit_of(metrics: &Metrics) -> Exit {
-    let totals = metrics.totals();
-    if totals.failed + totals.bad_lines > 0 || totals.measured == 0 {
-        Exit::with_failures()
-    } else {
-        Exit::success()
-    }
-}
-
-/// Columns of the terminal; `None` where the output goes elsewhere.
-pub(crate) fn terminal_width() -> Option<usize> {
-    if !std::io::stdout().is_terminal() {
-        return None;
-    }
-    terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
-}
-
-fn lm_eval_results(reader: &RunReader, metrics: &Metrics, limit: Option<f64>) -> Result<Results> {
+fn lm_eval_results(reader: &RunReader, metrics: &Metrics, limit: Option<f64>) -> Result<Results, Error> {
     let manifest = &metrics.run;
     let mut traces: BTreeMap<String, Vec<TraceRow>> = BTreeMap::new();
     for row in reader.stream_traces() {
@@ -61,7 +36,7 @@ fn lm_eval_results(reader: &RunReader, metrics: &Metrics, limit: Option<f64>) ->
         config: object(json!({
             "model": "entrace", "model_args": format!("model={},dtype={}", settings.model.name, settings.model.dtype),
             "batch_size": settings.batch_size, "device": settings.model.device, "limit": limit,
-            "random_seed": settings.seed, "gen_kwargs": serde_json::to_value(&settings.traces)?,
+            "random_seed": settings.seed, "gen_kwargs": settings.traces,
             "model_num_parameters": settings.model.n_parameters, "model_dtype": settings.model.dtype,
         })),
         date: jiff::Timestamp::now(),

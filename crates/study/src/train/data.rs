@@ -3,26 +3,73 @@
 //! A prompt is what `entrace run` would put before the trace of the same question: the model's chat template where it has one, else plain
 //! text. Completions end with the answer in the words of the default cue.
 
-use crate::exit::SetUp;
-use crate::questions::{self, Asking};
-use crate::train::file::{self, Reading};
-use crate::train::flags::{DataArgs, LossOnArg, QuestionArgs, RlArgs};
-use anyhow::Result;
+use super::file::{self, Reading};
+use crate::error::Error;
+use crate::host::Host;
+use crate::prompt::{Asking, PromptOptions, chat_message};
+use crate::tasks::training_split;
 use entrace_backend::{ChatMessage, Text, stream_seed};
-use entrace_datasets::{BadLines, FormatKind, Message, Role, Split, TaskSpec, fewshot, is_file_name, task};
+use entrace_datasets::{FormatKind, Message, Role, fewshot, is_file_name};
 use entrace_decoder::LanguageModel;
 use entrace_measure::{Answer, Question};
 use entrace_run::Prompting;
 use entrace_text::tokenizer::Tokenizer;
-use entrace_train::{Encoded, Example, Sequence, encode};
+use entrace_train::{Encoded, Example, LossOn, Sequence, encode};
 use entrace_worlds::arith::{self, Difficulty, Solution, noisy};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 /// The task whose problems are made in any number.
-pub(crate) const ARITH: &str = "arith";
+pub const ARITH: &str = "arith";
 const ARITH_EXAMPLES: usize = 100_000;
 const ARITH_QUESTIONS: usize = 20_000;
+
+/// Which traces are learnt.
+#[derive(Debug, Clone)]
+pub struct TraceData {
+    /// A task with rationales, or a file.
+    pub source: String,
+    /// How files are read.
+    pub reading: Reading,
+    /// File of traces on which the loss is only measured; by default others of arith's problems, of other data none.
+    pub eval_file: Option<PathBuf>,
+    /// Folder of benchmark files; by default they are fetched from the Hub.
+    pub data_dir: Option<PathBuf>,
+    /// Traces to learn from; by default all there are.
+    pub n_examples: Option<usize>,
+    /// Traces on which the loss is measured.
+    pub n_eval_examples: usize,
+    /// Which tokens are learnt.
+    pub loss_on: LossOn,
+    /// Seed of arith's problems.
+    pub seed: u64,
+    /// Who wrote the solutions of arith's problems.
+    pub annotators: Annotators,
+}
+
+/// Which questions are asked in reinforcement learning.
+#[derive(Debug, Clone)]
+pub struct QuestionData {
+    /// A task.
+    pub source: String,
+    /// Folder of benchmark files; by default they are fetched from the Hub.
+    pub data_dir: Option<PathBuf>,
+    /// Questions to learn from; by default all there are.
+    pub n_examples: Option<usize>,
+    /// Questions that are only answered.
+    pub n_eval_examples: usize,
+    /// Seed of arith's problems.
+    pub seed: u64,
+}
+
+/// Which traces are rehearsed beside the rewards.
+#[derive(Debug, Clone)]
+pub struct RehearsalData {
+    /// A task with rationales, or a file; `None` for none.
+    pub source: Option<String>,
+    /// Who wrote the solutions of arith's problems.
+    pub annotators: Annotators,
+}
 
 /// Traces to learn, and others on which the loss is measured.
 pub(crate) struct Traces {
@@ -50,44 +97,50 @@ pub(crate) enum Asked {
 
 /// Who wrote the solutions of arith's problems: the shares of traces that are wrong or interrupted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Annotators {
-    pub(crate) wrong_share: f64,
-    pub(crate) interrupted_share: f64,
-    pub(crate) draft_wrong_share: Option<f64>,
+pub struct Annotators {
+    /// Share of traces with a wrong step.
+    pub wrong_share: f64,
+    /// Share of traces that end, after any of their lines, with the true answer.
+    pub interrupted_share: f64,
+    /// Share of the interrupted drafts with a wrong step, where drafts are given and only the answer after them is learnt; `None` to learn all
+    /// of an interrupted trace.
+    pub draft_wrong_share: Option<f64>,
 }
 
 /// Collects traces.
-pub(crate) fn traces(args: &DataArgs) -> Result<Traces> {
-    let reading = args.reading();
-    let (learnt, mut held_out) = if is_file_name(&args.data) {
-        (file::traces(Path::new(&args.data), reading)?, Vec::new())
-    } else if args.data == ARITH {
-        let n = args.examples.unwrap_or(ARITH_EXAMPLES);
-        let pairs = |split, n| arith_pairs(split, n, args.arith.data_seed, &args.arith.annotators());
-        (pairs(arith::Split::Train, n), pairs(arith::Split::Validation, args.eval_examples))
+pub(crate) fn traces(data: &TraceData, host: &dyn Host) -> Result<Traces, Error> {
+    let (learnt, mut held_out) = if is_file_name(&data.source) {
+        (file::traces(Path::new(&data.source), &data.reading)?, Vec::new())
+    } else if data.source == ARITH {
+        let n = data.n_examples.unwrap_or(ARITH_EXAMPLES);
+        let pairs = |split, n| arith_pairs(split, n, data.seed, &data.annotators);
+        (pairs(arith::Split::Train, n), pairs(arith::Split::Validation, data.n_eval_examples))
     } else {
-        (from_task(&args.data, args.data_dir.as_deref())?, Vec::new())
+        (from_task(&data.source, data.data_dir.as_deref(), host)?, Vec::new())
     };
-    if let Some(path) = &args.eval_data {
-        held_out = file::traces(path, reading)?;
+    if let Some(path) = &data.eval_file {
+        held_out = file::traces(path, &data.reading)?;
     }
     let mut traces = Traces { learnt, held_out };
-    traces.learnt.truncate(args.examples.unwrap_or(usize::MAX));
-    traces.held_out.truncate(args.eval_examples);
+    traces.learnt.truncate(data.n_examples.unwrap_or(usize::MAX));
+    traces.held_out.truncate(data.n_eval_examples);
     Ok(traces)
 }
 
 /// Traces that reinforcement learning rehearses; none where none are asked for.
-pub(crate) fn rehearsed(args: &RlArgs) -> Result<Vec<Pair>> {
-    let questions = &args.questions;
-    match args.rehearsal.rehearse.as_deref() {
+pub(crate) fn rehearsed(
+    rehearsal: &RehearsalData,
+    questions: &QuestionData,
+    host: &dyn Host,
+) -> Result<Vec<Pair>, Error> {
+    match rehearsal.source.as_deref() {
         None => Ok(Vec::new()),
-        Some(path) if is_file_name(path) => file::traces(Path::new(path), Reading::default()),
+        Some(path) if is_file_name(path) => file::traces(Path::new(path), &Reading::default()),
         Some(ARITH) => {
-            let n = questions.examples.unwrap_or(ARITH_QUESTIONS);
-            Ok(arith_pairs(arith::Split::Train, n, questions.data_seed, &args.rehearsal.annotators()))
+            let n = questions.n_examples.unwrap_or(ARITH_QUESTIONS);
+            Ok(arith_pairs(arith::Split::Train, n, questions.seed, &rehearsal.annotators))
         }
-        Some(task) => from_task(task, questions.data_dir.as_deref()),
+        Some(task) => from_task(task, questions.data_dir.as_deref(), host),
     }
 }
 
@@ -121,8 +174,8 @@ fn first_lines(trace: &Solution, n_lines: usize) -> String {
 }
 
 /// The training split of a built-in task, with its rationales and answers.
-fn from_task(name: &str, data_dir: Option<&Path>) -> Result<Vec<Pair>> {
-    let (spec, questions) = training_questions(name, data_dir)?;
+fn from_task(name: &str, data_dir: Option<&Path>, host: &dyn Host) -> Result<Vec<Pair>, Error> {
+    let (spec, questions) = training_split(name, data_dir, host)?;
     let pairs: Vec<Pair> = questions
         .into_iter()
         .filter_map(|question| {
@@ -136,50 +189,39 @@ fn from_task(name: &str, data_dir: Option<&Path>) -> Result<Vec<Pair>> {
         })
         .collect();
     if pairs.is_empty() {
-        return Err(SetUp(format!("--data: {name} has no rationales to learn from")).into());
+        return Err(Error::NothingToLearn {
+            source_name: name.to_string(),
+            what: "rationales to learn from",
+        });
     }
     Ok(pairs)
-}
-
-fn training_questions(name: &str, data_dir: Option<&Path>) -> Result<(&'static TaskSpec, Vec<Question>)> {
-    let spec = task::find(name)?;
-    let folder = match (data_dir, &spec.source) {
-        (Some(folder), _) => folder.to_path_buf(),
-        (None, task::Source::Published(published)) => {
-            questions::from_hub(spec, published, &[Split::Train], true)?
-        }
-        (None, task::Source::Made(_)) => PathBuf::new(),
-    };
-    let loaded = task::load(spec, &folder, Split::Train, BadLines::Skip)?;
-    Ok((spec, loaded.questions))
 }
 
 /// Traces as tokens for a model that has no text side but a tokenizer. Questions are asked as plain text.
 pub(crate) fn encode_plain(
     tokenizer: &Tokenizer,
     pairs: &[Pair],
-    loss_on: LossOnArg,
+    loss_on: LossOn,
     max_tokens: usize,
-) -> Result<Encoded> {
-    if let Some(n) = pairs.iter().find_map(Pair::n_messages_beyond_one) {
-        let problem = format!("--data: a conversation of {n} messages needs a model with a chat template");
-        return Err(SetUp(problem).into());
+) -> Result<Encoded, Error> {
+    if let Some((id, n_messages)) = pairs.iter().find_map(Pair::beyond_one_message) {
+        return Err(Error::Conversation { id, n_messages });
     }
     let examples: Vec<Example> = pairs.iter().map(Pair::as_plain).collect();
-    Ok(encode(tokenizer, &examples, loss_on.loss_on(), max_tokens)?)
+    Ok(encode(tokenizer, &examples, loss_on, max_tokens)?)
 }
 
 /// Traces as tokens for a model that is there already, asked as `entrace run` asks it.
 pub(crate) fn encode_for(
     model: &LanguageModel,
     pairs: &[Pair],
-    loss_on: LossOnArg,
+    loss_on: LossOn,
     max_tokens: usize,
-) -> Result<Encoded> {
+) -> Result<Encoded, Error> {
     if !model.has_chat_template() {
         return encode_plain(model.tokenizer(), pairs, loss_on, max_tokens);
     }
-    let asking = Asking::of(None, None, false, model)?;
+    let asking = Asking::of(&PromptOptions::default(), model)?;
     let end = model.stop_tokens().first().copied();
     let mut sequences = Vec::new();
     for pair in pairs {
@@ -187,12 +229,12 @@ pub(crate) fn encode_for(
             Asked::Text(prompt) => model.encode_prompt(prompt)?.token_ids,
             Asked::Question(question, kind) => prompt_tokens(model, &asking, question, *kind)?,
             Asked::Conversation(messages, _) => {
-                let messages: Vec<ChatMessage> = messages.iter().map(questions::chat_message).collect();
+                let messages: Vec<ChatMessage> = messages.iter().map(chat_message).collect();
                 model.render_chat(&messages)?.token_ids
             }
         };
         token_ids.extend(model.encode_completion(&pair.draft)?);
-        let n_given = if loss_on == LossOnArg::All { 1 } else { token_ids.len() };
+        let n_given = if loss_on == LossOn::All { 1 } else { token_ids.len() };
         token_ids.extend(model.encode_completion(&pair.completion)?);
         token_ids.extend(end);
         if token_ids.len() <= max_tokens {
@@ -207,8 +249,8 @@ fn prompt_tokens(
     asking: &Asking,
     question: &Question,
     kind: FormatKind,
-) -> Result<Vec<u32>> {
-    let prompt = match asking.prompting(question, kind, &[], 0) {
+) -> Result<Vec<u32>, Error> {
+    let prompt = match asking.prompting(question, kind, &[]) {
         Prompting::Verbatim(text) => model.encode_prompt(&text)?,
         Prompting::Chat(messages) => model.render_chat(&messages)?,
     };
@@ -216,13 +258,13 @@ fn prompt_tokens(
 }
 
 impl Pair {
-    /// Messages of a conversation that is more than one question, and so cannot be plain text.
-    fn n_messages_beyond_one(&self) -> Option<usize> {
+    /// The question of a conversation that is more than it, and so cannot be plain text, with the number of messages.
+    fn beyond_one_message(&self) -> Option<(String, usize)> {
         match &self.asked {
-            Asked::Conversation(messages, _)
+            Asked::Conversation(messages, question)
                 if !matches!(messages[..], [Message { role: Role::User, .. }]) =>
             {
-                Some(messages.len())
+                Some((question.id.clone(), messages.len()))
             }
             _ => None,
         }
@@ -253,27 +295,31 @@ pub(crate) struct Questions {
 }
 
 /// Questions to learn from, and questions that are only answered: the last ones of the training split, or of `arith` others.
-pub(crate) fn questions(args: &QuestionArgs, model: &LanguageModel) -> Result<(Questions, Questions)> {
-    let (kind, learnt, held_out) = if args.data == ARITH {
-        let made = |split, n| (0..n as u64).map(|i| arith_question(split, i, args.data_seed)).collect();
-        let n = args.examples.unwrap_or(ARITH_QUESTIONS);
+pub(crate) fn questions(
+    data: &QuestionData,
+    model: &LanguageModel,
+    host: &dyn Host,
+) -> Result<(Questions, Questions), Error> {
+    let (kind, learnt, held_out) = if data.source == ARITH {
+        let made = |split, n| (0..n as u64).map(|i| arith_question(split, i, data.seed)).collect();
+        let n = data.n_examples.unwrap_or(ARITH_QUESTIONS);
         let (learnt, held_out): (Vec<_>, Vec<_>) =
-            (made(arith::Split::Train, n), made(arith::Split::Validation, args.eval_examples));
+            (made(arith::Split::Train, n), made(arith::Split::Validation, data.n_eval_examples));
         (FormatKind::Number, learnt, held_out)
     } else {
-        let (spec, mut learnt) = training_questions(&args.data, args.data_dir.as_deref())?;
+        let (spec, mut learnt) = training_split(&data.source, data.data_dir.as_deref(), host)?;
         learnt.retain(|question| question.target.is_some());
-        let n = learnt.len().saturating_sub(args.eval_examples);
+        let n = learnt.len().saturating_sub(data.n_eval_examples);
         let held_out = learnt.split_off(n);
-        learnt.truncate(args.examples.unwrap_or(n));
+        learnt.truncate(data.n_examples.unwrap_or(n));
         (spec.answer_format, learnt, held_out)
     };
-    let asking = Asking::of(None, None, false, model)?;
-    let asked = |all: Vec<Question>| -> Result<Questions> {
+    let asking = Asking::of(&PromptOptions::default(), model)?;
+    let asked = |all: Vec<Question>| -> Result<Questions, Error> {
         let prompts = all
             .iter()
             .map(|question| prompt_tokens(model, &asking, question, kind))
-            .collect::<Result<_>>()?;
+            .collect::<Result<_, Error>>()?;
         Ok(Questions { prompts, targets: all.into_iter().filter_map(|q| q.target).collect(), kind })
     };
     Ok((asked(learnt)?, asked(held_out)?))

@@ -1,8 +1,7 @@
 //! The tokenizer of a new model, from what it will read.
 
-use crate::train::data::{Pair, Traces};
-use crate::train::flags::DataArgs;
-use anyhow::Result;
+use super::data::{ARITH, Pair, Traces};
+use crate::error::Error;
 use entrace_train::Vocabulary;
 use entrace_worlds::arith;
 use std::collections::BTreeMap;
@@ -11,8 +10,8 @@ use std::collections::BTreeMap;
 const MOST_PIECES: usize = 4000;
 
 /// The pieces of `arith`; for other data the words, digits and signs that occur at least twice, the most frequent first.
-pub(crate) fn of(args: &DataArgs, traces: &Traces) -> Result<Vocabulary> {
-    let pieces = if args.data == "arith" { arith::pieces() } else { frequent(&traces.learnt) };
+pub(crate) fn of(source: &str, traces: &Traces) -> Result<Vocabulary, Error> {
+    let pieces = if source == ARITH { arith::pieces() } else { frequent(&traces.learnt) };
     Ok(Vocabulary::new(pieces)?)
 }
 

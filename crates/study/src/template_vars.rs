@@ -1,32 +1,29 @@
-//! Variables of the chat template (`--template-vars`).
+//! Variables of the chat template, as people write them.
 //!
-//! `name=value`, several with commas between them, the flag as often as one likes; the last value of a name counts. A value is JSON
+//! `name=value`, several with commas between them, in one text or several; the last value of a name counts. A value is JSON
 //! (`enable_thinking=false`, `budget=512`, `tools=["a","b"]`) or else a bare word, which is a text (`reasoning_effort=low`). Python's `True`,
 //! `False` and `None` are refused: as texts they would all be true.
 
-use crate::exit::SetUp;
-use crate::opened::Model;
-use crate::progress::Progress;
-use anyhow::Result;
+use crate::error::Error;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Names that templates read, but that are not the user's to set.
 const OWN: [&str; 2] = ["messages", "add_generation_prompt"];
 
-/// Reads the values of the flag.
-pub(crate) fn parse(flags: &[String]) -> Result<BTreeMap<String, Value>> {
+/// Reads variables of a chat template: `name=value`, the value as JSON or a bare word.
+pub fn parse(texts: &[String]) -> Result<BTreeMap<String, Value>, Error> {
     let mut variables = BTreeMap::new();
-    for flag in flags {
-        let mut rest = flag.trim();
+    for text in texts {
+        let mut rest = text.trim();
         while !rest.is_empty() {
             let (name, value) = rest.split_once('=').ok_or_else(|| wrong(rest, "is not name=value"))?;
             let name = name.trim();
             if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
-                return Err(wrong(name, "is no name of a variable").into());
+                return Err(wrong(name, "is no name of a variable"));
             }
             if OWN.contains(&name) {
-                return Err(wrong(name, "is what entrace itself tells the template").into());
+                return Err(wrong(name, "is what entrace itself tells the template"));
             }
             let (value, after) = first_value(value)?;
             variables.insert(name.to_string(), value);
@@ -37,7 +34,7 @@ pub(crate) fn parse(flags: &[String]) -> Result<BTreeMap<String, Value>> {
 }
 
 /// The value that a text begins with, and what follows the comma after it.
-fn first_value(text: &str) -> Result<(Value, &str)> {
+fn first_value(text: &str) -> Result<(Value, &str), Error> {
     let mut json = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let value = json.next();
     let after = text[json.byte_offset()..].trim_start();
@@ -47,35 +44,17 @@ fn first_value(text: &str) -> Result<(Value, &str)> {
     let (word, after) = text.split_once(',').unwrap_or((text, ""));
     let word = word.trim();
     match word {
-        "True" | "False" => Err(wrong(word, "is not JSON; write true or false").into()),
-        "None" => Err(wrong(word, "is not JSON; write null").into()),
+        "True" | "False" => Err(wrong(word, "is not JSON; write true or false")),
+        "None" => Err(wrong(word, "is not JSON; write null")),
         _ if word.is_empty() || word.contains(['"', '[', ']', '{', '}', '=']) => {
-            Err(wrong(text.trim(), "does not begin with a JSON value or a word").into())
+            Err(wrong(text.trim(), "does not begin with a JSON value or a word"))
         }
         _ => Ok((word.into(), after.trim_start())),
     }
 }
 
-fn wrong(what: &str, problem: &str) -> SetUp {
-    SetUp(format!("--template-vars: {what:?} {problem}"))
-}
-
-/// Gives the model's template the variables, and says which of them it does not read.
-pub(crate) fn apply(
-    model: &mut Model,
-    variables: &BTreeMap<String, Value>,
-    progress: &Progress,
-) -> Result<()> {
-    for (name, value) in variables {
-        match model.set_template_variable(name, value.clone()) {
-            Some(true) => {}
-            Some(false) => {
-                progress.note(&format!("--template-vars: the chat template reads no variable {name}"))
-            }
-            None => return Err(SetUp("--template-vars needs a model with a chat template".into()).into()),
-        }
-    }
-    Ok(())
+fn wrong(what: &str, problem: &str) -> Error {
+    Error::new("template_vars", format!("{what:?} {problem}"))
 }
 
 #[cfg(test)]

@@ -5,40 +5,38 @@
 //! or `trace`, or under `answer` if the first row has neither, as in GSM8K's files. A line that cannot be read ends the training before it
 //! begins: what a model learns is not left to chance.
 
-use crate::exit::SetUp;
-use crate::questions;
-use crate::train::data::{Asked, Pair};
-use anyhow::Result;
+use super::data::{Asked, Pair};
+use crate::{error, parse};
 use entrace_datasets::imported::{self, Imported, ImportedTrace, TracePrompt};
 use entrace_datasets::{BadLines, Error, jsonl};
 use entrace_train::strip_annotations;
 use std::path::Path;
 
 /// How the rows of a file are read.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Reading<'a> {
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
     /// Columns, as for `entrace run`.
-    pub(crate) map: Option<&'a str>,
+    pub map: Option<String>,
     /// Kind of the answers, which the question's message names.
-    pub(crate) answer_format: Option<&'a str>,
+    pub answer_format: Option<String>,
     /// Whether calculator annotations are removed.
-    pub(crate) strip_annotations: bool,
+    pub strip_annotations: bool,
 }
 
 /// The traces of a file.
-pub(crate) fn traces(path: &Path, reading: Reading<'_>) -> Result<Vec<Pair>> {
+pub(crate) fn traces(path: &Path, reading: &Reading) -> Result<Vec<Pair>, error::Error> {
     let read = load(path, reading)?.map_err(refused)?;
     let pairs = read.traces.into_iter().map(|trace| pair(trace, reading.strip_annotations));
     Ok(pairs.collect())
 }
 
 /// Under the usual names, or with `answer` as the trace.
-fn load(path: &Path, reading: Reading<'_>) -> Result<Result<Imported, Error>> {
-    let map = reading.map.unwrap_or_default();
-    let read = |map: &str| -> Result<Result<Imported, Error>> {
+fn load(path: &Path, reading: &Reading) -> Result<Result<Imported, Error>, error::Error> {
+    let map = reading.map.as_deref().unwrap_or_default();
+    let read = |map: &str| -> Result<Result<Imported, Error>, error::Error> {
         let options = jsonl::Options {
-            columns: questions::columns(Some(map))?,
-            answer_format: questions::format_kind(reading.answer_format)?,
+            columns: parse::columns(Some(map))?,
+            answer_format: parse::answer_format(reading.answer_format.as_deref())?,
             bad_lines: BadLines::Stop,
             max_cell_bytes: None,
         };
@@ -56,15 +54,13 @@ fn load(path: &Path, reading: Reading<'_>) -> Result<Result<Imported, Error>> {
     }
 }
 
-fn refused(error: Error) -> anyhow::Error {
+fn refused(error: Error) -> error::Error {
     match error {
-        Error::BadLine(line) => SetUp(format!(
-            "{line}. Training reads every line or none: mend it, remove it, or name its columns with --map"
-        ))
-        .into(),
-        Error::NoUsableLine { path, .. } => {
-            SetUp(format!("{} has no traces: there is no line in it", path.display())).into()
-        }
+        Error::BadLine(line) => error::Error::BadTrainingLine(line),
+        Error::NoUsableLine { path, .. } => error::Error::NothingToLearn {
+            source_name: path.display().to_string(),
+            what: "traces: there is no line in it",
+        },
         error => error.into(),
     }
 }
@@ -83,16 +79,17 @@ fn pair(trace: ImportedTrace, strip: bool) -> Pair {
 mod tests {
     use super::*;
 
-    fn read(text: &str, map: Option<&str>) -> Result<Vec<(String, String)>> {
-        let folder = tempfile::tempdir()?;
+    fn read(text: &str, map: Option<&str>) -> Result<Vec<(String, String)>, error::Error> {
+        let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.jsonl");
-        std::fs::write(&path, text)?;
+        std::fs::write(&path, text).unwrap();
+        let map = map.map(str::to_string);
         let reading = Reading { map, strip_annotations: true, ..Reading::default() };
         let plain = |pair: &Pair| {
             let example = pair.as_plain();
             (example.prompt, example.completion)
         };
-        Ok(traces(&path, reading)?.iter().map(plain).collect())
+        Ok(traces(&path, &reading)?.iter().map(plain).collect())
     }
 
     fn one(text: &str, map: Option<&str>) -> (String, String) {
