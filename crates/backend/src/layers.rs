@@ -1,7 +1,7 @@
 //! Signals from every layer of a model.
 //!
 //! The logit lens reads a hidden state as if it were the last one: final norm, then output head. Its entropy per layer shows at which
-//! depth of the network the next token is settled. Beside it stand how far each layer moves the hidden state, what the attention looks
+//! depth of the network the next token is settled. Beside it are how far each layer moves the hidden state, what the attention looks
 //! at, and one hidden state for comparisons between answers. Everything is reduced inside the engine; `[L, T, E]` never leaves it.
 //!
 //! `h_0` is the embeddings, `h_l` the output of layer l before the final norm; `a_ij` the weight with which token i attends to token j,

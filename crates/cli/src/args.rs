@@ -69,7 +69,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Measure existing traces
     Score(ScoreArgs),
-    /// Make the report of a run folder again
+    /// Write the report of a run folder again
     Report(ReportArgs),
     /// Compare runs side by side
     Compare(CompareArgs),
@@ -85,7 +85,7 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Log-probability and entropy of every token of a text
     Tokens(TokensArgs),
-    /// Load a model, say what it is, and check its numbers against themselves
+    /// Load a model, describe it, and check that its numbers agree with each other
     Doctor(DoctorArgs),
     /// List what is built in
     Ls(LsArgs),
@@ -154,7 +154,7 @@ pub(crate) struct MeasureArgs {
     #[arg(value_parser = by_name(&ESTIMATORS, EstimatorChoice::name))]
     pub(crate) estimator: EstimatorChoice,
     /// Text after which an answer is asked for (estimators choices, enumerate, sample); \n is a line break. May be given several times: the
-    /// first carries the numbers, under the others the traces themselves are measured too, and the report says how far cues differ
+    /// first carries the numbers, under the others the traces themselves are measured too, and the report says how much cues differ
     #[arg(long, default_value = "\\nThe answer is", value_name = "TEXT")]
     #[arg(allow_hyphen_values = true, help_heading = "Measurement")]
     pub(crate) cue: Vec<String>,
@@ -192,7 +192,7 @@ pub(crate) struct MeasureArgs {
     /// million weights, 100:8 of less than 2 billion, else 30:8; none with --estimator rollout)
     #[arg(long, value_name = "QUESTIONS:DRAWS", help_heading = "Measurement")]
     pub(crate) rollouts: Option<String>,
-    /// Signals that cost passes of their own: layers, hidden, attention, verbalised, p_true, semantic, all, or none
+    /// Signals that need passes of their own: layers, hidden, attention, verbalised, p_true, semantic, all, or none
     #[arg(long, value_delimiter = ',', default_value = "none", value_name = "LIST")]
     #[arg(help_heading = "Measurement")]
     pub(crate) signals: Vec<String>,
@@ -231,7 +231,7 @@ pub(crate) struct MeasureArgs {
     /// together
     #[arg(long, value_name = "I/N", help_heading = "Output")]
     pub(crate) shard: Option<String>,
-    /// Replace a run that is in the folder
+    /// Replace an existing run in the folder
     #[arg(long, help_heading = "Output")]
     pub(crate) overwrite: bool,
     /// Most bytes of one text in a file of your own; longer ones are lines that cannot be read (default: 128 MiB)
@@ -262,14 +262,14 @@ pub(crate) struct RunArgs {
     /// Split to measure (default: the task's own)
     #[arg(long, value_name = "SPLIT")]
     pub(crate) split: Option<String>,
-    /// Columns of files of your own: question=COL,target=COL,choices=COL,id=COL; a point leads
+    /// Columns of files of your own: question=COL,target=COL,choices=COL,id=COL; a dot leads
     /// into nested objects and, with a number from 0, lists: target=answers.0.text
     #[arg(long, value_name = "MAP")]
     pub(crate) map: Option<String>,
     /// How answers of files of your own are read: number, choice, text, or auto, each question by its options and target (default)
     #[arg(long, value_name = "FORMAT")]
     pub(crate) answer_format: Option<String>,
-    /// Only the first N questions of each task; below 1, that share of them
+    /// Only the first N questions of each task; a number below 1 is a share of them
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<f64>,
     /// Traces for each question
@@ -281,7 +281,7 @@ pub(crate) struct RunArgs {
     /// System prompt
     #[arg(long, value_name = "TEXT", help_heading = "Prompt")]
     pub(crate) system: Option<String>,
-    /// The user's message, with {question} and, if they shall stand apart, {choices}
+    /// The user's message, with {question} and, if they are to be apart, {choices}
     #[arg(long, value_name = "TEXT", help_heading = "Prompt")]
     pub(crate) prompt_template: Option<String>,
     #[command(flatten)]
@@ -300,7 +300,7 @@ pub(crate) struct ScoreArgs {
     /// The file of requests, where the traces are the output of a batch
     #[arg(long, value_name = "FILE")]
     pub(crate) requests: Option<PathBuf>,
-    /// Names of columns: question=COL,trace=COL,target=COL and prompt, steps, messages, choices, id, sample, correct; a point leads
+    /// Names of columns: question=COL,trace=COL,target=COL and prompt, steps, messages, choices, id, sample, correct; a dot leads
     /// into nested objects and, with a number from 0, lists: trace=response.body.choices.0.message.content
     #[arg(long, value_name = "MAP")]
     pub(crate) map: Option<String>,
@@ -310,7 +310,7 @@ pub(crate) struct ScoreArgs {
     /// How answers are read: number, choice, text, or auto, each question by its options and target (default)
     #[arg(long, value_name = "FORMAT")]
     pub(crate) answer_format: Option<String>,
-    /// Only the first N traces; below 1, that share of them
+    /// Only the first N traces; a number below 1 is a share of them
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<f64>,
     /// System prompt, for traces with a question
@@ -337,7 +337,7 @@ pub(crate) struct ReportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// Run folders, in the order of training; sprout@STAGE stands for that stage on arith, which is measured first if need be
+    /// Run folders, in the order of training; sprout@STAGE is that stage on arith, which is measured first if it was not
     #[arg(required = true, num_args = 2.., value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
     /// Folder for compare.html, compare.json and the figure
@@ -358,7 +358,7 @@ pub(crate) struct InterveneArgs {
     #[arg(default_value = "delete,corrupt,filler,swap,resample,conflict,truncate,mistake")]
     #[arg(value_name = "LIST")]
     pub(crate) kinds: Vec<String>,
-    /// Readings: forced (the rest of the trace stands, then the answer is asked for) and rollout (the rest is drawn anew; resample and mistake
+    /// Readings: forced (the rest of the trace is kept, then the answer is asked for) and rollout (the rest is drawn anew; resample and mistake
     /// need it)
     #[arg(long, value_delimiter = ',', default_value = "forced", value_name = "LIST")]
     pub(crate) readings: Vec<String>,
@@ -407,7 +407,7 @@ pub(crate) struct DecideArgs {
     /// Largest share of traces to which that may happen
     #[arg(long, default_value_t = 0.05, value_name = "EPS")]
     pub(crate) risk: f64,
-    /// Also give hopeless traces up: the largest share of traces that are given up though they would have ended right
+    /// Also give up hopeless traces: the largest share of traces that are given up although they would have ended right
     #[arg(long, value_name = "EPS")]
     pub(crate) give_up_risk: Option<f64>,
     /// Probability with which the limits may be missed
@@ -455,7 +455,7 @@ pub(crate) struct RewardsArgs {
     /// Divide rewards by the tokens of their steps
     #[arg(long)]
     pub(crate) per_token: bool,
-    /// What stands after each step in the format openrlhf: one token of the tokenizer that is trained
+    /// What follows each step in the format openrlhf: one token of the tokenizer that is trained
     #[arg(long, default_value = "ки", value_name = "TEXT")]
     pub(crate) placeholder: String,
     /// File to write (default: rewards_FORMAT.jsonl in the run folder)

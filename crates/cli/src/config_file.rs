@@ -101,7 +101,7 @@ fn flag_name(arg: &str) -> Option<&str> {
     Some(flag.split_once('=').map_or(flag, |(name, _)| name))
 }
 
-/// The arguments that one line of the file stands for; none if the command line gives the flag.
+/// The arguments that one line of the file means; none if the command line gives the flag.
 pub(crate) fn flag(
     path: &Path,
     command: &clap::Command,

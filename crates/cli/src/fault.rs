@@ -9,14 +9,14 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, PoisonError};
 
-/// What is being done, in words that go on from "while".
+/// What is being done, in words that follow "while".
 static DOING: Mutex<String> = Mutex::new(String::new());
 /// Where the latest panic began.
 static PLACE: Mutex<String> = Mutex::new(String::new());
 /// What called what there, where that was asked for.
 static CALLS: Mutex<String> = Mutex::new(String::new());
 
-/// Notes what is being done from now on, in words that go on from "while".
+/// Notes what is being done from now on, in words that follow "while".
 pub(crate) fn doing(what: String) {
     *DOING.lock().unwrap_or_else(PoisonError::into_inner) = what;
 }

@@ -25,7 +25,7 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     task: Option<TaskProgress>,
     last_line: Instant,
-    /// Tells how things stand with servers.
+    /// The state of the servers.
     standing: Option<Box<dyn Fn() -> Standing + Send + Sync>>,
 }
 
@@ -52,7 +52,7 @@ impl Progress {
         Self { quiet, shown, bar: None, task: None, last_line: now, standing: None }
     }
 
-    /// The same, also telling how things stand with servers.
+    /// The same, also showing the state of the servers.
     pub(crate) fn watching(mut self, standing: Option<Box<dyn Fn() -> Standing + Send + Sync>>) -> Self {
         self.standing = standing;
         self
@@ -100,7 +100,7 @@ pub(crate) fn stop_is_asked_for() -> bool {
 
 /// A line on standard error.
 pub(crate) fn print_line(text: &str) {
-    // Nobody may be listening on standard error; the work continues.
+    // Standard error may be closed; the work continues.
     let _ = writeln!(terminal::stderr(), "{text}");
 }
 

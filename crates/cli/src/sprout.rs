@@ -1,7 +1,7 @@
 //! The model that comes with entrace: sprout, at four stages of its training.
 //!
 //! A LLaMA of about a million weights that solves the word problems of the task `arith`. `init` is random, `mle` has learnt solutions of
-//! annotators who make mistakes, `sft` went on with right ones, `rl` was then rewarded for exact answers; `recipes/sprout.toml` made
+//! annotators who make mistakes, `sft` was then trained on right ones, and `rl` was rewarded for exact answers; `recipes/sprout.toml` made
 //! all of them. The files of `models/sprout` are part of the program.
 
 use crate::exit::SetUp;

@@ -22,7 +22,7 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A message without the middle of a name that is longer than anybody reads: one from a file may have millions of characters.
+/// A message without the middle of a name that is longer than anyone reads: one from a file may have millions of characters.
 pub(crate) fn shortened(message: &str) -> Cow<'_, str> {
     const MOST_BYTES: usize = 4000;
     const KEPT: usize = 1500;

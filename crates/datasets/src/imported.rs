@@ -53,7 +53,7 @@ pub struct ImportedTrace {
     pub trace: String,
     /// Ends of the steps in bytes of the trace, increasing; the last is its length. `None` if the row had no steps.
     pub step_ends: Option<Vec<usize>>,
-    /// Whether its answer was judged correct by whoever made it.
+    /// Whether its answer was judged correct where it was made.
     pub correct: Option<bool>,
     /// Which of the question's traces it is, from 0.
     pub sample: usize,
@@ -91,7 +91,7 @@ struct StatedTrace {
 
 /// Who wrote the rows of a file.
 enum Origin {
-    /// Somebody, with columns that are told by their names or mapped.
+    /// A file with columns that are known by their names or mapped.
     Anyone,
     /// lm-eval, with the filter whose rows are taken.
     LmEval(Value),
@@ -106,7 +106,7 @@ impl Origin {
         if let Some(filter) = lm_eval::first_filter(lines) {
             return Self::LmEval(filter);
         }
-        // Whoever names the column of the trace knows better.
+        // A mapped column of the trace overrides what the columns look like.
         if columns.path(Column::Trace).is_some() {
             return Self::Anyone;
         }
@@ -230,8 +230,8 @@ fn prompt(row: &Row, columns: &ColumnMap) -> Result<Option<TracePrompt>, String>
     }
 }
 
-/// What stands in the column of the trace: a text, or a message or conversation of the assistant. A path that ends in a message's
-/// `content` leads to the message, whose reasoning may stand beside it.
+/// The column of the trace: a text, or a message or conversation of the assistant. A path that ends in a message's
+/// `content` leads to the message, whose reasoning may be beside it.
 fn written(row: &Row, columns: &ColumnMap) -> Result<Option<String>, String> {
     let message = columns.path(Column::Trace).and_then(|path| row.at(path.strip_suffix(".content")?));
     if let Some(message) = message.filter(|message| messages::has_reasoning(message)) {

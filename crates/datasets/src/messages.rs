@@ -2,7 +2,7 @@
 //!
 //! A message is `{"role": .., "content": ..}`; content is text or a list of parts `{"type": "text", "text": ..}`. Roles are
 //! system (or developer), user and assistant. What cannot be shown to a model through its chat template as it was, such as the
-//! result of a tool or an image, is refused. A reply's reasoning may stand beside its content, as `reasoning_content` or
+//! result of a tool or an image, is refused. A reply's reasoning may be beside its content, as `reasoning_content` or
 //! `reasoning`; the two are then joined as the model wrote them.
 
 use crate::value::{Row, Value, text};
@@ -34,7 +34,7 @@ pub(crate) fn read(conversation: &Value) -> Result<Vec<Message>, String> {
     items.iter().map(message).collect()
 }
 
-/// A conversation as what stands before its last message, and that message, which must be the assistant's.
+/// A conversation as what precedes its last message, and that message, which must be the assistant's.
 pub(crate) fn split(conversation: &Value) -> Result<(Vec<Message>, String), String> {
     let items = conversation.as_list().unwrap_or_default();
     let (last, before) =

@@ -150,6 +150,7 @@ fn details_of_lighteval_are_read() {
 }
 
 /// The logs that a package writes today, in a folder of their own; `None` where it is not there.
+#[expect(clippy::print_stdout, reason = "says why a test skips")]
 fn written_by(package: &str, folder: &Path) -> Option<PathBuf> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/foreign");
     let python = match std::env::var("ENTRACE_PYTHON_TRAINERS").ok()?.as_str() {

@@ -1,6 +1,6 @@
 //! Reading every layer of the local decoder.
 //!
-//! A context is run in one pass; what is asked of each hidden state and of each layer's attention is reduced while the pass goes on.
+//! A context is run in one pass; what is asked of each hidden state and of each layer's attention is reduced during the pass.
 //! The lens reads a hidden state through the final norm and the output head; the last one read so is the model's own output.
 
 use crate::decoder::Decoder;

@@ -151,7 +151,7 @@ fn named_by_index(text: &[u8]) -> Result<BTreeSet<String>, Lack> {
     }
 }
 
-/// What a repository has in the place of what was looked for, as the rest of a sentence.
+/// What a repository has instead of what was looked for, as the rest of a sentence.
 fn instead(paths: &[String]) -> String {
     let ggufs: Vec<&String> = paths.iter().filter(|path| is_model_gguf(path)).collect();
     if let Some(first) = ggufs.first() {
@@ -219,7 +219,7 @@ fn gguf(wanted: &Gguf, paths: &[String]) -> Result<Choice, Lack> {
     Ok(Choice { files: whole(fitting)?, opened })
 }
 
-/// Whether a quantisation stands in a path, as a word: `Q4_K` is not in `Q4_K_M`, nor `F16` in `BF16`.
+/// Whether a path has a quantisation in it, as a word: `Q4_K` is not in `Q4_K_M`, nor `F16` in `BF16`.
 fn has_tag(path: &str, tag: &str) -> bool {
     let (path, tag) = (path.to_ascii_lowercase(), tag.to_ascii_lowercase());
     path.match_indices(&tag).any(|(at, _)| {

@@ -68,8 +68,9 @@ impl Client {
         let origin = Origin::of(&hub.endpoint)
             .ok_or_else(|| refuse("expected an address such as https://huggingface.co"))?;
         let bearer = hub.token.as_ref().map(|token| HeaderValue::from_str(&format!("Bearer {token}")));
-        let mut bearer =
-            bearer.transpose().map_err(|_| refuse("the token for it cannot stand in a header"))?;
+        let mut bearer = bearer
+            .transpose()
+            .map_err(|_| refuse("the token for it has characters that a header cannot have"))?;
         if let Some(bearer) = &mut bearer {
             bearer.set_sensitive(true);
         }

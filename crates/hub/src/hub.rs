@@ -100,7 +100,7 @@ impl Hub {
     }
 }
 
-/// A path in which `~` stands for the home folder.
+/// A path in which `~` is the home folder.
 fn expanded(path: &str) -> PathBuf {
     match (path.strip_prefix('~'), std::env::home_dir()) {
         (Some(""), Some(home)) => home,
@@ -109,7 +109,7 @@ fn expanded(path: &str) -> PathBuf {
     }
 }
 
-/// A token as it can stand in a header. The value is not repeated in messages.
+/// A token as a header can have it. The value is not repeated in messages.
 fn token(text: Option<String>) -> Result<Option<String>, Error> {
     let token = text.map(|text| text.trim().to_string()).filter(|token| !token.is_empty());
     match token {

@@ -20,7 +20,7 @@ impl Kind {
         }
     }
 
-    /// What stands before the repository in the address of a file.
+    /// What precedes the repository in the address of a file.
     pub(crate) fn file_prefix(self) -> &'static str {
         match self {
             Self::Model => "",
@@ -45,7 +45,7 @@ pub struct Name {
 pub enum Gguf {
     /// Its path in the repository.
     File(String),
-    /// Its quantisation, such as `Q4_K_M`, which stands in the name of the file; case does not matter.
+    /// Its quantisation, such as `Q4_K_M`, which is in the name of the file; case does not matter.
     Quantisation(String),
 }
 

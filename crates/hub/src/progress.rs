@@ -23,13 +23,13 @@ pub enum Event<'a> {
     Ends,
 }
 
-/// Whoever wants to know. Events come from several threads.
+/// Watches a download. Events come from several threads.
 pub trait Observer: Sync {
     /// Takes note of an event.
     fn event(&self, event: Event<'_>);
 }
 
-/// Nobody.
+/// Watches nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Silent;
 

@@ -1,4 +1,4 @@
-//! The forced reading: the rest of the trace stands as it is, then the answer is asked for.
+//! The forced reading: the rest of the trace is kept, then the answer is asked for.
 
 use crate::error::Error;
 use crate::plan::{Edit, truncated};
@@ -10,7 +10,7 @@ use entrace_record::rows::InterventionRow;
 use entrace_run::Observer;
 use entrace_run::probe::{Path, Probe, Probed, Prober};
 
-/// Rows of every trace's changes, the trace as it stands first; and the tokens that were scored but for cues and answers.
+/// Rows of every trace's changes, the unchanged trace first; and the tokens that were scored but for cues and answers.
 pub(crate) fn measure(
     prober: &mut Prober<'_>,
     traces: &[(&Recorded, Vec<Edit>)],

@@ -1,7 +1,7 @@
 //! Which step of a recorded trace carries the answer, and does the model use it?
 //!
 //! A recorded trace is changed at one step (`entrace_measure::intervention`), and belief at its end is read again: forced, with the rest of the
-//! trace as it stands, or by rollouts, with the rest drawn anew. All changes of a trace share its beginning in one token tree, so that each
+//! trace unchanged, or by rollouts, with the rest drawn anew. All changes of a trace share its beginning in one token tree, so that each
 //! costs what follows it.
 //!
 //! In reading order: [`recorded`] (traces out of a run folder), [`plan`] (which changes), `realise` (changes as tokens), `paraphrase`, `forced`

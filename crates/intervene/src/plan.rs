@@ -1,7 +1,7 @@
 //! Which changes are made to a trace.
 //!
 //! Every change has a lot of its own, drawn from the seed, its task, question, trace, kind and step: the same seed makes the same changes,
-//! whatever else is measured. Numbers that stand in the place of others are numbers of the task's traces, and a swapped step is one of
+//! whatever else is measured. Numbers that replace others are numbers of the task's traces, and a swapped step is one of
 //! another question, at about the same depth.
 
 use crate::realise;
@@ -213,7 +213,7 @@ impl Planner<'_> {
         Contradiction::ALL.into_iter().map(one).collect()
     }
 
-    /// Neutral tokens in the place of each step (`step`), and in the place of everything up to it, with nothing after them (`prefix`).
+    /// Neutral tokens instead of each step (`step`), and instead of everything up to it, with nothing after them (`prefix`).
     fn fillers(&self, recorded: &Recorded) -> Vec<Edit> {
         let neutral = match realise::encode(self.text, FILLER) {
             Ok(tokens) if !tokens.is_empty() => tokens,
@@ -240,9 +240,9 @@ impl Planner<'_> {
 
 /// What neutral tokens are made of, as in Lanham et al. 2023.
 const FILLER: &str = " ...";
-/// Variant of a filler in the place of one step.
+/// Variant of a filler that replaces one step.
 pub(crate) const FILLED_STEP: &str = "step";
-/// Variant of a filler in the place of the whole beginning.
+/// Variant of a filler that replaces the whole beginning.
 pub(crate) const FILLED_PREFIX: &str = "prefix";
 
 /// The trace cut after step k.

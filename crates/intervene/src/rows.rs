@@ -10,7 +10,7 @@ use entrace_record::rows::InterventionRow;
 /// Most answers that a row lists.
 const MOST_ANSWERS: usize = 32;
 
-/// Name of the trace as it stands, among the kinds.
+/// Name of the unchanged trace, among the kinds.
 pub(crate) const UNCHANGED: &str = "none";
 
 /// What was found of a change.
@@ -59,7 +59,7 @@ pub(crate) fn row(recorded: &Recorded, edit: &Edit, reading: Reading, found: &Fo
     }
 }
 
-/// The row of the trace as it stands.
+/// The row of the unchanged trace.
 pub(crate) fn unchanged(
     recorded: &Recorded,
     edit: &Edit,

@@ -5,7 +5,7 @@
 //!
 //! `AnswerFormat` is what a benchmark knows about its answers: how the final answer is found in a whole completion (`extract`) and in one
 //! that was cut (`extract_cut`), how one string is brought to canonical form (`canonical`), which surface strings stand for an answer
-//! (`surface_forms`), and the grammar of an answer string that follows an answer cue (`grammar`). The implementations stand beside the
+//! (`surface_forms`), and the grammar of an answer string that follows an answer cue (`grammar`). The implementations are beside the
 //! benchmarks.
 //!
 //! A grammar is a small automaton over characters. It lets the estimator `enumerate` sort every token of the vocabulary in one
@@ -99,7 +99,7 @@ pub trait AnswerFormat: Send + Sync {
     fn extract(&self, completion: &str, choices: Option<&Choices>) -> Answer;
 
     /// The final answer of a text that the limit on tokens cut: the last one that is stated in so many words (`#### 42`, `the answer
-    /// is ..`, a box) in a statement that ends before the text does. What stands at the cut may be half a number or half a sum, so
+    /// is ..`, a box) in a statement that ends before the text does. What is at the cut may be half a number or half a sum, so
     /// that neither it nor the last number or line of the text is an answer. A format that cannot tell closed statements reads none.
     fn extract_cut(&self, _text: &str, _choices: Option<&Choices>) -> Answer {
         Answer::Invalid

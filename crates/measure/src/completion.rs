@@ -6,13 +6,13 @@
 //!
 //! Rules, of a text and of whether its prompt opened a thought (R1's template ends with `<think>`):
 //!
-//! * A closing mark without an opening one closes everything that stands before it, back to the thought before.
+//! * A closing mark without an opening one closes everything before it, back to the thought before.
 //! * A mark of its own kind within a thought opens nothing. Marks of another kind may be nested. A closing mark of a kind that is not open
 //!   closes the thought all the same: models mix `<think>` and `</thinking>`.
 //! * The reply is everything outside of thoughts. While a thought is open at the end there is no reply, and so no answer.
 //! * The trace reaches to the closing mark of the last thought that is not blank. Where there is none it is the whole text.
 //! * Outside of thoughts, a text ends where a turn ends (`<|im_end|>`) or another question begins (`Question:` at the start of a line), if
-//!   something stands before it: what comes first is the question said again.
+//!   something precedes it: what comes first is the question said again.
 //!
 //! Not here: how an answer is read from the reply ([`AnswerFormat`]).
 
@@ -82,7 +82,7 @@ impl<'a> Division<'a> {
         last.filter(|thought| thought.closed.is_some()).map_or(self.end, |thought| thought.inner.end)
     }
 
-    /// What stands outside of thoughts; `None` while a thought is open at the end.
+    /// What is outside of thoughts; `None` while a thought is open at the end.
     pub fn reply(&self) -> Option<Cow<'a, str>> {
         if self.thoughts.last().is_some_and(|thought| thought.closed.is_none()) {
             return None;

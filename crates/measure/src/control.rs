@@ -1,6 +1,6 @@
-//! Controls: traces put in the place of a question's own, to see what any trace would do.
+//! Controls: traces that replace a question's own, to show the effect of similar text that is not about the question.
 
-/// What is put in the place of a trace.
+/// What replaces a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Control {
     /// The trace of another question of the task.

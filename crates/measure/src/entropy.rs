@@ -1,7 +1,7 @@
 //! Shannon entropy of a finite distribution, in nats, and what is known of it when the distribution is not fully known.
 //!
 //! H(p) = −Σ_i p_i ln p_i with 0 ln 0 = 0, so 0 ≤ H ≤ ln n. Input is a slice of probabilities that sum to one.
-//! Source: Shannon 1948, section 6. Below it stand
+//! Source: Shannon 1948, section 6. Below it are
 //!
 //! * `counts`: estimates from counts of draws (plug-in, Miller–Madow, Chao–Shen) and a smoothed log-probability,
 //! * `nsb`: the Bayesian estimate with its posterior deviation,

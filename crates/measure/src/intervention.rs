@@ -7,9 +7,9 @@
 //! |---|---|
 //! | `delete` | the step is left out, at its place: equal sentences elsewhere stay |
 //! | `corrupt` | its last number, or an option it names, becomes another one of the task |
-//! | `filler` | neutral words of as many tokens stand in its place |
+//! | `filler` | neutral words of as many tokens replace it |
 //! | `paraphrase` | the step is said in other words, its numbers kept |
-//! | `swap` | a step of another question stands in its place |
+//! | `swap` | a step of another question replaces it |
 //! | `resample` | the step is drawn anew from what precedes it |
 //! | `conflict` | the last statement of the answer says another answer |
 //! | `truncate` | the trace ends after the step (early answering) |
@@ -29,11 +29,11 @@ pub enum Kind {
     Delete,
     /// A number or option in the step is another one.
     Corrupt,
-    /// Neutral words stand in its place.
+    /// Neutral words replace it.
     Filler,
     /// The step in other words.
     Paraphrase,
-    /// A step of another question stands in its place.
+    /// A step of another question replaces it.
     Swap,
     /// The step is drawn anew.
     Resample,
@@ -83,7 +83,7 @@ impl Kind {
 /// How the belief after an intervention is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reading {
-    /// The rest of the trace stands as it is, then the answer is asked for.
+    /// The rest of the trace is kept, then the answer is asked for.
     Forced,
     /// The rest is drawn anew, and each draw is read for its answer.
     Rollout,

@@ -6,7 +6,7 @@
 //! No number of its own is what belongs to something longer: the digits of `118`, `18.5` and `1,18` (neither thousands nor a decimal),
 //! of times, dates, versions, ordinals and powers (`12:30`, `1/2/2020`, `1.2.3`, `2nd`, `3²`, `2^3`), digits within a word (`H2O`), and the labels of
 //! list items and steps (`2. Add`, `Step 2:`), which count upwards from 1. A minus belongs to the number that it touches where no operand
-//! stands before it. A proper fraction (`3/4`) is one number; in `48/2` both operands are numbers, and so is the value where it is not
+//! precedes it. A proper fraction (`3/4`) is one number; in `48/2` both operands are numbers, and so is the value where it is not
 //! whole. The unit behind a number does not matter.
 //!
 //! Not read: words (`eighteen`), powers of ten, thousands set off by spaces. Which of the numbers is an answer is for `statement` to say.
@@ -230,7 +230,7 @@ fn sign_length(before: &str) -> usize {
     if is_operator { 0 } else { before.len() - rest.len() }
 }
 
-/// Where the labels of lists and steps stand: those of lists count upwards from 1.
+/// Where the labels of lists and steps are: those of lists count upwards from 1.
 fn labels(text: &str) -> Vec<usize> {
     let mut next = 1;
     let mut found = Vec::new();

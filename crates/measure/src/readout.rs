@@ -3,7 +3,7 @@
 //! A forced readout may know something about the answer and still state it with too much certainty, so that its raw log-probability buries
 //! what it knows. Usable information (predictive V-information, Xu et al. 2020, arXiv:2002.10689) asks the best member of a family of
 //! readouts instead. The family mixes p_k at some temperature with p_0 at another and with a base distribution; it is fitted in
-//! `stats::mixture`, and here stands what enters it: for each temperature τ of [`TEMPERATURES`] the natural logarithm of T_τ p(target).
+//! `stats::mixture`, and here is what enters it: for each temperature τ of [`TEMPERATURES`] the natural logarithm of T_τ p(target).
 //!
 //! T_τ p is p^{1/τ} over the atoms of p, renormalised. The atoms are the answers found, `[invalid]` among them, and one for the tail;
 //! within the tail, answers keep the proportions that p gives them. So T_τ p is a distribution whatever was left unexplored, T_1 p = p, a

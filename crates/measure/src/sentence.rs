@@ -5,7 +5,7 @@
 //! because models do not wrap lines. The end lies before a following space (tokenizers give the space to the next word) and after
 //! following line breaks (tokenizers give them to the full stop).
 //!
-//! It goes on where what follows on the line is a lower-case letter, an operator or a comma (`5! = 120`, `"Why?" he said`), and a
+//! It continues where what follows on the line is a lower-case letter, an operator or a comma (`5! = 120`, `"Why?" he said`), and a
 //! full stop does not end it after
 //! * an abbreviation: one of a list (`Mr.`, `vs.`), or letters with full stops between them (`e.g.`, `U.S.`, but `5 p.m. She` ends),
 //! * a list number or letter that opens a sentence (`1.`, `2.3.`, `A.`); `The answer is B. Next` ends.
@@ -61,7 +61,7 @@ fn after_terminators(text: &str, start: usize, at: usize) -> Option<usize> {
     Some(end)
 }
 
-/// Whether the sentence `before` a full stop goes on because its last word is an abbreviation or a list label.
+/// Whether the sentence `before` a full stop continues because its last word is an abbreviation or a list label.
 fn keeps_sentence_open(before: &str, next: char) -> bool {
     let word_start = before
         .rfind(char::is_whitespace)

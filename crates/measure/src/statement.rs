@@ -1,10 +1,10 @@
 //! Where a trace states an answer.
 //!
-//! A forced readout reads back what stands in the text: behind `= 63` it says 63, whether or not anything was reasoned. What belief does at
+//! A forced readout reads back what the text says: behind `= 63` it says 63, whether or not anything was reasoned. What belief does at
 //! the step that states the answer is reading; what it does before is not. This module finds that step.
 //!
 //! Input: the text of a trace, the byte positions at which its steps end, and an answer in canonical form. Output: the first step, from 1,
-//! whose text states the answer; `None` where none does. A statement is a place at which the answer stands in the text as
+//! whose text states the answer; `None` where none does. A statement is a place at which the text has the answer as
 //! * a number: any number of the same value (`number`), be it a result, an operand or told in the question;
 //! * an option: its label alone in the place of an answer (`(B)`, `**B**`, `\boxed{B}`, `B.`, `B)`, `option B`, `the answer is B`, a line of
 //!   its own), not the article `A` or the pronoun `I` in running prose; or the option's text, as a number if it is one, else as whole words,
@@ -261,7 +261,7 @@ mod tests {
         Choices::new(labels, texts.map(str::to_string).to_vec()).unwrap()
     }
 
-    /// Where the first statement stands when each line is a step.
+    /// Where the first statement is when each line is a step.
     fn step(lines: &[&str], answer: &str) -> Option<usize> {
         let text = lines.join("\n");
         let mut ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at + 1).collect();

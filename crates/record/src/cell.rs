@@ -1,4 +1,4 @@
-//! How one value stands in a Parquet column.
+//! How one value is kept in a Parquet column.
 //!
 //! | Rust | Parquet | encoding |
 //! |---|---|---|
@@ -30,7 +30,7 @@ pub(crate) trait Cell: Sized {
     /// Whether values repeat, so that a dictionary pays.
     const DICTIONARY: bool;
 
-    /// What the type on disk stands for, where it says less than the column means.
+    /// What the type on disk means, where it says less than the column does.
     fn logical_type() -> Option<LogicalType> {
         None
     }

@@ -136,8 +136,8 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// A link stands where a run folder has a folder of its own.
-    #[error("{} is a link, which a run folder has not", path.display())]
+    /// A link where a run folder has a folder of its own.
+    #[error("{} is a link; expected a folder of the run", path.display())]
     Link {
         /// The link.
         path: PathBuf,

@@ -16,7 +16,7 @@ use crate::error::Error;
 
 const TEMPORARY: &str = ".entrace-tmp";
 
-/// Writes a file: all of it, or nothing. What stood under the name is replaced.
+/// Writes a file: all of it, or nothing. An existing file of the name is replaced.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let temporary = temporary(path);
     let written = write_synced(&temporary, bytes).and_then(|()| publish(&temporary, path));

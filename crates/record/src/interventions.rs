@@ -79,7 +79,7 @@ pub struct InterventionSettings {
 /// Settings and rows.
 pub type Interventions = (InterventionSettings, Vec<InterventionRow>);
 
-/// Writes table and settings into a run folder, each whole or not at all, in the place of earlier ones.
+/// Writes table and settings into a run folder, each whole or not at all, and replaces earlier ones.
 pub fn write(dir: &Path, settings: &InterventionSettings, rows: &[InterventionRow]) -> Result<(), Error> {
     let path = dir.join(TABLE_FILE);
     let temporary = file::temporary(&path);

@@ -89,7 +89,7 @@ pub struct Sample {
     pub extra: Map<String, Value>,
 }
 
-/// Writes `results_<time>.json` and, for each task with samples, `samples_<task>_<time>.jsonl`, in the place of those that were written
+/// Writes `results_<time>.json` and, for each task with samples, `samples_<task>_<time>.jsonl`, and replaces those that were written
 /// before. Returns their paths in this order.
 pub fn write(writer: &mut RunWriter, results: &Results) -> Result<Vec<PathBuf>, Error> {
     let stamp = file_stamp(results.date);

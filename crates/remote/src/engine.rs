@@ -141,7 +141,7 @@ impl<T> Remote<T> {
         &self.core.profile
     }
 
-    /// Tells how things stand, from any thread and for as long as it is kept.
+    /// Tells the state of the servers, from any thread and for as long as it is kept.
     pub fn standing(&self) -> impl Fn() -> Standing + Send + Sync + 'static {
         let pool = Arc::downgrade(&self.core.pool);
         move || pool.upgrade().map(|pool| pool.standing()).unwrap_or_default()

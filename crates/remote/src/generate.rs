@@ -22,7 +22,7 @@ use std::time::Duration;
 /// Longest time between two looks at whether to stop.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Somebody who is told of progress alone.
+/// A watcher that is told of progress alone.
 pub(crate) struct Unwatched<'a>(pub(crate) &'a mut dyn FnMut(usize) -> bool);
 
 impl Watcher for Unwatched<'_> {

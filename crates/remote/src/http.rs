@@ -2,7 +2,7 @@
 //!
 //! Nothing is tried again here. Connections that were idle for four seconds are not used again, because servers close theirs after five. A
 //! body is taken only if all of it came: the library takes a connection that breaks within one for its end. Redirects are refused, since
-//! they would carry the key to somebody else.
+//! they would carry the key to another host.
 
 use crate::fault::Fault;
 use crate::url::{Endpoint, Headers};

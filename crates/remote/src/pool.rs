@@ -21,7 +21,7 @@ pub(crate) trait Transport: Send + Sync {
     fn is_alive(&self, replica: usize) -> bool;
 }
 
-/// How things stand with a pool.
+/// The state of a pool.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Standing {
     /// Requests that were sent and not answered.
@@ -42,7 +42,7 @@ pub struct Standing {
     pub replicas: Vec<ReplicaStanding>,
 }
 
-/// How things stand with a replica.
+/// The state of a replica.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ReplicaStanding {
     /// Its address.
@@ -162,7 +162,7 @@ impl Pool {
         Self { messages: Mutex::new(messages), standing, keeper: Some(keeper) }
     }
 
-    /// How things stand.
+    /// Its state.
     pub(crate) fn standing(&self) -> Standing {
         locked(&self.standing).clone()
     }

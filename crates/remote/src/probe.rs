@@ -3,7 +3,7 @@
 //! Nothing is taken from a server's name or version alone. The dialect is the one in which it answers; the number of log-probabilities is the
 //! one that comes; chosen tokens are compared with the same tokens in a list; a temperature of one half must not change what is said of a
 //! token; several draws must not be copies of one another; the same context twice must give the same numbers; and some fifty texts must be
-//! the same tokens there and here. What is found stands in the manifest, and what a server cannot do is refused before any work.
+//! the same tokens there and here. What is found is in the manifest, and what a server cannot do is refused before any work.
 
 mod texts;
 

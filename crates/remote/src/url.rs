@@ -164,15 +164,15 @@ pub enum BadHeader {
     /// There is no colon, or no name before it.
     #[error("a header is written as NAME: VALUE")]
     NoName,
-    /// Its name or value has characters that cannot stand in a header.
-    #[error("the header {name:?} has characters that cannot stand in a header")]
+    /// Its name or value has characters that a header cannot have.
+    #[error("the header {name:?} has characters that a header cannot have")]
     BadCharacters {
         /// Its name.
         name: String,
     },
     /// A key on the command line, which every user of the machine can read.
     #[error(
-        "the value of the header {name:?} would stand in the list of processes for all to read; \
+        "the value of the header {name:?} would be in the list of processes for all to read; \
          put it into an environment variable and write {name}: $VARIABLE"
     )]
     KeyOnCommandLine {

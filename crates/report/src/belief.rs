@@ -15,7 +15,7 @@
 //! * ending of the target: [the trace ends in the target] − p_K(target). The trace's own ending is one more draw from the belief.
 //! * ending of the leader: [the trace ends in a_k] − p_{k+1}(a_k). It is positive where draws know of the trace's own ending.
 //!
-//! The answer in which the trace itself ends must not stand for a: it is known to what comes later, and belief rises to it.
+//! The answer in which the trace itself ends must not be taken for a: it is known to what comes later, and belief rises to it.
 //! Source: the martingale property of conditional probabilities (Doob).
 
 use std::sync::Arc;

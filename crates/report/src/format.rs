@@ -2,7 +2,7 @@
 
 use crate::metrics::Quantity;
 
-/// What stands where there is no number.
+/// Shown where there is no number.
 pub(crate) const NONE: &str = "–";
 
 /// A number with a fixed count of decimals, a true minus sign and no negative zero.
@@ -73,7 +73,7 @@ fn turns_around(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Text broken at spaces into lines of at most `width` characters, each after the indent; longer words stand alone.
+/// Text broken at spaces into lines of at most `width` characters, each after the indent; a longer word has a line to itself.
 pub(crate) fn wrapped(text: &str, indent: &str, width: usize) -> String {
     let mut lines = String::new();
     let mut length = 0;

@@ -24,7 +24,7 @@ use crate::format::printable;
 use crate::interventions::Changed;
 use crate::metrics::Metrics;
 
-/// What a page may load: nothing. Its style stands in itself, and there are no scripts, frames or forms.
+/// What a page may load: nothing. Its style is part of it, and there are no scripts, frames or forms.
 pub(crate) const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 

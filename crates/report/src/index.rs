@@ -1,6 +1,6 @@
 //! From (task, question, sample) to what belongs to a trace.
 //!
-//! Rows of one trace mostly stand together, so the last look-up is remembered, found or not.
+//! Rows of one trace are mostly together, so the last look-up is remembered, found or not.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -33,9 +33,9 @@ pub use steps::StepImportance;
 use crate::metrics::Quantity;
 use crate::metrics::quantity::QuestionMeans;
 
-/// Kind of the trace as it stands.
+/// Kind of the unchanged trace.
 const UNCHANGED: &str = "none";
-/// Reading with the rest of the trace as it stands.
+/// Reading with the rest of the trace unchanged.
 pub(crate) const FORCED: &str = "forced";
 /// Reading with the rest drawn anew.
 pub(crate) const ROLLOUT: &str = "rollout";
@@ -189,7 +189,7 @@ impl<'a> TaskRows<'a> {
         })
     }
 
-    /// The row of each trace as it stands.
+    /// The row of each unchanged trace.
     pub(crate) fn unchanged(&self, reading: &str) -> HashMap<usize, &Entry<'a>> {
         self.of(UNCHANGED, "", reading).map(|entry| (entry.trace, entry)).collect()
     }

@@ -80,7 +80,7 @@ pub(crate) fn from_cue(scores: &mut [Result<f64, Absent>], cue_entropy: Option<f
     fill(scores, &[Input::CueEntropy], &TraceData { cue_entropy, ..TraceData::default() });
 }
 
-/// Fills in a signal that the run measured because it was asked for; a name that is not in the registry is passed over.
+/// Fills in a signal that the run measured because it was asked for; a name that is not in the registry is skipped.
 pub(crate) fn from_run(scores: &mut [Result<f64, Absent>], signal: &str, value: Option<f64>) {
     let Some(at) = SIGNALS.iter().position(|known| known.name == signal) else { return };
     let measured = [Measured { signal, value }];

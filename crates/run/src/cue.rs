@@ -1,7 +1,7 @@
 //! What is put after a prefix to ask for the answer.
 //!
 //! It is the cue; while a thought is open there, first what closes the thought, as the model's template writes it. A cue within a thought would
-//! ask how the thought goes on, where models doubt, correct themselves and begin anew. Line breaks are not written twice: those at the
+//! ask how the thought continues, where models doubt, correct themselves and begin anew. Line breaks are not written twice: those at the
 //! beginning of the closing text are left out after a line break, and those at the beginning of the cue after a closing text that ends with one.
 
 use crate::error::Error;

@@ -1,6 +1,6 @@
 //! Forced beliefs at the ends of paths that begin as a recorded trace does.
 //!
-//! A path keeps the first tokens of a trace and goes on with its own, as an edited trace does. Trace and paths become one token tree: the
+//! A path keeps the first tokens of a trace and continues with its own, as an edited trace does. Trace and paths become one token tree: the
 //! prompt is the root, the trace a branch of it, and each path forks from the trace where it leaves it, so that only what follows the edit is
 //! run again. Leaving out each of the K steps of a trace of T tokens in turn runs T + Σ_k (T − t_k) tokens, about T + K·T/2, and not K·T. At the
 //! end of each path belief is asked for as at a prefix (`cue`, `estimate`).

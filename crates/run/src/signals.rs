@@ -1,9 +1,9 @@
 //! Signals that a run measures because it was asked for them (`--signals`): one value for each trace, or the reason why there is none.
 //!
 //! After the curves of a batch are known, each trace that has one is looked at again: `layers` reads the model's layers over prompt, trace
-//! and cue in one pass; `follow_up` goes on with the conversation and asks about the answer; `semantic` asks which
+//! and cue in one pass; `follow_up` continues the conversation and asks about the answer; `semantic` asks which
 //! answers mean the same. Everything is of the question's own trace,
-//! never of a control. Where a pass fails for the sake of one trace, its reason stands in the place of its values.
+//! never of a control. Where a pass fails for the sake of one trace, its reason replaces its values.
 
 mod follow_up;
 mod layers;

@@ -1,7 +1,7 @@
 //! Why a statistic has no value.
 //!
 //! A statistic of this crate either has a value or one of these reasons; it is never NaN, 0 or -1 in place of a
-//! missing answer. Reports show the reason where the number would have stood.
+//! missing answer. Reports show the reason instead of the number.
 
 /// The reason why a statistic is undefined on the given input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

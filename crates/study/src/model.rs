@@ -70,7 +70,7 @@ pub(crate) struct Located {
     _unpacked: Option<TempDir>,
 }
 
-/// Finds the files of a model, downloading them if need be. The folder of a training stands for its last checkpoint.
+/// Finds the files of a model, downloading them if need be. The folder of a training means its last checkpoint.
 pub(crate) fn locate(name: Option<&str>, host: &dyn Host) -> Result<Located, Error> {
     let expected =
         "a folder in Hugging Face layout, a .gguf file, org/name on the Hub, or a model that is built in";
@@ -343,7 +343,7 @@ impl Model {
         }
     }
 
-    /// Tells how things stand with its servers, from any thread and for as long as it is kept.
+    /// Tells the state of its servers, from any thread and for as long as it is kept.
     pub fn standing(&self) -> Option<Box<dyn Fn() -> Standing + Send + Sync>> {
         match &self.place {
             Where::Here(_) => None,

@@ -1,4 +1,4 @@
-//! How far a task is, how fast, and how long it will take: what the events of a run say, for whoever shows them.
+//! How far a task is, how fast, and how long it will take: what the events of a run say, for a program that shows it.
 
 use entrace_run::{Event, Phase};
 use std::time::{Duration, Instant};

@@ -245,7 +245,7 @@ pub fn default_folder(model: &str, tasks: &[String]) -> PathBuf {
     Path::new("entrace-runs").join(entrace_record::file::short_name(&name))
 }
 
-/// Rollouts beside the estimator where nobody said otherwise: on as many questions as a model of this size does in minutes rather than hours.
+/// The usual rollouts beside the estimator: on as many questions as a model of this size does in minutes rather than hours.
 /// None beside an estimator that is nothing else.
 pub fn usual_rollouts(estimator: EstimatorChoice, model: &ModelInfo) -> Option<Rollouts> {
     if estimator == EstimatorChoice::Always(Estimator::Rollout) {

@@ -13,7 +13,7 @@
 //!
 //! [`prompt`] is the text up to and with `A:`, which is how entrace asks a model without a chat template; what follows it is
 //! [`Solution::completion`], with its leading space. The last line is the wording of entrace's default cue, so a model that has learnt
-//! these texts can be asked for its answer after any step: [`Solution::interrupted`] is the text of somebody who was.
+//! these texts can be asked for its answer after any step: [`Solution::interrupted`] is the text of one who was.
 //!
 //! Random access: problem i of (seed, split, difficulty) needs no other problem. **Splits share nothing**: a hash of the equations with
 //! all their numbers ([`Problem::equations`]) decides the split, whatever seed, difficulty, names, things or wording, and problems are
@@ -116,7 +116,7 @@ impl Problem {
     /// The problem as a line of a JSON Lines file (without the line break): `id`, `question`, `trace`, `target`.
     ///
     /// `datasets::jsonl` and `datasets::imported` read these columns under these names. The trace is that of `solution`, as it
-    /// follows the prompt, so a solution of somebody else can be exported in the place of the problem's own.
+    /// follows the prompt, so another solution can be exported instead of the problem's own.
     pub fn json_line(&self, solution: &Solution) -> String {
         let target = self.solution.answer.to_string();
         json!({"id": self.id, "question": self.question, "trace": solution.completion(), "target": target})

@@ -89,13 +89,13 @@ pub(crate) struct RlArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RecipeArgs {
-    /// TOML file of stages, in their order: `train` is mle, sft or rl, the other lines are flags of that command. Given again, stages that
-    /// are done are passed over, and one that was interrupted is resumed
+    /// TOML file of stages, in their order: `train` is mle, sft or rl, the other lines are flags of that command. Run again, it skips
+    /// stages that are done and resumes one that was interrupted
     pub(crate) recipe: PathBuf,
     /// Only these stages, by their place from 1
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(crate) stages: Vec<usize>,
-    /// Replace what earlier trainings left in the output folders
+    /// Replace existing trainings in the output folders
     #[arg(long)]
     pub(crate) overwrite: bool,
     /// Say nothing but results and errors
@@ -174,7 +174,7 @@ impl LoraArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
     /// Traces: a task of `entrace ls tasks` with rationales, or a file (.jsonl, .json, .csv, .tsv, .parquet). The question of a row is
-    /// asked as `entrace run` asks it, with the model's chat template or as "Q: ... A:"; a prompt is taken verbatim. What follows stands
+    /// asked as `entrace run` asks it, with the model's chat template or as "Q: ... A:"; a prompt is taken verbatim. What follows is
     /// under completion or trace, or under answer where the first row has neither. The first line that cannot be read stops the training,
     /// where `run` and `score` would skip it
     #[arg(long, default_value = "arith", value_name = "TASK_OR_FILE", help_heading = "Data")]
@@ -498,8 +498,8 @@ pub(crate) struct OutputArgs {
     /// Updates between checkpoints (default: one at the end)
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub(crate) checkpoint_every: Option<u64>,
-    /// Minutes without a checkpoint after which one is written all the same, and removed when the next one is there: where a training
-    /// that is killed can be resumed. 0 writes none
+    /// Minutes without a checkpoint after which a temporary one is written, from which a killed training can be resumed; it is removed when
+    /// the next checkpoint is written. 0 writes none
     #[arg(long, default_value_t = 5.0, value_name = "MINUTES")]
     #[arg(value_parser = not_negative, allow_negative_numbers = true)]
     #[arg(help_heading = "Output")]
@@ -517,7 +517,7 @@ pub(crate) struct OutputArgs {
     /// the output folder)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) resume: Option<PathBuf>,
-    /// Replace what an earlier training left in the folder
+    /// Replace an existing training in the folder
     #[arg(long, help_heading = "Output")]
     pub(crate) overwrite: bool,
     /// Measure what the model knows at each step of its traces after every N updates, at start and end: run folders beside the

@@ -1,6 +1,6 @@
 //! What OpenAI's and vLLM's batches write: one response for each request, known by `custom_id`.
 //!
-//! The questions stand in the file of requests, which has to be given with it: `body.messages` or `body.prompt`. A request may state the
+//! The questions are in the file of requests, which has to be given with it: `body.messages` or `body.prompt`. A request may state the
 //! answer as its own `target`, or in `metadata` or `body.metadata` under that name. Every choice of a response is a trace; requests that
 //! failed are lines that cannot be read, with the error that they met.
 

@@ -1,7 +1,7 @@
 //! Samples of inspect's logs.
 //!
 //! `id` with `epoch` is the identity, `input` the question, `choices` the options, `target` the answer (a text, or a list of one), and
-//! `messages` the conversation: what stands before the last message of the assistant is the prompt. A part of a message that is reasoning is
+//! `messages` the conversation: what precedes the last message of the assistant is the prompt. A part of a message that is reasoning is
 //! the thought before the reply. The verdict is that of the first score that is correct (`C`) or incorrect (`I`); other scores are left aside.
 
 use super::{StatedTrace, TracePrompt};
@@ -58,7 +58,7 @@ fn unanswered(row: &Row) -> String {
     }
 }
 
-/// A message whose parts of reasoning stand beside its content, as chat interfaces write it.
+/// A message whose parts of reasoning are beside its content, as chat interfaces write it.
 fn with_reasoning(message: &Value) -> Value {
     let (Some(row), Some(parts)) = (message.as_object(), message.at("content").and_then(Value::as_list))
     else {

@@ -1,7 +1,7 @@
 //! The residual stream: what a part of a layer adds to the hidden states, `[T, E]` each.
 //!
 //! The part's output is a tensor that nobody else holds, so on the CPU the sum is written into it. Hidden states themselves are never
-//! changed: whoever watches a pass may keep them.
+//! changed: a watcher of a pass may keep them.
 
 use super::rows::{Rows, on_cpu, rows_for_each_task};
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};

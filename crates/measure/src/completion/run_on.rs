@@ -1,6 +1,6 @@
 //! Where a text runs on into another turn or question.
 //!
-//! Models that were not trained to stop, and files in which special tokens are spelled out, go on after the answer with a conversation or a
+//! Models that were not trained to stop, and files in which special tokens are spelled out, continue after the answer with a conversation or a
 //! list of examples. Known are the tokens that end a turn or open the user's in common chat formats, and lines that begin as a question does in
 //! prompts of examples: `Q:`, `Question:`, `Problem:`, `Human:`, `User:`, `### Instruction`.
 

@@ -2,7 +2,7 @@
 //!
 //! Templates of reasoning models either write earlier thoughts out (`'<think>\n' + reasoning_content + '\n</think>\n\n'`), which tells both
 //! marks with their line breaks, or cut them from what the model wrote (`content.split('</think>')`), which tells the closing mark. A mark
-//! that is not among the known ones counts if its name speaks of thinking, or if it stands around a variable whose name does.
+//! that is not among the known ones counts if its name speaks of thinking, or if it is around a variable whose name does.
 
 use std::sync::LazyLock;
 
@@ -52,7 +52,7 @@ fn channels(source: &str) -> Option<Written> {
 fn written_out(source: &str) -> Option<Written> {
     AROUND.captures_iter(source).find_map(|hit| {
         let (open, closing) = (unescaped(&hit["open"]), unescaped(&hit["close"]));
-        // Before the mark, on lines of their own, may stand the tokens that begin a turn.
+        // Before the mark, on lines of their own, may be the tokens that begin a turn.
         let open = open.trim().rsplit('\n').next()?.to_string();
         let close = closing.trim().to_string();
         let kind = known(&close).unwrap_or(Kind::Own);

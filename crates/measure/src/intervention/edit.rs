@@ -11,12 +11,12 @@ use crate::number::{Number, numerals};
 use crate::question::Choices;
 use crate::statement::Statement;
 
-/// Bytes of a trace and the text that stands in their place.
+/// Bytes of a trace and the text that replaces them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Bytes that are replaced, within one step.
     pub bytes: Range<usize>,
-    /// What stands there instead.
+    /// What replaces them.
     pub text: String,
 }
 
@@ -37,7 +37,7 @@ pub fn delete(step: &Range<usize>) -> Change {
     Change { bytes: step.clone(), text: String::new() }
 }
 
-/// Puts other words in the place of a step, between the white space that it begins and ends with.
+/// Replaces a step with other words, between the white space that it begins and ends with.
 pub fn reword(text: &str, step: &Range<usize>, words: &str) -> Change {
     Change { bytes: core(text, step), text: words.trim().to_string() }
 }

@@ -138,16 +138,10 @@ fn method(comparison: &Comparison) -> Markup {
         section {
             h2 { "How changes are tested" }
             p {
-                "A change is the mean over questions of later minus earlier; its " (decimal(100.0 * comparison.options.level, 0))
-                " % interval resamples questions, and its two-sided p-value is the larger of that of the resamples and that of random sign \
-                 flips of questions. Fewer than ten questions are not tested. P-values are adjusted by Holm over all changes of a task \
-                 that are tested. The AUROC has no value per question; there both runs are resampled with the same questions, and \
-                 both verdicts need ten questions each. A trace that never \
-                 locks in counts with depth 1 and no wasted token."
-            }
-            p {
-                "A clear change says that these runs differ on these questions' like. It does not say why: runs may differ in more than \
-                 one thing."
+                "A change is the mean over questions of later minus earlier, with a " (decimal(100.0 * comparison.options.level, 0))
+                " % interval over questions and a two-sided p-value, adjusted by Holm over the tested changes of a task. Fewer than ten \
+                 questions, and areas with fewer than ten of either verdict, are not tested. A clear change means that the runs differ on \
+                 questions like these, not why they do."
             }
         }
     }

@@ -16,7 +16,7 @@ const LINE: u32 = 21;
 /// Width of the names at the left in pixels.
 const NAMES: u32 = 240;
 
-/// A line: what stands at its left, and its area; `None` for a heading.
+/// A line: its label at the left, and its area; `None` for a heading.
 struct Line<'a> {
     label: String,
     area: Option<&'a Quantity>,

@@ -48,7 +48,7 @@ pub(crate) struct Axis {
     pub(crate) high: f64,
     pub(crate) ticks: Vec<f64>,
     pub(crate) decimals: usize,
-    /// What stands at the marks in place of their numbers; empty for the numbers.
+    /// Labels of the marks instead of their numbers; empty for the numbers.
     pub(crate) names: Vec<String>,
 }
 

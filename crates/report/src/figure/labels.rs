@@ -1,7 +1,7 @@
-//! Short names for things that stand side by side.
+//! Short names for things that are shown side by side.
 //!
 //! Names that fit stay. Longer ones lose what all of them begin and end with, up to the last separator, and are then cut in the middle;
-//! where that leaves two of them equal, numbers stand in their place. Labels are different whenever the names are.
+//! where that leaves two of them equal, numbers replace them. Labels are different whenever the names are.
 
 /// Characters between which names have parts.
 const SEPARATORS: [char; 7] = ['-', '_', '.', '/', ' ', '@', ':'];

@@ -30,7 +30,7 @@ const LONGEST: usize = 14;
 /// Height of a line of the key in pixels.
 const KEY_LINE: u32 = 20;
 
-/// All quantities that some stage has, as one SVG. Where names of stages were shortened, a key below says what they stand for.
+/// All quantities that some stage has, as one SVG. Where names of stages were shortened, a key below gives the full ones.
 pub(crate) fn stages(task: &TaskComparison, stages: &[&str], level: f64) -> Result<String, Error> {
     let known = |q: &&QuantityComparison| q.stages.iter().any(|stage| stage.value.is_some());
     let room = (PANEL.0 - LEFT - RIGHT) as usize / stages.len().max(1) / CHARACTER;
@@ -67,7 +67,7 @@ pub(crate) fn stages(task: &TaskComparison, stages: &[&str], level: f64) -> Resu
     Ok(svg)
 }
 
-/// What shortened names stand for, a line each; none where all names stand in full.
+/// The full names of shortened ones, a line each; none where no name was shortened.
 fn key(stages: &[&str], names: &[String]) -> Vec<String> {
     if stages.iter().zip(names).all(|(stage, name)| stage == name) {
         return Vec::new();

@@ -14,7 +14,7 @@ pub(super) fn method(metrics: &Metrics) -> Markup {
                 "A trace is cut into steps; a prefix is the question with the first " var { "k" } " steps, counted in tokens. At each \
                  prefix an estimator gives a distribution over answers. With " code { "choices" } ", " code { "enumerate" } " and "
                 code { "sample" } " it is what the model would answer if it had to answer now, after the cue; with "
-                code { "rollout" } " it is what it ends up answering when it goes on reasoning."
+                code { "rollout" } " it is what it answers when it continues its reasoning."
             }
             p {
                 "Traces have different numbers of steps, so curves are read at relative depths " var { "s" } " = 0, 0.05, …, 1: the \
@@ -56,7 +56,7 @@ pub(super) fn glossary() -> Markup {
                 dt { "Over-confidence cost" }
                 dd { var { "I" } " − " var { "G" } ": what log loss charges for stating more than is known." }
                 dt { "Controls" }
-                dd { i { "swapped" } ": the trace of another question of the task in place of the question's own; " i { "shuffled" }
+                dd { i { "swapped" } ": the trace of another question of the task instead of the question's own; " i { "shuffled" }
                     ": its own steps in random order; " i { "unstated" }
                     ": the trace without the sentences and lines that state its answer. Net: " var { "I" } " or " var { "G" } " minus that under the control, on the same questions." }
                 dt { "AUROC of −" var { "H" } "(" var { "s" } ")" }

@@ -16,7 +16,7 @@ use crate::terminal::intervention_name as name;
 
 /// Most characters shown of a step.
 const STEP_CHARACTERS: usize = 2_000;
-/// Most characters shown of what stood in the place of a step.
+/// Most characters shown of what replaced a step.
 const EDIT_CHARACTERS: usize = 240;
 /// Strongest shade, as a share of the colour: the text stays readable on it.
 const DARKEST: f64 = 0.42;
@@ -39,7 +39,7 @@ fn section(task: &TaskInterventions, metrics: &InterventionMetrics, changed: &Ch
             p.foot { (provenance(task, metrics)) }
             p {
                 "Traces were changed at one step, and belief at their end was read again: " i { "forced" } ", with the rest of the trace as it \
-                 stands, or by " i { "rollouts" } ", with the rest drawn anew. Changes marked * are off-policy: the model is made to go on from text \
+                 stands, or by " i { "rollouts" } ", with the rest drawn anew. Changes marked * are off-policy: the model continues text \
                  that it did not write, so that an effect may be of the edit and not of the step."
             }
             @if !task.importance.is_empty() { (importance(task)) }
@@ -70,7 +70,7 @@ fn provenance(task: &TaskInterventions, metrics: &InterventionMetrics) -> Markup
             " % of the draws saved by stopping where they decide"
         }
         @if settings.doubled_rollouts > 0 {
-            "; " (thousands(settings.doubled_rollouts as usize)) " rollouts stand twice in their chunk"
+            "; " (thousands(settings.doubled_rollouts as usize)) " rollouts are in their chunk twice"
         }
         "."
     }
@@ -99,7 +99,7 @@ fn importance(task: &TaskInterventions) -> Markup {
             tbody { @for found in &task.importance { (row(found)) } }
         } }
         p.foot {
-            "r" sub { "k" } " is the divergence of what the model goes on to answer from before step k and from after it. The noise floor comes from \
+            "r" sub { "k" } " is the divergence between what the model answers from before step k and from after it. The noise floor comes from \
              splitting the draws of both sides at random; chance alone puts the share in the last column above it, at most."
         }
     }
@@ -178,7 +178,7 @@ fn effects(task: &TaskInterventions) -> Markup {
             tbody { @for effect in &task.effects { (row(effect)) } }
         } }
         p.foot {
-            "Against belief without the change: at the end of the trace as it stands (forced), after the same step (rollout). ΔI: change of usable \
+            "Against belief without the change: at the end of the unchanged trace (forced), after the same step (rollout). ΔI: change of usable \
              information under a readout fitted to other questions. KL is smoothed by half a draw over the union of the answers. p-values are \
              adjusted by Holm over the tests of the task."
         }

@@ -18,7 +18,7 @@ pub struct KindEffect {
     pub variant: String,
     /// `forced` or `rollout`.
     pub reading: String,
-    /// Whether the model was made to go on from text that it did not write.
+    /// Whether the model continued text that it did not write.
     pub off_policy: bool,
     /// Changes that were made and read.
     pub n_made: usize,

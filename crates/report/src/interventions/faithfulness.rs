@@ -13,8 +13,8 @@
 //! equally many. 0: the answer never depends on what was changed; 1: always. A trace of which a point is missing is left out.
 //!
 //! The two by two (arXiv:2605.10799): traces whose answer is right, with their steps right or wrong and their last line right or wrong. Right and
-//! right is the trace as it stands. A model that reasons from its steps is right in the first column, one that copies the last line in the first
-//! row. Accuracy: the leading answer is the target; followed: it is the one that the wrong text says. Beside it stands the question alone. An answer
+//! right is the unchanged trace. A model that reasons from its steps is right in the first column, one that copies the last line in the first
+//! row. Accuracy: the leading answer is the target; followed: it is the one that the wrong text says. The question alone is beside it. An answer
 //! leads where it has at least the probability that was left unexplored; where none does, the answer is neither.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -35,7 +35,7 @@ pub struct Faithfulness {
     pub cells: Vec<Cell>,
     /// Accuracy on the question alone, forced, over all traces.
     pub question_only: Quantity,
-    /// The same over traces whose answer is right, less their accuracy as they stand.
+    /// The same over traces whose answer is right, less their accuracy unchanged.
     pub question_only_change: Tested,
 }
 
@@ -65,7 +65,7 @@ pub struct Cell {
     pub followed: Quantity,
     /// Mean probability of the conflicting answer.
     pub conflicting_prob: Quantity,
-    /// Accuracy less that of the trace as it stands.
+    /// Accuracy less that of the unchanged trace.
     pub accuracy_change: Tested,
 }
 
@@ -151,14 +151,14 @@ fn cells(rows: &TaskRows<'_>, standing: &HashMap<usize, &Entry<'_>>, resampling:
             entries.iter().filter_map(|entry| Some((entry.question, entry.row.conflicting_prob?))).collect();
         let changes: Vec<(usize, f64)> =
             entries.iter().filter_map(|entry| change_of_accuracy(rows, standing, entry)).collect();
-        let stands = steps_right && line_right;
+        let is_unchanged = steps_right && line_right;
         Cell {
             steps_right,
             line_right,
             accuracy: rows.share(&rights, resampling),
             followed: rows.share(&followed, resampling),
             conflicting_prob: rows.mean(&probs, resampling).within(0.0, 1.0),
-            accuracy_change: if stands {
+            accuracy_change: if is_unchanged {
                 Tested::default()
             } else {
                 rows.tested(&changes, resampling).within(-1.0, 1.0)

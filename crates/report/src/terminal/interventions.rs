@@ -150,8 +150,8 @@ fn legend(metrics: &InterventionMetrics) -> String {
     };
     let model = settings.model.as_ref().map_or(NONE, |model| model.name.as_str());
     format!(
-        "* off-policy: the model is made to go on from text that it did not write, so that effects may be of the edit and not of the step. \
-         Forced: the rest of the trace stands, then the answer is asked for; rollout: the rest is drawn anew. Δp(target), TV, KL (add-½ \
+        "* off-policy: the model continues text that it did not write, so an effect may come from the edit and not from the step. \
+         Forced: the rest of the trace is kept, then the answer is asked for; rollout: the rest is drawn anew. Δp(target), TV, KL (add-½ \
          smoothing) against the belief without the change; ΔI: change of usable information in nats, under a readout fitted to other questions. AOC: area over \
          the curve of answers that stay the same, 0 where the change never matters. p: of no change, Holm-adjusted over the task. \
          [ ]: 95 % intervals over questions. Model {model}; {} tokens scored, {} drawn.{saved}{without}",

@@ -1,4 +1,4 @@
-//! What the model says of its own answer when the conversation goes on.
+//! What the model says of its own answer when the conversation continues.
 //!
 //! The completion is the assistant's turn and a question about it the next one of the user, through the chat template; where the trace was
 //! asked for with verbatim text, the question follows the completion as plain text. The reply begins with a cue, so that the next tokens
@@ -152,7 +152,7 @@ pub(super) fn rendered(engine: Engine<'_>, prompting: &Prompting, text: &str) ->
     }
 }
 
-/// Tokens up to where the reply goes on after its cue.
+/// Tokens up to where the reply continues after its cue.
 fn context(engine: Engine<'_>, traced: &Traced, question: &Question) -> Result<Vec<TokenId>, Error> {
     let text = engine.text;
     let division = text.thoughts().divide(&traced.completion, traced.opened.as_ref());

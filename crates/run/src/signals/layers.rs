@@ -39,12 +39,13 @@ pub(super) fn measure(
     let Some(reader) = engine.layers.filter(|_| !groups.is_empty()) else {
         return Ok(asked.iter().map(|_| Vec::new()).collect());
     };
+    let reading = Reading { engine, reader, task, how, groups: &groups };
     let mut values = Vec::with_capacity(asked.len());
     for one in asked {
         if observer.should_stop() {
             return Err(Error::Interrupted);
         }
-        let read = own_failure(read(engine, reader, task, one, how, &groups, observer))?;
+        let read = own_failure(reading.read(one, observer))?;
         let mut found = match read {
             Ok(read) => read.values(&groups),
             Err(reason) => failed(&groups, &reason),
@@ -70,35 +71,38 @@ struct Read {
     answer: Result<TokenId, String>,
 }
 
-fn read(
-    engine: Engine<'_>,
-    reader: &dyn ReadLayers,
-    task: &TaskPlan,
-    one: &Asked<'_>,
-    how: &Measurement,
-    groups: &BTreeSet<Group>,
-    observer: &mut dyn Observer,
-) -> Result<Read, Error> {
-    let traced = one.subject.traced;
-    let n_prompt = traced.prompt.token_ids.len();
-    let mut context = [traced.prompt.token_ids.as_slice(), traced.trace.token_ids()].concat();
-    let tokens = n_prompt..context.len();
-    let lens = groups.contains(&Group::Layers);
-    let mut answer = Err(String::new());
-    if lens {
-        context.extend(cue::after_trace(engine.text, traced, &how.cue)?);
-        answer = final_answer(engine, task, one, &mut context)?;
+/// What every trace is read with.
+struct Reading<'a> {
+    engine: Engine<'a>,
+    reader: &'a dyn ReadLayers,
+    task: &'a TaskPlan,
+    how: &'a Measurement,
+    groups: &'a BTreeSet<Group>,
+}
+
+impl Reading<'_> {
+    fn read(&self, one: &Asked<'_>, observer: &mut dyn Observer) -> Result<Read, Error> {
+        let traced = one.subject.traced;
+        let n_prompt = traced.prompt.token_ids.len();
+        let mut context = [traced.prompt.token_ids.as_slice(), traced.trace.token_ids()].concat();
+        let tokens = n_prompt..context.len();
+        let lens = self.groups.contains(&Group::Layers);
+        let mut answer = Err(String::new());
+        if lens {
+            context.extend(cue::after_trace(self.engine.text, traced, &self.how.cue)?);
+            answer = final_answer(self.engine, self.task, one, &mut context)?;
+        }
+        let request = LayerRequest {
+            tokens,
+            lens,
+            drift: self.groups.contains(&Group::Hidden),
+            attention: self.groups.contains(&Group::Attention),
+            middle: false,
+        };
+        let scores = self.reader.read_layers(&context, &request)?;
+        observer.event(Event::Tokens(context.len()));
+        Ok(Read { scores, answer })
     }
-    let request = LayerRequest {
-        tokens,
-        lens,
-        drift: groups.contains(&Group::Hidden),
-        attention: groups.contains(&Group::Attention),
-        middle: false,
-    };
-    let scores = reader.read_layers(&context, &request)?;
-    observer.event(Event::Tokens(context.len()));
-    Ok(Read { scores, answer })
 }
 
 /// The final answer's first token that is not blank; the blank ones before it are put at the end of the context.

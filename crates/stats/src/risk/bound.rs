@@ -9,7 +9,7 @@
 //!   arXiv:2110.01052, sec. 2.3.
 //! * [`Bound::Betting`]: 1/max_t K_t with the wealth K_t = prod_{i <= t} (1 - nu_i (L_i - epsilon)) and the stakes
 //!   nu_i = min(1, sqrt(2 ln(1/delta)/(n s_{i-1}^2))), s_i^2 = (1/4 + sum_{j <= i} (L_j - m_j)^2)/(1 + i), m_i = (1/2 + sum_{j <= i} L_j)/(1 + i).
-//!   Waudby-Smith and Ramdas 2020, arXiv:2010.09686, as in Bates et al., sec. 3.1.3. The losses must stand in an order that does not depend
+//!   Waudby-Smith and Ramdas 2020, arXiv:2010.09686, as in Bates et al., sec. 3.1.3. The losses must be in an order that does not depend
 //!   on them; delta tunes the stakes, and the p-value is valid for every choice of it.
 
 use crate::special::beta_regularized;
@@ -93,7 +93,7 @@ fn relative_entropy(a: f64, b: f64) -> f64 {
     term(a, b) + term(1.0 - a, 1.0 - b)
 }
 
-/// max over t of the wealth of whoever bets that the mean is below `epsilon`, beginning with 1.
+/// max over t of the wealth of a gambler who bets that the mean is below `epsilon`, beginning with 1.
 fn largest_wealth(losses: &[f64], epsilon: f64, delta: f64) -> f64 {
     let stake = (2.0 * (1.0 / delta).ln() / losses.len() as f64).sqrt();
     let (mut sum, mut squares) = (0.5, 0.25);

@@ -77,7 +77,7 @@ pub(crate) struct Traces {
     pub(crate) held_out: Vec<Pair>,
 }
 
-/// A trace with what stands before it.
+/// A trace with what precedes it.
 pub(crate) struct Pair {
     pub(crate) asked: Asked,
     /// The part of the trace that is given, not learnt; often empty.
@@ -270,7 +270,7 @@ impl Pair {
         }
     }
 
-    /// As text for a model without a chat template; one space stands between `A:` and what follows.
+    /// As text for a model without a chat template; there is one space between `A:` and what follows.
     pub(crate) fn as_plain(&self) -> Example {
         let (draft, completion) = (self.draft.clone(), self.completion.clone());
         match &self.asked {

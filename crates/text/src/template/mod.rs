@@ -99,7 +99,7 @@ pub struct ChatTemplate {
     variables: Map<String, Value>,
     thoughts: Thoughts,
     hash: String,
-    /// A rendering has taken too long, and goes on: there shall be no second one.
+    /// A rendering has taken too long and is still running: there must be no second one.
     is_too_slow: AtomicBool,
 }
 

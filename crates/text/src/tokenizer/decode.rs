@@ -28,7 +28,7 @@ pub enum SpecialTokens {
     Keep,
 }
 
-/// Where decoded tokens stand.
+/// Where decoded tokens are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TextStart {
     /// They continue other text: a leading space is kept.

@@ -4,7 +4,7 @@
 //! template it is one special token. Tokens that were added to a vocabulary without being special (Gemma's runs of newlines,
 //! Qwen's `</think>`) are ordinary vocabulary and are recognised in both, as transformers does under `split_special_tokens`.
 //!
-//! **What stands in front.** SentencePiece tokenizers put a space before a text, so "A" becomes "▁A". Prompt, trace, cue and option
+//! **What precedes a text.** SentencePiece tokenizers put a space before a text, so "A" becomes "▁A". Prompt, trace, cue and option
 //! are tokenised apart and joined as tokens, so only the first of them may get that space:
 //!
 //! | [`Place`] | normalizer `Prepend` (Llama 2 as published) | `Metaspace` first | `Metaspace` always | byte-level `add_prefix_space` |
@@ -31,7 +31,7 @@ use crate::template::Segment;
 /// How often a text is cut to keep special tokens from forming, before it is cut into characters.
 const MOST_CUTS: usize = 8;
 
-/// What stands in front of a text.
+/// What precedes a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// Nothing: the text begins a sequence.

@@ -38,7 +38,7 @@ pub(super) const BOX: &[&str] = &[
 /// Every phrasing of a line.
 pub(super) const PHRASINGS: [&[&str]; 4] = [HOLDER, PACKS, TOGETHER, BOX];
 
-/// What stands before the answer.
+/// What precedes the answer.
 pub(super) const ANSWER_LEAD: &str = "The answer is";
 
 /// `17 + 5 = 22`.
@@ -81,7 +81,7 @@ impl Solution {
         }
     }
 
-    /// The completion of somebody who is asked for the answer after `n_steps` steps and knows it: those steps, then the answer line.
+    /// The completion of an annotator who is asked for the answer after `n_steps` steps and knows it: those steps, then the answer line.
     ///
     /// All steps give [`completion`](Self::completion); more give the answer line twice, as when it is asked for once more at the end.
     pub fn interrupted(&self, n_steps: usize) -> String {

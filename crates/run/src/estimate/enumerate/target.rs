@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 /// What leads to the target with less mass than this share of what was found of it is not looked for.
 pub(super) const NEGLIGIBLE_FORM: f64 = 1e-3;
 
-/// Places among the tokens after which an answer goes on of those that lead from a node to the target, in their order: `logprobs` are
+/// Places among the tokens after which an answer continues, of those that lead from a node to the target, in their order: `logprobs` are
 /// those of the tokens, and what has less mass than `negligible` does not matter.
 ///
 /// To the target lead the tokens that begin what is missing of a form of it, and, where the node reads as the target already, those after which

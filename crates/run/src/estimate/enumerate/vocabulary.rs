@@ -55,9 +55,9 @@ pub(super) struct StateTokens {
     pub(super) complete: bool,
     /// Closing, declining and all other tokens.
     pub(super) classes: Arc<TokenClasses>,
-    /// The other tokens: those after which the answer goes on, in their order, then the groups of those that close it.
+    /// The other tokens: those after which the answer continues, in their order, then the groups of those that close it.
     pub(super) extending: Arc<[TokenId]>,
-    /// The state after each token after which the answer goes on.
+    /// The state after each token after which the answer continues.
     pub(super) next_states: Vec<GrammarState>,
     pub(super) closing: Vec<ClosingGroup>,
 }
@@ -70,7 +70,7 @@ pub(super) struct ClosingGroup {
 }
 
 impl StateTokens {
-    /// Tokens after which the answer goes on, in their order.
+    /// Tokens after which the answer continues, in their order.
     pub(super) fn open(&self) -> &[TokenId] {
         &self.extending[..self.next_states.len()]
     }
@@ -250,7 +250,7 @@ enum Followed {
 }
 
 /// Follows a text from where `path` has come in it; how many of its bytes settle what it does to an answer, and what that is. `None` where the answer
-/// goes on after all of them.
+/// continues after all of them.
 fn follow(
     grammar: &dyn AnswerGrammar,
     start: GrammarState,
