@@ -29,13 +29,8 @@ const CHOICE_FORMS: [ChoiceForm; 3] = [ChoiceForm::Label, ChoiceForm::Text, Choi
 const LOSSES: [Loss; 2] = [Loss::Wrong, Loss::Differs];
 const METHODS: [Method; 3] = [Method::FixedSequence, Method::Bonferroni, Method::Conformal];
 const FORMATS: [Format; 4] = [Format::Trl, Format::OpenRlhf, Format::Verl, Format::Jsonl];
-const REWARDS: [Reward; 5] = [
-    Reward::Gain,
-    Reward::ProbGain,
-    Reward::Watermark,
-    Reward::CalibratedGain,
-    Reward::Importance,
-];
+const REWARDS: [Reward; 5] =
+    [Reward::Gain, Reward::ProbGain, Reward::Watermark, Reward::CalibratedGain, Reward::Importance];
 
 /// Reads one of a library's values by its name.
 fn by_name<T: Copy + Send + Sync + 'static>(

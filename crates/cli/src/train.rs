@@ -10,37 +10,46 @@ mod watch;
 use crate::console::Console;
 use crate::exit::Exit;
 use anyhow::Result;
-use entrace_study::train::{Start, Training};
+use entrace_study::train::{Place, Start, Training};
 use entrace_train::Outcome;
-use flags::{Method, OutputArgs, TrainArgs};
+use flags::{Method, MleArgs, OutputArgs, SftArgs, TrainArgs};
 use std::io::Write;
+use std::path::Path;
 use watch::{Measured, Measuring, Watch};
 
 pub(crate) fn train(args: TrainArgs) -> Result<Exit> {
     match args.method {
-        Method::Mle(args) => {
-            let (place, console) = (args.output.place("mle")?, Console::new(args.output.quiet));
-            let measuring = Measuring::of(&args.output, &args.data.data, args.data.data_dir.as_deref())?;
-            let plan = args.fit.plan(&args.data, &args.update, &args.output);
-            watched(&Training::mle(&args.size.size()?, plan, place, &console)?, measuring, &args.output)
+        Method::Mle(MleArgs { size, learning }) => {
+            carry_out("mle", &learning.output, learning.data.source(), |place, console| {
+                Ok(Training::mle(&size.size()?, learning.plan(), place, console)?)
+            })
         }
-        Method::Sft(args) => {
-            let (place, console) = (args.output.place("sft")?, Console::new(args.output.quiet));
-            let measuring = Measuring::of(&args.output, &args.data.data, args.data.data_dir.as_deref())?;
-            let start = Start { model: args.model, adaptation: args.lora.adaptation() };
-            let plan = args.fit.plan(&args.data, &args.update, &args.output);
-            watched(&Training::sft(&start, plan, place, &console)?, measuring, &args.output)
+        Method::Sft(SftArgs { model, lora, learning }) => {
+            let start = Start { model, adaptation: lora.adaptation() };
+            carry_out("sft", &learning.output, learning.data.source(), |place, console| {
+                Ok(Training::sft(&start, learning.plan(), place, console)?)
+            })
         }
         Method::Rl(args) => {
-            let (place, console) = (args.output.place("rl")?, Console::new(args.output.quiet));
-            let questions = &args.questions;
-            let measuring = Measuring::of(&args.output, &questions.data, questions.data_dir.as_deref())?;
-            let plan = args.plan();
-            let start = Start { model: args.model, adaptation: args.lora.adaptation() };
-            watched(&Training::rl(&start, plan, place, &console)?, measuring, &args.output)
+            let start = Start { model: args.model.clone(), adaptation: args.lora.adaptation() };
+            carry_out("rl", &args.output, args.questions.source(), |place, console| {
+                Ok(Training::rl(&start, args.plan(), place, console)?)
+            })
         }
         Method::Recipe(args) => recipe::follow(&args),
     }
+}
+
+/// Sets a training up and carries it out. What is wrong with the place or with what is measured is told before data and models are read.
+fn carry_out(
+    method: &str,
+    output: &OutputArgs,
+    data: (&str, Option<&Path>),
+    set_up: impl FnOnce(Place, &Console) -> Result<Training>,
+) -> Result<Exit> {
+    let (place, console) = (output.place(method)?, Console::new(output.quiet));
+    let measuring = Measuring::of(output, data)?;
+    watched(&set_up(place, &console)?, measuring, output)
 }
 
 /// Trains with progress, and says how it ended.

@@ -8,6 +8,7 @@
 //! - [`Recorded`]: the finished folder, its report, lm-eval's files and the verdict of each task
 //! - [`parse`]: measurements as people write them; [`Share`]: which part of a run is measured here
 //! - [`intervene`]: changes in the traces of a run; [`tokens`] and [`check`]: what a model says of a text, and of itself
+//! - [`list`]: what is built in
 //! - [`train`]: what a model learns, where its checkpoints go, and what is measured of them
 //!
 //! ```no_run
@@ -29,6 +30,7 @@ mod error;
 mod fingerprint;
 mod host;
 pub mod intervene;
+pub mod list;
 mod model;
 mod outputs;
 pub mod parse;

@@ -42,6 +42,13 @@ pub(crate) struct MleArgs {
     #[command(flatten)]
     pub(crate) size: SizeArgs,
     #[command(flatten)]
+    pub(crate) learning: LearningArgs,
+}
+
+/// What maximum likelihood and fine-tuning share.
+#[derive(Debug, Args)]
+pub(crate) struct LearningArgs {
+    #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) fit: FitArgs,
@@ -59,13 +66,7 @@ pub(crate) struct SftArgs {
     #[command(flatten)]
     pub(crate) lora: LoraArgs,
     #[command(flatten)]
-    pub(crate) data: DataArgs,
-    #[command(flatten)]
-    pub(crate) fit: FitArgs,
-    #[command(flatten)]
-    pub(crate) update: UpdateArgs,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
+    pub(crate) learning: LearningArgs,
 }
 
 #[derive(Debug, Args)]
@@ -209,6 +210,11 @@ pub(crate) struct DataArgs {
 }
 
 impl DataArgs {
+    /// What is learnt, and where benchmark files are.
+    pub(crate) fn source(&self) -> (&str, Option<&Path>) {
+        (&self.data, self.data_dir.as_deref())
+    }
+
     fn data(&self) -> TraceData {
         let arith = &self.arith;
         TraceData {
@@ -283,6 +289,13 @@ pub(crate) struct QuestionArgs {
     pub(crate) data_seed: u64,
 }
 
+impl QuestionArgs {
+    /// What is asked, and where benchmark files are.
+    pub(crate) fn source(&self) -> (&str, Option<&Path>) {
+        (&self.data, self.data_dir.as_deref())
+    }
+}
+
 /// How maximum likelihood makes batches and changes weights.
 #[derive(Debug, Args)]
 pub(crate) struct FitArgs {
@@ -306,19 +319,20 @@ pub(crate) struct FitArgs {
     pub(crate) weight_decay: f64,
 }
 
-impl FitArgs {
-    pub(crate) fn plan(&self, data: &DataArgs, update: &UpdateArgs, output: &OutputArgs) -> FitPlan {
+impl LearningArgs {
+    pub(crate) fn plan(&self) -> FitPlan {
+        let (fit, update) = (&self.fit, &self.update);
         let options = FitOptions {
-            steps: self.steps,
-            batch_tokens: self.batch_tokens,
+            steps: fit.steps,
+            batch_tokens: fit.batch_tokens,
             shards: update.shards,
             accumulation: update.accumulation,
             seed: update.seed,
-            optimizer: update.optimizer(self.weight_decay),
-            schedule: update.schedule(self.learning_rate, self.warmup_steps),
-            evaluate_every: Some(update.evaluation_interval(self.steps)),
+            optimizer: update.optimizer(fit.weight_decay),
+            schedule: update.schedule(fit.learning_rate, fit.warmup_steps),
+            evaluate_every: Some(update.evaluation_interval(fit.steps)),
         };
-        FitPlan { data: data.data(), options, keeping: output.keeping(self.steps) }
+        FitPlan { data: self.data.data(), options, keeping: self.output.keeping(fit.steps) }
     }
 }
 

@@ -148,8 +148,9 @@ fn is_interruption(error: &anyhow::Error) -> bool {
 }
 
 impl Measuring {
-    /// What flags ask for; `None` where nothing is measured. `data` is what is learnt: its task is measured if no other one is named.
-    pub(crate) fn of(output: &OutputArgs, data: &str, data_dir: Option<&Path>) -> Result<Option<Self>> {
+    /// What flags ask for; `None` where nothing is measured. The task of what is learnt is measured if no other one is named.
+    pub(crate) fn of(output: &OutputArgs, learnt: (&str, Option<&Path>)) -> Result<Option<Self>> {
+        let (data, data_dir) = learnt;
         let Some(every) = output.measure else { return Ok(None) };
         let own = if is_file_name(data) { ARITH } else { data };
         let tasks = output.measure_tasks.as_deref().unwrap_or(own);
