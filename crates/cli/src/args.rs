@@ -11,26 +11,13 @@ use entrace_decide::loss::Loss;
 use entrace_decide::rewards::Reward;
 use entrace_decide::rewards::format::Format;
 use entrace_decoder::{DeviceKind, StorageType};
-use entrace_measure::Estimator;
 use entrace_run::{ChoiceForm, EstimatorChoice};
+use entrace_stats::risk::Bound;
 use std::path::PathBuf;
 
 const DTYPES: [StorageType; 4] =
     [StorageType::F32, StorageType::BF16, StorageType::BF16Products, StorageType::F16];
 const DEVICES: [DeviceKind; 3] = [DeviceKind::Cpu, DeviceKind::Cuda, DeviceKind::Metal];
-const ESTIMATORS: [EstimatorChoice; 5] = [
-    EstimatorChoice::Auto,
-    EstimatorChoice::Always(Estimator::Choices),
-    EstimatorChoice::Always(Estimator::Enumerate),
-    EstimatorChoice::Always(Estimator::Sample),
-    EstimatorChoice::Always(Estimator::Rollout),
-];
-const CHOICE_FORMS: [ChoiceForm; 3] = [ChoiceForm::Label, ChoiceForm::Text, ChoiceForm::TextMean];
-const LOSSES: [Loss; 2] = [Loss::Wrong, Loss::Differs];
-const METHODS: [Method; 3] = [Method::FixedSequence, Method::Bonferroni, Method::Conformal];
-const FORMATS: [Format; 4] = [Format::Trl, Format::OpenRlhf, Format::Verl, Format::Jsonl];
-const REWARDS: [Reward; 5] =
-    [Reward::Gain, Reward::ProbGain, Reward::Watermark, Reward::CalibratedGain, Reward::Importance];
 
 /// Reads one of a library's values by its name.
 fn by_name<T: Copy + Send + Sync + 'static>(
@@ -146,7 +133,7 @@ pub(crate) struct MeasureArgs {
     pub(crate) max_steps: Option<usize>,
     /// How the answer distribution at a prefix is estimated; auto is choices where there are options, else enumerate
     #[arg(long, default_value = "auto", help_heading = "Measurement")]
-    #[arg(value_parser = by_name(&ESTIMATORS, EstimatorChoice::name))]
+    #[arg(value_parser = by_name(&EstimatorChoice::ALL, EstimatorChoice::name))]
     pub(crate) estimator: EstimatorChoice,
     /// Text after which an answer is asked for (estimators choices, enumerate, sample); \n is a line break. May be given several times: the
     /// first carries the numbers, under the others the traces themselves are measured too, and the report says how much cues differ
@@ -155,7 +142,7 @@ pub(crate) struct MeasureArgs {
     pub(crate) cue: Vec<String>,
     /// What choices scores: the option's label, its text (summed), or its text (mean of a token)
     #[arg(long, default_value = "label", help_heading = "Measurement")]
-    #[arg(value_parser = by_name(&CHOICE_FORMS, ChoiceForm::name))]
+    #[arg(value_parser = by_name(&ChoiceForm::ALL, ChoiceForm::name))]
     pub(crate) choice_form: ChoiceForm,
     /// Draws m at each prefix (estimators sample, rollout)
     #[arg(long, default_value_t = 16, value_name = "M", help_heading = "Measurement")]
@@ -397,7 +384,7 @@ pub(crate) struct DecideArgs {
     #[arg(long, value_name = "SIGNAL")]
     pub(crate) signal: Option<String>,
     /// What stopping must not do: end with a wrong answer where the whole trace is right, or with another answer than the whole trace's
-    #[arg(long, default_value = "wrong", value_parser = by_name(&LOSSES, Loss::name))]
+    #[arg(long, default_value = "wrong", value_parser = by_name(&Loss::OF_STOPPING, Loss::name))]
     pub(crate) loss: Loss,
     /// Largest share of traces to which that may happen
     #[arg(long, default_value_t = 0.05, value_name = "EPS")]
@@ -410,11 +397,11 @@ pub(crate) struct DecideArgs {
     pub(crate) delta: f64,
     /// How the threshold is chosen: learn-then-test in a fixed sequence or with Bonferroni's correction, or conformal risk control, whose
     /// limit holds on average only
-    #[arg(long, default_value = "fixed-sequence", value_parser = by_name(&METHODS, Method::name))]
+    #[arg(long, default_value = "fixed-sequence", value_parser = by_name(&Method::ALL, Method::name))]
     pub(crate) method: Method,
     /// Bound of the risk for learn-then-test (default: binomial where questions have one trace, else betting)
-    #[arg(long, value_enum)]
-    pub(crate) bound: Option<BoundArg>,
+    #[arg(long, value_parser = by_name(&Bound::ALL, Bound::name))]
+    pub(crate) bound: Option<Bound>,
     /// Successive steps over which the signal must be beyond the threshold
     #[arg(long = "for", default_value_t = 1, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) for_steps: u32,
@@ -426,13 +413,6 @@ pub(crate) struct DecideArgs {
     pub(crate) output_path: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum BoundArg {
-    Binomial,
-    HoeffdingBentkus,
-    Betting,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct RewardsArgs {
     /// Run folder
@@ -441,11 +421,11 @@ pub(crate) struct RewardsArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) task: Option<String>,
     /// Who reads it: TRL's stepwise supervision, OpenRLHF's process rewards, verl's data set, or all rewards as JSON Lines
-    #[arg(long, default_value = "jsonl", value_parser = by_name(&FORMATS, Format::name))]
+    #[arg(long, default_value = "jsonl", value_parser = by_name(&Format::ALL, Format::name))]
     pub(crate) format: Format,
     /// The reward of a step in formats that have one: the gain of ln p(target), the gain of p(target), what it adds to the best so far, the
     /// gain of a belief calibrated on other questions, or its importance by `entrace intervene --readings rollout`, with the sign of the gain
-    #[arg(long, default_value = "gain", value_parser = by_name(&REWARDS, Reward::name))]
+    #[arg(long, default_value = "gain", value_parser = by_name(&Reward::ALL, Reward::name))]
     pub(crate) reward: Reward,
     /// Divide rewards by the tokens of their steps
     #[arg(long)]

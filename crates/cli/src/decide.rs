@@ -1,12 +1,11 @@
 //! `entrace decide`: when a trace may be stopped, from a recorded run.
 
-use crate::args::{BoundArg, DecideArgs};
+use crate::args::DecideArgs;
 use crate::exit::Exit;
 use crate::fault;
 use anyhow::{Context, Result};
 use entrace_decide::{Options, text};
 use entrace_record::file;
-use entrace_stats::risk::Bound;
 use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
@@ -41,11 +40,7 @@ fn options(args: &DecideArgs) -> Options {
         give_up_risk: args.give_up_risk,
         delta: args.delta,
         method: args.method,
-        bound: args.bound.map(|bound| match bound {
-            BoundArg::Binomial => Bound::Binomial,
-            BoundArg::HoeffdingBentkus => Bound::HoeffdingBentkus,
-            BoundArg::Betting => Bound::Betting,
-        }),
+        bound: args.bound,
         for_steps: args.for_steps,
         seed: args.seed,
     }

@@ -18,7 +18,7 @@ use entrace_study::{ModelOptions, open_language, parse};
 use std::io::Write;
 
 pub(crate) fn intervene(args: InterveneArgs) -> Result<Exit> {
-    let mut progress = Progress::new(args.quiet);
+    let mut progress = Progress::new(args.quiet, None);
     if let Some(folder) = &args.import {
         let model = args.model.name().unwrap_or("imported");
         let notes = import_rollouts(folder, &args.run, model, args.seed, std::env::args().collect())?;

@@ -135,7 +135,7 @@ impl Sitting {
 
     /// Shows progress.
     pub(crate) fn progress(&self, model: &Model) -> Progress {
-        Progress::new(self.quiet).watching(model.standing())
+        Progress::new(self.quiet, model.standing())
     }
 
     /// Measures and says what was found.

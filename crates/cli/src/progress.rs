@@ -44,18 +44,12 @@ fn described(task: &TaskProgress, now: Instant) -> String {
 pub(crate) const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
 impl Progress {
-    /// Watches for Ctrl-C and SIGTERM from now on.
-    pub(crate) fn new(quiet: bool) -> Self {
+    /// Watches for Ctrl-C and SIGTERM from now on. `standing` tells the state of servers.
+    pub(crate) fn new(quiet: bool, standing: Option<Box<dyn Fn() -> Standing + Send + Sync>>) -> Self {
         HANDLER.get_or_init(|| ctrlc::set_handler(interrupt).is_ok());
         let shown = !quiet && std::io::stderr().is_terminal();
         let now = Instant::now();
-        Self { quiet, shown, bar: None, task: None, last_line: now, standing: None }
-    }
-
-    /// The same, also showing the state of the servers.
-    pub(crate) fn watching(mut self, standing: Option<Box<dyn Fn() -> Standing + Send + Sync>>) -> Self {
-        self.standing = standing;
-        self
+        Self { quiet, shown, bar: None, task: None, last_line: now, standing }
     }
 
     /// A line for the user.

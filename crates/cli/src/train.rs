@@ -20,19 +20,22 @@ use watch::{Measured, Measuring, Watch};
 pub(crate) fn train(args: TrainArgs) -> Result<Exit> {
     match args.method {
         Method::Mle(MleArgs { size, learning }) => {
-            carry_out("mle", &learning.output, learning.data.source(), |place, console| {
+            let (output, data) = (&learning.output, &learning.data);
+            carry_out("mle", output, (&data.data, data.data_dir.as_deref()), |place, console| {
                 Ok(Training::mle(&size.size()?, learning.plan(), place, console)?)
             })
         }
         Method::Sft(SftArgs { model, lora, learning }) => {
             let start = Start { model, adaptation: lora.adaptation() };
-            carry_out("sft", &learning.output, learning.data.source(), |place, console| {
+            let (output, data) = (&learning.output, &learning.data);
+            carry_out("sft", output, (&data.data, data.data_dir.as_deref()), |place, console| {
                 Ok(Training::sft(&start, learning.plan(), place, console)?)
             })
         }
         Method::Rl(args) => {
             let start = Start { model: args.model.clone(), adaptation: args.lora.adaptation() };
-            carry_out("rl", &args.output, args.questions.source(), |place, console| {
+            let (output, data) = (&args.output, &args.questions);
+            carry_out("rl", output, (&data.data, data.data_dir.as_deref()), |place, console| {
                 Ok(Training::rl(&start, args.plan(), place, console)?)
             })
         }

@@ -125,9 +125,6 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A prompt template that cannot be used.
-    #[error("could not use the prompt template: {0}")]
-    Template(#[from] crate::prompt::NotATemplate),
 }
 
 fn first_bad(first: &Option<BadLine>) -> String {

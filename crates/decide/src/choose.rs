@@ -31,6 +31,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// Every method.
+    pub const ALL: [Self; 3] = [Self::FixedSequence, Self::Bonferroni, Self::Conformal];
+
     /// The name used in flags and files.
     pub fn name(self) -> &'static str {
         match self {

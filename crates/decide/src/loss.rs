@@ -20,6 +20,9 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// What stopping can be kept from.
+    pub const OF_STOPPING: [Self; 2] = [Self::Wrong, Self::Differs];
+
     /// The name used in flags and files.
     pub fn name(self) -> &'static str {
         match self {

@@ -115,6 +115,10 @@ pub enum Reward {
 }
 
 impl Reward {
+    /// Every reward.
+    pub const ALL: [Self; 5] =
+        [Self::Gain, Self::ProbGain, Self::Watermark, Self::CalibratedGain, Self::Importance];
+
     /// The name used in flags and files.
     pub fn name(self) -> &'static str {
         match self {

@@ -102,6 +102,15 @@ pub enum EstimatorChoice {
 }
 
 impl EstimatorChoice {
+    /// Every choice.
+    pub const ALL: [Self; 5] = [
+        Self::Auto,
+        Self::Always(Estimator::Choices),
+        Self::Always(Estimator::Enumerate),
+        Self::Always(Estimator::Sample),
+        Self::Always(Estimator::Rollout),
+    ];
+
     /// The name used in flags and files.
     pub fn name(self) -> &'static str {
         match self {
@@ -132,6 +141,9 @@ pub enum ChoiceForm {
 }
 
 impl ChoiceForm {
+    /// Every form.
+    pub const ALL: [Self; 3] = [Self::Label, Self::Text, Self::TextMean];
+
     /// The name used in flags and files.
     pub fn name(self) -> &'static str {
         match self {

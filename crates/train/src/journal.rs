@@ -27,6 +27,36 @@ pub enum Event<'a> {
     },
 }
 
+impl Event<'_> {
+    /// Of an update, its number and how it went, in words.
+    pub fn update(&self) -> Option<(u64, String)> {
+        match self {
+            Self::Fitted(FitRow { step, loss, grad_norm, tokens_per_sec, .. }) => {
+                let said = format!("loss {loss:.4}, norm {grad_norm:.2}, {tokens_per_sec:.0} tokens/s");
+                Some((*step, said))
+            }
+            Self::Reinforced(row) => {
+                Some((row.step, format!("reward {:.3}, {:.0} tokens each", row.reward, row.length)))
+            }
+            Self::Rewarded(_) | Self::Evaluated(_) | Self::Saved { .. } => None,
+        }
+    }
+
+    /// Of an evaluation, what was found, in words.
+    pub fn evaluation(&self) -> Option<String> {
+        match self {
+            Self::Evaluated(EvalRow { step, eval_loss, .. }) => {
+                Some(format!("step {step}: held-out loss {eval_loss:.4} nats a token"))
+            }
+            Self::Rewarded(row) => {
+                let (step, share, n) = (row.step, 100.0 * row.eval_accuracy, row.n_questions);
+                Some(format!("step {step}: {share:.1} % of {n} held-out questions answered exactly"))
+            }
+            Self::Fitted(_) | Self::Reinforced(_) | Self::Saved { .. } => None,
+        }
+    }
+}
+
 /// What the watcher wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {

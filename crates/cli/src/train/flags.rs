@@ -210,11 +210,6 @@ pub(crate) struct DataArgs {
 }
 
 impl DataArgs {
-    /// What is learnt, and where benchmark files are.
-    pub(crate) fn source(&self) -> (&str, Option<&Path>) {
-        (&self.data, self.data_dir.as_deref())
-    }
-
     fn data(&self) -> TraceData {
         let arith = &self.arith;
         TraceData {
@@ -287,13 +282,6 @@ pub(crate) struct QuestionArgs {
     /// Seed of arith's problems
     #[arg(long, default_value_t = 1, value_name = "SEED", help_heading = "Data")]
     pub(crate) data_seed: u64,
-}
-
-impl QuestionArgs {
-    /// What is asked, and where benchmark files are.
-    pub(crate) fn source(&self) -> (&str, Option<&Path>) {
-        (&self.data, self.data_dir.as_deref())
-    }
 }
 
 /// How maximum likelihood makes batches and changes weights.

@@ -54,7 +54,8 @@ impl Watch {
             bar.set_style(style);
         }
         let folder = place.folder.clone();
-        let watch = Self { progress: Progress::new(quiet), bar, measuring, folder, steps, failure: None };
+        let watch =
+            Self { progress: Progress::new(quiet, None), bar, measuring, folder, steps, failure: None };
         if let Some(checkpoint) = &place.resume {
             watch.note(&format!("resuming from {}", checkpoint.display()));
         }
@@ -98,34 +99,15 @@ impl Watch {
     }
 
     pub(crate) fn event(&mut self, event: &Event<'_>) -> Flow {
-        match event {
-            Event::Fitted(row) => self.show(
-                row.step,
-                format!(
-                    "loss {:.4}, norm {:.2}, {:.0} tokens/s",
-                    row.loss, row.grad_norm, row.tokens_per_sec
-                ),
-            ),
-            Event::Reinforced(row) => {
-                self.show(row.step, format!("reward {:.3}, {:.0} tokens each", row.reward, row.length));
-            }
-            Event::Evaluated(row) => {
-                self.note(&format!("step {}: held-out loss {:.4} nats a token", row.step, row.eval_loss));
-            }
-            Event::Rewarded(row) => self.note(&format!(
-                "step {}: {:.1} % of {} held-out questions answered exactly",
-                row.step,
-                100.0 * row.eval_accuracy,
-                row.n_questions
-            )),
-            Event::Saved { step, folder } => self.saved(*step, folder),
+        if let Some((step, said)) = event.update() {
+            self.bar.set_position(step);
+            self.bar.set_message(said);
+        }
+        event.evaluation().iter().for_each(|said| self.note(said));
+        if let Event::Saved { step, folder } = event {
+            self.saved(*step, folder);
         }
         if self.failure.is_some() || stop_is_asked_for() { Flow::Stop } else { Flow::Continue }
-    }
-
-    fn show(&self, step: u64, message: String) {
-        self.bar.set_position(step);
-        self.bar.set_message(message);
     }
 
     fn saved(&mut self, step: u64, checkpoint: &Path) {

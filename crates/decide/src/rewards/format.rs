@@ -25,6 +25,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format.
+    pub const ALL: [Self; 4] = [Self::Trl, Self::OpenRlhf, Self::Verl, Self::Jsonl];
+
     /// The name used in flags and files.
     pub fn name(self) -> &'static str {
         match self {

@@ -27,6 +27,18 @@ pub enum Bound {
 }
 
 impl Bound {
+    /// Every bound.
+    pub const ALL: [Self; 3] = [Self::Binomial, Self::HoeffdingBentkus, Self::Betting];
+
+    /// The name used in flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binomial => "binomial",
+            Self::HoeffdingBentkus => "hoeffding-bentkus",
+            Self::Betting => "betting",
+        }
+    }
+
     /// The p-value of a mean above `epsilon`; `delta` is the level at which it will be used.
     pub fn p_value(self, losses: &[f64], epsilon: f64, delta: f64) -> Result<f64, Undefined> {
         self.check(losses, delta)?;
