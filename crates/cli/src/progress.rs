@@ -109,11 +109,11 @@ impl Observer for Progress {
     fn event(&mut self, event: Event<'_>) {
         let now = Instant::now();
         match event {
-            Event::TaskBegins { task, n_traces, n_done } => {
+            Event::TaskBegins { task, n_traces, n_done, n_rolled_out } => {
                 if n_done > 0 {
                     self.note(&format!("{task}: {n_done} of {n_traces} traces were measured before"));
                 }
-                self.task = Some(TaskProgress::new(task, n_traces, n_done));
+                self.task = Some(TaskProgress::new(task, n_traces, n_done, n_rolled_out));
                 self.bar = self.shown.then(|| bar(task, n_traces));
             }
             Event::TaskEnds => {
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_phase_moves_and_the_time_left_waits_for_the_first_traces() {
-        let mut task = TaskProgress::new("svamp", 40, 8);
+        let mut task = TaskProgress::new("svamp", 40, 8, 32);
         let began = task.began;
         let at = |secs: u64| began + Duration::from_secs(secs);
         assert_eq!(described(&task, at(0)), "8 of 40 traces");

@@ -122,6 +122,7 @@ pub fn measure(
             task: &task.task,
             n_traces,
             n_done: (n_done.count() * BATCH).min(n_traces),
+            n_rolled_out: 0,
         });
         let pool = Pool::of(&task.traces);
         let planner = Planner { text: engine.text, plan, pool: &pool, all: &task.traces };

@@ -36,6 +36,8 @@ pub enum Event<'a> {
         n_traces: usize,
         /// Traces that were measured before.
         n_done: usize,
+        /// Of those that are left, traces with rollouts beside the estimator.
+        n_rolled_out: usize,
     },
     /// A batch begins.
     BatchBegins {

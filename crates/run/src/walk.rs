@@ -88,6 +88,11 @@ fn walk(
             task: &task.name,
             n_traces: own.iter().map(|&part| n_traces(parts[part])).sum(),
             n_done: done.map(|part| n_traces(parts[part])).sum(),
+            n_rolled_out: own
+                .iter()
+                .filter(|part| !finished_parts.contains(&(first_part + **part)))
+                .map(|&part| n_rolled_out(how, part * part_size, parts[part]))
+                .sum(),
         });
         let mut walk = Walk {
             engine,
@@ -114,6 +119,13 @@ fn walk(
         observer.event(Event::TaskEnds);
     }
     Ok(())
+}
+
+/// Traces of some items, the first of which has this number, that have rollouts beside the estimator.
+fn n_rolled_out(how: &Measurement, first_item: usize, items: &[WorkItem]) -> usize {
+    let n_items = how.rollouts.map_or(0, |rollouts| rollouts.n_questions.saturating_sub(first_item));
+    let chosen = items.iter().take(n_items).filter(|item| item.question.choices.is_none());
+    chosen.map(|item| item.traces.len()).sum()
 }
 
 /// Refuses settings with which nothing could be measured.
