@@ -12,12 +12,14 @@
 mod generate;
 mod layers;
 mod limited;
+mod sampling;
 mod text;
 mod tree;
 
 pub use generate::check_generate;
 pub use layers::check_layers;
 pub use limited::check_limited_tree;
+pub use sampling::check_sampling;
 pub use text::check_text;
 pub use tree::check_tree;
 
@@ -55,6 +57,7 @@ pub fn check<M: Text + Generate + ScoreTree + ReadLayers>(
     check_tree(model, model.info(), tolerances);
     check_layers(model, model.info(), tolerances);
     check_generate(model, texts, tolerances);
+    check_sampling(model, texts, tolerances);
 }
 
 #[track_caller]

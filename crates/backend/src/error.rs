@@ -45,6 +45,12 @@ pub enum Error {
         /// Tokens that the parent holds.
         available: usize,
     },
+    /// A branch is named as that of a paused completion, and there is none.
+    #[error("branch {branch} is no completion that was paused")]
+    NotPaused {
+        /// Its number.
+        branch: usize,
+    },
     /// The model gave a number that is not finite.
     #[error("the model's logits are not finite after token {index}; the weights or the dtype are damaged")]
     NotFinite {

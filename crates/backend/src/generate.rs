@@ -108,7 +108,12 @@ pub trait Watcher {
         false
     }
 
-    /// Takes note of a completion that has ended, in any order, and asks for more of some forks.
+    /// Whether a completion that has come to these tokens shall be paused there. Only sessions ask, after every token that did not end it.
+    fn pauses(&mut self, _place: Place, _token_ids: &[TokenId]) -> bool {
+        false
+    }
+
+    /// Takes note of a completion that has ended, in any order, and asks for more of some forks. One that is paused has not ended.
     fn ended(&mut self, _place: Place, _completion: &Completion) -> Vec<More> {
         Vec::new()
     }

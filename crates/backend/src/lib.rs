@@ -3,6 +3,7 @@
 //! - [`Text`]: text to tokens and back, the chat template
 //! - [`Generate`]: sample completions from forks of a context
 //! - [`ScoreTree`]: score the branches of a token tree
+//! - [`SamplingSession`]: sample completions on a token tree, as branches of it
 //! - [`ReadLayers`]: signals from every layer
 //!
 //! A capability is a type: an engine that cannot score continuations does not implement [`ScoreTree`], and nothing says
@@ -13,6 +14,7 @@ pub mod conformance;
 mod error;
 pub mod generate;
 pub mod layers;
+pub mod sampling;
 pub mod scripted;
 pub mod sharpness;
 pub mod text;
@@ -23,6 +25,7 @@ pub use generate::{
     Completion, Fork, Generate, GenerateRequest, More, Place, Sampling, Watcher, stream_seed,
 };
 pub use layers::{LayerRequest, LayerScores, ReadLayers};
+pub use sampling::{Sampled, SamplingSession, Stem};
 pub use sharpness::Sharpness;
 pub use text::{ChatMessage, Decoded, ModelInfo, Prompt, Role, Text};
 pub use tree::{

@@ -13,6 +13,7 @@
 //! [`ReadLayers`] is a fake of a fake: hidden state l of L mixes the uniform distribution with the script's, in proportions 1 − l/L and
 //! l/L, and is its own lens; attention is spread evenly.
 
+mod draw;
 mod fault;
 mod known;
 mod random;
@@ -28,14 +29,13 @@ pub use random::RandomScript;
 pub use vocabulary::{SpecialToken, Vocabulary};
 
 use crate::generate::RequestCompletions;
+use crate::sampling::{self, Counting};
 use crate::{
-    ChatMessage, Completion, Decoded, Error, Fork, Generate, GenerateRequest, LayerRequest, LayerScores,
-    ModelInfo, Prompt, Reach, ReadLayers, Role, Sampling, ScoreTree, Sharpness, Text, TreeSession,
+    ChatMessage, Decoded, Error, Generate, GenerateRequest, LayerRequest, LayerScores, ModelInfo, Prompt,
+    Reach, ReadLayers, Role, Sampling, SamplingSession, ScoreTree, Sharpness, Text, TreeSession, Watcher,
     stream_seed,
 };
-use entrace_measure::{StopReason, Thoughts, TokenId};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use entrace_measure::{Thoughts, TokenId};
 use std::ops::Range;
 
 /// A next-token distribution.
@@ -239,6 +239,10 @@ impl ScoreTree for Scripted {
         Ok(Box::new(tree::Session::new(self)))
     }
 
+    fn sampling_session(&self) -> Result<Option<Box<dyn SamplingSession + '_>>, Error> {
+        Ok(Some(Box::new(tree::Session::new(self))))
+    }
+
     fn reach(&self) -> Reach {
         self.reach
     }
@@ -325,102 +329,17 @@ impl Generate for Scripted {
         sampling: &Sampling,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Vec<RequestCompletions>, Error> {
-        for (number, request) in requests.iter().enumerate() {
-            self.check_request(number, request)?;
-        }
-        let mut completions = Vec::with_capacity(requests.len());
-        for request in requests {
-            let mut of_request = Vec::with_capacity(request.forks.len());
-            for fork in &request.forks {
-                let start = [&request.context[..fork.n_tokens], &fork.suffix].concat();
-                let drawn =
-                    fork.streams.iter().map(|&seed| self.complete(&start, seed, fork, sampling, progress));
-                of_request.push(drawn.collect::<Result<_, _>>()?);
-            }
-            completions.push(of_request);
-        }
-        Ok(completions)
-    }
-}
-
-impl Scripted {
-    fn check_request(&self, number: usize, request: &GenerateRequest) -> Result<(), Error> {
-        let (available, limit) = (request.context.len(), self.info.context_length);
-        for (branch, fork) in request.forks.iter().enumerate() {
-            if fork.n_tokens > available {
-                return Err(Error::BadFork { branch, parent: number, n_tokens: fork.n_tokens, available });
-            }
-            let n_tokens = fork.n_tokens + fork.suffix.len();
-            if n_tokens == 0 {
-                return Err(Error::EmptyContext);
-            }
-            if n_tokens >= limit {
-                return Err(Error::ContextTooLong { n_tokens: n_tokens + 1, limit });
-            }
-            self.check_tokens(&fork.suffix)?;
-        }
-        self.check_tokens(&request.context)
+        self.generate_watched(requests, sampling, &mut Counting(progress))
     }
 
-    /// Draws one completion from its own stream, one uniform number a token.
-    fn complete(
+    fn generate_watched(
         &self,
-        start: &[TokenId],
-        seed: u64,
-        fork: &Fork,
+        requests: &[GenerateRequest],
         sampling: &Sampling,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Completion, Error> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut path = start.to_vec();
-        let (mut logprobs, mut sharpness) = (Vec::new(), Vec::new());
-        let mut stop_reason = StopReason::Length;
-        let mut cut = None;
-        while logprobs.len() < fork.limit(sampling) && path.len() < self.info.context_length {
-            let probs = self.distribution(&path)?;
-            let token = sampler::draw(&probs, sampling, rng.random());
-            if self.stop_tokens.contains(&token) {
-                stop_reason = StopReason::Stop;
-                break;
-            }
-            path.push(token);
-            logprobs.push(Some(probs[token as usize].ln()));
-            sharpness.push(sharpness_of(&probs));
-            if !progress(1) {
-                return Err(Error::engine("interrupted"));
-            }
-            cut = first_stop(&self.decode(&path[start.len()..]).text, &sampling.stop);
-            if cut.is_some() {
-                stop_reason = StopReason::Stop;
-                break;
-            }
-        }
-        let token_ids = path.split_off(start.len());
-        let Decoded { text, token_ends } = self.decode(&token_ids);
-        let completion = Completion { token_ids, text, token_ends, logprobs, sharpness, stop_reason };
-        Ok(match cut {
-            Some(at) => cut_text(completion, at),
-            None => completion,
-        })
+        watcher: &mut dyn Watcher,
+    ) -> Result<Vec<RequestCompletions>, Error> {
+        sampling::generate(&mut tree::Session::new(self), &self.info, requests, sampling, watcher)
     }
-}
-
-/// Where the first stop string begins.
-fn first_stop(text: &str, stop: &[String]) -> Option<usize> {
-    stop.iter().filter_map(|stop| text.find(stop.as_str())).min()
-}
-
-/// Ends the text at `at`; the token in which that lies is kept.
-fn cut_text(mut completion: Completion, at: usize) -> Completion {
-    let within = completion.token_ends.iter().filter(|&&end| end < at).count();
-    let n_tokens = if at == 0 { 0 } else { within + 1 };
-    completion.text.truncate(at);
-    completion.token_ends.truncate(n_tokens);
-    completion.token_ends.iter_mut().for_each(|end| *end = (*end).min(at));
-    completion.token_ids.truncate(n_tokens);
-    completion.logprobs.truncate(n_tokens);
-    completion.sharpness.truncate(n_tokens);
-    completion
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! `extend` is one packed pass; branches of several questions go into one call. Numbers are of the raw model distribution
 //! (temperature 1, no penalties). The vocabulary is reduced inside the engine: `[T, V]` logits never leave it.
 
-use crate::{Error, Sharpness};
+use crate::{Error, SamplingSession, Sharpness};
 use entrace_measure::TokenId;
 use std::sync::Arc;
 
@@ -144,6 +144,11 @@ pub struct BranchScore {
 pub trait ScoreTree: Send + Sync {
     /// Begins an empty tree.
     fn session(&self) -> Result<Box<dyn TreeSession + '_>, Error>;
+
+    /// Begins an empty tree on which completions can be drawn; `None` for an engine that scores only, or draws elsewhere.
+    fn sampling_session(&self) -> Result<Option<Box<dyn SamplingSession + '_>>, Error> {
+        Ok(None)
+    }
 
     /// How much it tells of the token after a branch.
     fn reach(&self) -> Reach {

@@ -1,31 +1,37 @@
-//! Sampling completions: continuous batching over forks of shared contexts.
+//! Sampling completions on a token tree: continuous batching.
 //!
-//! All contexts are run first, in packed passes and what they have in common once, then what each fork adds to its context. Every
-//! completion is a sequence of its own that attends to the slots of its context. Up to `max_sequences` of them are live; each step runs
-//! one token of every live one in a single pass, and a sequence that ends makes room for the next. A sequence takes cache slots in small
-//! chunks and gives them back at its end.
+//! Places from which completions grow are branches of a session (`tree`), which runs contexts and what is added to them once. Every completion
+//! is a sequence of its own that attends to the slots of its place. Up to `max_sequences` of them are live; each step runs one token of every
+//! live one in a single pass, and a sequence that ends makes room for the next. A sequence takes cache slots behind those of the tree, in small
+//! chunks, and gives them back at its end; one that is paused keeps them.
 //!
-//! A completion that draws the very tokens which follow its fork in the context needs no pass for them: they have been run. It takes its place
-//! among the live ones where it parts from the context.
+//! A completion that draws the very tokens which follow its place in the branch needs no pass for them: they have been run. It takes its place
+//! among the live ones where it parts from the branch.
+//!
+//! One token of a sequence is attended by another kernel than runs of tokens, whose sums have another order. So that beliefs about a trace have
+//! the bits that they have of any other text, a completion that becomes a branch is run once more, as a run: a few packed rows beside as many
+//! passes. The sequence goes on with its own keys, so that a pause leaves no trace in what is drawn either.
 //!
 //! Some rotary scalings turn keys by angles that depend on the length of the whole sequence. Where that length calls for other angles
-//! than the keys before were turned by, a fork or a sequence runs its whole context anew, in slots of its own.
+//! than the keys before were turned by, a place or a sequence runs its whole context anew, in slots of its own.
 
-use crate::cache::LentArena;
 use crate::error::Error as DecoderError;
 use crate::language::LanguageModel;
 use crate::ops::reduce::RowSums;
 use crate::passes::{self, Hidden, HiddenRow, Run};
 use crate::sampler::draw;
 use crate::shared;
+use crate::tree::Session;
 use entrace_backend::generate::RequestCompletions;
+use entrace_backend::sampling::{self, Counting};
 use entrace_backend::{
-    Completion, Error, Generate, GenerateRequest, More, Place, Sampling, Sharpness, Text, Watcher,
+    Branch, BranchId, BranchScore, Completion, Error, Generate, GenerateRequest, More, Parent, Place,
+    Sampled, Sampling, SamplingSession, Sharpness, Stem, Text, TreeSession, Watcher,
 };
 use entrace_measure::{StopReason, TokenId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 /// Slots that a sequence takes at a time.
@@ -47,214 +53,208 @@ impl Generate for LanguageModel {
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
     ) -> Result<Vec<RequestCompletions>, Error> {
-        check(self, requests)?;
-        let mut slots = SlotPool::new(self.decoder.model.arena(0)?);
-        let mut hidden = Hidden::default();
-        let (contexts, forks) = run_contexts(self, requests, &mut slots, &mut hidden)?;
-        let mut batch = Batch {
-            model: self,
-            requests,
-            sampling,
-            watcher,
-            slots,
-            hidden,
-            contexts,
-            n_streams: forks.iter().map(|forks| vec![0; forks.len()]).collect(),
-            forks,
-            queue: VecDeque::new(),
-            live: Vec::new(),
-            done: Vec::new(),
-            n_new: 0,
-        };
-        for (request, forks) in requests.iter().map(|request| &request.forks).enumerate() {
-            for (fork, streams) in forks.iter().map(|fork| fork.streams.clone()).enumerate() {
-                batch.enqueue(More { request, fork, streams });
+        sampling::generate(&mut Writing::new(self)?, self.info(), requests, sampling, watcher)
+    }
+}
+
+/// A session of a model that writes.
+pub(crate) struct Writing<'a> {
+    model: &'a LanguageModel,
+    tree: Session<'a>,
+    /// Completions that are paused, by their newest branch.
+    paused: BTreeMap<usize, Live>,
+}
+
+impl<'a> Writing<'a> {
+    pub(crate) fn new(model: &'a LanguageModel) -> Result<Self, Error> {
+        Ok(Self { model, tree: Session::new(&model.decoder)?, paused: BTreeMap::new() })
+    }
+}
+
+impl TreeSession for Writing<'_> {
+    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
+        self.tree.extend(branches)
+    }
+
+    fn truncate(&mut self, n_branches: usize) {
+        self.paused.split_off(&n_branches);
+        self.tree.truncate(n_branches);
+        self.keep_paused();
+    }
+
+    fn n_branches(&self) -> usize {
+        self.tree.n_branches()
+    }
+}
+
+impl SamplingSession for Writing<'_> {
+    fn sample(
+        &mut self,
+        stems: &[Stem],
+        sampling: &Sampling,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Vec<Vec<Sampled>>, Error> {
+        let n_branches = self.n_branches();
+        let drawn = self.origins(stems).and_then(|origins| {
+            let mut batch = Batch::new(self.model, &mut self.tree, origins, sampling, watcher);
+            for (request, stem) in stems.iter().enumerate() {
+                batch.enqueue(More { request, fork: 0, streams: stem.streams.clone() });
+            }
+            batch.run()?;
+            Ok((batch.n_streams, batch.done))
+        });
+        // What ran places anew is not part of the tree.
+        self.tree.truncate(n_branches);
+        let sampled = drawn.and_then(|(n_streams, done)| {
+            let mut sampled = self.planted(done)?.into_iter();
+            Ok(n_streams.into_iter().map(|n| sampled.by_ref().take(n).collect()).collect())
+        });
+        self.keep_paused();
+        sampled
+    }
+
+    fn resume(
+        &mut self,
+        paused: &[BranchId],
+        sampling: &Sampling,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Vec<Sampled>, Error> {
+        let sequences: Vec<Option<Live>> = paused.iter().map(|id| self.paused.remove(&id.0)).collect();
+        let mut batch = Batch::new(self.model, &mut self.tree, Vec::new(), sampling, watcher);
+        let mut refused = None;
+        for (request, (sequence, id)) in sequences.into_iter().zip(paused).enumerate() {
+            let place = Place { request, fork: 0, stream: 0 };
+            match sequence {
+                Some(sequence) => {
+                    batch.queue.push_back(Waiting::Paused(Box::new(Live { place, ..sequence })))
+                }
+                None => refused = refused.or(Some(Error::NotPaused { branch: id.0 })),
             }
         }
-        while batch.step()? {
-            let n_new = std::mem::take(&mut batch.n_new);
-            if !batch.watcher.progress(n_new) {
-                return Err(Error::engine("interrupted"));
+        let drawn = refused.map_or_else(|| batch.run(), Err).map(|()| batch.done);
+        let resumed = drawn.and_then(|done| self.planted(done));
+        self.keep_paused();
+        resumed
+    }
+}
+
+impl Writing<'_> {
+    /// Where the completions of stems begin. A place whose path calls for other angles than its branch was turned by is run anew.
+    fn origins(&mut self, stems: &[Stem]) -> Result<Vec<Origin>, Error> {
+        let spec = self.model.decoder.model.spec();
+        let mut origins = Vec::with_capacity(stems.len());
+        let mut anew = Vec::new();
+        for (index, stem) in stems.iter().enumerate() {
+            let Parent { branch, n_tokens } = stem.from;
+            let available = self.tree.branch(branch).map_or(0, |placed| placed.n_tokens());
+            if !(1..=available).contains(&n_tokens) {
+                return Err(Error::BadFork { branch: index, parent: branch.0, n_tokens, available });
+            }
+            let (path, turning) = self
+                .tree
+                .branch(branch)
+                .map_or_else(Default::default, |placed| (placed.path(n_tokens), placed.turning.clone()));
+            let n_before = self.tree.path_to(stem.from).len();
+            if n_before >= spec.context_length {
+                return Err(Error::ContextTooLong { n_tokens: n_before + 1, limit: spec.context_length });
+            }
+            let now = spec.turning_lengths(n_before);
+            let along = (now == turning).then_some(n_tokens);
+            if along.is_none() {
+                anew.push(index);
+            }
+            let row = along.and_then(|n| Some(self.tree.branch(branch)?.row(n - 1)));
+            let limit = stem.max_new_tokens.unwrap_or(usize::MAX);
+            let (from, keep) = (stem.from, stem.keep);
+            origins.push(Origin { from, path, row, along, turning: now, n_before, limit, keep });
+        }
+        let fork =
+            |&index: &usize| Branch { parent: Some(stems[index].from), keep: true, ..Branch::default() };
+        let branches: Vec<Branch> = anew.iter().map(fork).collect();
+        for (index, score) in anew.into_iter().zip(self.tree.extend(&branches)?) {
+            if let Some(placed) = self.tree.branch(score.id) {
+                (origins[index].path, origins[index].row) = (placed.path(0), placed.last_row());
             }
         }
-        batch.watcher.progress(batch.n_new);
-        Ok(collect(&batch.n_streams, batch.done))
+        Ok(origins)
     }
-}
 
-/// A watcher who only counts.
-struct Counting<'a>(&'a mut dyn FnMut(usize) -> bool);
-
-impl Watcher for Counting<'_> {
-    fn progress(&mut self, n_tokens: usize) -> bool {
-        (self.0)(n_tokens)
-    }
-}
-
-fn check(model: &LanguageModel, requests: &[GenerateRequest]) -> Result<(), Error> {
-    let spec = model.decoder.model.spec();
-    for (number, request) in requests.iter().enumerate() {
-        let available = request.context.len();
-        for (branch, fork) in request.forks.iter().enumerate() {
-            if fork.n_tokens > available {
-                return Err(Error::BadFork { branch, parent: number, n_tokens: fork.n_tokens, available });
+    /// Completions in their order, those that are kept as branches.
+    fn planted(&mut self, mut done: Vec<Done>) -> Result<Vec<Sampled>, Error> {
+        done.sort_by_key(|done| done.place);
+        // New branches lie behind what the sequences that are paused hold.
+        let held =
+            done.iter().filter_map(|done| done.paused.as_deref()).chain(self.paused.values()).map(Live::end);
+        self.tree.set_floor(held.max().unwrap_or(0));
+        let branches: Vec<Branch> = done.iter().filter(|done| done.keep).map(Done::branch).collect();
+        let mut ids = self.tree.extend_text(&branches)?.into_iter().map(|score| score.id);
+        let mut sampled = Vec::with_capacity(done.len());
+        for Done { completion, keep, n_planted, paused, .. } in done {
+            let branch = if keep { ids.next() } else { None };
+            let is_paused = paused.is_some();
+            if let (Some(branch), Some(sequence)) = (branch, paused) {
+                let n_tokens = completion.token_ids.len();
+                let end = Parent { branch, n_tokens: n_tokens - n_planted };
+                self.paused.insert(branch.0, Live { end, n_planted: n_tokens, keep: true, ..*sequence });
             }
-            let n_tokens = fork.n_tokens + fork.suffix.len();
-            if n_tokens == 0 {
-                return Err(Error::EmptyContext);
-            }
-            if n_tokens >= spec.context_length {
-                return Err(Error::ContextTooLong { n_tokens: n_tokens + 1, limit: spec.context_length });
-            }
+            sampled.push(Sampled { completion, branch, is_paused });
         }
-        let tokens = request.forks.iter().flat_map(|f| &f.suffix).chain(&request.context);
-        if let Some(&token) = tokens.into_iter().find(|&&t| t as usize >= spec.vocab_size) {
-            return Err(Error::UnknownToken { token, vocab_size: spec.vocab_size });
-        }
-    }
-    Ok(())
-}
-
-/// Cache slots, handed out in runs.
-struct SlotPool<'a> {
-    arena: LentArena<'a>,
-    n_used: usize,
-    free_chunks: Vec<usize>,
-}
-
-impl<'a> SlotPool<'a> {
-    fn new(arena: LentArena<'a>) -> Self {
-        Self { arena, n_used: 0, free_chunks: Vec::new() }
+        Ok(sampled)
     }
 
-    fn take(&mut self, n: usize) -> Result<usize, DecoderError> {
-        let first = self.n_used;
-        self.n_used += n;
-        self.arena.reserve(self.n_used)?;
-        Ok(first)
-    }
-
-    fn take_chunk(&mut self) -> Result<usize, DecoderError> {
-        match self.free_chunks.pop() {
-            Some(chunk) => Ok(chunk),
-            None => self.take(CHUNK),
-        }
+    /// Keeps the slots of completions that are paused, and no others.
+    fn keep_paused(&mut self) {
+        self.tree.set_floor(self.paused.values().map(Live::end).max().unwrap_or(0));
     }
 }
 
-/// A completion that has not begun, and the seed of its stream.
-struct Waiting {
-    place: Place,
-    stream: u64,
-}
-
-/// A sequence of tokens that has been run.
-#[derive(Clone)]
-struct Context {
+/// Where completions begin.
+struct Origin {
+    from: Parent,
+    /// Slots of everything before.
     path: Vec<Range<usize>>,
-    rows: Vec<HiddenRow>,
+    /// The row from which the first token is drawn.
+    row: Option<HiddenRow>,
+    /// How many tokens of the branch there are before, unless they were run anew.
+    along: Option<usize>,
+    turning: Vec<usize>,
+    n_before: usize,
+    limit: usize,
+    keep: bool,
 }
 
-/// Runs contexts and suffixes: the sequence of each request, and that of each of its forks.
-fn run_contexts(
-    model: &LanguageModel,
-    requests: &[GenerateRequest],
-    slots: &mut SlotPool<'_>,
-    hidden: &mut Hidden,
-) -> Result<(Vec<Context>, Vec<Vec<Context>>), Error> {
-    let used = |request: &GenerateRequest| request.forks.iter().map(|f| f.n_tokens).max().unwrap_or(0);
-    let used: Vec<&[TokenId]> = requests.iter().map(|request| &request.context[..used(request)]).collect();
-    let contexts = run_shared(model, &used, slots, hidden)?;
-    let mut forks = run_forks(model, requests, &contexts, slots, hidden)?.into_iter();
-    let of_request = |request: &GenerateRequest| forks.by_ref().take(request.forks.len()).collect();
-    let forks = requests.iter().map(of_request).collect();
-    Ok((contexts, forks))
-}
-
-/// Runs sequences, what they have in common once.
-fn run_shared(
-    model: &LanguageModel,
-    sequences: &[&[TokenId]],
-    slots: &mut SlotPool<'_>,
-    hidden: &mut Hidden,
-) -> Result<Vec<Context>, Error> {
-    let spec = model.decoder.model.spec();
-    let beginnings = shared::beginnings(sequences.iter().map(|&ids| (spec.turning_lengths(ids.len()), ids)));
-    let mut contexts: Vec<Context> = Vec::with_capacity(sequences.len());
-    let mut runs = Vec::with_capacity(sequences.len());
-    for (&token_ids, beginning) in sequences.iter().zip(&beginnings) {
-        let ancestors = beginning
-            .map_or_else(Vec::new, |b| shared::first_slots(contexts[b.of].path.iter().cloned(), b.n_tokens));
-        let new = &token_ids[beginning.map_or(0, |b| b.n_tokens)..];
-        let first_slot = slots.take(new.len())?;
-        let mut path = ancestors.clone();
-        path.push(first_slot..first_slot + new.len());
-        contexts.push(Context { path, rows: Vec::new() });
-        let lone = token_ids.len() == 1;
-        runs.push(Run { token_ids: new, ancestors, first_slot, path_length: token_ids.len(), lone });
-    }
-    let max_rows = model.decoder.options.max_rows;
-    let rows = passes::run(&model.decoder.model, &mut slots.arena, hidden, &runs, max_rows)?;
-    for (index, (own, beginning)) in rows.into_iter().zip(beginnings).enumerate() {
-        let shared = beginning.map(|b| contexts[b.of].rows[..b.n_tokens].to_vec());
-        contexts[index].rows = shared.unwrap_or_default();
-        contexts[index].rows.extend(own);
-    }
-    Ok(contexts)
-}
-
-/// Runs what forks add to their contexts; for each fork of each request, its whole sequence.
-fn run_forks(
-    model: &LanguageModel,
-    requests: &[GenerateRequest],
-    contexts: &[Context],
-    slots: &mut SlotPool<'_>,
-    hidden: &mut Hidden,
-) -> Result<Vec<Context>, Error> {
-    let spec = model.decoder.model.spec();
-    let mut forks = Vec::new();
-    let mut suffixes = Vec::new();
-    let mut anew: Vec<Vec<TokenId>> = Vec::new();
-    for (request, context) in requests.iter().zip(contexts) {
-        let turning = spec.turning_lengths(context.rows.len());
-        for fork in &request.forks {
-            let path_length = fork.n_tokens + fork.suffix.len();
-            if spec.turning_lengths(path_length) != turning {
-                anew.push([&request.context[..fork.n_tokens], &fork.suffix].concat());
-                forks.push(None);
-                continue;
-            }
-            let ancestors = shared::first_slots(context.path.iter().cloned(), fork.n_tokens);
-            let first_slot = slots.take(fork.suffix.len())?;
-            let own = first_slot..first_slot + fork.suffix.len();
-            let path = ancestors.iter().cloned().chain((!own.is_empty()).then_some(own)).collect();
-            forks.push(Some(Context { path, rows: context.rows[..fork.n_tokens].to_vec() }));
-            let lone = fork.suffix.len() == 1;
-            suffixes.push(Run { token_ids: &fork.suffix, ancestors, first_slot, path_length, lone });
-        }
-    }
-    let max_rows = model.decoder.options.max_rows;
-    let rows = passes::run(&model.decoder.model, &mut slots.arena, hidden, &suffixes, max_rows)?;
-    for (fork, own) in forks.iter_mut().flatten().zip(rows) {
-        fork.rows.extend(own);
-    }
-    let sequences: Vec<&[TokenId]> = anew.iter().map(Vec::as_slice).collect();
-    let mut anew = run_shared(model, &sequences, slots, hidden)?.into_iter();
-    Ok(forks.into_iter().filter_map(|fork| fork.or_else(|| anew.next())).collect())
+/// A completion that waits for its turn.
+enum Waiting {
+    /// It has not begun; the seed of its stream.
+    New {
+        place: Place,
+        stream: u64,
+    },
+    Paused(Box<Live>),
 }
 
 /// A completion in progress.
 struct Live {
     place: Place,
-    /// Slots of its context, unless that was run anew.
+    /// Where it grows from.
+    from: Parent,
+    /// Where its newest branch ends; `from` before there is one.
+    end: Parent,
+    /// Tokens of it that are branches.
+    n_planted: usize,
+    keep: bool,
+    limit: usize,
+    /// Slots of what comes before it, unless that was run anew.
     path: Vec<Range<usize>>,
     /// Slots of what comes after.
     chunks: Vec<usize>,
     turning: Vec<usize>,
-    /// Tokens of its context.
+    /// Tokens before it.
     n_before: usize,
-    /// How many tokens of its request's context it has come to repeat, its own fork among them; `None` once it has parted from it.
+    /// How many tokens of the branch that it grows from it has come to repeat; `None` once it has parted from it.
     along: Option<usize>,
+    /// The row from which its first token is drawn, where it never went along.
+    first_row: Option<HiddenRow>,
     rng: ChaCha8Rng,
     token_ids: Vec<TokenId>,
     logprobs: Vec<Option<f64>>,
@@ -262,6 +262,28 @@ struct Live {
 }
 
 impl Live {
+    /// A completion before its first token.
+    fn new(place: Place, stream: u64, origin: &Origin) -> Self {
+        Self {
+            place,
+            from: origin.from,
+            end: origin.from,
+            n_planted: 0,
+            keep: origin.keep,
+            limit: origin.limit,
+            path: origin.path.clone(),
+            chunks: Vec::new(),
+            turning: origin.turning.clone(),
+            n_before: origin.n_before,
+            along: origin.along,
+            first_row: origin.row,
+            rng: ChaCha8Rng::seed_from_u64(stream),
+            token_ids: Vec::new(),
+            logprobs: Vec::new(),
+            sharpness: Vec::new(),
+        }
+    }
+
     /// Number of tokens, the newest among them.
     fn n_tokens(&self) -> usize {
         self.n_before + self.token_ids.len()
@@ -276,6 +298,30 @@ impl Live {
         let chunks = self.chunks.iter().map(|&chunk| chunk..chunk + CHUNK);
         shared::first_slots(self.path.iter().cloned().chain(chunks), n)
     }
+
+    /// The slot behind all that it needs.
+    fn end(&self) -> usize {
+        let chunks = self.chunks.iter().map(|chunk| chunk + CHUNK);
+        chunks.chain(self.path.iter().map(|range| range.end)).max().unwrap_or(0)
+    }
+}
+
+/// A completion that has ended or is paused.
+struct Done {
+    place: Place,
+    completion: Completion,
+    keep: bool,
+    end: Parent,
+    n_planted: usize,
+    paused: Option<Box<Live>>,
+}
+
+impl Done {
+    /// What it adds to the tree. A stop string may have cut it within an earlier piece.
+    fn branch(&self) -> Branch {
+        let tokens = self.completion.token_ids.get(self.n_planted..).unwrap_or_default().to_vec();
+        Branch { parent: Some(self.end), tokens, keep: true, ..Branch::default() }
+    }
 }
 
 /// What one row of logits gave.
@@ -285,32 +331,68 @@ struct Drawn {
     sharpness: Sharpness,
 }
 
-struct Batch<'a, 'w> {
+struct Batch<'s, 'a> {
     model: &'a LanguageModel,
-    requests: &'a [GenerateRequest],
-    sampling: &'a Sampling,
-    watcher: &'w mut dyn Watcher,
-    slots: SlotPool<'a>,
-    hidden: Hidden,
-    contexts: Vec<Context>,
-    forks: Vec<Vec<Context>>,
-    /// Streams of each fork so far.
-    n_streams: Vec<Vec<usize>>,
+    tree: &'s mut Session<'a>,
+    origins: Vec<Origin>,
+    sampling: &'s Sampling,
+    watcher: &'s mut dyn Watcher,
+    /// Slots from here on are free, and those of these chunks.
+    next_slot: usize,
+    free_chunks: Vec<usize>,
+    /// Streams of each origin so far.
+    n_streams: Vec<usize>,
     queue: VecDeque<Waiting>,
     live: Vec<Live>,
-    done: Vec<(Place, Completion)>,
+    done: Vec<Done>,
     /// Tokens since progress was last told.
     n_new: usize,
 }
 
-impl Batch<'_, '_> {
-    /// Puts the streams of a fork into the queue.
-    fn enqueue(&mut self, More { request, fork, streams }: More) {
-        let n_streams = &mut self.n_streams[request][fork];
+impl<'s, 'a> Batch<'s, 'a> {
+    fn new(
+        model: &'a LanguageModel,
+        tree: &'s mut Session<'a>,
+        origins: Vec<Origin>,
+        sampling: &'s Sampling,
+        watcher: &'s mut dyn Watcher,
+    ) -> Self {
+        Self {
+            model,
+            next_slot: tree.n_slots(),
+            tree,
+            n_streams: vec![0; origins.len()],
+            origins,
+            sampling,
+            watcher,
+            free_chunks: Vec::new(),
+            queue: VecDeque::new(),
+            live: Vec::new(),
+            done: Vec::new(),
+            n_new: 0,
+        }
+    }
+
+    /// Puts the streams of a stem into the queue.
+    fn enqueue(&mut self, More { request, streams, .. }: More) {
+        let Some(n_streams) = self.n_streams.get_mut(request) else { return };
         for stream in streams {
-            self.queue.push_back(Waiting { place: Place { request, fork, stream: *n_streams }, stream });
+            let place = Place { request, fork: 0, stream: *n_streams };
+            self.queue.push_back(Waiting::New { place, stream });
             *n_streams += 1;
         }
+    }
+
+    /// Runs until nothing waits and nothing is live.
+    fn run(&mut self) -> Result<(), Error> {
+        while self.step()? {
+            let n_new = std::mem::take(&mut self.n_new);
+            if !self.watcher.progress(n_new) {
+                return Err(Error::engine("interrupted"));
+            }
+        }
+        self.watcher.progress(self.n_new);
+        Ok(())
     }
 
     /// One token for every live sequence, then new sequences in the room that is left. False when all is done.
@@ -318,14 +400,13 @@ impl Batch<'_, '_> {
         if !self.live.is_empty() {
             let mut states = Hidden::default();
             let rows = self.run_newest(&mut states)?;
-            let live = std::mem::take(&mut self.live);
-            let mut uniform: Vec<ChaCha8Rng> = live.iter().map(|l| l.rng.clone()).collect();
-            let u: Vec<f64> = uniform.iter_mut().map(|rng| rng.random()).collect();
-            let last = live.iter().map(|l| l.n_tokens() - 1);
+            let mut live = std::mem::take(&mut self.live);
+            let u: Vec<f64> = live.iter_mut().map(|sequence| sequence.rng.random()).collect();
+            let last = live.iter().map(|sequence| sequence.n_tokens() - 1);
             let drawn = self.draw_rows(&states, &rows, &u, last)?;
-            for ((mut sequence, rng), drawn) in live.into_iter().zip(uniform).zip(drawn) {
-                sequence.rng = rng;
-                let goes_on = self.advance(sequence, &drawn);
+            for (sequence, drawn) in live.into_iter().zip(drawn) {
+                let goes_on =
+                    self.advance(sequence, &drawn).and_then(|sequence| self.unless_paused(sequence));
                 self.live.extend(goes_on);
             }
         }
@@ -333,17 +414,30 @@ impl Batch<'_, '_> {
         Ok(!self.live.is_empty() || !self.queue.is_empty())
     }
 
+    fn take_chunk(&mut self) -> Result<usize, DecoderError> {
+        if let Some(chunk) = self.free_chunks.pop() {
+            return Ok(chunk);
+        }
+        let chunk = self.next_slot;
+        self.next_slot += CHUNK;
+        self.tree.arena.reserve(self.next_slot)?;
+        Ok(chunk)
+    }
+
     /// Runs the newest token of every sequence, or all of those whose keys it calls to be turned otherwise.
     fn run_newest(&mut self, states: &mut Hidden) -> Result<Vec<HiddenRow>, Error> {
         let anew = self.turned_otherwise();
-        let mut runs = Vec::with_capacity(self.live.len());
-        let mut last_runs = Vec::with_capacity(self.live.len());
-        for (sequence, anew) in self.live.iter_mut().zip(&anew) {
-            let n_tokens = sequence.n_tokens();
-            let n_in_path = sequence.n_in_path();
+        let mut live = std::mem::take(&mut self.live);
+        for sequence in &mut live {
+            let (n_tokens, n_in_path) = (sequence.n_tokens(), sequence.n_in_path());
             while n_in_path + sequence.chunks.len() * CHUNK < n_tokens {
-                sequence.chunks.push(self.slots.take_chunk()?);
+                sequence.chunks.push(self.take_chunk()?);
             }
+        }
+        let mut runs = Vec::with_capacity(live.len());
+        let mut last_runs = Vec::with_capacity(live.len());
+        for (sequence, anew) in live.iter().zip(&anew) {
+            let (n_tokens, n_in_path) = (sequence.n_tokens(), sequence.n_in_path());
             let (token_ids, lone) = match anew {
                 Some(token_ids) => (token_ids.as_slice(), false),
                 None => (&sequence.token_ids[sequence.token_ids.len() - 1..], true),
@@ -365,7 +459,9 @@ impl Batch<'_, '_> {
             last_runs.push(runs.len() - 1);
         }
         let max_rows = self.model.decoder.options.max_rows;
-        let rows = passes::run(&self.model.decoder.model, &mut self.slots.arena, states, &runs, max_rows)?;
+        let rows = passes::run(&self.model.decoder.model, &mut self.tree.arena, states, &runs, max_rows)?;
+        drop(runs);
+        self.live = live;
         Ok(last_runs.into_iter().filter_map(|run| rows[run].last().copied()).collect())
     }
 
@@ -379,78 +475,66 @@ impl Batch<'_, '_> {
             }
             sequence.turning = turning;
             sequence.path.clear();
-            self.slots.free_chunks.extend(sequence.chunks.drain(..).rev());
-            let request = &self.requests[sequence.place.request];
-            let fork = &request.forks[sequence.place.fork];
-            Some([&request.context[..fork.n_tokens], &fork.suffix, &sequence.token_ids].concat())
+            self.free_chunks.extend(sequence.chunks.drain(..).rev());
+            let mut token_ids = self.tree.path_to(sequence.from);
+            token_ids.extend(&sequence.token_ids);
+            Some(token_ids)
         });
         all.collect()
     }
 
     fn start_waiting(&mut self) -> Result<(), Error> {
-        while self.live.len() < self.model.decoder.options.max_sequences && !self.queue.is_empty() {
-            let n = (self.model.decoder.options.max_sequences - self.live.len()).min(self.queue.len());
+        let most = self.model.decoder.options.max_sequences;
+        while self.live.len() < most && !self.queue.is_empty() {
+            let n = (most - self.live.len()).min(self.queue.len());
             let waiting: Vec<Waiting> = self.queue.drain(..n).collect();
-            let mut sequences: Vec<Live> =
-                waiting.into_iter().map(|waiting| self.first_of(waiting)).collect();
-            while !sequences.is_empty() {
-                sequences = self.follow_context(sequences)?;
+            let mut following = Vec::new();
+            for waiting in waiting {
+                match waiting {
+                    Waiting::New { place, stream } => {
+                        following.push(Live::new(place, stream, &self.origins[place.request]));
+                    }
+                    Waiting::Paused(sequence) if sequence.along.is_some() => following.push(*sequence),
+                    Waiting::Paused(sequence) => self.live.push(*sequence),
+                }
+            }
+            while !following.is_empty() {
+                following = self.follow(following)?;
             }
         }
         Ok(())
     }
 
-    /// A completion before its first token.
-    fn first_of(&self, Waiting { place, stream }: Waiting) -> Live {
-        let spec = self.model.decoder.model.spec();
-        let (context, fork) =
-            (&self.contexts[place.request], &self.requests[place.request].forks[place.fork]);
-        let path = self.forks[place.request][place.fork].path.clone();
-        let n_before = path.iter().map(Range::len).sum();
-        let turning = spec.turning_lengths(n_before);
-        let alike = fork.suffix.is_empty() && turning == spec.turning_lengths(context.rows.len());
-        Live {
-            place,
-            path,
-            chunks: Vec::new(),
-            turning,
-            n_before,
-            along: alike.then_some(fork.n_tokens),
-            rng: ChaCha8Rng::seed_from_u64(stream),
-            token_ids: Vec::new(),
-            logprobs: Vec::new(),
-            sharpness: Vec::new(),
-        }
-    }
-
-    /// Draws one token for sequences whose last token has been run with their contexts. Returns those of which that is still so; the others
-    /// have ended or are live.
-    fn follow_context(&mut self, mut sequences: Vec<Live>) -> Result<Vec<Live>, Error> {
+    /// Draws one token for sequences whose last token has been run with a branch. Returns those of which that is still so; the others have
+    /// ended, are paused, or are live.
+    fn follow(&mut self, mut sequences: Vec<Live>) -> Result<Vec<Live>, Error> {
         let mut rows = Vec::with_capacity(sequences.len());
         for sequence in &sequences {
-            let Place { request, fork, .. } = sequence.place;
-            let run = match sequence.along {
-                Some(n_tokens) => self.contexts[request].rows.get(n_tokens - 1),
-                None => self.forks[request][fork].rows.last(),
+            let row = match sequence.along {
+                Some(n_tokens) => {
+                    self.tree.branch(sequence.from.branch).map(|branch| branch.row(n_tokens - 1))
+                }
+                None => sequence.first_row,
             };
-            rows.push(*run.ok_or(Error::EmptyContext)?);
+            rows.push(row.ok_or(Error::EmptyContext)?);
         }
         let u: Vec<f64> = sequences.iter_mut().map(|sequence| sequence.rng.random()).collect();
         let last = sequences.iter().map(|sequence| sequence.n_tokens() - 1);
-        let drawn = self.draw_rows(&self.hidden, &rows, &u, last)?;
+        let drawn = self.draw_rows(&self.tree.hidden, &rows, &u, last)?;
         let mut following = Vec::new();
         for (sequence, drawn) in sequences.into_iter().zip(drawn) {
             let Some(mut sequence) = self.advance(sequence, &drawn) else { continue };
-            let request = sequence.place.request;
-            let (context, run) = (&self.requests[request].context, &self.contexts[request]);
-            let repeated = |n: &usize| *n < run.rows.len() && context[*n] == drawn.token;
+            let branch = self.tree.branch(sequence.from.branch);
+            let repeated =
+                |n: &usize| branch.is_some_and(|branch| branch.token_ids().get(*n) == Some(&drawn.token));
             sequence.along = sequence.along.filter(repeated).map(|n_tokens| n_tokens + 1);
-            match sequence.along {
-                Some(n_tokens) => {
-                    sequence.path = shared::first_slots(run.path.iter().cloned(), n_tokens);
-                    following.push(sequence);
-                }
-                None => self.live.push(sequence),
+            if let (Some(n_tokens), Some(branch)) = (sequence.along, branch) {
+                sequence.path = branch.path(n_tokens);
+            }
+            match self.unless_paused(sequence) {
+                Some(sequence) if sequence.along.is_some() => following.push(sequence),
+                Some(sequence) => self.live.push(sequence),
+                None => {}
             }
         }
         Ok(following)
@@ -491,8 +575,7 @@ impl Batch<'_, '_> {
 
     /// Takes the newly drawn token. The sequence, unless it ends.
     fn advance(&mut self, mut sequence: Live, drawn: &Drawn) -> Option<Live> {
-        let Place { request, fork, .. } = sequence.place;
-        let limit = self.requests[request].forks[fork].limit(self.sampling);
+        let limit = sequence.limit.min(self.sampling.max_new_tokens);
         if limit == 0 {
             return self.finish(sequence, StopReason::Length, None);
         }
@@ -516,6 +599,24 @@ impl Batch<'_, '_> {
         Some(sequence)
     }
 
+    /// The sequence, unless the watcher pauses it.
+    fn unless_paused(&mut self, mut sequence: Live) -> Option<Live> {
+        if !self.watcher.pauses(sequence.place, &sequence.token_ids) {
+            return Some(sequence);
+        }
+        sequence.keep = true;
+        let completion = self.completion(&sequence, StopReason::Length, None);
+        self.done.push(Done {
+            place: sequence.place,
+            completion,
+            keep: true,
+            end: sequence.end,
+            n_planted: sequence.n_planted,
+            paused: Some(Box::new(sequence)),
+        });
+        None
+    }
+
     /// Whether the watcher needs no more of a sequence, who is asked where a line or a brace ends.
     fn is_over(&mut self, sequence: &Live, newest: TokenId) -> bool {
         let ends = self.model.token_text(newest).contains(['\n', '}']);
@@ -536,10 +637,21 @@ impl Batch<'_, '_> {
 
     /// Ends a sequence; there is none any more.
     fn finish(&mut self, sequence: Live, stop_reason: StopReason, cut: Option<usize>) -> Option<Live> {
-        self.slots.free_chunks.extend(sequence.chunks.iter().rev());
+        self.free_chunks.extend(sequence.chunks.iter().rev());
+        let completion = self.completion(&sequence, stop_reason, cut);
+        for more in self.watcher.ended(sequence.place, &completion) {
+            self.enqueue(more);
+        }
+        let Live { place, keep, end, n_planted, .. } = sequence;
+        self.done.push(Done { place, completion, keep, end, n_planted, paused: None });
+        None
+    }
+
+    /// What a sequence has come to, its text cut at a byte.
+    fn completion(&self, sequence: &Live, stop_reason: StopReason, cut: Option<usize>) -> Completion {
         let mut decoded = self.model.decode(&sequence.token_ids);
         let (mut token_ids, mut logprobs, mut sharpness) =
-            (sequence.token_ids, sequence.logprobs, sequence.sharpness);
+            (sequence.token_ids.clone(), sequence.logprobs.clone(), sequence.sharpness.clone());
         if let Some(cut) = cut {
             // The token in which the stop string begins stays, as far as its text goes.
             let n = decoded.token_ends.iter().filter(|&&end| end < cut).count() + usize::from(cut > 0);
@@ -551,25 +663,7 @@ impl Batch<'_, '_> {
             logprobs.truncate(n);
             sharpness.truncate(n);
         }
-        let completion = Completion {
-            token_ids,
-            text: decoded.text,
-            token_ends: decoded.token_ends,
-            logprobs,
-            sharpness,
-            stop_reason,
-        };
-        for more in self.watcher.ended(sequence.place, &completion) {
-            self.enqueue(more);
-        }
-        self.done.push((sequence.place, completion));
-        None
+        let (text, token_ends) = (decoded.text, decoded.token_ends);
+        Completion { token_ids, text, token_ends, logprobs, sharpness, stop_reason }
     }
-}
-
-/// Completions in the order of the requests.
-fn collect(n_streams: &[Vec<usize>], mut done: Vec<(Place, Completion)>) -> Vec<RequestCompletions> {
-    done.sort_by_key(|(place, _)| *place);
-    let mut done = done.into_iter().map(|(_, completion)| completion);
-    n_streams.iter().map(|forks| forks.iter().map(|&n| done.by_ref().take(n).collect()).collect()).collect()
 }

@@ -2,9 +2,10 @@
 
 use crate::decoder::{Decoder, Files, Options};
 use crate::error::Error as DecoderError;
+use crate::generate::Writing;
 use entrace_backend::{
-    ChatMessage, Decoded, Error, LayerRequest, LayerScores, ModelInfo, Prompt, ReadLayers, ScoreTree, Text,
-    TreeSession,
+    ChatMessage, Decoded, Error, LayerRequest, LayerScores, ModelInfo, Prompt, ReadLayers, SamplingSession,
+    ScoreTree, Text, TreeSession,
 };
 use entrace_measure::{Thoughts, TokenId};
 use entrace_text::TextSide;
@@ -156,6 +157,10 @@ impl Text for LanguageModel {
 impl ScoreTree for LanguageModel {
     fn session(&self) -> Result<Box<dyn TreeSession + '_>, Error> {
         self.decoder.session()
+    }
+
+    fn sampling_session(&self) -> Result<Option<Box<dyn SamplingSession + '_>>, Error> {
+        Ok(Some(Box::new(Writing::new(self)?)))
     }
 }
 

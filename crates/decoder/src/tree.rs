@@ -6,6 +6,8 @@
 //! next token is wanted. Rows of earlier calls can be asked about too, through their kept hidden states. Branches of one call that begin
 //! alike after the same tokens, as the prompts of a task do, run their beginning once.
 //!
+//! Completions are drawn on the same arena (`generate`); what a session keeps of those that are paused lies below `floor`.
+//!
 //! Some rotary scalings turn keys by angles that depend on the length of the whole path. Keys that were turned by others are of no use
 //! to a branch, so it runs its context anew: every branch scores as its path would as a root.
 
@@ -26,31 +28,27 @@ use std::ops::Range;
 
 impl ScoreTree for Decoder {
     fn session(&self) -> Result<Box<dyn TreeSession + '_>, Error> {
-        let arena = self.model.arena(0)?;
-        Ok(Box::new(Session {
-            decoder: self,
-            arena,
-            n_slots: 0,
-            hidden: Hidden::default(),
-            branches: Vec::new(),
-        }))
+        Ok(Box::new(Session::new(self)?))
     }
 }
 
-struct Session<'a> {
+pub(crate) struct Session<'a> {
     decoder: &'a Decoder,
-    arena: LentArena<'a>,
+    pub(crate) arena: LentArena<'a>,
+    /// Slots from here on are free.
     n_slots: usize,
-    hidden: Hidden,
+    /// Slots below this one are taken by what is kept beside the branches.
+    floor: usize,
+    pub(crate) hidden: Hidden,
     branches: Vec<Placed>,
 }
 
 /// A branch that has been run. One that is not kept has no tokens any more.
 #[derive(Default)]
-struct Placed {
+pub(crate) struct Placed {
     parent: Option<Parent>,
     token_ids: Vec<TokenId>,
-    turning: Vec<usize>,
+    pub(crate) turning: Vec<usize>,
     /// Slots of its context, unless that was run anew.
     ancestors: Vec<Range<usize>>,
     /// Tokens of its context that were run anew with it; its own follow.
@@ -66,8 +64,12 @@ struct Placed {
 }
 
 impl Placed {
-    fn n_tokens(&self) -> usize {
+    pub(crate) fn n_tokens(&self) -> usize {
         self.rows.len() - self.n_anew
+    }
+
+    pub(crate) fn token_ids(&self) -> &[TokenId] {
+        &self.token_ids
     }
 
     /// Number of tokens before its own.
@@ -86,15 +88,20 @@ impl Placed {
     }
 
     /// Slots of the path that ends after `n` of its tokens.
-    fn path(&self, n: usize) -> Vec<Range<usize>> {
+    pub(crate) fn path(&self, n: usize) -> Vec<Range<usize>> {
         let mut path = self.ancestors.clone();
         path.extend(self.run_with_it(self.n_anew + n));
         path
     }
 
     /// The row of its token `index`.
-    fn row(&self, index: usize) -> HiddenRow {
+    pub(crate) fn row(&self, index: usize) -> HiddenRow {
         self.rows[self.n_anew + index]
+    }
+
+    /// The row of the last token before the one that would come next.
+    pub(crate) fn last_row(&self) -> Option<HiddenRow> {
+        self.rows.last().copied().or(self.before)
     }
 }
 
@@ -132,15 +139,7 @@ enum Read {
 
 impl TreeSession for Session<'_> {
     fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
-        let extents = self.check(branches)?;
-        let n_passes = self.hidden.n_passes();
-        let scored = self.run(branches, &extents).and_then(|placed| {
-            let scores = self.score(branches, &placed)?;
-            Ok((placed, scores))
-        });
-        let (placed, scores) = scored.inspect_err(|_| self.hidden.truncate(n_passes))?;
-        self.keep(&extents, placed, n_passes);
-        Ok(scores)
+        self.extend_by(branches, true)
     }
 
     fn truncate(&mut self, n_branches: usize) {
@@ -153,7 +152,56 @@ impl TreeSession for Session<'_> {
     }
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    pub(crate) fn new(decoder: &'a Decoder) -> Result<Self, Error> {
+        Ok(Self {
+            decoder,
+            arena: decoder.model.arena(0)?,
+            n_slots: 0,
+            floor: 0,
+            hidden: Hidden::default(),
+            branches: Vec::new(),
+        })
+    }
+
+    /// A branch that was added; `None` for a number that none has.
+    pub(crate) fn branch(&self, id: BranchId) -> Option<&Placed> {
+        self.branches.get(id.0)
+    }
+
+    /// The first free slot.
+    pub(crate) fn n_slots(&self) -> usize {
+        self.n_slots
+    }
+
+    /// Keeps all slots below this one, and no longer those below an earlier one.
+    pub(crate) fn set_floor(&mut self, floor: usize) {
+        self.floor = floor;
+        self.forget_unused();
+    }
+
+    /// The tokens of the path up to a place.
+    pub(crate) fn path_to(&self, place: Parent) -> Vec<TokenId> {
+        self.path_ids(place, &[])
+    }
+
+    /// Adds branches that are pieces of texts: one of a single token has the bits that it has within its text.
+    pub(crate) fn extend_text(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
+        self.extend_by(branches, false)
+    }
+
+    fn extend_by(&mut self, branches: &[Branch], lone: bool) -> Result<Vec<BranchScore>, Error> {
+        let extents = self.check(branches)?;
+        let n_passes = self.hidden.n_passes();
+        let scored = self.run(branches, &extents, lone).and_then(|placed| {
+            let scores = self.score(branches, &placed)?;
+            Ok((placed, scores))
+        });
+        let (placed, scores) = scored.inspect_err(|_| self.hidden.truncate(n_passes))?;
+        self.keep(&extents, placed, n_passes);
+        Ok(scores)
+    }
+
     /// Checks all branches and says how far they reach.
     fn check(&self, branches: &[Branch]) -> Result<Vec<Extent>, Error> {
         let first_id = self.branches.len();
@@ -209,8 +257,8 @@ impl Session<'_> {
         }
     }
 
-    /// Gives slots to the tokens and runs them.
-    fn run(&mut self, branches: &[Branch], extents: &[Extent]) -> Result<Vec<Placed>, Error> {
+    /// Gives slots to the tokens and runs them; `lone` says whether a branch of one token is decoded as such.
+    fn run(&mut self, branches: &[Branch], extents: &[Extent], lone: bool) -> Result<Vec<Placed>, Error> {
         let works = self.works(branches, extents);
         let beginnings = shared::beginnings(works.iter().zip(extents).map(|(work, extent)| {
             let context = (work.parent, extent.keep, work.turning.as_slice());
@@ -230,7 +278,7 @@ impl Session<'_> {
                 },
                 first_slot: placed.first_slot,
                 path_length: extent.n_path,
-                lone: work.n_anew == 0 && branch.tokens.len() == 1,
+                lone: lone && work.n_anew == 0 && branch.tokens.len() == 1,
             })
             .collect();
         let max_rows = self.decoder.options.max_rows;
@@ -382,7 +430,7 @@ impl Session<'_> {
             .branches
             .iter()
             .map(|b| if b.rows.is_empty() { 0 } else { b.first_slot + b.rows.len() - b.n_shared() });
-        self.n_slots = slots.max().unwrap_or(0);
+        self.n_slots = slots.max().unwrap_or(0).max(self.floor);
         let passes = self.branches.iter().filter_map(|b| b.rows.last()).map(|row| row.pass + 1);
         self.hidden.truncate(passes.max().unwrap_or(0));
     }
@@ -412,8 +460,7 @@ fn wants(branches: &[Branch], placed: &[Placed]) -> BTreeMap<HiddenRow, Vec<Want
                 }
             }
         }
-        let last = placed.rows.last().copied().or(placed.before);
-        if let (Some(_), Some(row)) = (&branch.next, last) {
+        if let (Some(_), Some(row)) = (&branch.next, placed.last_row()) {
             wants.entry(row).or_default().push(Want::Next { branch: index });
         }
     }

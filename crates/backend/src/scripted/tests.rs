@@ -2,7 +2,8 @@
 
 use super::sampler::candidates;
 use super::*;
-use crate::{Branch, Fork, NextRequest, Parent, TokenScores};
+use crate::{Branch, Completion, Fork, NextRequest, Parent, TokenScores};
+use entrace_measure::StopReason;
 use std::collections::BTreeMap;
 
 fn sampling(temperature: f64, max_new_tokens: usize) -> Sampling {

@@ -1,23 +1,26 @@
 //! Token trees scored by the definition: every branch is its whole path, and the script is asked at every token.
 
+use super::draw::Drawing;
 use super::{Scripted, entropy, sharpness_of};
 use crate::{
     Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, Reach, Rest, TokenScores,
     TreeSession,
 };
 use entrace_measure::TokenId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Session<'a> {
-    model: &'a Scripted,
+    pub(super) model: &'a Scripted,
     branches: Vec<Path>,
+    /// Completions that are paused, by their newest branch.
+    pub(super) paused: BTreeMap<BranchId, Drawing>,
 }
 
 /// All tokens from the root to the end of a branch, and how many of them are its own. A branch that was not kept owns none.
 #[derive(Default)]
-struct Path {
-    tokens: Vec<TokenId>,
-    n_own: usize,
+pub(super) struct Path {
+    pub(super) tokens: Vec<TokenId>,
+    pub(super) n_own: usize,
 }
 
 impl Path {
@@ -28,7 +31,12 @@ impl Path {
 
 impl<'a> Session<'a> {
     pub(super) fn new(model: &'a Scripted) -> Self {
-        Self { model, branches: Vec::new() }
+        Self { model, branches: Vec::new(), paused: BTreeMap::new() }
+    }
+
+    /// Adds a branch that is kept.
+    pub(super) fn add(&mut self, path: Path) {
+        self.branches.push(path);
     }
 }
 
@@ -48,6 +56,7 @@ impl TreeSession for Session<'_> {
 
     fn truncate(&mut self, n_branches: usize) {
         self.branches.truncate(n_branches);
+        self.paused.retain(|id, _| id.0 < n_branches);
     }
 
     fn n_branches(&self) -> usize {
@@ -66,9 +75,15 @@ impl Session<'_> {
         numbered.map(|(index, branch)| self.score(BranchId(first_id + index), branch)).collect()
     }
 
-    fn path(&self, index: usize, branch: &Branch) -> Result<Path, Error> {
-        let mut tokens = match branch.parent {
-            None if branch.tokens.is_empty() => return Err(Error::EmptyContext),
+    /// The tokens of a path that adds some to its parent's.
+    pub(super) fn path_of(
+        &self,
+        index: usize,
+        parent: Option<Parent>,
+        own: &[TokenId],
+    ) -> Result<Vec<TokenId>, Error> {
+        let mut tokens = match parent {
+            None if own.is_empty() => return Err(Error::EmptyContext),
             None => Vec::new(),
             Some(Parent { branch: parent, n_tokens }) => {
                 let path = self.branches.get(parent.0);
@@ -83,7 +98,12 @@ impl Session<'_> {
                 }
             }
         };
-        tokens.extend(&branch.tokens);
+        tokens.extend(own);
+        Ok(tokens)
+    }
+
+    fn path(&self, index: usize, branch: &Branch) -> Result<Path, Error> {
+        let tokens = self.path_of(index, branch.parent, &branch.tokens)?;
         let limit = self.model.info.context_length;
         if tokens.len() > limit {
             return Err(Error::ContextTooLong { n_tokens: tokens.len(), limit });
