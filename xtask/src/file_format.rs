@@ -24,7 +24,7 @@ well: with `--rollouts` some prefixes have two. `control` is `none` for the trac
 `shuffled` for its own steps in random order, `unstated` for the trace without the sentences and lines that state its answer. Controls and
 rollouts are measured at some of the prefixes only. Under further cues (`--cue` given again) there are rows of the trace itself with their
 number in `cue`; the numbers of a run are those of cue 0, so most readers want `cue` to be 0 or null. Columns that a minor version added are
-null in the tables of earlier ones. `interventions.parquet` is there once `entrace intervene` was run, with its settings in `interventions.json`.
+null in the tables of earlier ones. `decisions.parquet` is there where a rule stopped traces while they were written, `interventions.parquet` once `entrace intervene` was run, with its settings in `interventions.json`.
 
 Units: entropies, drops, gains and log-probabilities are in nats; probabilities, shares, masses and depth are in [0, 1]; lengths are in tokens,
 and `n_steps` in steps. What is undefined is null, never NaN; a probability of zero has the log-probability −∞.

@@ -257,6 +257,14 @@ pub(crate) struct RunArgs {
     /// Traces for each question
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repeats: u32,
+    /// Stop traces while they are written, by a rule that `entrace decide` has chosen (rule.json). Belief is asked for after each step; the
+    /// answer of a trace that is stopped is the leading one there. There are no controls, no rollouts and no verdict then
+    #[arg(long, value_name = "FILE", help_heading = "Stopping")]
+    pub(crate) stop_with: Option<PathBuf>,
+    /// The same by a condition of your own, without a guarantee: a signal, < or >, a number, and on request over how many steps and from how
+    /// many tokens on, as in "answer_entropy < 0.1 for 2 after 30"
+    #[arg(long, value_name = "CONDITION", help_heading = "Stopping", conflicts_with = "stop_with")]
+    pub(crate) stop_when: Option<String>,
     /// Examples with solutions in the prompt, for base models; no chat template is used then
     #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Prompt")]
     pub(crate) num_fewshot: usize,

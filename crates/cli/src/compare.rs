@@ -57,6 +57,7 @@ fn folder(run: &Path) -> Result<PathBuf> {
     let folder = default_folder(&stage, &[sprout::TASK.to_string()]);
     if !RunReader::open(&folder).is_ok_and(|reader| reader.manifest().finished_at.is_some()) {
         let request = Request {
+            stopping: None,
             model: ModelOptions::named(stage),
             tasks: TaskOptions::named([sprout::TASK]),
             how: sprout::measurement(),

@@ -95,6 +95,10 @@ fn of_settings(problem: &BadSettings) -> Option<&'static str> {
         BadSettings::NoDraws => Some("--samples says how many"),
         BadSettings::NoRolloutDraws => Some("--rollouts QUESTIONS:DRAWS says how many"),
         BadSettings::RolloutsTwice => Some("leave --rollouts out"),
+        BadSettings::StepsNotKnown { .. } => Some("see --segment"),
+        BadSettings::StoppedAndWhole { .. } => {
+            Some("leave out --stop-with and --stop-when, or what does not go with them")
+        }
         BadSettings::GreedyRollouts => Some("for example --temperature 0.7"),
         _ => None,
     }

@@ -25,6 +25,7 @@ mod rewards;
 mod run;
 mod score;
 mod sprout;
+mod stopping;
 mod terminal;
 mod tokens;
 mod train;

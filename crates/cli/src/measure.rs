@@ -40,6 +40,7 @@ pub(crate) fn measurement(args: &MeasureArgs, max_new_tokens: usize) -> Result<M
         control_nodes: args.control_nodes.unwrap_or(args.max_nodes.div_ceil(4)),
         rollouts: args.rollouts.as_deref().map(parse::rollouts).transpose()?.flatten(),
         signals: parse::signals(&args.signals)?,
+        stopping: None,
         traces: TraceMaking { sampling: sampling(args, max_new_tokens)? },
         seed: args.seed,
         batch_size: args.batch_size,
@@ -127,7 +128,7 @@ impl Sitting {
             let note = format!("--template-vars: the chat template reads no variable {name}");
             entrace_study::Host::note(&console, &note);
         }
-        if !self.has_own_rollouts {
+        if !self.has_own_rollouts && how.stopping.is_none() {
             how.rollouts = usual_rollouts(how.estimator, model.info());
         }
         Ok(model)

@@ -4,6 +4,7 @@ use crate::args::RunArgs;
 use crate::exit::{Exit, SetUp};
 use crate::measure::{self, Sitting};
 use crate::sprout;
+use crate::stopping;
 use anyhow::Result;
 use entrace_study::{Host, Measurement, ModelOptions, PromptOptions, Study, TaskOptions, names};
 use std::path::Path;
@@ -18,6 +19,8 @@ pub(crate) struct Request {
     pub(crate) tasks: TaskOptions,
     pub(crate) how: Measurement,
     pub(crate) sitting: Sitting,
+    /// The rule by which traces are stopped.
+    pub(crate) stopping: Option<stopping::Asked>,
 }
 
 impl Request {
@@ -31,9 +34,12 @@ impl Request {
         // Sprout's solutions have some forty tokens; without training it would fill its context, which leaves no room to ask for an answer.
         let max_new_tokens = if is_sprout { sprout::TRACE_TOKENS } else { measure::MAX_NEW_TOKENS };
         let measure = &args.measure;
+        let mut how = measure::measurement(measure, max_new_tokens)?;
+        let stopping = stopping::apply(&args, &mut how)?;
         Ok(Self {
             model: measure::model(&args.model),
-            how: measure::measurement(measure, max_new_tokens)?,
+            how,
+            stopping,
             sitting: Sitting::of(measure)?,
             tasks: TaskOptions {
                 reading: measure::reading(args.map.as_deref(), args.answer_format.as_deref(), measure)?,
@@ -54,8 +60,13 @@ impl Request {
     /// Measures it and says what was found.
     pub(crate) fn carry_out(mut self) -> Result<Exit> {
         // What can be told without the model comes before it is opened, which may take long.
+        let names = self.tasks.names.clone();
         let tasks = self.tasks.open(&self.sitting.console())?;
         let mut model = self.sitting.open(&self.model, &mut self.how)?;
+        if let Some(stopping) = &self.stopping {
+            let console = self.sitting.console();
+            stopping.check(&model, &names)?.iter().for_each(|note| console.note(note));
+        }
         let progress = self.sitting.progress(&model);
         let study = Study::of_tasks(&mut model, tasks, self.how)?;
         self.sitting.measure(study, progress)

@@ -119,6 +119,8 @@ pub fn decide(reader: &RunReader, options: &Options) -> Result<Decision, Error> 
         rule.model = settings.model.name.clone();
         rule.model_hash = settings.model.model_hash.clone();
         rule.cue = settings.cue.clone();
+        let segmentation = task.segmentation(&settings.segment).filter(|_| settings.max_steps.is_none());
+        rule.segment = segmentation.map(|segmentation| segmentation.name());
         rule.estimator = estimator.unwrap_or_default();
     }
     Ok(decision)
@@ -454,6 +456,15 @@ impl<'a> Deciding<'a> {
         Ok(budgets.into_iter().map(judged).collect())
     }
 
+    /// Mean tokens of the traces of the calibration questions.
+    fn whole_tokens(&self) -> Option<f64> {
+        let mean = |traces: &&[RecordedTrace]| {
+            traces.iter().map(|trace| f64::from(trace.n_tokens)).sum::<f64>() / traces.len().max(1) as f64
+        };
+        let n = self.split.calibration.len();
+        (n > 0).then(|| self.split.calibration.iter().map(mean).sum::<f64>() / n as f64)
+    }
+
     fn file(&self, rule: &Rule, stop: &Found, give_up: Option<&Found>) -> RuleFile {
         let guarantee = |loss: Loss, epsilon: f64, observed: f64| {
             let demand = self.demand(epsilon);
@@ -482,6 +493,8 @@ impl<'a> Deciding<'a> {
             model_hash: None,
             estimator: String::new(),
             cue: String::new(),
+            segment: None,
+            whole_tokens: self.whole_tokens(),
             seed: self.options.seed,
             stop: rule.stop.as_ref().map(ConditionFile::of),
             give_up: rule.give_up.as_ref().map(ConditionFile::of),

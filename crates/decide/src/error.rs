@@ -17,6 +17,14 @@ pub enum Error {
         /// The tasks of the run.
         tasks: Vec<String>,
     },
+    /// The traces of the run were stopped, so that nothing can be said of whole ones.
+    #[error(
+        "the traces of this run were stopped by a rule ({rule}), and what is decided here is decided on whole ones"
+    )]
+    Stopped {
+        /// The rule.
+        rule: String,
+    },
     /// Too few questions for what was asked.
     #[error("{what} needs at least {needed} questions with measured traces; the run has {found}")]
     TooFewQuestions {

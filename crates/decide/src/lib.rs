@@ -4,7 +4,7 @@
 //!
 //! - `recorded`: the traces of a task with what was known at each of their prefixes.
 //! - `signal`: one number at a prefix, from what was written up to it; `fit`: those that have parameters.
-//! - `rule`: when to stop, as text and as `rule.json`; `replay`: what a rule does to a trace; `loss`: what that costs.
+//! - `rule`: when to stop, as text and as `rule.json`; `replay`: what a rule does to a trace; `online`: the same while it is written; `loss`: what that costs.
 //! - `choose`: the boldest rule whose risk holds on new questions; `judge`: what rules do on questions held out.
 //! - `decision`: the whole of it for a task; `text`: the same for people.
 //! - `vote`: one answer from several traces of a question.
@@ -20,6 +20,7 @@ pub mod error;
 pub mod fit;
 pub mod judge;
 pub mod loss;
+pub mod online;
 pub mod recorded;
 pub mod replay;
 pub mod rewards;

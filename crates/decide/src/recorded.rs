@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use entrace_measure::signature::Point;
+use entrace_measure::{AnswerDistribution, AnswerMass, Segmentation, Trace, prefixes};
 use entrace_record::RunReader;
 use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, TokenRow, TraceRow};
 
@@ -101,6 +102,23 @@ pub struct Tokens {
 }
 
 impl RecordedPrefix {
+    /// A belief as it is recorded.
+    pub fn of(n_tokens: u32, belief: &AnswerDistribution) -> Self {
+        let found = |mass: &AnswerMass| Found { answer: mass.answer.name().into(), logprob: mass.logprob };
+        let leader = belief.leader();
+        Self {
+            n_tokens,
+            entropy: belief.entropy.nats,
+            leader: leader.answer.name().into(),
+            leader_prob: leader.prob,
+            target_logprob: belief.target_logprob.filter(|logprob| logprob.is_finite()),
+            cue_entropy: belief.cue_entropy.filter(|entropy| entropy.is_finite()),
+            is_sampled: belief.n_samples.is_some(),
+            found: belief.masses().iter().map(found).collect(),
+            residual: belief.residual_mass(),
+        }
+    }
+
     /// Whether the leader surely leads: no answer that was not found can have more. An enumeration follows the ways to the true answer
     /// whatever it is worth, so a leader that could be beaten may be the true answer for that reason alone.
     pub fn leads(&self) -> bool {
@@ -109,6 +127,22 @@ impl RecordedPrefix {
 }
 
 impl RecordedTrace {
+    /// A trace of which nothing is written, nor known what it will answer.
+    pub(crate) fn begun() -> Self {
+        Self {
+            question_id: "".into(),
+            question: 0,
+            sample: 0,
+            target: None,
+            answer: "".into(),
+            states_answer: false,
+            correct: None,
+            n_tokens: 0,
+            prefixes: Vec::new(),
+            tokens: Tokens::default(),
+        }
+    }
+
     /// Whether the leader after k steps is right, if known; a leader that may not lead is no answer.
     pub fn leader_is_right(&self, k: usize) -> Option<bool> {
         let leader = &self.prefixes[k].leader;
@@ -122,6 +156,19 @@ impl RecordedTrace {
     /// Whether the leader after k steps is the answer of the whole trace.
     pub fn leader_stays(&self, k: usize) -> bool {
         self.prefixes[k].leads() && self.prefixes[k].leader == self.answer
+    }
+
+    /// Whether its steps are those that a rule cuts.
+    fn is_cut_by(&self, rule: &Segmentation) -> bool {
+        let ends = self.tokens.texts.iter().scan(0, |end, text| {
+            *end += text.len();
+            Some(*end)
+        });
+        let (text, n_tokens) = (self.tokens.texts.concat(), self.n_tokens);
+        let trace = Trace::new(text, (0..n_tokens).collect(), ends.collect());
+        let cut = trace.ok().and_then(|trace| prefixes(&trace, rule, None, None).ok());
+        let own = self.prefixes.iter().map(|prefix| prefix.n_tokens as usize);
+        cut.is_some_and(|cut| cut.iter().map(|prefix| prefix.n_tokens).eq(own))
     }
 
     /// Prefixes at which a stop would end the trace early.
@@ -154,6 +201,9 @@ impl TaskTraces {
     /// Reads a task of a run; without a name, the only one.
     pub fn read(reader: &RunReader, task: Option<&str>) -> Result<Self, Error> {
         let name = task_name(reader, task)?;
+        if let Some(stopping) = &reader.manifest().settings.stopping {
+            return Err(Error::Stopped { rule: stopping.rule.clone() });
+        }
         let traces: Result<Vec<TraceRow>, _> = reader
             .stream_traces()
             .filter(|row| row.as_ref().map_or(true, |row| *row.task == *name))
@@ -185,6 +235,18 @@ impl TaskTraces {
     /// The traces of each question.
     pub fn by_question(&self) -> Vec<&[RecordedTrace]> {
         self.traces.chunk_by(|a, b| a.question == b.question).collect()
+    }
+
+    /// The rule by which the steps of all traces were cut: the one that was asked for, or the one that `auto` came down to. `None` where where
+    /// a step ends is known only once its trace has ended.
+    pub fn segmentation(&self, asked: &str) -> Option<Segmentation> {
+        match Segmentation::parse(asked).ok()? {
+            Segmentation::Auto => [Segmentation::BlankLine, Segmentation::Line, Segmentation::Sentence]
+                .into_iter()
+                .find(|rule| self.traces.iter().all(|trace| trace.is_cut_by(rule))),
+            Segmentation::Steps | Segmentation::Regex(_) => None,
+            known => Some(known),
+        }
     }
 
     /// Whether some trace is known to be right or wrong.
@@ -313,6 +375,19 @@ impl Collected {
 }
 
 impl Tokens {
+    /// Of tokens as they are drawn: log-probability, entropy, margin, confidence and divergence of each.
+    pub fn drawn(numbers: &[[Option<f64>; 5]]) -> Self {
+        let all = |number: usize| numbers.iter().map(|n| n[number].filter(|n| n.is_finite())).collect();
+        Self {
+            logprobs: all(0),
+            entropies: all(1),
+            margins: all(2),
+            confidences: all(3),
+            divergences: all(4),
+            texts: Vec::new(),
+        }
+    }
+
     fn of(rows: Vec<TokenRow>, n_tokens: usize) -> Self {
         let is_whole =
             rows.len() == n_tokens && rows.iter().enumerate().all(|(i, row)| row.index as usize == i);

@@ -6,27 +6,7 @@
 use crate::recorded::RecordedTrace;
 use crate::rule::{Condition, Rule};
 
-/// What to do at a prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// Let the trace go on.
-    Continue,
-    /// Stop and take the leading answer.
-    Stop,
-    /// Stop without an answer.
-    GiveUp,
-}
-
-impl Act {
-    /// The name used in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Continue => "continue",
-            Self::Stop => "stop",
-            Self::GiveUp => "give-up",
-        }
-    }
-}
+pub use entrace_measure::Act;
 
 /// A rule at work on one trace.
 #[derive(Debug, Clone)]

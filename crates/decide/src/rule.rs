@@ -5,7 +5,8 @@
 //! hopeless, or both; where both hold, the trace stops.
 //!
 //! `rule.json` is written for entrace and for people, with the guarantee under which the rule was chosen. It may come from a stranger: it is
-//! read up to a size, its version is checked, every number must be finite, and every signal known. Changelog of the format: 1.0, the first.
+//! read up to a size, its version is checked, every number must be finite, and every signal known. Changelog of the format: 1.0, the first; 1.1
+//! adds `segment` and `whole_tokens`.
 
 use std::fmt;
 use std::path::Path;
@@ -17,7 +18,7 @@ use crate::fit::Combined;
 use crate::signal::Signal;
 
 /// The version of `rule.json` that is written.
-pub const FORMAT_VERSION: &str = "1.0";
+pub const FORMAT_VERSION: &str = "1.1";
 /// Largest file that is read.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -165,6 +166,12 @@ pub struct RuleFile {
     pub estimator: String,
     /// Its cue.
     pub cue: String,
+    /// How its traces are cut into steps, in a way that is known while they are written; null where it is not, and in format 1.0.
+    #[serde(default)]
+    pub segment: Option<String>,
+    /// Mean tokens of a whole trace on the questions on which the rule was chosen; null in format 1.0.
+    #[serde(default)]
+    pub whole_tokens: Option<f64>,
     /// Its seed, by which questions were divided.
     pub seed: u64,
     /// When the answer is sure.
@@ -325,6 +332,8 @@ mod tests {
             model_hash: Some("ab".into()),
             estimator: "enumerate".into(),
             cue: "\nThe answer is".into(),
+            segment: Some("line".into()),
+            whole_tokens: Some(40.5),
             seed: 0,
             stop: Some(ConditionFile::of(&Condition::sure(combined, 0.9375))),
             give_up: Some(ConditionFile::of(&Condition::hopeless(Signal::TemperedEntropy(1.5), 2.5, 40))),
@@ -355,8 +364,8 @@ mod tests {
     fn foreign_files_are_refused_with_a_reason() {
         let text = serde_json::to_string(&file()).unwrap();
         for (from, to, said) in [
-            ("\"1.0\"", "\"2.0\"", "format_version is \"2.0\", expected \"1.0\""),
-            ("\"format_version\":\"1.0\",", "", "format_version is none"),
+            ("\"1.1\"", "\"2.0\"", "format_version is \"2.0\", expected \"1.1\""),
+            ("\"format_version\":\"1.1\",", "", "format_version is none"),
             ("combined > 0.9375", "combined > 1e999", "no number"),
             ("combined > 0.9375", "nonsense > 1", "no signal \"nonsense\""),
             ("\"temperature\":1.5", "\"temperature\":-1", "no temperature above 0"),

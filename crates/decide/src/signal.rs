@@ -89,6 +89,21 @@ impl Signal {
         }
     }
 
+    /// Numbers that an engine must tell of tokens, or of the token after the cue, for it to have a value.
+    pub fn tokens_needed(&self) -> Vec<Input> {
+        match self {
+            Self::Registered(i) => {
+                let is_told =
+                    |need: &Input| !matches!(need, Input::StepEnds | Input::Curve | Input::TokenLogprobs);
+                SIGNALS[*i].needs.iter().copied().filter(is_told).collect()
+            }
+            Self::Combined(combined) => {
+                combined.weights.iter().flat_map(|(signal, _)| signal.tokens_needed()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether the belief must be asked for to know it; otherwise what was written is enough.
     pub fn asks(&self) -> bool {
         match self {

@@ -543,6 +543,7 @@ fn manifest(
             control_depths: None,
             control_nodes: None,
             rollouts: None,
+            stopping: None,
             signals: Vec::new(),
             seed,
             batch_size: problems.len().max(1),

@@ -266,6 +266,7 @@ pub fn measurement(settings: &Settings) -> Result<Measurement, Error> {
         control_nodes: settings.enumerate_nodes,
         rollouts: None,
         signals: BTreeSet::new(),
+        stopping: None,
         traces: TraceMaking { sampling },
         seed: settings.seed,
         batch_size: settings.batch_size.max(1),

@@ -6,8 +6,9 @@
 //! `question` -> `completion` -> `trace` -> `prefix` -> `answer` -> `distribution` -> `entropy` -> `curve` -> `signature` -> `profile` -> `signal`
 //!
 //! Beside it stand `fano` and `information`, the inequalities that bind these quantities, `readout`, what usable information is made of,
-//! `semantic`, answers that mean the same, `statement`, where a trace states an answer (`number`: what numbers a text holds), and
-//! `control` and `intervention`, what is put in the place of a trace or changed in it, and what that does to belief.
+//! `semantic`, answers that mean the same, `statement`, where a trace states an answer (`number`: what numbers a text holds), `control` and
+//! `intervention`, what is put in the place of a trace or changed in it, and what that does to belief, and `stopping`, what is done with a
+//! trace at a prefix.
 //!
 //! No input or output, no clock, no random generator, no tensors: the same input gives the same bits. All logarithms are natural;
 //! entropies are in nats.
@@ -32,6 +33,7 @@ pub mod signal;
 pub mod signature;
 mod special;
 pub mod statement;
+pub mod stopping;
 #[cfg(test)]
 mod testing;
 pub mod trace;
@@ -49,4 +51,5 @@ pub use question::{Choices, Question};
 pub use signal::{SIGNALS, Signal};
 pub use signature::{Point, Signature};
 pub use statement::Statement;
+pub use stopping::Act;
 pub use trace::{StopReason, TokenId, Trace};

@@ -16,15 +16,26 @@ pub enum StopReason {
     Length,
     /// The trace was recorded elsewhere.
     Imported,
+    /// A stopping rule ended it, and the answer is that of the belief there.
+    Rule,
+    /// A stopping rule gave it up without an answer.
+    GaveUp,
 }
 
 impl StopReason {
-    /// The name used in files, as OpenAI and vLLM write it.
+    /// Whether a stopping rule ended the trace, which would have gone on.
+    pub fn is_by_rule(self) -> bool {
+        matches!(self, Self::Rule | Self::GaveUp)
+    }
+
+    /// The name used in files, as OpenAI and vLLM write those that they know.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stop => "stop",
             Self::Length => "length",
             Self::Imported => "imported",
+            Self::Rule => "rule",
+            Self::GaveUp => "gave-up",
         }
     }
 }

@@ -76,6 +76,7 @@ fn settings() -> Settings {
         control_depths: None,
         control_nodes: None,
         rollouts: None,
+        stopping: None,
         signals: vec!["p_true".to_owned()],
         seed: 1,
         batch_size: 8,
@@ -110,6 +111,7 @@ pub(crate) fn rows(index: usize) -> Rows {
             signal(&task, &question_id, "p_true", Some(0.8)),
             signal(&task, &question_id, "verbalised_confidence", None),
         ],
+        decisions: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `manifest.json` | this module, with a checksum of itself (`sealed`); the first file written, and the last one changed |
 //! | `traces.parquet`, `prefixes.parquet`, `answers.parquet`, `tokens.parquet`, `signals.parquet` | the rows (`rows`), once the run is finished |
+//! | `decisions.parquet` | what a stopping rule decided at each prefix, in runs that have one |
 //! | `parts/00000/`, ... | the same tables for a part of the questions, and `hashes.json`, until then |
 //! | `report.html`, `metrics.json`, `figures/`, `results_*.json`, `samples_*.jsonl` | made from the rows; can be made again |
 //! | `interventions.parquet`, `interventions.json` | what changes in the traces did to belief, and how that was measured; replaced as a whole |
@@ -40,8 +41,8 @@ use crate::time::rfc3339;
 /// Version of the run folder's format that this crate writes.
 ///
 /// History: 1.0, the first; 1.1 adds `answer_stated`, `target_stated` and `cue` to `prefixes`, `cue` and `estimator` to `answers`, further
-/// cues to the settings, hashes of tables and parts, a checksum of the manifest itself, the clock of templates, the table of interventions, shards and servers, and allows a
-/// model's size and hash to be null.
+/// cues to the settings, hashes of tables and parts, a checksum of the manifest itself, the clock of templates, the table of interventions, shards and servers, the
+/// table of decisions and the rule behind them, and allows a model's size and hash to be null.
 pub const FORMAT_VERSION: &str = "1.1";
 
 /// `manifest.json`.
@@ -148,6 +149,9 @@ pub struct Settings {
     /// Rollouts beside the estimator; absent where there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollouts: Option<RolloutRecord>,
+    /// The rule by which traces were stopped while they were written; absent where they were not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<StoppingRecord>,
     /// Groups of signals that were measured because they were asked for, as in `--signals`.
     #[serde(default)]
     pub signals: Vec<String>,
@@ -165,6 +169,18 @@ pub struct Settings {
 /// The method of runs that state none.
 fn first_method() -> u32 {
     1
+}
+
+/// A rule by which traces were stopped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoppingRecord {
+    /// In words, as in `stop when answer_entropy < 0.1 for 2`.
+    pub rule: String,
+    /// Its conditions with their parameters, as `rule.json` has them.
+    pub conditions: Value,
+    /// Mean tokens of a whole trace on the questions on which the rule was chosen; absent where it was given by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_tokens: Option<f64>,
 }
 
 /// Identity of a model.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::file;
 use crate::hash;
-use crate::table::{TABLES, file_name};
+use crate::table::{DECISIONS, TABLES, file_name};
 
 /// Name of the folder of parts.
 pub(crate) const PARTS: &str = "parts";
@@ -23,7 +23,8 @@ pub(crate) type Hashes = BTreeMap<String, String>;
 
 /// The hashes of the tables in a folder.
 pub(crate) fn hashes(folder: &Path) -> Result<Hashes, Error> {
-    let names = TABLES.iter().map(|table| file_name(table));
+    let decisions = Some(file_name(DECISIONS)).filter(|name| folder.join(name).exists());
+    let names = TABLES.iter().map(|table| file_name(table)).chain(decisions);
     names.map(|name| Ok((name.clone(), hash::sha256_file(&folder.join(name))?))).collect()
 }
 
@@ -51,7 +52,12 @@ pub(crate) fn check(folder: &Path, required: bool) -> Result<(), Error> {
 
 /// Checks the tables in a folder against hashes that `source` states.
 pub(crate) fn compare(folder: &Path, stated: &Hashes, source: &str) -> Result<(), Error> {
-    for (name, hash) in hashes(folder)? {
+    let found = hashes(folder)?;
+    if let Some(name) = stated.keys().find(|name| !found.contains_key(*name)) {
+        let problem = format!("the file is missing, and {source} has its SHA-256");
+        return Err(Error::BadTable { path: folder.join(name), problem });
+    }
+    for (name, hash) in found {
         if stated.get(&name) != Some(&hash) {
             return Err(Error::BadTable {
                 path: folder.join(name),

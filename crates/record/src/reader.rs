@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::manifest::{MANIFEST_FILE, Manifest};
 use crate::parts;
-use crate::rows::{AnswerRow, PrefixRow, SignalRow, TokenRow, TraceRow};
-use crate::table::{Row, TableFile, TableReader, file_name};
+use crate::rows::{AnswerRow, DecisionRow, PrefixRow, SignalRow, TokenRow, TraceRow};
+use crate::table::{DECISIONS, Row, TableFile, TableReader, file_name};
 
 /// A run folder, checked.
 #[derive(Debug)]
@@ -87,7 +87,11 @@ impl RunReader {
         check_keys::<PrefixRow>(&folder, known, |row| (&row.task, &row.question_id, row.sample))?;
         check_keys::<AnswerRow>(&folder, known, |row| (&row.task, &row.question_id, row.sample))?;
         check_keys::<TokenRow>(&folder, known, |row| (&row.task, &row.question_id, row.sample))?;
-        check_keys::<SignalRow>(&folder, known, |row| (&row.task, &row.question_id, row.sample))
+        check_keys::<SignalRow>(&folder, known, |row| (&row.task, &row.question_id, row.sample))?;
+        if folder.join(file_name(DECISIONS)).exists() {
+            check_keys::<DecisionRow>(&folder, known, |row| (&row.task, &row.question_id, row.sample))?;
+        }
+        Ok(())
     }
 
     /// The folder of a part of an unfinished run.
@@ -123,6 +127,17 @@ impl RunReader {
     /// All rows of `signals`.
     pub fn signals(&self) -> Result<Vec<SignalRow>, Error> {
         self.stream_signals().collect()
+    }
+
+    /// All rows of `decisions`; none where no rule stopped traces.
+    pub fn decisions(&self) -> Result<Vec<DecisionRow>, Error> {
+        self.stream_decisions().collect()
+    }
+
+    /// The rows of `decisions`, one row group in memory at a time.
+    pub fn stream_decisions(&self) -> impl Iterator<Item = Result<DecisionRow, Error>> + use<> {
+        let files = self.folders.iter().map(|folder| folder.join(file_name(DECISIONS)));
+        TableReader::new(files.filter(|file| file.exists()).collect())
     }
 
     /// The rows of `traces`, one row group in memory at a time. An error ends the iteration.

@@ -1,4 +1,5 @@
-//! The rows of the five tables of a run, and of `interventions` beside them, as they stand in Parquet.
+//! The rows of the five tables of a run, of `decisions` where a rule stopped traces, and of `interventions` beside them, as they stand in
+//! Parquet.
 //!
 //! A trace is known by (task, question_id, sample). `prefixes` and `answers` carry `control` as well: `none` for the trace itself,
 //! `swapped` for another question's trace in its place, `shuffled` for its own steps in random order, `unstated` for the trace without the
@@ -32,7 +33,8 @@ pub struct TraceRow {
     pub answer: Option<String>,
     /// Whether answer and target agree, or what the imported file says of that; null without either. Traces that were not measured have it too.
     pub correct: Option<bool>,
-    /// `stop`, `length` or `imported`; null when nothing was generated.
+    /// `stop`, `length` or `imported`; `rule` or `gave-up` where a stopping rule ended the trace: its answer is then the belief's leader, or
+    /// none. Null when nothing was generated.
     pub stop_reason: Option<String>,
     /// Tokens of the prompt.
     pub n_prompt_tokens: u32,
@@ -203,6 +205,31 @@ pub struct SignalRow {
     pub reason: Option<String>,
 }
 
+/// What a stopping rule decided at one prefix of a trace that was being written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecisionRow {
+    /// Name of the task.
+    pub task: Arc<str>,
+    /// Identity of the question.
+    pub question_id: Arc<str>,
+    /// Number of the trace.
+    pub sample: u32,
+    /// Number of steps k in the prefix.
+    pub step: u32,
+    /// Number of trace tokens t_k in the prefix.
+    pub n_tokens: u32,
+    /// Tokens that had been written when it was decided: a step is known to have ended once more follows.
+    pub n_written: u32,
+    /// Tokens that were run to ask for the belief there.
+    pub n_asked: u32,
+    /// The signal of the condition to stop; null where it has no value or the rule no such condition.
+    pub stop_value: Option<f64>,
+    /// The signal of the condition to give up, likewise.
+    pub give_up_value: Option<f64>,
+    /// `continue`, `stop` or `give-up`.
+    pub decision: Arc<str>,
+}
+
 /// What one change in a recorded trace did to the belief at its end.
 ///
 /// The change is at `step`; under the reading `forced` the rest of the trace stands as it is, then the answer is asked for, and the effect is
@@ -293,4 +320,6 @@ pub struct Rows {
     pub tokens: Vec<TokenRow>,
     /// Table `signals`.
     pub signals: Vec<SignalRow>,
+    /// Table `decisions`, of runs that stop traces by a rule.
+    pub decisions: Vec<DecisionRow>,
 }

@@ -32,7 +32,7 @@ use crate::cell::{Cell, Strings};
 use crate::error::Error;
 use crate::file;
 use crate::manifest::{FORMAT_VERSION, Version};
-use crate::rows::{AnswerRow, InterventionRow, PrefixRow, SignalRow, TokenRow, TraceRow};
+use crate::rows::{AnswerRow, DecisionRow, InterventionRow, PrefixRow, SignalRow, TokenRow, TraceRow};
 
 /// Most rows in a row group.
 const GROUP_ROWS: usize = 1 << 16;
@@ -106,6 +106,8 @@ table!(AnswerRow, "answers": task question_id sample control step answer prob lo
 table!(TokenRow, "tokens":
     task question_id sample index step token_id text logprob token_entropy top2_margin topk_confidence uniform_divergence);
 table!(SignalRow, "signals": task question_id sample signal value reason);
+table!(DecisionRow, "decisions":
+    task question_id sample step n_tokens n_written n_asked stop_value give_up_value decision);
 table!(InterventionRow, "interventions":
     task question_id sample step n_steps kind variant reading off_policy span_start span_end original replacement n_tokens n_draws leader
     leader_prob leader_before target_prob target_change target_change_low target_change_high tv kl_nats leader_changes conflicting
@@ -114,6 +116,9 @@ table!(InterventionRow, "interventions":
 /// Names of the tables that every run has.
 pub(crate) const TABLES: [&str; 5] =
     [TraceRow::TABLE, PrefixRow::TABLE, AnswerRow::TABLE, TokenRow::TABLE, SignalRow::TABLE];
+
+/// The table that only runs with a stopping rule have.
+pub(crate) const DECISIONS: &str = DecisionRow::TABLE;
 
 /// File of a table, within its run or part.
 pub(crate) fn file_name(table: &str) -> String {

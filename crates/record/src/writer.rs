@@ -24,8 +24,8 @@ use crate::lock::Lock;
 use crate::manifest::{FORMAT_VERSION, MANIFEST_FILE, Manifest};
 use crate::merge;
 use crate::parts::{self, PARTS};
-use crate::rows::{AnswerRow, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
-use crate::table::{Row, TABLES, TableReader, TableWriter, file_name};
+use crate::rows::{AnswerRow, DecisionRow, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
+use crate::table::{DECISIONS, Row, TABLES, TableReader, TableWriter, file_name};
 use crate::time::rfc3339;
 
 /// What else is written beside the tables.
@@ -192,7 +192,7 @@ impl RunWriter {
         self.update(Manifest { elapsed_secs, ..self.manifest.clone() })
     }
 
-    /// Merges the parts `0..n_parts` into the five tables, marks the run finished and removes the parts.
+    /// Merges the parts `0..n_parts` into the tables, marks the run finished and removes the parts.
     ///
     /// `elapsed_secs` are the seconds of this sitting, less those already given to `add_elapsed`. Of a finished run nothing is changed.
     pub fn finish(&mut self, n_parts: usize, finished_at: Timestamp, elapsed_secs: f64) -> Result<(), Error> {
@@ -207,6 +207,10 @@ impl RunWriter {
         self.merge::<AnswerRow>(n_parts)?;
         self.merge::<TokenRow>(n_parts)?;
         self.merge::<SignalRow>(n_parts)?;
+        let has_decisions = |index| parts::folder(&self.dir, index).join(file_name(DECISIONS)).exists();
+        if (0..n_parts).any(has_decisions) {
+            self.merge::<DecisionRow>(n_parts)?;
+        }
         self.update(Manifest {
             finished_at: Some(rfc3339(finished_at)),
             elapsed_secs: self.manifest.elapsed_secs + elapsed_secs,
@@ -221,6 +225,7 @@ impl RunWriter {
         let path = self.dir.join(&name);
         let temporary = file::temporary(&path);
         let parts = (0..n_parts).map(|index| parts::folder(&self.dir, index).join(&name));
+        let parts = parts.filter(|part| R::TABLE != DECISIONS || part.exists());
         let rows = TableReader::<R>::new(parts.collect());
         let written = copy_rows(rows, &temporary).and_then(|()| file::publish(&temporary, &path));
         if written.is_err() {
@@ -270,6 +275,9 @@ fn write_tables(folder: &Path, rows: &Rows) -> Result<(), Error> {
     write_table(folder, &rows.answers)?;
     write_table(folder, &rows.tokens)?;
     write_table(folder, &rows.signals)?;
+    if !rows.decisions.is_empty() {
+        write_table(folder, &rows.decisions)?;
+    }
     parts::write_hashes(folder)?;
     file::sync_folder(folder)
 }
@@ -324,7 +332,9 @@ fn remove_run(dir: &Path, recorded: Manifest) -> Result<(), Error> {
 
 /// Whether a name in the folder is the manifest, the parts or a table.
 fn is_own(name: &str) -> bool {
-    name == MANIFEST_FILE || name == PARTS || TABLES.iter().any(|table| file_name(table) == name)
+    name == MANIFEST_FILE
+        || name == PARTS
+        || TABLES.iter().chain([&DECISIONS]).any(|table| file_name(table) == name)
 }
 
 /// A file beside the tables stays in the folder, is not hidden, and is none of the run's own.

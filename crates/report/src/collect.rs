@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use entrace_measure::{Choices, Number};
 use entrace_record::manifest::TraceSource;
-use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
+use entrace_record::rows::{AnswerRow, DecisionRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use entrace_record::{Manifest, RunReader, Settings};
 use rayon::prelude::*;
 
@@ -93,6 +93,9 @@ impl Collector {
         for row in reader.stream_signals() {
             collector.add_signal(&row?);
         }
+        for row in reader.stream_decisions() {
+            collector.add_decision(&row?);
+        }
         Ok(collector)
     }
 
@@ -103,6 +106,7 @@ impl Collector {
         rows.answers.iter().for_each(|row| self.add_answer(row));
         rows.tokens.iter().for_each(|row| self.add_token(row));
         rows.signals.iter().for_each(|row| self.add_signal(row));
+        rows.decisions.iter().for_each(|row| self.add_decision(row));
     }
 
     /// Takes a row of `traces`.
@@ -218,6 +222,16 @@ impl Collector {
     pub fn add_signal(&mut self, row: &SignalRow) {
         if let Some((task, position)) = self.positions.get(&row.task, &row.question_id, row.sample) {
             signals::from_run(&mut self.tasks[task].traces[position].scores, &row.signal, finite(row.value));
+        }
+    }
+
+    /// Takes a row of `decisions`.
+    pub fn add_decision(&mut self, row: &DecisionRow) {
+        if let Some((task, position)) = self.positions.get(&row.task, &row.question_id, row.sample) {
+            let asking = self.tasks[task].traces[position].asking.get_or_insert_default();
+            asking.n_decisions += 1;
+            asking.n_asked += u64::from(row.n_asked);
+            asking.n_written = asking.n_written.max(row.n_written);
         }
     }
 

@@ -84,6 +84,16 @@ pub(crate) struct TokenSums {
     pub(crate) n_logprob: usize,
 }
 
+/// What a stopping rule did along a trace.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asking {
+    pub(crate) n_decisions: usize,
+    /// Tokens that were run to ask.
+    pub(crate) n_asked: u64,
+    /// Most tokens that had been written at a decision.
+    pub(crate) n_written: u32,
+}
+
 /// One trace with its curves.
 #[derive(Debug)]
 pub(crate) struct TraceFacts {
@@ -110,6 +120,8 @@ pub(crate) struct TraceFacts {
     pub(crate) n_violations: Option<u32>,
     pub(crate) late_slope: Option<f64>,
     pub(crate) wasted_tokens: Option<u32>,
+    /// What asking for belief while it was written took; `None` where nothing was asked then.
+    pub(crate) asking: Option<Asking>,
     /// What the steps say of answers; `None` where the record lacks tokens of the trace.
     pub(crate) statements: Option<Statements>,
     /// Belief under further cues against that under the first.
@@ -150,6 +162,7 @@ impl TraceFacts {
             n_violations: row.n_violations,
             late_slope: finite(row.late_slope),
             wasted_tokens: row.wasted_tokens,
+            asking: None,
             statements: None,
             cues: Vec::new(),
             curves: Vec::new(),

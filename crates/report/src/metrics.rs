@@ -28,12 +28,13 @@ mod rollouts;
 pub(crate) mod separability;
 mod shape;
 mod statement;
+mod stopping;
 mod tokens;
 pub(crate) mod usable;
 pub mod verdict;
 
-use entrace_record::Manifest;
 use entrace_record::rows::Rows;
+use entrace_record::{Manifest, Settings};
 use entrace_stats::Level;
 use entrace_stats::bootstrap::Resampling;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,7 @@ pub use quantity::{Curve, Groups, Quantity};
 pub use rollouts::{RolloutControl, RolloutMetrics};
 pub use shape::{DescentMetrics, LOCK_IN_BINS, LockInMetrics};
 pub use statement::StatementMetrics;
+pub use stopping::StoppingMetrics;
 pub use tokens::TokenMetrics;
 pub use verdict::{Finding, VerdictMetrics};
 
@@ -69,8 +71,8 @@ use verdict::Evidence;
 /// 1.2 adds `standard_error` to quantities and curves, `gain_before_end` and `n_without_control` to verdicts, `residual_first` and
 /// `residual_last` to the mass; 1.3 adds `statement` and `cues` to tasks;
 /// 2.0 rests the verdict on usable information: `usable_information`, `overconfidence_cost`, `before_statement`, `by_length` and `rollouts` are
-/// added to tasks, and the fields of `verdict` are new; 2.1 adds `duplicates`, 2.2 `interventions`.
-pub const METRICS_VERSION: &str = "2.2";
+/// added to tasks, and the fields of `verdict` are new; 2.1 adds `duplicates`, 2.2 `interventions`, 2.3 `stopping` to tasks.
+pub const METRICS_VERSION: &str = "2.3";
 
 /// Questions up to which a task is resampled as often as requested.
 pub const FULL_RESAMPLING: usize = 2_000;
@@ -179,6 +181,9 @@ pub struct TaskMetrics {
     /// Traces of one question that are alike; null without two sampled traces of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicates: Option<DuplicateMetrics>,
+    /// What a rule that stops traces did; null without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<StoppingMetrics>,
     /// Error bounds from the entropy against the error of the forced answer.
     pub fano: FanoMetrics,
     /// Whether the stepwise informativeness assumption holds here.
@@ -225,16 +230,14 @@ impl Metrics {
             options: *options,
             run: without_folders(manifest),
             depths: depth::grid().to_vec(),
-            tasks: tasks
-                .iter()
-                .map(|task| task_metrics(task, &manifest.settings.more_cues, options))
-                .collect(),
+            tasks: tasks.iter().map(|task| task_metrics(task, &manifest.settings, options)).collect(),
             interventions: None,
         }
     }
 }
 
-fn task_metrics(task: &TaskFacts, more_cues: &[String], options: &MetricOptions) -> TaskMetrics {
+fn task_metrics(task: &TaskFacts, settings: &Settings, options: &MetricOptions) -> TaskMetrics {
+    let stopping = settings.stopping.as_ref().and_then(|record| stopping::of(task, record));
     let resampling = resampling(options, task.n_questions);
     let curves = curves::of(task, &resampling);
     let folding = usable::folding(&resampling, task.n_questions);
@@ -270,10 +273,14 @@ fn task_metrics(task: &TaskFacts, more_cues: &[String], options: &MetricOptions)
         lock_in: shape::lock_in(task, &resampling),
         descent: shape::descent(task, &resampling),
         statement: statement::of(task, &resampling),
-        cues: cues::of(task, more_cues, &resampling),
+        cues: cues::of(task, &settings.more_cues, &resampling),
         duplicates: duplicates::of(task),
         fano: fano::of(task, &resampling),
-        verdict: task_verdict(task, &recorded, rolled_out.as_ref(), &resampling, options),
+        verdict: of_whole(
+            task_verdict(task, &recorded, rolled_out.as_ref(), &resampling, options),
+            stopping.as_ref(),
+        ),
+        stopping,
         profile: profile::of(task, &resampling),
         predict: predict::of(task, &resampling),
         mass: mass::of(task),
@@ -298,6 +305,15 @@ fn task_verdict(
     };
     let before_statement = before_statement::information(task, source, resampling);
     verdict::of(&Evidence { task, source, gains, before_statement }, resampling, options)
+}
+
+/// A verdict is on whole traces: where a rule ended some there is none.
+fn of_whole(verdict: VerdictMetrics, stopping: Option<&StoppingMetrics>) -> VerdictMetrics {
+    let Some(stopping) = stopping.filter(|stopping| stopping.ended() > 0) else { return verdict };
+    let (ended, all) = (stopping.ended(), stopping.traces);
+    let reason = format!("a rule ended {ended} of {all} traces, so that depth 1 is where they were stopped");
+    let reasons = std::iter::once(reason).chain(verdict.reasons).collect();
+    VerdictMetrics { finding: Finding::Inconclusive, reasons, questions_needed: None, ..verdict }
 }
 
 pub(crate) fn resampling(options: &MetricOptions, n_questions: usize) -> Resampling {

@@ -99,6 +99,39 @@ pub(crate) fn duplicates(task: &TaskMetrics) -> Option<String> {
     ))
 }
 
+/// What a rule that stops traces did, and what it cost to ask; `None` without one.
+pub(crate) fn stopping(task: &TaskMetrics) -> Option<String> {
+    let found = task.stopping.as_ref()?;
+    let gave_up = if found.gave_up > 0 { format!(" and gave up {}", found.gave_up) } else { String::new() };
+    let tokens = |mean: f64| decimal(mean, 1);
+    let net = match (found.whole_tokens, found.net_saved_tokens) {
+        (Some(whole), Some(net)) if net >= 0.0 => {
+            format!(
+                " Whole traces have {} where the rule was chosen: {} saved, net.",
+                tokens(whole),
+                tokens(net)
+            )
+        }
+        (Some(whole), Some(net)) => format!(
+            " Whole traces have {} where the rule was chosen: asking costs {} more than it saves.",
+            tokens(whole),
+            tokens(-net)
+        ),
+        _ => " What whole traces take is not known here; a run without the rule tells.".to_string(),
+    };
+    Some(format!(
+        "Rule: {}. It stopped {} of {} traces{gave_up}, after {} decisions; the answer of such a trace is the belief's leader there. Tokens of a \
+         trace: {} kept, {} written, {} run to ask.{net}",
+        found.rule,
+        found.stopped,
+        found.traces,
+        found.decisions,
+        tokens(found.kept_tokens),
+        tokens(found.written_tokens),
+        tokens(found.asked_tokens)
+    ))
+}
+
 /// The three signals that predict best, and all cheap ones together, as one sentence; `None` where nothing is predicted.
 pub(crate) fn best_signals(predict: &PredictMetrics) -> Option<String> {
     let ranked = predict.ranked();

@@ -108,6 +108,7 @@ pub(crate) fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
             control_depths: None,
             control_nodes: None,
             rollouts: None,
+            stopping: None,
             signals: vec![],
             seed: 7,
             batch_size: 8,

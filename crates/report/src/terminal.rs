@@ -97,6 +97,7 @@ fn tasks(metrics: &Metrics, width: usize) -> String {
     for task in &metrics.tasks {
         let sentences = [
             Some(sentence::verdict(task)),
+            sentence::stopping(task),
             sentence::best_signals(&task.predict),
             sentence::duplicates(task),
         ];

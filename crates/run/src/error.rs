@@ -43,6 +43,20 @@ pub enum BadSettings {
     /// Rollouts beside an estimator that is nothing else.
     #[error("the estimator rollout measures every prefix by rollouts, so there are none beside it")]
     RolloutsTwice,
+    /// Traces are stopped where their steps end, and where that is can be known only once a trace has ended.
+    #[error(
+        "where steps end is known only once a trace has ended if they are cut by {segment}; a rule that stops traces needs blank-line, line, sentence or tokens:N"
+    )]
+    StepsNotKnown {
+        /// The segmentation.
+        segment: String,
+    },
+    /// Something that is measured on whole traces, and traces that are stopped.
+    #[error("a rule stops traces, and {what}")]
+    StoppedAndWhole {
+        /// What is asked for besides.
+        what: &'static str,
+    },
     /// Greedy rollouts, which are all alike.
     #[error("rollout needs a temperature above 0: greedy continuations are all alike")]
     GreedyRollouts,

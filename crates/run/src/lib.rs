@@ -6,7 +6,7 @@
 //! In reading order: `plan` (what to measure and how), `walk` (tasks, batches, resuming), `trace` (prompts and traces of a batch), `sites`
 //! (where beliefs are asked for), `cue` (what asks for them), `estimate` (one file per estimator), `control` (traces swapped, shuffled, and
 //! without their statement), `signals` (what is measured because it was asked for), `rollouts` (what the model goes on to answer, at a few
-//! depths), `rows` (what is written), `settings` (what the manifest says of it), `event` (what an observer is told), `probe` (beliefs at the
+//! depths), `stopping` and `online` (traces that a rule stops while they are written), `rows` (what is written), `settings` (what the manifest says of it), `event` (what an observer is told), `probe` (beliefs at the
 //! ends of edited traces).
 
 mod control;
@@ -14,6 +14,7 @@ mod cue;
 mod error;
 mod estimate;
 pub mod event;
+mod online;
 pub mod plan;
 pub mod probe;
 mod rollouts;
@@ -21,6 +22,7 @@ mod rows;
 mod settings;
 mod signals;
 mod sites;
+pub mod stopping;
 mod trace;
 mod walk;
 
@@ -32,6 +34,7 @@ pub use plan::{
     TraceMaking, WorkItem, n_parts,
 };
 pub use settings::{Measured, model_record, sampling_record};
+pub use stopping::{Judged, Seen, StopWatch, Stopping, StoppingRule};
 pub use walk::{check, run};
 
 /// Revision of the measurement, for the manifest. It is raised with every change after which the same settings give other numbers; 2 follows

@@ -1,6 +1,7 @@
 //! What to measure, and how.
 
 use crate::error::{Capability, Error};
+use crate::stopping::Stopping;
 use entrace_backend::{ChatMessage, Generate, ReadLayers, Sampling, ScoreTree, Text};
 use entrace_measure::signal::Group;
 use entrace_measure::{AnswerFormat, Control, Estimator, Question, Segmentation};
@@ -199,6 +200,8 @@ pub struct Measurement {
     pub rollouts: Option<Rollouts>,
     /// Signals that are measured because they were asked for.
     pub signals: BTreeSet<Group>,
+    /// The rule by which traces are stopped while they are written; `None` to write all of them to their ends.
+    pub stopping: Option<Stopping>,
     /// How traces are sampled, and how `rollout` continues them.
     pub traces: TraceMaking,
     /// Seed of every random stream.
@@ -226,6 +229,7 @@ impl Default for Measurement {
             control_nodes: 16,
             rollouts: None,
             signals: BTreeSet::new(),
+            stopping: None,
             traces: TraceMaking {
                 sampling: Sampling {
                     temperature: 0.0,

@@ -43,7 +43,7 @@ pub(crate) fn measure(
     let n_draws: usize = thinned.iter().map(|subject| asking.n_first(subject)).sum();
     observer.event(Event::PhaseBegins { phase: Phase::Rollouts, n: n_draws });
     let mut curves = Vec::with_capacity(subjects.len());
-    for group in sites::groups(&thinned, engine.scorer.map_or(usize::MAX, ScoreTree::holds)) {
+    for group in sites::groups(&thinned, engine.scorer.map_or(usize::MAX, ScoreTree::holds), false) {
         match asking.measure(group, observer) {
             Ok(found) => curves.extend(found),
             Err(error) if !error.is_about_one_item() => return Err(error),

@@ -1,15 +1,16 @@
-//! What is written: rows of the five tables.
+//! What is written: rows of the five tables, and of the decisions of a rule that stops traces.
 //!
 //! A trace whose own curve could not be made is `failed`, and its reason stands in the traces table; its tokens are kept. A control that
 //! could not be made is left out.
 
 use crate::control::Variant;
+use crate::online::Decision;
 use crate::rollouts::Curves;
 use crate::signals::SignalValue;
 use crate::sites::Findings;
 use crate::trace::{Traced, Unmeasured};
-use entrace_measure::{Answer, Choices, EntropyCurve, Prefix, Signature, Statement};
-use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
+use entrace_measure::{Answer, Choices, EntropyCurve, Prefix, Question, Signature, Statement};
+use entrace_record::rows::{AnswerRow, DecisionRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use std::sync::Arc;
 
 /// Identity of a trace, as its rows carry it.
@@ -74,6 +75,23 @@ pub(crate) fn add_signals(rows: &mut Rows, traced: &Traced, signals: &[SignalVal
         signal: signal.signal.into(),
         value: signal.value.as_ref().ok().copied(),
         reason: signal.value.as_ref().err().cloned(),
+    }));
+}
+
+/// Adds what a rule decided along a trace.
+pub(crate) fn add_decisions(rows: &mut Rows, question: &Question, sample: u32, decisions: &[Decision]) {
+    let (task, question_id) = (Arc::from(question.task.as_str()), Arc::from(question.id.as_str()));
+    rows.decisions.extend(decisions.iter().map(|decision| DecisionRow {
+        task: Arc::clone(&task),
+        question_id: Arc::clone(&question_id),
+        sample,
+        step: count(decision.prefix.step),
+        n_tokens: count(decision.prefix.n_tokens),
+        n_written: count(decision.n_written),
+        n_asked: count(decision.n_asked),
+        stop_value: decision.judged.stop,
+        give_up_value: decision.judged.give_up,
+        decision: decision.judged.act.name().into(),
     }));
 }
 

@@ -43,6 +43,7 @@ impl Measurement {
             control_nodes,
             rollouts,
             signals,
+            stopping,
             traces: _, // In `TraceSource`.
             seed,
             batch_size,
@@ -66,6 +67,7 @@ impl Measurement {
             control_depths: control_depths.clone(),
             control_nodes: Some(*control_nodes),
             rollouts: rollouts.map(|rollouts| self.rollout_record(rollouts)),
+            stopping: stopping.as_ref().map(|stopping| stopping.record.clone()),
             signals: signals.iter().map(|group| group.name().to_string()).collect(),
             seed: *seed,
             batch_size: *batch_size,

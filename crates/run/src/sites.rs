@@ -3,7 +3,9 @@
 //! The traces of a batch with their controls become one token tree: each prompt is a root, its own trace and the controls' are branches,
 //! and every prefix is a site from which the estimator's branches fork, after what asks for the answer there (`cue`). Batches are cut so
 //! that a tree stays within a token budget, in which what a prompt has in common with the one before it counts nothing: engines run it
-//! once. A control begins where its trace begins: its curve shares the belief before any reasoning.
+//! once. A control begins where its trace begins: its curve shares the belief before any reasoning. Traces that the model has just written may
+//! be measured on the tree on which they grew: what stands there is not run again. Where belief was asked for while a trace was written it is not
+//! asked for again.
 
 use crate::control::Variant;
 use crate::cue;
@@ -14,7 +16,7 @@ use crate::estimate::{SiteResult, TreeSite, choices, enumerate};
 use crate::event::{Event, Observer, Phase};
 use crate::plan::{Engine, Measurement, TaskPlan};
 use crate::trace::{TokenScored, Traced};
-use entrace_backend::{Branch, BranchId, Parent, ScoreTree, Text, TokenScores, TreeSession};
+use entrace_backend::{Branch, BranchId, Parent, SamplingSession, ScoreTree, Text, TokenScores, TreeSession};
 use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator, Prefix, StopReason, TokenId};
 use std::sync::Arc;
 
@@ -37,8 +39,14 @@ pub(crate) struct Findings {
 }
 
 impl Subject<'_> {
-    fn n_tokens(&self) -> usize {
-        self.traced.prompt.token_ids.len() + self.variants.iter().map(|v| v.token_ids.len()).sum::<usize>()
+    /// Tokens of its variants that are not on the tree on which its trace grew.
+    fn n_tokens(&self, on_ground: bool) -> usize {
+        let is_planted = self.planted(on_ground).is_some_and(|planted| planted.trace.is_some());
+        self.variants.iter().skip(usize::from(is_planted)).map(|v| v.token_ids.len()).sum()
+    }
+
+    fn planted(&self, on_ground: bool) -> Option<crate::trace::Planted> {
+        self.traced.planted.filter(|_| on_ground)
     }
 
     /// `(variant, prefix)` of every site, in order.
@@ -48,25 +56,37 @@ impl Subject<'_> {
             (first..variant.measured.len()).map(move |p| (v, p))
         })
     }
+
+    /// Belief at a site, where it was asked for while the trace was written.
+    fn known(&self, (variant, prefix): (usize, usize)) -> Option<&SiteResult> {
+        self.traced.asked.get(prefix).filter(|_| variant == 0)
+    }
+
+    /// The sites at which belief is still to be asked for, in order.
+    fn open_sites(&self) -> impl Iterator<Item = (usize, usize)> + Clone + '_ {
+        self.sites().filter(|&site| self.known(site).is_none())
+    }
 }
 
-/// Measures all subjects, in their order.
+/// Measures all subjects, in their order, on the tree on which their traces grew if there is one.
 pub(crate) fn measure(
     engine: Engine<'_>,
     task: &TaskPlan,
     enumerator: &mut Enumerator,
     subjects: &[Subject<'_>],
     how: &Measurement,
+    mut ground: Option<&mut (dyn SamplingSession + '_)>,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Findings>, Error> {
-    let n = subjects.iter().map(|subject| subject.sites().count()).sum();
+    let n = subjects.iter().map(|subject| subject.open_sites().count()).sum();
     observer.event(Event::PhaseBegins { phase: Phase::Prefixes, n });
     let mut findings = Vec::with_capacity(subjects.len());
-    for group in groups(subjects, engine.scorer.map_or(usize::MAX, ScoreTree::holds)) {
+    for group in groups(subjects, engine.scorer.map_or(usize::MAX, ScoreTree::holds), ground.is_some()) {
         if observer.should_stop() {
             return Err(Error::Interrupted);
         }
-        match measure_tree(engine, task, enumerator, group, how, observer) {
+        let ground = ground.as_deref_mut();
+        match measure_tree(engine, task, enumerator, group, how, ground, observer) {
             Ok(found) => findings.extend(found),
             Err(error) if error.is_about_one_item() => {
                 for subject in group {
@@ -89,7 +109,7 @@ fn measure_alone(
     how: &Measurement,
     observer: &mut dyn Observer,
 ) -> Result<Findings, Error> {
-    match measure_tree(engine, task, enumerator, std::slice::from_ref(subject), how, observer) {
+    match measure_tree(engine, task, enumerator, std::slice::from_ref(subject), how, None, observer) {
         Ok(mut found) => Ok(found.remove(0)),
         Err(error) if !error.is_about_one_item() => Err(error),
         Err(error) if subject.variants.len() < 2 => {
@@ -104,7 +124,8 @@ fn measure_alone(
             let mut findings = measure_alone(engine, task, enumerator, &part(&[own]), how, observer)?;
             for control in &subject.variants[1..] {
                 let both = [part(&[own, control])];
-                findings.curves.push(match measure_tree(engine, task, enumerator, &both, how, observer) {
+                let measured = measure_tree(engine, task, enumerator, &both, how, None, observer);
+                findings.curves.push(match measured {
                     Ok(mut found) => found.remove(0).curves.remove(1),
                     Err(error) if error.is_about_one_item() => Err(error.to_string()),
                     Err(error) => return Err(error),
@@ -115,8 +136,12 @@ fn measure_alone(
     }
 }
 
-/// Subjects whose trees have about so many tokens together.
-pub(crate) fn groups<'a, 'b>(subjects: &'a [Subject<'b>], most_tokens: usize) -> Vec<&'a [Subject<'b>]> {
+/// Subjects whose trees have about so many tokens together, beside those of the tree on which their traces grew.
+pub(crate) fn groups<'a, 'b>(
+    subjects: &'a [Subject<'b>],
+    most_tokens: usize,
+    on_ground: bool,
+) -> Vec<&'a [Subject<'b>]> {
     let mut groups = Vec::new();
     let mut start = 0;
     let mut n_tokens = 0_usize;
@@ -124,10 +149,12 @@ pub(crate) fn groups<'a, 'b>(subjects: &'a [Subject<'b>], most_tokens: usize) ->
         let prompt = &subject.traced.prompt.token_ids;
         let before = subjects[start..index].last().map_or(&[][..], |before| &before.traced.prompt.token_ids);
         let n_common = prompt.iter().zip(before).take_while(|(a, b)| a == b).count();
-        let n_new = subject.n_tokens() - n_common;
+        let n_prompt = if subject.planted(on_ground).is_some() { 0 } else { prompt.len() };
+        let n_own = subject.n_tokens(on_ground);
+        let n_new = n_own + n_prompt.saturating_sub(n_common);
         if index > start && n_tokens.saturating_add(n_new) > most_tokens {
             groups.push(&subjects[start..index]);
-            (start, n_tokens) = (index, subject.n_tokens());
+            (start, n_tokens) = (index, n_own + n_prompt);
         } else {
             n_tokens += n_new;
         }
@@ -144,26 +171,55 @@ fn measure_tree(
     enumerator: &mut Enumerator,
     subjects: &[Subject<'_>],
     how: &Measurement,
+    ground: Option<&mut (dyn SamplingSession + '_)>,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Findings>, Error> {
     let needs: Vec<Need> = subjects.iter().map(|subject| Need::of(engine, subject, how)).collect();
-    let mut session = match engine.scorer.filter(|_| needs.iter().any(|&need| need != Need::Nothing)) {
-        Some(scorer) => Some(scorer.session()?),
-        None => None,
-    };
-    let tree = match &mut session {
-        Some(session) => Tree::plant(session.as_mut(), subjects, &needs)?,
-        None => Tree::empty(subjects.len()),
-    };
+    let is_needed = needs.iter().any(|&need| need != Need::Nothing);
+    match (ground, engine.scorer) {
+        (Some(ground), _) if is_needed => {
+            let n_branches = ground.n_branches();
+            let tree = Tree::plant(ground, subjects, &needs, true);
+            let measured = tree.and_then(|tree| {
+                measure_on(Some(&mut *ground), tree, engine, task, enumerator, subjects, how, observer)
+            });
+            ground.truncate(n_branches);
+            measured
+        }
+        (None, Some(scorer)) if is_needed => {
+            let mut session = scorer.session()?;
+            let tree = Tree::plant(session.as_mut(), subjects, &needs, false)?;
+            measure_on(Some(session.as_mut()), tree, engine, task, enumerator, subjects, how, observer)
+        }
+        _ => {
+            let tree = Tree::empty(subjects.len());
+            measure_on(None, tree, engine, task, enumerator, subjects, how, observer)
+        }
+    }
+}
+
+/// Measures subjects on a tree that holds what they need.
+#[expect(clippy::too_many_arguments, reason = "what a walk shares goes everywhere")]
+fn measure_on(
+    mut session: Option<&mut (dyn TreeSession + '_)>,
+    tree: Tree,
+    engine: Engine<'_>,
+    task: &TaskPlan,
+    enumerator: &mut Enumerator,
+    subjects: &[Subject<'_>],
+    how: &Measurement,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Findings>, Error> {
     observer.event(Event::Tokens(tree.n_tokens));
     let cues: Vec<Cues> =
         subjects.iter().map(|subject| cues(engine.text, subject, how)).collect::<Result<_, _>>()?;
     let mut results: Vec<Vec<Option<SiteResult>>> =
-        subjects.iter().map(|s| s.sites().map(|_| None).collect()).collect();
+        subjects.iter().map(|s| s.sites().map(|site| s.known(site).cloned()).collect()).collect();
     let mut draws: Vec<Vec<Vec<TokenId>>> = vec![Vec::new(); subjects.len()];
     for estimator in Estimator::ALL {
         let chosen: Vec<usize> = (0..subjects.len())
             .filter(|&i| how.estimator.for_question(&subjects[i].traced.question) == estimator)
+            .filter(|&i| subjects[i].open_sites().next().is_some())
             .collect();
         if chosen.is_empty() {
             continue;
@@ -183,7 +239,7 @@ fn measure_tree(
             found
         } else {
             let sites = tree.sites(subjects, &cues, &chosen, how);
-            let session = session.as_mut().ok_or(Error::Lacks(Capability::ScoreTree))?.as_mut();
+            let session = session.as_deref_mut().ok_or(Error::Lacks(Capability::ScoreTree))?;
             match estimator {
                 Estimator::Choices => {
                     let found = choices::estimate(session, engine.text, &sites, how)?;
@@ -194,8 +250,9 @@ fn measure_tree(
                 Estimator::Sample | Estimator::Rollout => Vec::new(),
             }
         };
-        let slots =
-            chosen.iter().flat_map(|&i| (0..results[i].len()).map(move |s| (i, s))).collect::<Vec<_>>();
+        let is_open = |&(i, s): &(usize, usize)| results[i][s].is_none();
+        let slots = chosen.iter().flat_map(|&i| (0..results[i].len()).map(move |s| (i, s)));
+        let slots: Vec<(usize, usize)> = slots.filter(is_open).collect();
         for ((subject, site), result) in slots.into_iter().zip(found) {
             results[subject][site] = Some(result);
         }
@@ -228,6 +285,7 @@ impl Need {
     fn of(engine: Engine<'_>, subject: &Subject<'_>, how: &Measurement) -> Self {
         let is_sampled = how.estimator.for_question(&subject.traced.question).is_sampled();
         match (is_sampled, &subject.traced.scores) {
+            (_, Some(_)) if subject.open_sites().next().is_none() => Self::Nothing,
             (false, _) => Self::All,
             (true, None) if engine.scorer.is_some() => Self::OwnTrace,
             (true, _) => Self::Nothing,
@@ -260,8 +318,15 @@ impl Tree {
         }
     }
 
-    fn plant(session: &mut dyn TreeSession, subjects: &[Subject<'_>], needs: &[Need]) -> Result<Self, Error> {
-        let mut branches = Vec::new();
+    /// Adds to a tree what subjects need; on the one on which their traces grew, what is not there.
+    fn plant(
+        session: &mut (dyn TreeSession + '_),
+        subjects: &[Subject<'_>],
+        needs: &[Need],
+        on_ground: bool,
+    ) -> Result<Self, Error> {
+        let n_branches = session.n_branches();
+        let mut branches: Vec<Branch> = Vec::new();
         let mut planted = Vec::new();
         for (subject, need) in subjects.iter().zip(needs) {
             let n_variants = match need {
@@ -272,16 +337,19 @@ impl Tree {
                     continue;
                 }
             };
-            let prompt = BranchId(branches.len());
+            let grown = subject.planted(on_ground);
             let n_tokens = subject.traced.prompt.token_ids.len();
-            branches.push(Branch {
-                tokens: subject.traced.prompt.token_ids.clone(),
-                keep: true,
-                ..Branch::default()
+            let prompt = grown.map(|grown| grown.prompt).unwrap_or_else(|| {
+                branches.push(Branch {
+                    tokens: subject.traced.prompt.token_ids.clone(),
+                    keep: true,
+                    ..Branch::default()
+                });
+                BranchId(n_branches + branches.len() - 1)
             });
-            let mut traces = Vec::new();
-            for variant in &subject.variants[..n_variants] {
-                traces.push(BranchId(branches.len()));
+            let mut traces: Vec<BranchId> = grown.and_then(|grown| grown.trace).into_iter().collect();
+            for variant in &subject.variants[traces.len()..n_variants] {
+                traces.push(BranchId(n_branches + branches.len()));
                 let imported = variant.control.is_none() && subject.traced.scores.is_none();
                 branches.push(Branch {
                     parent: Some(Parent { branch: prompt, n_tokens }),
@@ -296,7 +364,7 @@ impl Tree {
         let mut scores = session.extend(&branches)?;
         let scores_of = |(subject, planted): (&Subject<'_>, &Option<Planted>)| {
             let planted = planted.as_ref().filter(|_| subject.traced.scores.is_none())?;
-            let score = &mut scores[planted.traces[0].0];
+            let score = scores.iter_mut().find(|score| score.id == planted.traces[0])?;
             Some(TokenScored {
                 logprobs: std::mem::take(&mut score.token_logprobs),
                 sharpness: std::mem::take(&mut score.token_sharpness),
@@ -318,7 +386,7 @@ impl Tree {
         for &i in chosen {
             let subject = &subjects[i];
             let Some(planted) = &self.planted[i] else { continue };
-            for (v, p) in subject.sites() {
+            for (v, p) in subject.open_sites() {
                 let variant = &subject.variants[v];
                 let n_tokens = variant.measured[p].n_tokens;
                 let at = if n_tokens == 0 {
@@ -366,7 +434,7 @@ pub(crate) fn flat_sites<'a>(
         let traced = subjects[i].traced;
         for (v, variant) in subjects[i].variants.iter().enumerate() {
             let control = variant.control.map_or("none", |c| c.name());
-            let sites = subjects[i].sites().filter(|&(variant, _)| variant == v);
+            let sites = subjects[i].open_sites().filter(|&(variant, _)| variant == v);
             contexts.push(FlatSites {
                 question: &traced.question,
                 stream: vec![

@@ -1,17 +1,21 @@
 //! Prompts and traces of a batch.
 //!
 //! Each question's prompt is made once; traces are sampled for all questions of the batch together, or tokenised where they were
-//! imported. Either way the completion is divided (`entrace_measure::completion`): the trace is its thoughts, or all of it where there is none,
+//! imported. Where the engine draws on a token tree, prompts are planted once, and the traces are measured where they grew (`sites`); traces
+//! are branches of that tree as long as all of them would fit in what the engine holds, whatever length they reach. Either way the completion is divided (`entrace_measure::completion`): the trace is its thoughts, or all of it where there is none,
 //! the answer is read from what it replies, and what runs on into another question belongs to neither. What cannot be measured is a reason,
 //! kept with the item.
 
 use crate::cue;
 use crate::error::Error;
+use crate::estimate::SiteResult;
 use crate::event::{Event, Observer, Phase};
+use crate::online::Decision;
 use crate::plan::{Engine, Measurement, Prompting, TaskPlan, TraceInput, WorkItem};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{
-    Completion, Fork, GenerateRequest, More, Place, Prompt, Sharpness, Watcher, stream_seed,
+    Branch, BranchId, Completion, Fork, GenerateRequest, More, Parent, Place, Prompt, SamplingSession,
+    Sharpness, Stem, Watcher, stream_seed,
 };
 use entrace_measure::trace::NotATrace;
 use entrace_measure::{Answer, Division, Prefix, Question, StopReason, ThoughtKind, TokenId, Trace};
@@ -38,6 +42,18 @@ pub(crate) struct Traced {
     pub(crate) answer: Answer,
     pub(crate) correct: Option<bool>,
     pub(crate) stop_reason: StopReason,
+    /// Where it grew, on the tree of its batch.
+    pub(crate) planted: Option<Planted>,
+    /// Belief at its first prefixes, where that was asked for while it was written.
+    pub(crate) asked: Vec<SiteResult>,
+}
+
+/// Branches of a trace on the tree on which it was written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Planted {
+    pub(crate) prompt: BranchId,
+    /// Its completion, which begins with the trace; `None` where that was not kept.
+    pub(crate) trace: Option<BranchId>,
 }
 
 /// What is known of each token of a trace.
@@ -66,19 +82,56 @@ pub(crate) struct Unmeasured {
 /// A trace or why there is none.
 pub(crate) type Outcome = Result<Box<Traced>, Box<Unmeasured>>;
 
-/// Makes the traces of a batch, in order of items and traces.
-pub(crate) fn trace_batch(
+/// A prompt, or why there is none.
+pub(crate) type Prompted = Result<Prompt, entrace_backend::Error>;
+
+/// What the model wrote, or why it wrote nothing.
+pub(crate) type Writing = Result<Generated, NoTrace>;
+
+/// A completion that the model wrote.
+#[derive(Clone)]
+pub(crate) struct Generated {
+    pub(crate) completion: Completion,
+    pub(crate) planted: Option<Planted>,
+    /// Belief at the first prefixes of its trace, where that was asked for.
+    pub(crate) asked: Vec<SiteResult>,
+    /// What a stopping rule decided at them.
+    pub(crate) decisions: Vec<Decision>,
+    /// What ended it where a rule did.
+    pub(crate) stopped: Option<Stopped>,
+}
+
+/// A trace that a stopping rule ended. The completion ends with it.
+#[derive(Clone)]
+pub(crate) struct Stopped {
+    pub(crate) prefixes: Vec<Prefix>,
+    /// The leading answer there; `Invalid` where the trace was given up.
+    pub(crate) answer: Answer,
+}
+
+impl Generated {
+    fn new(completion: Completion, planted: Option<Planted>) -> Self {
+        Self { completion, planted, asked: Vec::new(), decisions: Vec::new(), stopped: None }
+    }
+}
+
+/// The prompts of a batch.
+pub(crate) fn prompts(engine: Engine<'_>, items: &[WorkItem]) -> Vec<Prompted> {
+    items.iter().map(|item| prompt(engine, &item.prompting)).collect()
+}
+
+/// Makes the traces of a batch, in order of items and traces, from what the model wrote for those that it is to write.
+pub(crate) fn outcomes(
     engine: Engine<'_>,
     task: &TaskPlan,
     items: &[WorkItem],
+    prompts: &[Prompted],
+    generated: Vec<Writing>,
     how: &Measurement,
-    observer: &mut dyn Observer,
-) -> Result<Vec<Outcome>, Error> {
-    let prompts: Vec<Result<Prompt, entrace_backend::Error>> =
-        items.iter().map(|item| prompt(engine, &item.prompting)).collect();
-    let mut generated = generate(engine, task, items, &prompts, how, observer)?.into_iter();
+) -> Vec<Outcome> {
+    let mut generated = generated.into_iter();
     let mut outcomes = Vec::new();
-    for (item, prompt) in items.iter().zip(&prompts) {
+    for (item, prompt) in items.iter().zip(prompts) {
         for (sample, input) in &item.traces {
             let unmeasured = |failed: bool, reason: String| {
                 let completion = text_of(input);
@@ -109,14 +162,14 @@ pub(crate) fn trace_batch(
             outcomes.push(match input {
                 TraceInput::Imported { text, step_ends, .. } => maker.imported(text, step_ends.as_deref()),
                 TraceInput::Generate => match generated.next() {
-                    Some(Ok(completion)) => maker.generated(completion),
+                    Some(Ok(generated)) => maker.generated(generated),
                     Some(Err(NoTrace { failed, reason })) => unmeasured(failed, reason),
                     None => unmeasured(true, "the engine returned too few completions".into()),
                 },
             });
         }
     }
-    Ok(outcomes)
+    outcomes
 }
 
 /// The text of an imported trace; empty for one that is to be written.
@@ -185,56 +238,147 @@ pub(crate) struct NoTrace {
     pub(crate) reason: String,
 }
 
-/// Completions of all traces that the model writes, in order, or why there is none.
-fn generate(
-    engine: Engine<'_>,
-    task: &TaskPlan,
-    items: &[WorkItem],
-    prompts: &[Result<Prompt, entrace_backend::Error>],
-    how: &Measurement,
-    observer: &mut dyn Observer,
-) -> Result<Vec<Result<Completion, NoTrace>>, Error> {
-    let limit = engine.text.info().context_length;
-    let mut requests = Vec::new();
-    let mut slots: Vec<(usize, Option<NoTrace>)> = Vec::new();
-    for (item, prompt) in items.iter().zip(prompts) {
-        let samples: Vec<u32> = item
-            .traces
-            .iter()
-            .filter(|(_, t)| matches!(t, TraceInput::Generate))
-            .map(|(sample, _)| *sample)
-            .collect();
-        let (Ok(prompt), false) = (prompt, samples.is_empty()) else { continue };
-        let n_tokens = prompt.token_ids.len();
-        if n_tokens == 0 || n_tokens >= limit {
-            let reason = format!("the prompt of {n_tokens} tokens does not fit the context of {limit}");
-            slots.push((samples.len(), Some(NoTrace { failed: false, reason })));
-            continue;
+/// The traces that the model is to write for one item.
+pub(crate) struct Wanted<'a> {
+    pub(crate) item: &'a WorkItem,
+    pub(crate) prompt: &'a Prompt,
+    pub(crate) samples: Vec<u32>,
+    /// The random stream of each.
+    pub(crate) streams: Vec<u64>,
+}
+
+/// What the model is to write for a batch, and for each item with such traces how many there are and, if it has no room for them, why.
+pub(crate) struct Plan<'a> {
+    pub(crate) wanted: Vec<Wanted<'a>>,
+    slots: Vec<(usize, Option<NoTrace>)>,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn of(
+        engine: Engine<'_>,
+        task: &TaskPlan,
+        items: &'a [WorkItem],
+        prompts: &'a [Prompted],
+        how: &Measurement,
+    ) -> Self {
+        let limit = engine.text.info().context_length;
+        let mut plan = Self { wanted: Vec::new(), slots: Vec::new() };
+        for (item, prompt) in items.iter().zip(prompts) {
+            let is_written = |(_, input): &&(u32, TraceInput)| matches!(input, TraceInput::Generate);
+            let samples: Vec<u32> =
+                item.traces.iter().filter(is_written).map(|(sample, _)| *sample).collect();
+            let (Ok(prompt), false) = (prompt, samples.is_empty()) else { continue };
+            let n_tokens = prompt.token_ids.len();
+            if n_tokens == 0 || n_tokens >= limit {
+                let reason = format!("the prompt of {n_tokens} tokens does not fit the context of {limit}");
+                plan.slots.push((samples.len(), Some(NoTrace { failed: false, reason })));
+                continue;
+            }
+            let seed = |sample: &u32| {
+                stream_seed(how.seed, &[&task.name, &item.question.id, &sample.to_string(), "trace"])
+            };
+            plan.slots.push((samples.len(), None));
+            let streams = samples.iter().map(seed).collect();
+            plan.wanted.push(Wanted { item, prompt, samples, streams });
         }
-        let seed = |sample: &u32| {
-            stream_seed(how.seed, &[&task.name, &item.question.id, &sample.to_string(), "trace"])
-        };
-        let streams = samples.iter().map(seed).collect();
-        requests.push(GenerateRequest {
-            context: prompt.token_ids.clone(),
-            forks: vec![Fork { n_tokens, suffix: Vec::new(), streams, max_new_tokens: None }],
-        });
-        slots.push((samples.len(), None));
+        plan
     }
-    let n = requests.iter().flat_map(|request| &request.forks).map(|fork| fork.streams.len()).sum();
-    observer.event(Event::PhaseBegins { phase: Phase::Traces, n });
-    let completions = sample_each(engine, &requests, &how.traces.sampling, observer)?;
-    let mut completions = completions.into_iter().flatten();
-    let mut results = Vec::new();
-    for (n, reason) in slots {
-        for _ in 0..n {
-            match &reason {
-                Some(reason) => results.push(Err(reason.clone())),
-                None => results.extend(completions.next()),
+
+    /// What was written, with what could not be, in order of items and traces.
+    pub(crate) fn filled(&self, written: Vec<Vec<Writing>>) -> Vec<Writing> {
+        let mut written = written.into_iter().flatten();
+        let mut all = Vec::new();
+        for (n, reason) in &self.slots {
+            match reason {
+                Some(reason) => all.extend((0..*n).map(|_| Err(reason.clone()))),
+                None => all.extend(written.by_ref().take(*n)),
             }
         }
+        all
     }
-    Ok(results)
+}
+
+/// Completions of all traces that the model writes, in order, or why there is none. They grow on `ground`, an empty tree, if there is one; what
+/// cannot be written together is written without it.
+pub(crate) fn generate(
+    engine: Engine<'_>,
+    plan: &Plan<'_>,
+    how: &Measurement,
+    ground: Option<&mut (dyn SamplingSession + '_)>,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Writing>, Error> {
+    let n = plan.wanted.iter().map(|wanted| wanted.streams.len()).sum();
+    observer.event(Event::PhaseBegins { phase: Phase::Traces, n });
+    if let Some(ground) = ground {
+        let holds = engine.scorer.map_or(0, |scorer| scorer.holds());
+        match grow(ground, &plan.wanted, holds, how, observer) {
+            Ok(grown) => return Ok(plan.filled(grown)),
+            Err(error) if error.is_about_one_item() => ground.truncate(0),
+            Err(error) => return Err(error),
+        }
+    }
+    let request = |wanted: &Wanted<'_>| GenerateRequest {
+        context: wanted.prompt.token_ids.clone(),
+        forks: vec![Fork {
+            n_tokens: wanted.prompt.token_ids.len(),
+            suffix: Vec::new(),
+            streams: wanted.streams.clone(),
+            max_new_tokens: None,
+        }],
+    };
+    let requests: Vec<GenerateRequest> = plan.wanted.iter().map(request).collect();
+    let written = sample_each(engine, &requests, &how.traces.sampling, observer)?;
+    let of_item = |item: Vec<Result<Completion, NoTrace>>| {
+        item.into_iter().map(|written| written.map(|completion| Generated::new(completion, None))).collect()
+    };
+    Ok(plan.filled(written.into_iter().map(of_item).collect()))
+}
+
+/// Plants the prompts and lets the traces grow from them, as branches if the tree holds all of them.
+fn grow(
+    ground: &mut (dyn SamplingSession + '_),
+    wanted: &[Wanted<'_>],
+    holds: usize,
+    how: &Measurement,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Vec<Writing>>, Error> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sampling = &how.traces.sampling;
+    let most = |wanted: &Wanted<'_>| {
+        wanted
+            .prompt
+            .token_ids
+            .len()
+            .saturating_add(wanted.streams.len().saturating_mul(sampling.max_new_tokens))
+    };
+    let keep = wanted.iter().map(most).fold(0, usize::saturating_add) <= holds;
+    let root = |wanted: &Wanted<'_>| Branch {
+        tokens: wanted.prompt.token_ids.clone(),
+        keep: true,
+        ..Branch::default()
+    };
+    let roots: Vec<Branch> = wanted.iter().map(root).collect();
+    let prompts: Vec<BranchId> = ground.extend(&roots)?.into_iter().map(|score| score.id).collect();
+    observer.event(Event::Tokens(roots.iter().map(|root| root.tokens.len()).sum()));
+    let stem = |(wanted, &branch): (&Wanted<'_>, &BranchId)| Stem {
+        from: Parent { branch, n_tokens: wanted.prompt.token_ids.len() },
+        streams: wanted.streams.clone(),
+        max_new_tokens: None,
+        keep,
+    };
+    let stems: Vec<Stem> = wanted.iter().zip(&prompts).map(stem).collect();
+    let mut watching = Watching { observer, stopped: false };
+    let grown = ground.sample(&stems, sampling, &mut watching);
+    if watching.stopped {
+        return Err(Error::Interrupted);
+    }
+    let of_item = |(prompt, sampled): (BranchId, Vec<entrace_backend::Sampled>)| {
+        let planted = |trace| Some(Planted { prompt, trace });
+        sampled.into_iter().map(|drawn| Ok(Generated::new(drawn.completion, planted(drawn.branch)))).collect()
+    };
+    Ok(prompts.into_iter().zip(grown?).map(of_item).collect())
 }
 
 /// One completion for each stream of each request. Where the batch fails for the sake of one request, each is run by itself.
@@ -326,7 +470,7 @@ struct Maker<'a> {
 }
 
 /// The part of a decoded text that is its trace: the tokens that end within so many bytes, and the text that they cover.
-fn trace_of(
+pub(crate) fn trace_of(
     text: &str,
     token_ids: &[TokenId],
     token_ends: &[usize],
@@ -342,10 +486,11 @@ fn trace_of(
 }
 
 impl Maker<'_> {
-    fn generated(&self, completion: Completion) -> Outcome {
+    fn generated(&self, generated: Generated) -> Outcome {
+        let Generated { completion, planted, asked, stopped, .. } = generated;
         let division = divide(self.engine, Some(self.prompt), &completion.text);
-        let trace =
-            trace_of(&completion.text, &completion.token_ids, &completion.token_ends, division.trace_end());
+        let trace_end = if stopped.is_some() { completion.text.len() } else { division.trace_end() };
+        let trace = trace_of(&completion.text, &completion.token_ids, &completion.token_ends, trace_end);
         let trace = match trace {
             Ok(trace) => trace,
             Err(error) => {
@@ -358,7 +503,11 @@ impl Maker<'_> {
             logprobs: completion.logprobs[..n].to_vec(),
             sharpness: completion.sharpness[..n].iter().copied().map(Some).collect(),
         };
-        self.traced(trace, &division, None, Some(scores), completion.stop_reason)
+        let traced = match stopped {
+            None => self.traced(trace, &division, None, Some(scores), completion.stop_reason),
+            Some(stopped) => self.stopped(trace, &division, scores, completion.stop_reason, stopped),
+        };
+        traced.map(|traced| Box::new(Traced { planted, asked, ..*traced }))
     }
 
     fn imported(&self, text: &str, step_ends: Option<&[usize]>) -> Outcome {
@@ -415,10 +564,40 @@ impl Maker<'_> {
         scores: Option<TokenScored>,
         stop_reason: StopReason,
     ) -> Outcome {
-        let n_tokens = trace.len();
-        if n_tokens == 0 {
+        if trace.is_empty() {
             return self.unmeasured(division, stop_reason, 0, false, "the trace is empty".into());
         }
+        let (segmentation, max_steps) = (&self.how.segmentation, self.how.max_steps);
+        let prefixes = entrace_measure::prefix::prefixes(&trace, segmentation, step_ends, max_steps);
+        let prefixes = prefixes.map_err(|error| error.to_string());
+        let (answer, correct) = stated(self.task, &self.item.question, self.input, division, stop_reason);
+        let answer = answer.unwrap_or(Answer::Invalid);
+        self.cut_into(prefixes, trace, division, scores, stop_reason, (answer, correct))
+    }
+
+    /// A trace that a rule stopped: its answer is that of the belief there.
+    fn stopped(
+        &self,
+        trace: Trace,
+        division: &Division<'_>,
+        scores: TokenScored,
+        stop_reason: StopReason,
+        Stopped { prefixes, answer }: Stopped,
+    ) -> Outcome {
+        let correct = self.item.question.target.as_ref().map(|target| target.name() == answer.name());
+        self.cut_into(Ok(prefixes), trace, division, Some(scores), stop_reason, (answer, correct))
+    }
+
+    fn cut_into(
+        &self,
+        prefixes: Result<Vec<Prefix>, String>,
+        trace: Trace,
+        division: &Division<'_>,
+        scores: Option<TokenScored>,
+        stop_reason: StopReason,
+        (answer, correct): (Answer, Option<bool>),
+    ) -> Outcome {
+        let n_tokens = trace.len();
         let answer_room = match cue::room(self.engine, division, self.how) {
             Ok(room) => room,
             Err(error) => return self.unmeasured(division, stop_reason, n_tokens, true, error.to_string()),
@@ -432,15 +611,10 @@ impl Maker<'_> {
             );
             return self.unmeasured(division, stop_reason, n_tokens, false, reason);
         }
-        let prefixes =
-            entrace_measure::prefix::prefixes(&trace, &self.how.segmentation, step_ends, self.how.max_steps);
         let prefixes = match prefixes {
             Ok(prefixes) => prefixes,
-            Err(error) => {
-                return self.unmeasured(division, stop_reason, n_tokens, false, error.to_string());
-            }
+            Err(reason) => return self.unmeasured(division, stop_reason, n_tokens, false, reason),
         };
-        let (answer, correct) = stated(self.task, &self.item.question, self.input, division, stop_reason);
         let n_opening = trace.token_ends().partition_point(|&end| end <= division.opening_len());
         let first_step = prefixes.get(1).map_or(0, |prefix| prefix.n_tokens);
         Ok(Box::new(Traced {
@@ -455,9 +629,11 @@ impl Maker<'_> {
             trace,
             prefixes,
             scores,
-            answer: answer.unwrap_or(Answer::Invalid),
+            answer,
             correct,
             stop_reason,
+            planted: None,
+            asked: Vec::new(),
         }))
     }
 

@@ -10,14 +10,16 @@ use crate::cue;
 use crate::error::{BadSettings, Capability, Error};
 use crate::estimate::enumerate::Enumerator;
 use crate::event::{Event, Observer};
+use crate::online::Online;
 use crate::plan::{Engine, EstimatorChoice, Measurement, TaskPlan, TraceInput, WorkItem, n_parts};
 use crate::rollouts;
 use crate::rows;
 use crate::signals;
 use crate::sites::{self, Findings, Subject};
-use crate::trace::{self, TokenScored, Traced};
+use crate::trace::{self, Prompted, TokenScored, Traced, Writing};
+use entrace_backend::SamplingSession;
 use entrace_measure::signal::Group;
-use entrace_measure::{Answer, Control, Estimator, Prefix, StopReason, Trace};
+use entrace_measure::{Answer, Control, Estimator, Prefix, Segmentation, StopReason, Trace};
 use entrace_record::reader::TraceKey;
 use entrace_record::rows::Rows;
 use entrace_record::{RunReader, RunWriter};
@@ -159,10 +161,38 @@ fn bad_settings(tasks: &[TaskPlan], how: &Measurement) -> Option<BadSettings> {
     if how.rollouts.is_some_and(|rollouts| rollouts.draws == 0) {
         return Some(BadSettings::NoRolloutDraws);
     }
+    if how.stopping.is_some()
+        && let Some(problem) = bad_stopping(tasks, how)
+    {
+        return Some(problem);
+    }
     if rolls_out_only && how.rollouts.is_some() {
         return Some(BadSettings::RolloutsTwice);
     }
     (rolls_out_only && how.traces.sampling.temperature <= 0.0).then_some(BadSettings::GreedyRollouts)
+}
+
+/// Why traces cannot be stopped while they are written.
+fn bad_stopping(tasks: &[TaskPlan], how: &Measurement) -> Option<BadSettings> {
+    let is_known = matches!(
+        how.segmentation,
+        Segmentation::BlankLine | Segmentation::Line | Segmentation::Sentence | Segmentation::Tokens(_)
+    );
+    if !is_known {
+        return Some(BadSettings::StepsNotKnown { segment: how.segmentation.name() });
+    }
+    let is_imported =
+        |item: &WorkItem| item.traces.iter().any(|(_, i)| matches!(i, TraceInput::Imported { .. }));
+    [
+        (how.max_steps.is_some(), "steps are merged evenly once a trace has ended"),
+        (!how.controls.is_empty(), "controls are compared with whole traces"),
+        (how.rollouts.is_some(), "rollouts beside the estimator are of whole traces"),
+        (!how.signals.is_empty(), "signals that are asked for are of whole traces"),
+        (!how.more_cues.is_empty(), "it asks after one cue"),
+        (tasks.iter().flat_map(|task| &task.items).any(is_imported), "existing traces have been written"),
+    ]
+    .into_iter()
+    .find_map(|(is_asked, what)| is_asked.then_some(BadSettings::StoppedAndWhole { what }))
 }
 
 /// What the engine lacks of what the plans need.
@@ -278,6 +308,23 @@ struct Orphan {
     samples: Vec<u32>,
 }
 
+impl<'a> Walk<'a> {
+    /// The tree on which the traces of a batch grow and are measured; `None` where the engine draws elsewhere, or belief is asked for by draws,
+    /// which have a tree of their own.
+    fn ground(&self, batch: &[WorkItem]) -> Result<Option<Box<dyn SamplingSession + 'a>>, Error> {
+        let is_sampled = |item: &WorkItem| self.how.estimator.for_question(&item.question).is_sampled();
+        let is_written =
+            |item: &WorkItem| item.traces.iter().any(|(_, input)| matches!(input, TraceInput::Generate));
+        match self.engine.scorer {
+            Some(scorer) if self.how.stopping.is_none() => match batch.iter().any(is_sampled) {
+                false if batch.iter().any(is_written) => Ok(scorer.sampling_session()?),
+                _ => Ok(None),
+            },
+            _ => Ok(None),
+        }
+    }
+}
+
 impl Walk<'_> {
     /// Makes up for the questions before the first one of a shard, which another shard measures: the last of them that has a trace lends it
     /// to the first one here, and the first of them, if this shard ends the task, is lent the last trace. Their traces are written once more, and
@@ -319,7 +366,10 @@ impl Walk<'_> {
     /// What an item that is measured elsewhere has to lend, if it has a trace.
     fn lend(&self, item: usize, observer: &mut dyn Observer) -> Result<Option<Lent>, Error> {
         let items = std::slice::from_ref(&self.task.items[item]);
-        let outcomes = trace::trace_batch(self.engine, self.task, items, self.how, observer)?;
+        let prompts = trace::prompts(self.engine, items);
+        let plan = trace::Plan::of(self.engine, self.task, items, &prompts, self.how);
+        let generated = trace::generate(self.engine, &plan, self.how, None, observer)?;
+        let outcomes = trace::outcomes(self.engine, self.task, items, &prompts, generated, self.how);
         let traced: Vec<&Traced> = outcomes.iter().filter_map(|outcome| outcome.as_deref().ok()).collect();
         let samples = traced.iter().map(|traced| traced.sample).collect();
         Ok((!traced.is_empty()).then(|| (samples, traced.iter().map(|traced| Donor::of(traced)).collect())))
@@ -380,7 +430,10 @@ impl Walk<'_> {
         rows: &mut Rows,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let outcomes = trace::trace_batch(self.engine, self.task, batch, self.how, observer)?;
+        let prompts = trace::prompts(self.engine, batch);
+        let mut ground = self.ground(batch)?;
+        let generated = self.write(batch, &prompts, ground.as_deref_mut(), rows, observer)?;
+        let outcomes = trace::outcomes(self.engine, self.task, batch, &prompts, generated, self.how);
         let mut subjects = Vec::new();
         let mut outcomes_by_item = outcomes.iter();
         for (offset, item) in batch.iter().enumerate() {
@@ -390,8 +443,11 @@ impl Walk<'_> {
             let samples = traced.iter().map(|t| t.sample).collect();
             self.pass(first_item + offset, samples, traced.iter().map(|t| Donor::of(t)).collect());
         }
+        let (engine, task, how, on_ground) = (self.engine, self.task, self.how, ground.as_deref_mut());
         let findings =
-            sites::measure(self.engine, self.task, &mut self.enumerator, &subjects, self.how, observer)?;
+            sites::measure(engine, task, &mut self.enumerator, &subjects, how, on_ground, observer)?;
+        // Its memory is free for what comes.
+        drop(ground);
         let rollouts = self.rollouts(first_item, batch, &subjects, observer)?;
         let signals = signals::measure(self.engine, self.task, &subjects, &findings, self.how, observer)?;
         let under_more_cues = self.under_more_cues(&subjects, observer)?;
@@ -418,6 +474,32 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// What the model writes for a batch, to its end or until the rule stops it.
+    fn write(
+        &mut self,
+        batch: &[WorkItem],
+        prompts: &[Prompted],
+        ground: Option<&mut (dyn SamplingSession + '_)>,
+        rows: &mut Rows,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Writing>, Error> {
+        let (engine, task, how) = (self.engine, self.task, self.how);
+        let plan = trace::Plan::of(engine, task, batch, prompts, how);
+        let Some(stopping) = &how.stopping else {
+            return trace::generate(engine, &plan, how, ground, observer);
+        };
+        let online = Online { engine, task, how, stopping };
+        let written = online.write(&plan.wanted, &mut self.enumerator, observer)?;
+        for (wanted, written) in plan.wanted.iter().zip(&written) {
+            for (&sample, written) in wanted.samples.iter().zip(written) {
+                if let Ok(written) = written {
+                    rows::add_decisions(rows, &wanted.item.question, sample, &written.decisions);
+                }
+            }
+        }
+        Ok(plan.filled(written))
+    }
+
     /// The traces themselves, without their controls, measured under each further cue; nothing where belief is not forced.
     fn under_more_cues(
         &mut self,
@@ -431,7 +513,7 @@ impl Walk<'_> {
         let cues = self.how.more_cues.iter().filter(|_| is_forced);
         cues.map(|cue| {
             let how = Measurement { cue: cue.clone(), ..self.how.clone() };
-            sites::measure(self.engine, self.task, &mut self.enumerator, &own, &how, observer)
+            sites::measure(self.engine, self.task, &mut self.enumerator, &own, &how, None, observer)
         })
         .collect()
     }
@@ -525,6 +607,8 @@ impl Walk<'_> {
                 answer: Answer::Invalid,
                 correct: None,
                 stop_reason: if is_imported(sample) { StopReason::Imported } else { StopReason::Stop },
+                planted: None,
+                asked: Vec::new(),
             })
         };
         let stubs: Vec<Traced> = orphan.samples.iter().map(stub).collect::<Result<_, _>>()?;
@@ -536,8 +620,8 @@ impl Walk<'_> {
                 Some(Subject { traced: stub, variants: vec![control::own(stub), swapped] })
             })
             .collect();
-        let findings =
-            sites::measure(self.engine, self.task, &mut self.enumerator, &subjects, self.how, observer)?;
+        let (engine, task, how) = (self.engine, self.task, self.how);
+        let findings = sites::measure(engine, task, &mut self.enumerator, &subjects, how, None, observer)?;
         for (subject, findings) in subjects.iter().zip(&findings) {
             if let Some(Ok(curve)) = findings.curves.get(1) {
                 rows::add_late_control(rows, subject.traced, &subject.variants[1], curve);

@@ -131,6 +131,7 @@ fn measurement(estimator: Estimator, signals: &[Group]) -> Measurement {
         control_nodes: 10_000,
         rollouts: None,
         signals: signals.iter().copied().collect(),
+        stopping: None,
         traces: TraceMaking { sampling },
         seed: 1,
         batch_size: 4,

@@ -2,6 +2,10 @@
 
 use crate::support::{QUESTIONS, Scratch, TRACES, command, expect, rows, said};
 use entrace_backend::{Branch, Error, NextRequest, ScoreTree, Text};
+use entrace_decide::recorded::RecordedTrace;
+use entrace_decide::replay::{Values, replay};
+use entrace_decide::rule::Condition;
+use entrace_decide::{Rule, TaskTraces};
 use entrace_decoder::{LanguageModel, Options};
 use entrace_measure::TokenId;
 use entrace_remote::scripted::{Behaviour, Oracle, Server, Speaks};
@@ -329,4 +333,48 @@ fn a_base_url_and_a_name_are_a_server_too() {
         .output()
         .unwrap();
     assert!(here.status.success() && said(&here).contains("architecture"), "{}", said(&here));
+}
+
+#[test]
+fn traces_of_a_server_are_stopped_as_a_replay_would_stop_them() {
+    let scratch = Scratch::new();
+    let question = |id: usize| {
+        format!(
+            r#"{{"id": "{id}", "question": "Is {id} even?", "choices": ["yes", "no", "never"], "target": "A"}}"#
+        )
+    };
+    let questions: Vec<String> = (0..9).map(question).collect();
+    let (model, tasks) = (scratch.model(), scratch.file("even.jsonl", &questions.join("\n")));
+    let server = serve(&model, Behaviour::new(Speaks::Vllm));
+    let url = server.url();
+    let model = ["--model", &url, "--tokenizer", &model];
+    let (whole, stopped) = (scratch.arg("whole"), scratch.arg("stopped"));
+    let input = ["--tasks", &tasks, "--segment", "tokens:4", "--controls", "none"];
+    expect(0, &args("run", &model, &input, &whole));
+    let reader = entrace_record::RunReader::open(Path::new(&whole)).unwrap();
+    let task = TaskTraces::read(&reader, None).unwrap();
+    let early = |trace: &RecordedTrace| trace.prefixes[..trace.n_early()].to_vec();
+    let mut probs: Vec<f64> = task.traces.iter().flat_map(early).map(|prefix| prefix.leader_prob).collect();
+    probs.sort_by(f64::total_cmp);
+    let text = format!("leader_prob > {}", probs[probs.len() * 3 / 4]);
+    let rule = Rule { stop: Some(Condition::parse(&text).unwrap()), give_up: None };
+    let input = [&input[..4], &["--stop-when", &text]].concat();
+    expect(0, &args("run", &model, &input, &stopped));
+    let rows = rows(&stopped);
+    let mut n_stopped = 0;
+    for trace in &task.traces {
+        let values = rule.stop.as_ref().unwrap().signal.values(trace);
+        let ending = replay(&rule, trace, Values { stop: &values, give_up: &[] });
+        let row = rows.traces.iter().find(|row| row.question_id == trace.question_id).unwrap();
+        assert_eq!(row.n_trace_tokens, ending.n_tokens, "{}", trace.question_id);
+        let is_stopped = row.stop_reason.as_deref() == Some("rule");
+        assert_eq!(is_stopped, ending.act.name() == "stop", "{}", trace.question_id);
+        n_stopped += usize::from(is_stopped);
+    }
+    assert!(n_stopped > 0);
+    let text = expect(
+        2,
+        &args("run", &model, &[&input[..4], &["--stop-when", "mean_token_entropy < 1"]].concat(), &stopped),
+    );
+    assert!(text.contains("token entropies, which servers do not tell"), "{text}");
 }

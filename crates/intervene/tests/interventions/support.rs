@@ -100,6 +100,7 @@ pub(crate) fn measurement(seed: u64) -> Measurement {
         control_nodes: 1000,
         rollouts: None,
         signals: BTreeSet::new(),
+        stopping: None,
         traces: TraceMaking {
             sampling: Sampling {
                 temperature: 1.0,

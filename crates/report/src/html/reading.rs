@@ -3,7 +3,7 @@
 use crate::depth::FINAL;
 use crate::format::{Scale, count, decimal, percent};
 use crate::metrics::{Quantity, TaskMetrics};
-use crate::sentence::duplicates;
+use crate::sentence::{duplicates, stopping};
 
 /// One sentence or two on each finding; what is undefined is left out or said to be so.
 pub(super) fn sentences(task: &TaskMetrics) -> Vec<String> {
@@ -12,6 +12,7 @@ pub(super) fn sentences(task: &TaskMetrics) -> Vec<String> {
     }
     let parts = [
         Some(accuracy(task)),
+        stopping(task),
         entropy(task),
         information(task),
         before_statement(task),

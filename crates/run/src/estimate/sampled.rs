@@ -75,6 +75,8 @@ pub(crate) struct Sampled {
     pub(crate) results: Vec<SiteResult>,
     /// Everything up to the end of each draw at its first site: prompt, prefix, cue and draw.
     pub(crate) first_draws: Vec<Vec<TokenId>>,
+    /// Tokens that were drawn.
+    pub(crate) n_drawn: usize,
 }
 
 /// Distributions at all sites of all contexts.
@@ -102,6 +104,7 @@ pub(crate) fn estimate(
     let completions = generate(engine, &requests, &sampling, observer)?;
     let results = contexts.iter().zip(completions).map(|(context, forks)| {
         let first_draws = first_draws(context, forced, &forks);
+        let n_drawn = forks.iter().flatten().map(|draw| draw.token_ids.len()).sum();
         let sites = context.sites.iter().zip(forks);
         let results = sites
             .map(|(&(_, n_tokens), draws)| {
@@ -116,7 +119,7 @@ pub(crate) fn estimate(
                 Ok(distribution)
             })
             .collect();
-        Sampled { results, first_draws }
+        Sampled { results, first_draws, n_drawn }
     });
     Ok(results.collect())
 }

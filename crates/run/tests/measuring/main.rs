@@ -17,6 +17,7 @@ mod equivalence;
 mod faults;
 mod labels;
 mod null;
+mod online;
 mod rollouts;
 mod sampled;
 mod support;

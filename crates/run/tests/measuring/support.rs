@@ -160,6 +160,7 @@ pub(crate) fn rows(dir: &Path) -> Rows {
         answers: reader.answers().unwrap(),
         tokens: reader.tokens().unwrap(),
         signals: reader.signals().unwrap(),
+        decisions: reader.decisions().unwrap(),
     }
 }
 
