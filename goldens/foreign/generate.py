@@ -131,6 +131,7 @@ def verl(folder):
 def lighteval(folder):
     """Details of an evaluation, from lighteval's own classes and with its own writer."""
     from lighteval.logging.evaluation_tracker import EvaluationTracker
+    from lighteval.models.abstract_model import ModelConfig
     from lighteval.models.model_output import ModelResponse
     from lighteval.tasks.requests import Doc
 
@@ -139,8 +140,9 @@ def lighteval(folder):
         doc = Doc(query=question, choices=[TARGET], gold_index=0, task_name="sums", id=str(number))
         answers = ModelResponse(input=question, text=traces)
         tracker.details_logger.log("sums", doc, answers, {"extractive_match": 1.0 if number else 0.5})
-    tracker.general_config_logger.model_name = "small"
-    tracker.save_details("2026-01-01T00-00-00", tracker.details_logger_as_datasets())
+    config = ModelConfig(model_name="small")
+    tracker.general_config_logger.model_config, tracker.general_config_logger.model_name = config, "small"
+    tracker.save()
     written = next((folder / "tracker").rglob("*.parquet"))
     os.replace(written, folder / "details_sums.parquet")
 

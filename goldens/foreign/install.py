@@ -15,7 +15,8 @@ PACKAGES = {
     "trl": ["trl==1.16.0", "rich"],
     # The last three are imported without being asked for.
     "verl": ["verl==0.9.1", "cachetools", "fastapi", "uvicorn"],
-    "lighteval": ["lighteval==0.13.0"],
+    # It hashes texts as later xxhash does not.
+    "lighteval": ["lighteval==0.13.0", "xxhash<4"],
     "openai": ["openai==3.57.0"],
     # The last TRL with a trainer of process rewards, and what reads confidences.
     "rewards": ["trl==0.24.0", "inspect-ai==0.3.285", "openai==3.57.0"],
