@@ -76,9 +76,9 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ModelArgs {
     /// Model: a folder in Hugging Face layout, a .gguf file, org/name or org/name@revision on the Hub (of GGUF files there
-    /// org/name:QUANTISATION, such as Q4_K_M, or org/name/file.gguf), or the model that comes with entrace: sprout, or sprout@STAGE with one
+    /// org/name:QUANTISATION, such as Q4_K_M, or org/name/file.gguf); a model behind a server that speaks the OpenAI protocol, http://host:port/v1#NAME,
+    /// which may be given several times for replicas; or the model that comes with entrace: sprout, or sprout@STAGE with one
     /// of init, mle, sft, rl (default of `run` without tasks or with arith: sprout)
-    /// Or a model behind a server that speaks the OpenAI protocol, http://host:port/v1#NAME; given several times, replicas of one model
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Vec<String>,
     #[command(flatten)]
