@@ -113,8 +113,6 @@ pub fn folder(
     let fewest = problems.iter().flat_map(|problem| problem.draws.values().map(Vec::len)).min().unwrap_or(0);
     let settings = InterventionSettings {
         entrace_version: env!("CARGO_PKG_VERSION").to_string(),
-        model: None,
-        paraphraser: None,
         kinds: vec![Kind::Resample.name().into(), Kind::Truncate.name().into()],
         readings: vec![Reading::Rollout.name().into()],
         draws: [fewest, most],
@@ -122,14 +120,8 @@ pub fn folder(
         dissimilar_below: 1.0,
         seed,
         n_traces: problems.len(),
-        left_out: BTreeMap::new(),
-        tokens_scored: 0,
-        tokens_drawn: 0,
-        draws_made: 0,
-        draws_at_most: 0,
-        elapsed_secs: 0.0,
         doubled_rollouts: imported.n_doubled as u64,
-        table_hash: String::new(),
+        ..InterventionSettings::default()
     };
     interventions::write(out, &settings, &found)?;
     Ok(imported)

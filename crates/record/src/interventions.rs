@@ -32,7 +32,7 @@ pub const SETTINGS_FILE: &str = "interventions.json";
 pub(crate) const PARTS_FOLDER: &str = "interventions.parts";
 
 /// How interventions were measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InterventionSettings {
     /// Version of entrace that measured them.
     pub entrace_version: String,
@@ -134,23 +134,12 @@ mod tests {
     pub(super) fn settings() -> InterventionSettings {
         InterventionSettings {
             entrace_version: "0".into(),
-            model: None,
-            paraphraser: None,
             kinds: vec!["delete".into()],
             readings: vec!["forced".into()],
             draws: [8, 64],
-            alpha: 0.05,
-            dissimilar_below: 0.8,
-            seed: 0,
             n_traces: 1,
-            left_out: BTreeMap::new(),
             tokens_scored: 1,
-            tokens_drawn: 0,
-            draws_made: 0,
-            draws_at_most: 0,
-            elapsed_secs: 0.0,
-            doubled_rollouts: 0,
-            table_hash: String::new(),
+            ..InterventionSettings::default()
         }
     }
 

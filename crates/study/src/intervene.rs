@@ -116,13 +116,7 @@ impl Interventions {
             seed: self.plan.seed,
             n_traces: self.tasks.iter().map(|task| task.traces.len()).sum(),
             left_out: self.left_out.clone(),
-            tokens_scored: 0,
-            tokens_drawn: 0,
-            draws_made: 0,
-            draws_at_most: 0,
-            elapsed_secs: 0.0,
-            doubled_rollouts: 0,
-            table_hash: String::new(),
+            ..InterventionSettings::default()
         }
     }
 }

@@ -6,7 +6,6 @@ use entrace_intervene::{Draws, measure};
 use entrace_measure::intervention::{Kind, Reading};
 use entrace_record::interventions::{InterventionSettings, Unfinished};
 use entrace_run::{Event, Observer};
-use std::collections::BTreeMap;
 
 /// Stops once a number of traces is done, and counts those that it is told of.
 struct Stopping {
@@ -36,26 +35,8 @@ impl Observer for Stopping {
 }
 
 fn settings(n_traces: usize) -> InterventionSettings {
-    InterventionSettings {
-        entrace_version: "0".into(),
-        model: None,
-        paraphraser: None,
-        kinds: vec!["delete".into()],
-        readings: vec!["forced".into(), "rollout".into()],
-        draws: [8, 8],
-        alpha: 0.05,
-        dissimilar_below: 0.8,
-        seed: 0,
-        n_traces,
-        left_out: BTreeMap::new(),
-        tokens_scored: 0,
-        tokens_drawn: 0,
-        draws_made: 0,
-        draws_at_most: 0,
-        elapsed_secs: 0.0,
-        doubled_rollouts: 0,
-        table_hash: String::new(),
-    }
+    let kinds = vec!["delete".into(), "resample".into()];
+    InterventionSettings { kinds, draws: [8, 8], n_traces, ..InterventionSettings::default() }
 }
 
 #[test]
