@@ -1,6 +1,6 @@
 //! `--stop-with` and `--stop-when`: traces that a rule stops while they are written.
 //!
-//! A rule is about belief as a run asked for it: by one estimator, after one cue, at steps that are cut in one way. Another run that shall follow
+//! A rule is about belief as a run asked for it: by one estimator, after one cue, at steps that are cut in one way. A run that is to follow
 //! it has to ask in the same way, or is refused before the model is opened.
 
 use crate::args::RunArgs;

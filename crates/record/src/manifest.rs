@@ -41,8 +41,8 @@ use crate::time::rfc3339;
 /// Version of the run folder's format that this crate writes.
 ///
 /// History: 1.0, the first; 1.1 adds `answer_stated`, `target_stated` and `cue` to `prefixes`, `cue` and `estimator` to `answers`, further
-/// cues to the settings, hashes of tables and parts, a checksum of the manifest itself, the clock of templates, the table of interventions, shards and servers, the
-/// table of decisions and the rule behind them, and allows a model's size and hash to be null.
+/// cues to the settings, hashes of tables and parts, a checksum of the manifest itself, the clock of templates, the table of interventions,
+/// shards and servers, the table of decisions and the rule behind them, and allows a model's size and hash to be null.
 pub const FORMAT_VERSION: &str = "1.1";
 
 /// `manifest.json`.
