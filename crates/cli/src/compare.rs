@@ -2,20 +2,46 @@
 
 use crate::args::CompareArgs;
 use crate::exit::Exit;
+use crate::front::Front;
 use crate::measure::Sitting;
 use crate::report::open;
 use crate::run::Request;
 use crate::sprout;
 use anyhow::Result;
 use entrace_record::RunReader;
-use entrace_report::compare::{self as paired, Stage};
+use entrace_report::compare::{self as paired, Comparison, Stage};
 use entrace_report::metrics::MetricOptions;
-use entrace_report::{Report, ReportOptions, terminal};
+use entrace_report::{Metrics, Report, ReportOptions, terminal};
 use entrace_study::{ModelOptions, TaskOptions, default_folder};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-pub(crate) fn compare(args: &CompareArgs) -> Result<Exit> {
+/// What `compare` comes to.
+pub struct Compared {
+    runs: Vec<(String, Metrics)>,
+    comparison: Comparison,
+    /// The folder that it was written into.
+    folder: Option<PathBuf>,
+}
+
+impl Compared {
+    /// What was compared and what changed.
+    pub fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    /// Prints it, and ends the command.
+    pub(crate) fn show(&self) -> Result<Exit> {
+        let mut out = crate::terminal::stdout();
+        writeln!(out, "{}\n{}", terminal::compare(&self.runs), terminal::comparison(&self.comparison))?;
+        if let Some(dir) = &self.folder {
+            writeln!(out, "{}", dir.join("compare.html").display())?;
+        }
+        Ok(Exit::success())
+    }
+}
+
+pub(crate) fn compare(args: &CompareArgs, front: &dyn Front) -> Result<Compared> {
     // An argument that is wrong is told before anything is measured.
     for run in &args.runs {
         if run.exists() {
@@ -24,7 +50,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Exit> {
             sprout::Stage::named(&run.to_string_lossy())?;
         }
     }
-    let dirs = args.runs.iter().map(|run| folder(run)).collect::<Result<Vec<PathBuf>>>()?;
+    let dirs = args.runs.iter().map(|run| folder(run, front)).collect::<Result<Vec<PathBuf>>>()?;
     let names = paired::names(&dirs);
     let (mut runs, mut stages) = (Vec::new(), Vec::new());
     for ((dir, argument), name) in dirs.iter().zip(&args.runs).zip(names) {
@@ -38,17 +64,12 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Exit> {
     if let Some(out) = &args.output_path {
         paired::write(&comparison, out)?;
     }
-    let mut out = crate::terminal::stdout();
-    writeln!(out, "{}\n{}", terminal::compare(&runs), terminal::comparison(&comparison))?;
-    if let Some(dir) = &args.output_path {
-        writeln!(out, "{}", dir.join("compare.html").display())?;
-    }
-    Ok(Exit::success())
+    Ok(Compared { runs, comparison, folder: args.output_path.clone() })
 }
 
 /// The run folder that an argument names. A stage of sprout is measured as `entrace run --model sprout@STAGE` would; if that was done
 /// before, nothing is measured again.
-fn folder(run: &Path) -> Result<PathBuf> {
+fn folder(run: &Path, front: &dyn Front) -> Result<PathBuf> {
     let name = run.to_string_lossy();
     let Some(stage) = (if run.exists() { None } else { sprout::Stage::named(&name)? }) else {
         return Ok(run.to_path_buf());
@@ -61,9 +82,9 @@ fn folder(run: &Path) -> Result<PathBuf> {
             model: ModelOptions::named(stage),
             tasks: TaskOptions::named([sprout::TASK]),
             how: sprout::measurement(),
-            sitting: Sitting::default(),
+            sitting: Sitting::new(front),
         };
-        request.carry_out()?;
+        front.measured_first(&request.carry_out()?)?;
     }
     Ok(folder)
 }

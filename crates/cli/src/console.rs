@@ -1,13 +1,35 @@
-//! The program as a study sees it: sprout is built in, notes and downloads are shown on standard error.
+//! The terminal around a command: sprout is built in, notes, downloads and progress are shown on standard error.
 
 use crate::download::Download;
-use crate::exit::SetUp;
-use crate::progress::print_line;
+use crate::front::Front;
+use crate::measure::Measured;
+use crate::progress::{Progress, print_line};
 use crate::{fault, sprout};
 use entrace_hub::Observer;
-use entrace_study::{BuiltIn, Error, Host};
+use entrace_study::{BuiltIn, Error, Host, Model};
 
-/// This program.
+/// The terminal.
+pub(crate) struct Terminal;
+
+impl Front for Terminal {
+    fn host(&self, quiet: bool) -> Box<dyn Host + '_> {
+        Box::new(Console::new(quiet))
+    }
+
+    fn observer(&self, quiet: bool, model: &Model) -> Box<dyn entrace_run::Observer + '_> {
+        Box::new(Progress::new(quiet, model.standing()))
+    }
+
+    fn command_line(&self) -> Vec<String> {
+        std::env::args().collect()
+    }
+
+    fn measured_first(&self, run: &Measured) -> std::io::Result<()> {
+        run.print()
+    }
+}
+
+/// What a study is told, on standard error.
 pub(crate) struct Console {
     quiet: bool,
     download: Download,
@@ -22,9 +44,7 @@ impl Console {
 
 impl Host for Console {
     fn built_in(&self, name: &str) -> Result<Option<BuiltIn>, Error> {
-        let stage = sprout::Stage::named(name);
-        let stage = stage.map_err(|SetUp(problem)| Error::Option { option: "model", problem })?;
-        Ok(stage.map(sprout::Stage::model))
+        sprout::built_in(name)
     }
 
     fn doing(&self, what: String) {

@@ -19,6 +19,17 @@ pub(crate) struct Exit {
 #[error("{0}")]
 pub(crate) struct SetUp(pub(crate) String);
 
+/// Why a command line could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unparsed {
+    /// What clap says, which includes help and version.
+    #[error(transparent)]
+    Clap(#[from] clap::Error),
+    /// What is wrong with a configuration file.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
 impl Exit {
     /// Everything was measured.
     pub(crate) fn success() -> Self {
@@ -50,14 +61,16 @@ impl Exit {
         Self { code: 3, message: Some(message) }
     }
 
-    /// The code and what is said.
-    #[cfg(test)]
-    pub(crate) fn into_parts(self) -> (u8, Option<String>) {
-        (self.code, self.message)
+    /// Of a command line that could not be read.
+    pub(crate) fn of_unparsed(unparsed: Unparsed) -> Self {
+        match unparsed {
+            Unparsed::Clap(error) => Self::of_clap(error),
+            Unparsed::Other(error) => Self::usage(error),
+        }
     }
 
     /// What clap says: help and version are successes.
-    pub(crate) fn of_clap(error: clap::Error) -> Self {
+    fn of_clap(error: clap::Error) -> Self {
         // A closed pipe is no failure of ours.
         if error.use_stderr() {
             let _ = write!(terminal::stderr(), "{}", error.render());
@@ -122,8 +135,8 @@ fn said(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// The chain of causes as one line, without repeating what a cause already says, and the flags that help.
-fn described(error: &anyhow::Error) -> String {
+/// The chain of causes as one line, without repeating what a cause already says.
+pub(crate) fn causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = said(cause);
@@ -133,6 +146,12 @@ fn described(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
+    text
+}
+
+/// The causes, and the flags that help.
+fn described(error: &anyhow::Error) -> String {
+    let text = causes(error);
     match hint::of(error) {
         Some(hint) if text.contains('\n') => format!("{text}\n{hint}"),
         Some(hint) => format!("{text}; {hint}"),

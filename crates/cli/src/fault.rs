@@ -3,7 +3,6 @@
 //! Nothing is printed when a panic begins, because some are caught where a library is known to fail on damaged files. One that nobody
 //! caught ends the command with one line: what was being done, what failed and where. With `RUST_BACKTRACE` set, its calls follow.
 
-use crate::exit::Exit;
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, AssertUnwindSafe};
@@ -21,8 +20,8 @@ pub(crate) fn doing(what: String) {
     *DOING.lock().unwrap_or_else(PoisonError::into_inner) = what;
 }
 
-/// Runs a command; a panic becomes its end.
-pub(crate) fn guarded(command: impl FnOnce() -> Exit) -> Exit {
+/// Runs a command. Of a panic it gives what there is to say.
+pub(crate) fn guarded<T>(command: impl FnOnce() -> T) -> Result<T, String> {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
         let calls = Backtrace::capture();
@@ -30,7 +29,7 @@ pub(crate) fn guarded(command: impl FnOnce() -> Exit) -> Exit {
         *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place;
         *CALLS.lock().unwrap_or_else(PoisonError::into_inner) = calls.unwrap_or_default();
     }));
-    panic::catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|payload| Exit::fault(report(&*payload)))
+    panic::catch_unwind(AssertUnwindSafe(command)).map_err(|payload| report(&*payload))
 }
 
 fn report(payload: &(dyn Any + Send)) -> String {
@@ -54,11 +53,9 @@ mod tests {
     fn a_panic_ends_with_one_line_that_says_what_was_done() {
         doing("reading questions.jsonl".to_string());
         let nothing: &[u8] = &[];
-        let exit = guarded(|| panic!("two\nlines {}", nothing.len()));
+        let said = guarded(|| -> u8 { panic!("two\nlines {}", nothing.len()) });
         let _ = panic::take_hook();
-        let (code, message) = exit.into_parts();
-        let message = message.unwrap();
-        assert_eq!(code, 3);
+        let message = said.unwrap_err();
         assert!(message.starts_with(
             "a fault of entrace itself, while reading questions.jsonl: two lines 0 (crates/cli/src/fault.rs:"
         ));

@@ -1,21 +1,21 @@
 //! What `run` and `score` share: flags as a measurement, a model that is measured, and what is said of it.
 
 use crate::args::{MeasureArgs, ModelArgs};
-use crate::console::Console;
 use crate::exit::Exit;
-use crate::progress::Progress;
+use crate::front::Front;
 use crate::report;
 use anyhow::Result;
 use entrace_backend::Sampling;
 use entrace_datasets::{BadLines, jsonl};
-use entrace_run::TraceMaking;
+use entrace_report::Report;
+use entrace_run::{Event, Observer, TraceMaking};
 use entrace_study::{
-    Ending, Measurement, Model, ModelOptions, Place, ServerOptions, Share, Study, parse, template_variables,
-    usual_rollouts,
+    Ending, Host, Measurement, Model, ModelOptions, Place, ServerOptions, Share, Study, parse,
+    template_variables, usual_rollouts,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Most new tokens of a trace unless a flag or the model says otherwise.
@@ -91,8 +91,8 @@ pub(crate) fn model(args: &ModelArgs) -> ModelOptions {
 }
 
 /// How a study is carried out, beside what is measured.
-#[derive(Default)]
-pub(crate) struct Sitting {
+pub(crate) struct Sitting<'f> {
+    front: &'f dyn Front,
     template_vars: BTreeMap<String, Value>,
     /// Whether a flag says how many rollouts there are; else it is up to the size of the model.
     has_own_rollouts: bool,
@@ -103,10 +103,24 @@ pub(crate) struct Sitting {
     quiet: bool,
 }
 
-impl Sitting {
-    pub(crate) fn of(args: &MeasureArgs) -> Result<Self> {
+impl<'f> Sitting<'f> {
+    /// All of a study, in the folder that it gives the name.
+    pub(crate) fn new(front: &'f dyn Front) -> Self {
+        Self {
+            front,
+            template_vars: BTreeMap::new(),
+            has_own_rollouts: false,
+            folder: None,
+            overwrite: false,
+            share: None,
+            quiet: false,
+        }
+    }
+
+    pub(crate) fn of(args: &MeasureArgs, front: &'f dyn Front) -> Result<Self> {
         let variable = |name: &str| std::env::var(name).ok();
         Ok(Self {
+            front,
             template_vars: template_variables(&args.template_vars)?,
             has_own_rollouts: args.rollouts.is_some(),
             folder: args.output_path.clone(),
@@ -116,17 +130,17 @@ impl Sitting {
         })
     }
 
-    pub(crate) fn console(&self) -> Console {
-        Console::new(self.quiet)
+    /// The program around it.
+    pub(crate) fn host(&self) -> Box<dyn Host + 'f> {
+        self.front.host(self.quiet)
     }
 
     /// Opens the model and settles what depends on it.
     pub(crate) fn open(&self, options: &ModelOptions, how: &mut Measurement) -> Result<Model> {
-        let console = self.console();
-        let mut model = Model::open(options, &console)?;
+        let host = self.host();
+        let mut model = Model::open(options, &*host)?;
         for name in model.set_template_variables(&self.template_vars)? {
-            let note = format!("--template-vars: the chat template reads no variable {name}");
-            entrace_study::Host::note(&console, &note);
+            host.note(&format!("--template-vars: the chat template reads no variable {name}"));
         }
         if !self.has_own_rollouts && how.stopping.is_none() {
             how.rollouts = usual_rollouts(how.estimator, model.info());
@@ -134,36 +148,68 @@ impl Sitting {
         Ok(model)
     }
 
-    /// Shows progress.
-    pub(crate) fn progress(&self, model: &Model) -> Progress {
-        Progress::new(self.quiet, model.standing())
+    /// Watches the measurement of this model.
+    pub(crate) fn observer(&self, model: &Model) -> Box<dyn Observer + 'f> {
+        self.front.observer(self.quiet, model)
     }
 
-    /// Measures and says what was found.
-    pub(crate) fn measure(self, study: Study<'_>, mut progress: Progress) -> Result<Exit> {
-        study.notes().iter().for_each(|note| progress.note(note));
+    /// Measures.
+    pub(crate) fn measure(self, study: Study<'_>, mut observer: Box<dyn Observer + 'f>) -> Result<Measured> {
+        study.notes().iter().for_each(|note| observer.event(Event::Warning(note)));
+        let host = self.host();
         let place = Place {
             folder: self.folder.unwrap_or_else(|| study.default_folder()),
             overwrite: self.overwrite,
             share: self.share,
-            command: std::env::args().collect(),
+            command: self.front.command_line(),
         };
-        let measured = study.measure(&place, &mut progress);
-        progress.end();
+        let measured = study.measure(&place, &mut *observer);
+        drop(observer);
         let mut recorded = measured?;
-        let dir = recorded.dir().display().to_string();
+        let folder = recorded.dir().to_path_buf();
+        let dir = folder.display();
         match recorded.ending {
             Ending::Shard => {
-                progress.note(&format!("{dir} is complete; `entrace merge` puts all shards together"));
-                return Ok(Exit::success());
+                host.note(&format!("{dir} is complete; `entrace merge` puts all shards together"));
+                return Ok(Measured { folder, report: None, quiet: self.quiet });
             }
             Ending::WasComplete => {
-                progress.note(&format!("{dir} is complete already; making its outputs again"));
+                host.note(&format!("{dir} is complete already; making its outputs again"));
             }
             Ending::Measured => {}
         }
-        let report = recorded.write_outputs()?;
-        report::show(&report, recorded.dir(), self.quiet)
+        let report = Some(recorded.write_outputs()?);
+        Ok(Measured { folder, report, quiet: self.quiet })
+    }
+}
+
+/// What `run` and `score` come to.
+pub struct Measured {
+    folder: PathBuf,
+    report: Option<Report>,
+    quiet: bool,
+}
+
+impl Measured {
+    /// The run folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What was found; `None` of a shard, which is reported once it is merged with the others.
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
+    }
+
+    /// Prints what was found.
+    pub(crate) fn print(&self) -> std::io::Result<()> {
+        self.report.as_ref().map_or(Ok(()), |report| report::print(report, &self.folder, self.quiet))
+    }
+
+    /// Prints what was found, and ends the command.
+    pub(crate) fn show(&self) -> Result<Exit> {
+        self.print()?;
+        Ok(self.report.as_ref().map_or_else(Exit::success, |report| report::exit_of(&report.metrics)))
     }
 }
 

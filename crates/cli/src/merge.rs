@@ -27,5 +27,6 @@ pub(crate) fn merge(args: &MergeArgs) -> Result<Exit> {
     let out = out.ok_or_else(|| SetUp("--output-path is missing: a folder for the whole run".into()))?;
     let mut writer = shards.merge(out)?;
     let report = entrace_study::write_outputs(&mut writer, None)?;
-    report::show(&report, writer.dir(), args.quiet)
+    report::print(&report, writer.dir(), args.quiet)?;
+    Ok(report::exit_of(&report.metrics))
 }

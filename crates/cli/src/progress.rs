@@ -87,6 +87,12 @@ impl Progress {
     }
 }
 
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// Whether Ctrl-C was pressed or SIGTERM came.
 pub(crate) fn stop_is_asked_for() -> bool {
     STOP.load(Ordering::SeqCst)

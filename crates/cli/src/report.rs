@@ -19,7 +19,8 @@ pub(crate) fn report(args: &ReportArgs) -> Result<Exit> {
         write!(crate::terminal::stdout(), "{}", markdown::results(&report.metrics))?;
         exit_of(&report.metrics)
     } else {
-        show(&report, &args.run, false)?
+        print(&report, &args.run, false)?;
+        exit_of(&report.metrics)
     };
     if args.precomputed_scores {
         let path = args.run.join("precomputed_scores.jsonl");
@@ -31,17 +32,17 @@ pub(crate) fn report(args: &ReportArgs) -> Result<Exit> {
 }
 
 /// Prints the results of a run and where its page is.
-pub(crate) fn show(report: &Report, dir: &Path, quiet: bool) -> Result<Exit> {
+pub(crate) fn print(report: &Report, dir: &Path, quiet: bool) -> std::io::Result<()> {
     let mut out = crate::terminal::stdout();
     writeln!(out, "{}", terminal::results(&report.metrics, terminal_width()))?;
     if !quiet {
         writeln!(out, "{}", dir.join("report.html").display())?;
     }
-    Ok(exit_of(&report.metrics))
+    Ok(())
 }
 
 /// Whether items failed, or nothing at all was measured. A trace that is skipped, as one without tokens is, is no failure.
-fn exit_of(metrics: &Metrics) -> Exit {
+pub(crate) fn exit_of(metrics: &Metrics) -> Exit {
     let totals = metrics.totals();
     if totals.failed + totals.bad_lines > 0 || totals.measured == 0 {
         Exit::with_failures()

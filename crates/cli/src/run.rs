@@ -1,33 +1,34 @@
 //! `entrace run`: a model reasons on benchmarks.
 
 use crate::args::RunArgs;
-use crate::exit::{Exit, SetUp};
-use crate::measure::{self, Sitting};
+use crate::exit::SetUp;
+use crate::front::Front;
+use crate::measure::{self, Measured, Sitting};
 use crate::sprout;
 use crate::stopping;
 use anyhow::Result;
-use entrace_study::{Host, Measurement, ModelOptions, PromptOptions, Study, TaskOptions, names};
+use entrace_study::{Measurement, ModelOptions, PromptOptions, Study, TaskOptions, names};
 use std::path::Path;
 
-pub(crate) fn run(args: RunArgs) -> Result<Exit> {
-    Request::of(args)?.carry_out()
+pub(crate) fn run(args: RunArgs, front: &dyn Front) -> Result<Measured> {
+    Request::of(args, front)?.carry_out()
 }
 
 /// A run that is asked for.
-pub(crate) struct Request {
+pub(crate) struct Request<'f> {
     pub(crate) model: ModelOptions,
     pub(crate) tasks: TaskOptions,
     pub(crate) how: Measurement,
-    pub(crate) sitting: Sitting,
+    pub(crate) sitting: Sitting<'f>,
     /// The rule by which traces are stopped.
     pub(crate) stopping: Option<stopping::Asked>,
 }
 
-impl Request {
+impl<'f> Request<'f> {
     /// The run that flags describe. Without a model, or with sprout and without tasks, what comes with entrace is measured.
-    pub(crate) fn of(mut args: RunArgs) -> Result<Self> {
+    pub(crate) fn of(mut args: RunArgs, front: &'f dyn Front) -> Result<Self> {
         args.tasks = names(&args.tasks, |name| Path::new(name).exists());
-        let is_sprout = fill_in_sprout(&mut args)?;
+        let is_sprout = fill_in_sprout(&mut args, front)?;
         if args.tasks.is_empty() {
             return Err(SetUp("--tasks is missing; `entrace ls tasks` lists what is built in".into()).into());
         }
@@ -40,7 +41,7 @@ impl Request {
             model: measure::model(&args.model),
             how,
             stopping,
-            sitting: Sitting::of(measure)?,
+            sitting: Sitting::of(measure, front)?,
             tasks: TaskOptions {
                 reading: measure::reading(args.map.as_deref(), args.answer_format.as_deref(), measure)?,
                 names: args.tasks,
@@ -57,25 +58,25 @@ impl Request {
         })
     }
 
-    /// Measures it and says what was found.
-    pub(crate) fn carry_out(mut self) -> Result<Exit> {
+    /// Measures it.
+    pub(crate) fn carry_out(mut self) -> Result<Measured> {
         // What can be told without the model comes before it is opened, which may take long.
         let names = self.tasks.names.clone();
-        let tasks = self.tasks.open(&self.sitting.console())?;
+        let tasks = self.tasks.open(&*self.sitting.host())?;
         let mut model = self.sitting.open(&self.model, &mut self.how)?;
         if let Some(stopping) = &self.stopping {
-            let console = self.sitting.console();
-            stopping.check(&model, &names)?.iter().for_each(|note| console.note(note));
+            let host = self.sitting.host();
+            stopping.check(&model, &names)?.iter().for_each(|note| host.note(note));
         }
-        let progress = self.sitting.progress(&model);
+        let observer = self.sitting.observer(&model);
         let study = Study::of_tasks(&mut model, tasks, self.how)?;
-        self.sitting.measure(study, progress)
+        self.sitting.measure(study, observer)
     }
 }
 
 /// Without a model, or with sprout and without tasks, what comes with entrace is measured. Returns whether the model is sprout.
-fn fill_in_sprout(args: &mut RunArgs) -> Result<bool> {
-    let console = crate::console::Console::new(args.measure.quiet);
+fn fill_in_sprout(args: &mut RunArgs, front: &dyn Front) -> Result<bool> {
+    let host = front.host(args.measure.quiet);
     if args.model.model.is_empty() && args.model.server.base_url.is_empty() {
         if let Some(other) = args.tasks.iter().find(|task| *task != sprout::TASK) {
             let (name, task) = (sprout::NAME, sprout::TASK);
@@ -85,14 +86,14 @@ fn fill_in_sprout(args: &mut RunArgs) -> Result<bool> {
             );
             return Err(SetUp(problem).into());
         }
-        console.note(&format!("no --model: {}, the small model that comes with entrace", sprout::NAME));
+        host.note(&format!("no --model: {}, the small model that comes with entrace", sprout::NAME));
         args.model.model = vec![sprout::NAME.to_string()];
     }
     if sprout::Stage::named(args.model.name().unwrap_or_default())?.is_none() {
         return Ok(false);
     }
     if args.tasks.is_empty() {
-        console.note(&format!("no --tasks: {}, word problems that it has not seen", sprout::TASK));
+        host.note(&format!("no --tasks: {}, word problems that it has not seen", sprout::TASK));
         args.tasks.push(sprout::TASK.to_string());
     }
     Ok(true)

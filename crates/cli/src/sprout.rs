@@ -5,13 +5,13 @@
 //! all of them. The files of `models/sprout` are part of the program.
 
 use crate::exit::SetUp;
-use entrace_study::{BuiltIn, Measurement};
+use entrace_study::{BuiltIn, Error, Measurement};
 
 /// The name under which the last stage is known.
-pub(crate) const NAME: &str = "sprout";
+pub const NAME: &str = "sprout";
 
 /// The task that it can do.
-pub(crate) const TASK: &str = "arith";
+pub const TASK: &str = "arith";
 
 /// Most tokens of a trace unless a flag says otherwise.
 pub(crate) const TRACE_TOKENS: usize = 96;
@@ -39,6 +39,15 @@ const SHARED: [(&str, &[u8]); 5] = [
     ("tokenizer.json", include_bytes!("../../../models/sprout/tokenizer.json")),
     ("tokenizer_config.json", include_bytes!("../../../models/sprout/tokenizer_config.json")),
 ];
+
+/// The stage that `sprout` or `sprout@STAGE` names; `None` for names of other models.
+///
+/// # Errors
+/// Where there is no such stage.
+pub fn built_in(name: &str) -> Result<Option<BuiltIn>, Error> {
+    let stage = Stage::named(name).map_err(|SetUp(problem)| Error::Option { option: "model", problem })?;
+    Ok(stage.map(Stage::model))
+}
 
 /// A stage of sprout.
 #[derive(Debug, Clone, Copy)]

@@ -4,6 +4,7 @@
 
 use crate::args::RunArgs;
 use crate::config_file;
+use crate::console::Terminal;
 use crate::exit::SetUp;
 use crate::progress::{Progress, stop_is_asked_for};
 use crate::run::Request;
@@ -147,7 +148,7 @@ impl Measuring {
         let refuse = |error: anyhow::Error| SetUp(format!("--measure-config: {error:#}"));
         let args = config_file::arguments("run", argv).and_then(|matches| {
             let args = RunArgs::from_arg_matches(&matches)?;
-            Request::of(args.clone())?;
+            Request::of(args.clone(), &Terminal)?;
             Ok(args)
         });
         Ok(Some(Self { every, args: args.map_err(refuse)? }))
@@ -155,9 +156,9 @@ impl Measuring {
 
     /// Measures a checkpoint as the same `entrace run` would.
     fn measure(&self, checkpoint: &Path, run: PathBuf) -> Result<()> {
-        let mut request = Request::of(self.args.clone())?;
+        let mut request = Request::of(self.args.clone(), &Terminal)?;
         request.model.names = vec![checkpoint.display().to_string()];
         request.sitting.folder = Some(run);
-        request.carry_out().map(|_| ())
+        request.carry_out()?.print().map_err(anyhow::Error::from)
     }
 }

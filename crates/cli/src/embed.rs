@@ -1,0 +1,65 @@
+//! Commands inside another program: the same flags, defaults and checks, without printing or exiting.
+//!
+//! A command line is parsed ([`Asked::parse`]) and carried out with a [`Front`] of the caller's, which sees notes and progress and may stop the
+//! work. What comes of it is the run folder with its report ([`Done`]), or a [`Failure`] with its parts.
+
+use crate::args::Command;
+use crate::exit::Unparsed;
+use crate::front::Front;
+use crate::{compare, fault, run, score};
+
+pub use crate::compare::Compared;
+pub use crate::failure::{Failure, Origin};
+pub use crate::measure::Measured;
+
+/// A command that is asked for.
+pub struct Asked {
+    command: Command,
+    threads: Option<usize>,
+}
+
+/// What a command comes to.
+pub enum Done {
+    /// `run` or `score`.
+    Measured(Measured),
+    /// `compare`.
+    Compared(Compared),
+}
+
+impl Asked {
+    /// Reads a command line, whose first argument is the program's name. Of commands it takes `run`, `score` and `compare`.
+    ///
+    /// # Errors
+    /// What is wrong with a flag or its value.
+    pub fn parse(argv: Vec<String>) -> Result<Self, Failure> {
+        let cli = crate::parse(argv).map_err(|unparsed| match unparsed {
+            Unparsed::Clap(error) => Failure::of_clap(&error),
+            Unparsed::Other(error) => Failure::of_usage(&error),
+        })?;
+        Ok(Self { command: cli.command, threads: cli.threads })
+    }
+
+    /// Carries it out on this thread, and on as many others as are asked for.
+    ///
+    /// # Errors
+    /// What ended it. What was measured before is kept, and the same command resumes there.
+    pub fn carry_out(self, front: &dyn Front) -> Result<Done, Failure> {
+        let Self { command, threads } = self;
+        let work = || {
+            let done = fault::guarded(|| match command {
+                Command::Run(args) => run::run(args, front).map(Done::Measured),
+                Command::Score(args) => score::score(args, front).map(Done::Measured),
+                Command::Compare(args) => compare::compare(&args, front).map(Done::Compared),
+                _ => Err(crate::exit::SetUp("expected run, score or compare".into()).into()),
+            });
+            done.map_err(Failure::of_fault)?.map_err(|error| Failure::of_error(&error))
+        };
+        match threads.filter(|&threads| threads > 0) {
+            None => work(),
+            Some(threads) => {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                pool.map_err(|error| Failure::of_fault(error.to_string()))?.install(work)
+            }
+        }
+    }
+}
