@@ -103,6 +103,13 @@ fn write_table(path: &Path, rows: &[InterventionRow]) -> Result<(), Error> {
 
 /// Reads what was added to a run folder; `None` where nothing was.
 pub fn read(dir: &Path) -> Result<Option<Interventions>, Error> {
+    let Some(settings) = settings(dir)? else { return Ok(None) };
+    let rows = TableReader::new(vec![dir.join(TABLE_FILE)]).collect::<Result<_, _>>()?;
+    Ok(Some((settings, rows)))
+}
+
+/// The settings of what was added to a run folder, whose table is the one that they name; `None` where nothing was.
+pub fn settings(dir: &Path) -> Result<Option<InterventionSettings>, Error> {
     let path = dir.join(SETTINGS_FILE);
     let bytes = match file::read_json(&path) {
         Ok(bytes) => bytes,
@@ -122,8 +129,7 @@ pub fn read(dir: &Path) -> Result<Option<Interventions>, Error> {
             format!("its SHA-256 is not the one in {SETTINGS_FILE}; measure the interventions again");
         return Err(bad(table, problem));
     }
-    let rows = TableReader::new(vec![table]).collect::<Result<_, _>>()?;
-    Ok(Some((settings, rows)))
+    Ok(Some(settings))
 }
 
 #[cfg(test)]

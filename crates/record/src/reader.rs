@@ -26,10 +26,20 @@ impl RunReader {
     ///
     /// A run that is finished meanwhile loses its parts between the manifest and the tables; it is then opened as the finished run.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        match Self::open_once(dir) {
-            Err(_) if Manifest::peek(dir).is_some_and(|manifest| manifest.finished_at.is_some()) => {
-                Self::open_once(dir)
+        let reader = Self::open_unverified(dir)?;
+        match reader.verify() {
+            Err(_) if !reader.is_complete() && is_finished(dir) => {
+                let reader = Self::open_once(dir)?;
+                reader.verify().map(|()| reader)
             }
+            verified => verified.map(|()| reader),
+        }
+    }
+
+    /// Opens a run folder as `open` does, but leaves the hashes of its tables to [`Self::verify`]: they take as long as reading all bytes.
+    pub fn open_unverified(dir: &Path) -> Result<Self, Error> {
+        match Self::open_once(dir) {
+            Err(_) if is_finished(dir) => Self::open_once(dir),
             result => result,
         }
     }
@@ -42,20 +52,26 @@ impl RunReader {
             parts::list(dir)?.into_iter().map(|index| parts::folder(dir, index)).collect()
         };
         let reader = Self { dir: dir.to_owned(), manifest, folders };
-        if !reader.is_complete() {
-            let required = reader.manifest.has_hashes();
-            reader.folders.iter().try_for_each(|folder| parts::check(folder, required))?;
-        } else {
+        if reader.is_complete() {
             reader.check::<TraceRow>()?;
             reader.check::<PrefixRow>()?;
             reader.check::<AnswerRow>()?;
             reader.check::<TokenRow>()?;
             reader.check::<SignalRow>()?;
-            if reader.manifest.has_hashes() || !reader.manifest.tables.is_empty() {
-                parts::compare(dir, &reader.manifest.tables, MANIFEST_FILE)?;
-            }
         }
         Ok(reader)
+    }
+
+    /// Compares the tables with the hashes that the manifest or the parts state.
+    pub fn verify(&self) -> Result<(), Error> {
+        let required = self.manifest.has_hashes();
+        if !self.is_complete() {
+            return self.folders.iter().try_for_each(|folder| parts::check(folder, required));
+        }
+        if required || !self.manifest.tables.is_empty() {
+            parts::compare(&self.dir, &self.manifest.tables, MANIFEST_FILE)?;
+        }
+        Ok(())
     }
 
     fn check<R: Row>(&self) -> Result<(), Error> {
@@ -63,7 +79,12 @@ impl RunReader {
     }
 
     fn rows<R: Row>(&self) -> TableReader<R> {
-        TableReader::new(self.folders.iter().map(|folder| folder.join(file_name(R::TABLE))).collect())
+        TableReader::new(self.files(R::TABLE))
+    }
+
+    /// The files of a table, in the order of the questions.
+    pub(crate) fn files(&self, table: &str) -> Vec<PathBuf> {
+        self.folders.iter().map(|folder| folder.join(file_name(table))).collect()
     }
 
     /// The folder.
@@ -136,8 +157,9 @@ impl RunReader {
 
     /// The rows of `decisions`, one row group in memory at a time.
     pub fn stream_decisions(&self) -> impl Iterator<Item = Result<DecisionRow, Error>> + use<> {
-        let files = self.folders.iter().map(|folder| folder.join(file_name(DECISIONS)));
-        TableReader::new(files.filter(|file| file.exists()).collect())
+        let mut files = self.files(DECISIONS);
+        files.retain(|file| file.exists());
+        TableReader::new(files)
     }
 
     /// The rows of `traces`, one row group in memory at a time. An error ends the iteration.
@@ -165,6 +187,11 @@ impl RunReader {
         self.rows()
     }
 }
+
+fn is_finished(dir: &Path) -> bool {
+    Manifest::peek(dir).is_some_and(|manifest| manifest.finished_at.is_some())
+}
+
 /// Task, question and number of a trace.
 pub type TraceKey<'a> = (&'a str, &'a str, u32);
 

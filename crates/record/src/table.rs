@@ -13,11 +13,13 @@
 use std::borrow::Borrow;
 use std::fs::File;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parquet::basic::{Compression, LogicalType, Repetition, Type as PhysicalType, ZstdLevel};
+use parquet::basic::{Compression, Encoding, LogicalType, Repetition, Type as PhysicalType, ZstdLevel};
+use parquet::column::page::Page;
 use parquet::column::reader::get_typed_column_reader;
 use parquet::data_type::DataType;
 use parquet::errors::ParquetError;
@@ -33,6 +35,7 @@ use crate::error::Error;
 use crate::file;
 use crate::manifest::{FORMAT_VERSION, Version};
 use crate::rows::{AnswerRow, DecisionRow, InterventionRow, PrefixRow, SignalRow, TokenRow, TraceRow};
+use crate::tables::{Asked, PrefixHead, TokenHead, TraceHead};
 
 /// Most rows in a row group.
 const GROUP_ROWS: usize = 1 << 16;
@@ -96,6 +99,30 @@ macro_rules! table {
     };
 }
 
+/// A row of some of a table's columns, for readers that need no more.
+pub(crate) trait Part: Sized {
+    /// The row of the whole table.
+    type Table: Row;
+
+    /// Reads these columns of one row group, or says what is wrong with them.
+    fn read_group(group: &mut GroupReader<'_>) -> Result<Vec<Self>, String>;
+}
+
+/// Declares a row of some columns of a table, by their names.
+macro_rules! part {
+    ($part:ty, $row:ty: $($field:ident)+) => {
+        impl Part for $part {
+            type Table = $row;
+
+            fn read_group(group: &mut GroupReader<'_>) -> Result<Vec<Self>, String> {
+                $(let mut $field = group.column(stringify!($field))?.into_iter();)+
+                let row = || Some(Self { $($field: $field.next()?,)+ });
+                Ok(std::iter::from_fn(row).collect())
+            }
+        }
+    };
+}
+
 table!(TraceRow, "traces":
     task question_id sample question choices prompt completion target answer correct stop_reason n_prompt_tokens n_trace_tokens
     n_steps outcome reason lock_in_step total_drop monotone n_violations late_slope wasted_tokens);
@@ -112,6 +139,13 @@ table!(InterventionRow, "interventions":
     task question_id sample step n_steps kind variant reading off_policy span_start span_end original replacement n_tokens n_draws leader
     leader_prob leader_before target_prob target_change target_change_low target_change_high tv kl_nats leader_changes conflicting
     conflicting_prob residual_mass headroom noise_floor p_value answers reason);
+
+part!(TraceHead, TraceRow:
+    task question_id sample target answer correct stop_reason n_trace_tokens n_steps outcome lock_in_step total_drop);
+part!(Asked, TraceRow: question);
+part!(PrefixHead, PrefixRow:
+    task question_id sample control depth estimator answer_entropy information_gain leader_prob cue);
+part!(TokenHead, TokenRow: task question_id sample token_entropy);
 
 /// Names of the tables that every run has.
 pub(crate) const TABLES: [&str; 5] =
@@ -357,20 +391,71 @@ impl<R: Row> TableFile<R> {
     }
 
     fn next_group(&mut self, strings: &mut Strings) -> Result<Option<Vec<R>>, Error> {
-        if self.next_group == self.file.num_row_groups() {
+        if self.next_group == self.n_groups() {
             return Ok(None);
         }
         let index = self.next_group;
         self.next_group += 1;
+        self.decode(index, None, strings, R::read_group).map(Some)
+    }
+
+    /// Number of row groups.
+    pub(crate) fn n_groups(&self) -> usize {
+        self.file.num_row_groups()
+    }
+
+    /// Number of rows of each row group.
+    pub(crate) fn group_sizes(&self) -> Vec<usize> {
+        let groups = self.file.metadata().row_groups();
+        groups.iter().map(|group| usize::try_from(group.num_rows()).unwrap_or(0)).collect()
+    }
+
+    /// Some columns of a row group.
+    pub(crate) fn part<P: Part<Table = R>>(&self, index: usize) -> Result<Vec<P>, Error> {
+        self.decode(index, None, &mut Strings::default(), P::read_group)
+    }
+
+    /// All rows of a row group.
+    pub(crate) fn all(&self, index: usize) -> Result<Vec<R>, Error> {
+        self.decode(index, None, &mut Strings::default(), R::read_group)
+    }
+
+    /// Some rows of a row group: ranges of their numbers, in order.
+    pub(crate) fn rows(&self, index: usize, ranges: Vec<Range<usize>>) -> Result<Vec<R>, Error> {
+        self.decode(index, Some(ranges), &mut Strings::default(), R::read_group)
+    }
+
+    /// A column of a row group.
+    pub(crate) fn column<C: Cell>(&self, index: usize, name: &str) -> Result<Vec<C>, Error> {
+        self.decode(index, None, &mut Strings::default(), |group| group.column(name))
+    }
+
+    /// The different values of a column of text in a row group, in no order, or more than once.
+    pub(crate) fn values(&self, index: usize, name: &str) -> Result<Vec<String>, Error> {
+        self.decode(index, None, &mut Strings::default(), |group| match group.dictionary(name)? {
+            Some(values) => Ok(values),
+            None => group.column(name),
+        })
+    }
+
+    /// Reads from a row group, all of it or ranges of its rows.
+    fn decode<T>(
+        &self,
+        index: usize,
+        rows: Option<Vec<Range<usize>>>,
+        strings: &mut Strings,
+        read: impl FnOnce(&mut GroupReader<'_>) -> Result<T, String>,
+    ) -> Result<T, Error> {
         let read = || {
             let group = self.file.get_row_group(index).map_err(reason)?;
             let n_rows = usize::try_from(group.metadata().num_rows()).map_err(|e| e.to_string())?;
-            R::read_group(&mut GroupReader { group: &*group, n_rows, strings })
+            let rows = rows.unwrap_or_else(|| std::iter::once(0..n_rows).collect());
+            read(&mut GroupReader { group: &*group, rows, strings })
         };
         // On some damaged files the Parquet library panics: offsets below zero, a dictionary that is used and not there.
-        let rows = catch_unwind(AssertUnwindSafe(read))
+        let result = catch_unwind(AssertUnwindSafe(read))
             .unwrap_or_else(|_| Err("its pages do not fit together".to_owned()));
-        rows.map(Some).map_err(|problem| Error::BadTable {
+        result.map_err(|problem| Error::BadTable {
             path: self.path.clone(),
             problem: format!("the file is damaged in row group {index}: {problem}"),
         })
@@ -380,36 +465,76 @@ impl<R: Row> TableFile<R> {
 /// A row group under decoding.
 pub(crate) struct GroupReader<'a> {
     group: &'a dyn RowGroupReader,
-    n_rows: usize,
+    /// The rows that are read: ranges of their numbers, in order.
+    rows: Vec<Range<usize>>,
     strings: &'a mut Strings,
 }
 
 impl GroupReader<'_> {
-    /// All values of a column. The schema has been checked, so the column has the type, and is there unless a later version added it.
+    /// The values of a column. The schema has been checked, so the column has the type, and is there unless a later version added it.
     fn column<C: Cell>(&mut self, name: &str) -> Result<Vec<C>, String> {
         let problem = |what: String| format!("column {name} holds {what}");
-        let columns = self.group.metadata().columns();
-        let index = columns.iter().position(|c| c.column_descr().name() == name);
-        let Some(index) = index else {
-            return (0..self.n_rows).map(|_| C::decode(None, self.strings).map_err(problem)).collect();
+        let n_rows = self.rows.iter().map(Range::len).sum();
+        let Some(index) = self.position(name) else {
+            return (0..n_rows).map(|_| C::decode(None, self.strings).map_err(problem)).collect();
         };
         let reader = self.group.get_column_reader(index).map_err(|e| problem(reason(e)))?;
         let mut reader = get_typed_column_reader::<C::Physical>(reader);
         let (mut values, mut levels) = (Vec::new(), Vec::new());
-        let (n_rows, ..) = reader
-            .read_records(self.n_rows, Some(&mut levels), None, &mut values)
-            .map_err(|e| problem(reason(e)))?;
-        if n_rows != self.n_rows {
-            return Err(problem(format!("{n_rows} values for {} rows", self.n_rows)));
+        let (mut at, mut n_read) = (0, 0);
+        for range in &self.rows {
+            let skipped = reader.skip_records(range.start - at).map_err(|e| problem(reason(e)))?;
+            let (read, ..) = reader
+                .read_records(range.len(), Some(&mut levels), None, &mut values)
+                .map_err(|e| problem(reason(e)))?;
+            at += skipped + read;
+            n_read += read;
+            if at != range.end {
+                return Err(problem(format!("{at} values for {} rows", range.end)));
+            }
         }
         let mut values = values.iter();
-        (0..n_rows)
+        (0..n_read)
             .map(|row| {
                 let null = C::NULLABLE && levels.get(row) == Some(&0);
                 C::decode(if null { None } else { values.next() }, self.strings).map_err(problem)
             })
             .collect()
     }
+
+    /// The dictionary of a column of text, which has each of its values; `None` where some values are not in one.
+    fn dictionary(&self, name: &str) -> Result<Option<Vec<String>>, String> {
+        let problem = |what: String| format!("column {name} holds {what}");
+        let Some(index) = self.position(name) else { return Ok(None) };
+        let encodings = self.group.metadata().column(index).page_encoding_stats_mask();
+        if !encodings.is_some_and(|mask| mask.is_only(Encoding::RLE_DICTIONARY)) {
+            return Ok(None);
+        }
+        let mut pages = self.group.get_column_page_reader(index).map_err(|e| problem(reason(e)))?;
+        let page = pages.get_next_page().map_err(|e| problem(reason(e)))?;
+        let Some(Page::DictionaryPage { buf, num_values, encoding: Encoding::PLAIN, .. }) = page else {
+            return Ok(None);
+        };
+        plain_texts(&buf, num_values)
+            .map(Some)
+            .ok_or_else(|| problem("a dictionary that is no text".to_owned()))
+    }
+
+    /// Number of a column in the file.
+    fn position(&self, name: &str) -> Option<usize> {
+        self.group.metadata().columns().iter().position(|c| c.column_descr().name() == name)
+    }
+}
+
+/// Texts as Parquet writes them plainly: each after its length in bytes.
+fn plain_texts(mut bytes: &[u8], n: u32) -> Option<Vec<String>> {
+    let mut text = || {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (text, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        bytes = rest;
+        Some(std::str::from_utf8(text).ok()?.to_owned())
+    };
+    (0..n).map(|_| text()).collect()
 }
 
 /// Checks that the file is this table and of a format that is known; returns the version.
