@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Score(ScoreArgs),
     /// Write the report of a run folder again
     Report(ReportArgs),
+    /// Explore runs in the browser: every trace, step by step
+    View(ViewArgs),
     /// Compare runs side by side
     Compare(CompareArgs),
     /// Change the steps of recorded traces, and measure what that does to the answer
@@ -323,6 +325,22 @@ pub(crate) struct ReportArgs {
     /// Also write precomputed_scores.jsonl: how sure each trace was of its answer, for inspect's scorer of that name
     #[arg(long)]
     pub(crate) precomputed_scores: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ViewArgs {
+    /// Run folders; two of the same questions are set side by side
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Port on this machine, which nothing else reaches (default: any that is free)
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    pub(crate) port: u16,
+    /// Open the page in the browser; without it the link is printed, and nothing else happens
+    #[arg(long, conflicts_with = "export")]
+    pub(crate) open: bool,
+    /// Write the page with all its data into one file instead of serving it, for at most 5,000 traces
+    #[arg(long, value_name = "FILE", conflicts_with = "port")]
+    pub(crate) export: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

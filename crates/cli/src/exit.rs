@@ -110,6 +110,13 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
             _ => Some(2),
         };
     }
+    if let Some(view) = error.downcast_ref::<entrace_view::Error>() {
+        return match view {
+            entrace_view::Error::Record(record) => code_of(record),
+            entrace_view::Error::Listen { .. } | entrace_view::Error::Random(_) => Some(3),
+            _ => Some(2),
+        };
+    }
     let study = error.downcast_ref::<entrace_study::Error>();
     let kind = study.map(entrace_study::Error::kind).or_else(|| entrace_study::kind_of(error))?;
     Some(match kind {

@@ -36,6 +36,7 @@ mod stopping;
 mod terminal;
 mod tokens;
 mod train;
+mod view;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
@@ -82,6 +83,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Run(args) => run::run(args, &Terminal).and_then(|measured| measured.show()),
         Command::Score(args) => score::score(args, &Terminal).and_then(|measured| measured.show()),
         Command::Report(args) => report::report(&args),
+        Command::View(args) => view::view(&args),
         Command::Compare(args) => compare::compare(&args, &Terminal).and_then(|compared| compared.show()),
         Command::Intervene(args) => intervene::intervene(args),
         Command::Decide(args) => decide::decide(&args),

@@ -77,10 +77,16 @@ fn not_allowed(error: entrace_report::Error) -> anyhow::Error {
 
 /// Opens the run folder that an argument names; a file gets a message of its own.
 pub(crate) fn open(run: &Path) -> Result<RunReader> {
+    check_folder(run)?;
+    Ok(RunReader::open(run)?)
+}
+
+/// An error where a run is named by a file.
+pub(crate) fn check_folder(run: &Path) -> Result<()> {
     if run.is_file() {
         return Err(SetUp(format!("{} is a file; {}", run.display(), folder_to_name(run))).into());
     }
-    Ok(RunReader::open(run)?)
+    Ok(())
 }
 
 /// Which folder to name in place of a file.

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod browser;
 mod deciding;
 mod disk;
 mod end_to_end;
@@ -12,6 +13,8 @@ mod hostile;
 mod hub;
 mod input_files;
 mod interventions;
+#[path = "../../../view/src/made_up.rs"]
+mod made_up;
 mod real;
 mod real_servers;
 mod reports;
@@ -23,3 +26,4 @@ mod thoughts;
 mod train;
 mod training_files;
 mod training_goes_on;
+mod viewing;
