@@ -1,5 +1,8 @@
 //! The report as one self-contained page.
 //!
+//! What a reader wants stands first: for each task the verdict, the curve and three numbers. The rest is folded below, under headings; a link to
+//! a part unfolds it, and print shows everything.
+//!
 //! Input: metrics and the single traces to show. Output: HTML with its style sheet and figures inside; no script, no font, no link to
 //! another place, so the page reads the same offline and in years. Text from models and files is escaped; only our own style sheet and
 //! figures go in as they are. The same input gives the same bytes: no clock is read, the date is that of the run.
@@ -53,9 +56,9 @@ pub(crate) fn page(metrics: &Metrics, exemplars: &[Exemplar], changed: &Changed)
             body {
                 main {
                     (overview::header(metrics))
-                    (overview::results(metrics))
                     @for section in &tasks { (section) }
                     (interventions::sections(metrics.interventions.as_ref(), changed))
+                    (overview::about(metrics))
                     (closing::method(metrics))
                     (closing::glossary())
                     (closing::reproduce(metrics))

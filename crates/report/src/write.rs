@@ -210,6 +210,35 @@ mod tests {
         assert!(!page.contains("NaN") && !page.contains(">inf"));
     }
 
+    #[test]
+    fn what_a_reader_wants_stands_first_and_the_rest_is_folded() {
+        let (manifest, rows) = synthetic::run(60, 4);
+        let page = &report(&manifest, &rows).files["report.html"];
+        let (first, folded) = page.split_once("<details").unwrap();
+        for wanted in ["p class=\"headline\"", "<figure>", "Right answers", "I(1)", "AUROC"] {
+            assert!(first.contains(wanted), "{wanted}");
+        }
+        assert_eq!(first.matches("class=\"number\"").count(), 3);
+        for kept in [
+            "In words",
+            "how it was decided",
+            "All curves",
+            "What predicts correctness",
+            "How traces came to their ends",
+            "All numbers",
+            "Single traces",
+            "The run",
+            "How the numbers were made",
+            "Glossary",
+            "How to repeat this",
+        ] {
+            assert!(folded.contains(&format!("{kept}</h")), "{kept}");
+        }
+        // A link unfolds what it leads to: the place is within what is folded.
+        assert!(folded.contains("</summary><div id=\"task-1-signals\">"));
+        assert_eq!(page.matches("<details").count(), page.matches("</details>").count());
+    }
+
     /// Markup, quotes, ends of style sheets and terminal controls.
     const HOSTILE: &str =
         "</style><script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u{1b}[31m\u{0}|&amp;";

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::parts::fold;
 use crate::format::decimal;
 use crate::metrics::Metrics;
 
@@ -9,7 +10,7 @@ use crate::metrics::Metrics;
 pub(super) fn method(metrics: &Metrics) -> Markup {
     html! {
         section {
-            h2 { "How the numbers were made" }
+            (fold("method", html! { h2 { "How the numbers were made" } }, false, html! {
             p {
                 "A trace is cut into steps; a prefix is the question with the first " var { "k" } " steps, counted in tokens. At each \
                  prefix an estimator gives a distribution over answers. With " code { "choices" } ", " code { "enumerate" } " and "
@@ -29,6 +30,7 @@ pub(super) fn method(metrics: &Metrics) -> Markup {
                  martingale. What speaks for knowledge is information gained about the target beyond the controls, and correct \
                  traces that separate from wrong ones."
             }
+            }))
         }
     }
 }
@@ -38,7 +40,7 @@ pub(super) fn glossary() -> Markup {
     let k = || html! { sub { var { "k" } } };
     html! {
         section {
-            h2 { "Glossary" }
+            (fold("glossary", html! { h2 { "Glossary" } }, false, html! {
             dl.glossary {
                 dt { "Answer distribution " var { "p" } (k()) }
                 dd { var { "p" } (k()) "(" var { "a" } ") = probability of answer " var { "a" } " given the question and the first "
@@ -80,6 +82,7 @@ pub(super) fn glossary() -> Markup {
                 dt { "Share of raw probability on answers" }
                 dd { "How much of the model's probability after the cue went to answers at all, before it was scaled to one." }
             }
+            }))
         }
     }
 }
@@ -90,7 +93,7 @@ pub(super) fn reproduce(metrics: &Metrics) -> Markup {
     let command: Vec<String> = run.command.iter().map(|word| quoted(word)).collect();
     html! {
         section {
-            h2 { "How to repeat this" }
+            (fold("reproduce", html! { h2 { "How to repeat this" } }, false, html! {
             @if command.is_empty() {
                 p { "The record does not hold a command line." }
             } @else {
@@ -109,6 +112,7 @@ pub(super) fn reproduce(metrics: &Metrics) -> Markup {
                     tbody { @for (name, value) in settings(metrics) { tr { td { (name) } td.text { (value) } } } }
                 }
             }
+            }))
         }
     }
 }

@@ -5,7 +5,7 @@
 use entrace_record::rows::InterventionRow;
 use maud::{Markup, html};
 
-use super::parts::cell;
+use super::parts::{cell, fold};
 use crate::exemplar::Exemplar;
 use crate::format::{Scale, count, decimal, optional, percent, shortened, thousands};
 use crate::interventions::{
@@ -25,12 +25,20 @@ const DARKEST: f64 = 0.42;
 pub(super) fn sections(metrics: Option<&InterventionMetrics>, changed: &Changed) -> Markup {
     html! {
         @if let Some(metrics) = metrics {
-            @for task in &metrics.tasks { (section(task, metrics, changed)) }
+            @for (number, task) in metrics.tasks.iter().enumerate() { (section(number, task, metrics, changed)) }
         }
     }
 }
 
-fn section(task: &TaskInterventions, metrics: &InterventionMetrics, changed: &Changed) -> Markup {
+fn section(
+    number: usize,
+    task: &TaskInterventions,
+    metrics: &InterventionMetrics,
+    changed: &Changed,
+) -> Markup {
+    let part = |name: &str, title: &str, content: Markup| {
+        fold(&format!("changes-{}-{name}", number + 1), html! { h3 { (title) } }, false, content)
+    };
     let shown: Vec<&Exemplar> =
         changed.exemplars.iter().filter(|exemplar| *exemplar.choice.task == *task.task).collect();
     html! {
@@ -42,17 +50,19 @@ fn section(task: &TaskInterventions, metrics: &InterventionMetrics, changed: &Ch
                  stands, or by " i { "rollouts" } ", with the rest drawn anew. Changes marked * are off-policy: the model continues text \
                  that it did not write, so that an effect may be of the edit and not of the step."
             }
-            @if !task.importance.is_empty() { (importance(task)) }
-            @if !task.faithfulness.cells.is_empty() || !task.faithfulness.areas.is_empty() { (faithfulness(task)) }
-            h3 { "What each change did" }
-            (effects(task))
-            @if !task.places.is_empty() { h3 { "Where steps matter" } (places(task)) }
+            @if !task.importance.is_empty() { (part("importance", "Importance of steps", importance(task))) }
+            @if !task.faithfulness.cells.is_empty() || !task.faithfulness.areas.is_empty() {
+                (part("use", "Does the model use its reasoning?", faithfulness(task)))
+            }
+            (part("effects", "What each change did", effects(task)))
+            @if !task.places.is_empty() { (part("places", "Where steps matter", places(task))) }
             @if !shown.is_empty() {
-                h3 { "Traces shaded by importance" }
-                p.note {
-                    "The darker a step, the more the answer depends on it. A click unfolds what was changed in it and what that did."
-                }
-                @for (i, exemplar) in shown.iter().enumerate() { (trace(exemplar, &changed.rows, i == 0)) }
+                (part("shaded", "Traces shaded by importance", html! {
+                    p.note {
+                        "The darker a step, the more the answer depends on it. A click unfolds what was changed in it and what that did."
+                    }
+                    @for (i, exemplar) in shown.iter().enumerate() { (trace(exemplar, &changed.rows, i == 0)) }
+                }))
             }
         }
     }
@@ -90,7 +100,6 @@ fn importance(task: &TaskInterventions) -> Markup {
         } }
     };
     html! {
-        h3 { "Importance of steps" }
         div.scroll { table {
             thead { tr {
                 th { "" } th { "steps" } th { "draws" } th { "r, TV" } th { "r per nat of headroom" } th { "KL, nats" } th { "above the floor, %" }
@@ -122,7 +131,6 @@ fn faithfulness(task: &TaskInterventions) -> Markup {
         } }
     };
     html! {
-        h3 { "Does the model use its reasoning?" }
         @if !found.cells.is_empty() {
             div.scroll { table {
                 caption { "Traces with a right answer, their steps and their last line made wrong. Forced." }

@@ -1,20 +1,18 @@
-//! The head of the page: what was measured, and one line per task.
+//! The head of the page: what was measured, with one line per task where there are several; and the facts of the run, folded.
 
 use maud::{Markup, html};
 
-use super::parts::{cell, fact};
+use super::parts::{cell, fact, fold};
 use crate::depth::FINAL;
 use crate::format::{NONE, Scale, count, optional, thousands};
 use crate::gaps;
 use crate::metrics::{Metrics, TaskMetrics};
 
-/// Model, tasks, date and the settings that decide what the numbers mean.
+/// Model and tasks, and how far an unfinished run is.
 pub(super) fn header(metrics: &Metrics) -> Markup {
-    let settings = &metrics.run.settings;
-    let model = &settings.model;
+    let model = &metrics.run.settings.model;
     let n_measured = metrics.totals().measured;
     let n_questions: usize = metrics.tasks.iter().map(|t| t.counts.questions_measured).sum();
-    let date = metrics.run.started_at.get(..10).unwrap_or(&metrics.run.started_at);
     html! {
         header {
             p.kicker { "What the model knows of the answer at each reasoning step" }
@@ -25,6 +23,17 @@ pub(super) fn header(metrics: &Metrics) -> Markup {
                 "."
             }
             @if let Some(how_far) = gaps::unfinished(metrics) { p.note { b { "Unfinished: " } (how_far) "." } }
+            @if metrics.tasks.len() > 1 { (results(metrics)) }
+        }
+    }
+}
+
+/// Date, model and the settings that decide what the numbers mean; and the table of tasks, where the head has none.
+pub(super) fn about(metrics: &Metrics) -> Markup {
+    let settings = &metrics.run.settings;
+    let model = &settings.model;
+    let date = metrics.run.started_at.get(..10).unwrap_or(&metrics.run.started_at);
+    let facts = html! {
             dl.facts {
                 (fact("Date of the run", date))
                 (fact("Estimator", &distinct(metrics, |t| t.estimator.clone())))
@@ -40,6 +49,13 @@ pub(super) fn header(metrics: &Metrics) -> Markup {
                 (fact("Numbers and device", &format!("{}, {}", model.dtype, model.device)))
                 (fact("Steps", &settings.segment))
             }
+    };
+    html! {
+        section {
+            (fold("run", html! { h2 { "The run" } }, false, facts))
+            @if metrics.tasks.len() == 1 {
+                (fold("table", html! { h2 { "The task in one line" } }, false, results(metrics)))
+            }
         }
     }
 }
@@ -53,7 +69,7 @@ fn distinct(metrics: &Metrics, text: impl Fn(&TaskMetrics) -> String) -> String 
 }
 
 /// One line for each task.
-pub(super) fn results(metrics: &Metrics) -> Markup {
+fn results(metrics: &Metrics) -> Markup {
     html! {
         div.scroll {
             table.overview {

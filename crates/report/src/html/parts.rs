@@ -34,6 +34,16 @@ pub(crate) fn key(label: &str, quantity: &Quantity, scale: Scale, unit: &str) ->
     }
 }
 
+/// A part that is folded until it is wanted, under a heading. A link to `id` unfolds it, and print shows all of it.
+pub(crate) fn fold(id: &str, heading: Markup, open: bool, content: Markup) -> Markup {
+    html! {
+        details.fold open[open] {
+            summary { (heading) }
+            div id=(id) { (content) }
+        }
+    }
+}
+
 /// A fact in a list of facts.
 pub(crate) fn fact(label: &str, value: &str) -> Markup {
     html! { div { dt { (label) } dd { (value) } } }

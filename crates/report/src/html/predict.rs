@@ -11,7 +11,6 @@ use crate::sentence::{best_signals, p_number, p_value};
 pub(super) fn predict(task: &TaskMetrics, figure: Option<&str>) -> Markup {
     let predict = &task.predict;
     html! {
-        h3 { "What predicts correctness" }
         @if let Some(reason) = &predict.reason { p.why { "Nothing can be predicted: " (reason) "." } }
         @if let Some(sentence) = best_signals(predict) {
             p {

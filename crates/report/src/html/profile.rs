@@ -9,7 +9,6 @@ use crate::metrics::{Groups, ProfileMetrics, Quantity, TaskMetrics};
 pub(super) fn profile(task: &TaskMetrics) -> Markup {
     let profile = &task.profile;
     html! {
-        h3 { "How traces came to their ends" }
         @if let Some(reason) = &profile.reason { p.why { (reason) "." } }
         @if !profile.outcomes.is_empty() { (outcomes(profile)) }
         details {

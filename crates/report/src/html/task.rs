@@ -2,12 +2,12 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::parts::{cell, key};
+use super::parts::{cell, fold, key};
 use super::predict::predict;
 use super::profile::profile;
 use super::reading::sentences;
 use super::trace;
-use super::verdict::verdict;
+use super::verdict::{reasons, verdict};
 use crate::depth::{FINAL, QUARTERS};
 use crate::error::Error;
 use crate::exemplar::Exemplar;
@@ -17,7 +17,7 @@ use crate::metrics::{Groups, Metrics, Quantity, Summary, TaskMetrics};
 /// Positions of the depth grid that the table shows: every tenth.
 const TABLE_STRIDE: usize = 2;
 
-/// Key numbers, reading, figures, tables and single traces.
+/// What a reader wants first: the verdict, the curve and three numbers. The rest is folded below.
 pub(super) fn section(
     number: usize,
     task: &TaskMetrics,
@@ -25,44 +25,81 @@ pub(super) fn section(
     figures: &[(&'static str, String)],
     exemplars: &[&Exemplar],
 ) -> Result<Markup, Error> {
-    let traces = trace::traces(exemplars)?;
+    let id = format!("task-{}", number + 1);
     let measured = task.counts.measured > 0;
-    let curves = || figures.iter().filter(|(name, _)| *name != "signals");
+    let part = |name: &str, title: &str, content: Markup| {
+        fold(&format!("{id}-{name}"), html! { h3 { (title) } }, false, content)
+    };
+    let first = first_figure(figures);
+    let others = figures.iter().filter(|(name, _)| *name != "signals" && Some(*name) != first.map(|f| f.0));
     let signals = figures.iter().find(|(name, _)| *name == "signals").map(|(_, svg)| svg.as_str());
+    let reading = html! { ul.reading { @for sentence in sentences(task) { li { (sentence) } } } };
+    let traces = trace::traces(exemplars)?;
     Ok(html! {
-        section id={ "task-" (number + 1) } {
+        section id=(id) {
             h2 { (task.task) }
-            p.foot { (provenance(task, metrics)) }
             @if measured {
                 (verdict(task))
-                (keys(task))
-                div.figures { @for (name, svg) in curves() { (figure(name, svg, task)) } }
-            }
-            ul.reading { @for sentence in sentences(task) { li { (sentence) } } }
-            @if measured {
-                (predict(task, signals))
-                (profile(task))
-                h3 { "All numbers" }
-                details { summary { "By depth" } (by_depth(task, &metrics.depths)) }
-                details { summary { "Gains by length, and before the statement" } (by_length(task)) }
-                details { summary { "Shape of the curves" } (shape(task)) }
-                details { summary { "Entropy and error: Fano's inequality" } (fano(task, &metrics.depths)) }
-                details { summary { "What the estimator saw" } (seen(task)) }
-                @if !task.cues.is_empty() {
-                    details { summary { "Other cues" } (other_cues(task)) }
+                div.first {
+                    @if let Some((name, svg)) = first { (figure(name, svg, task)) }
+                    (three_numbers(task))
                 }
+                (part("reading", "In words", reading))
+                (part("verdict", "The verdict: its numbers, and how it was decided", reasons(task)))
+                (part("curves", "All curves", html! {
+                    (keys(task))
+                    div.figures { @for (name, svg) in others { (figure(name, svg, task)) } }
+                }))
+                (part("signals", "What predicts correctness", predict(task, signals)))
+                (part("ends", "How traces came to their ends", profile(task)))
+                (part("numbers", "All numbers", all_numbers(task, metrics)))
+            } @else {
+                (reading)
             }
-            (left_out(task))
-            @if !exemplars.is_empty() {
-                h3 { "Single traces" }
-                p.note {
-                    "Chosen by rule, not by hand. Each step shows its text, the entropy H" sub { "k" } " after it with the \
-                     information gained about the target, and the leading answers with their probabilities."
-                }
-                (traces)
-            }
+            (left_out(&id, task))
+            @if !exemplars.is_empty() { (part("traces", "Single traces", single_traces(traces))) }
+            p.foot { (provenance(task, metrics)) }
         }
     })
+}
+
+/// The curve that the verdict rests on, else the entropy.
+fn first_figure<'a>(figures: &'a [(&'static str, String)]) -> Option<(&'static str, &'a str)> {
+    let of = |wanted: &str| figures.iter().find(|(name, _)| *name == wanted);
+    of("usable_information").or_else(|| of("entropy")).map(|(name, svg)| (*name, svg.as_str()))
+}
+
+fn three_numbers(task: &TaskMetrics) -> Markup {
+    html! {
+        dl.keys.three {
+            (key("Right answers", &task.accuracy, Scale::Percent, "%"))
+            (key("What the trace tells about the true answer, I(1)", &task.verdict.usable_information, Scale::Plain, "nats"))
+            (key("How well the entropy tells right from wrong, AUROC", &task.separability.at(FINAL), Scale::Plain, ""))
+        }
+    }
+}
+
+fn all_numbers(task: &TaskMetrics, metrics: &Metrics) -> Markup {
+    html! {
+        details { summary { "By depth" } (by_depth(task, &metrics.depths)) }
+        details { summary { "Gains by length, and before the statement" } (by_length(task)) }
+        details { summary { "Shape of the curves" } (shape(task)) }
+        details { summary { "Entropy and error: Fano's inequality" } (fano(task, &metrics.depths)) }
+        details { summary { "What the estimator saw" } (seen(task)) }
+        @if !task.cues.is_empty() {
+            details { summary { "Other cues" } (other_cues(task)) }
+        }
+    }
+}
+
+fn single_traces(traces: Markup) -> Markup {
+    html! {
+        p.note {
+            "Chosen by rule, not by hand; `entrace view` shows all of them. Each step shows its text, the entropy H" sub { "k" }
+            " after it with the information gained about the target, and the leading answers with their probabilities."
+        }
+        (traces)
+    }
 }
 
 fn provenance(task: &TaskMetrics, metrics: &Metrics) -> Markup {
@@ -351,10 +388,12 @@ fn fano(task: &TaskMetrics, depths: &[f64]) -> Markup {
     }
 }
 
-fn left_out(task: &TaskMetrics) -> Markup {
+/// Unfolded where something was left out.
+fn left_out(id: &str, task: &TaskMetrics) -> Markup {
     let counts = &task.counts;
-    html! {
-        h3 { "What was measured and what was left out" }
+    let open = counts.measured == 0 || counts.skipped + counts.failed + counts.bad_lines > 0;
+    let heading = html! { h3 { "What was measured and what was left out" } };
+    let content = html! {
         p {
             @if let Some(planned) = counts.questions_planned { (count(planned, "question")) " were planned; " }
             (count(counts.questions, "question")) " and " (count(counts.traces, "trace")) " are in the record: "
@@ -380,7 +419,8 @@ fn left_out(task: &TaskMetrics) -> Markup {
                 }
             }
         }
-    }
+    };
+    fold(&format!("{id}-left-out"), heading, open, content)
 }
 
 /// How much the estimator saw, and lengths.

@@ -1,4 +1,4 @@
-//! The verdict of a task: what was asked, what was found, on which numbers, and what it does not show.
+//! The verdict of a task: what was asked and found, in a box; on which numbers, and what it does not show, for those who ask.
 
 use maud::{Markup, html};
 
@@ -23,14 +23,18 @@ pub(super) fn verdict(task: &TaskMetrics) -> Markup {
             p.question { "Stepwise informativeness: does the model's reasoning gain information about the true answer as it goes?" }
             p.headline { (headline) }
             p { "Because " (verdict.reasons.join("; ")) "." }
-            (numbers(verdict))
-            details {
-                summary { "How this was decided, and what it does not show" }
-                (method(verdict))
-                @if let Some(check) = &verdict.estimator_check { (self_check(check)) }
-                p { (LIMITS) }
-            }
         }
+    }
+}
+
+/// The numbers behind it, how it was decided, and what it does not show.
+pub(super) fn reasons(task: &TaskMetrics) -> Markup {
+    let verdict = &task.verdict;
+    html! {
+        (numbers(verdict))
+        (method(verdict))
+        @if let Some(check) = &verdict.estimator_check { (self_check(check)) }
+        p { (LIMITS) }
     }
 }
 
