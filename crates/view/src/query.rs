@@ -70,8 +70,8 @@ pub(crate) struct Query {
     /// How the verdict differs from that of another run.
     change: Option<Change>,
     sort: Option<(Key, bool)>,
-    /// How many of its columns the index had: once there are more, the list is made anew.
-    n_columns: usize,
+    /// How much of the index had been read: once there is more, the list is made anew.
+    n_read: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl Query {
             text: parameters.get("text").map(str::to_lowercase),
             change: choice(parameters, "change", &CHANGES)?,
             sort: parameters.get("sort").map(sort),
-            n_columns: index.columns().len(),
+            n_read: index.columns().len() + usize::from(index.questions.get().is_some()),
         })
     }
 

@@ -191,8 +191,10 @@ impl View {
     pub fn open(dirs: &[PathBuf]) -> Result<Self, Error> {
         let view = Self::unread(dirs)?;
         for run in &view.runs {
-            let run = Arc::clone(run);
-            thread::spawn(move || run.fill());
+            let (filled, placed) = (Arc::clone(run), Arc::clone(run));
+            thread::spawn(move || filled.fill());
+            // Whoever looks at a trace first need not wait for all of this. What fails here is told then.
+            thread::spawn(move || drop(placed.places()));
         }
         Ok(view)
     }
