@@ -191,10 +191,12 @@ impl View {
     pub fn open(dirs: &[PathBuf]) -> Result<Self, Error> {
         let view = Self::unread(dirs)?;
         for run in &view.runs {
-            let (filled, placed) = (Arc::clone(run), Arc::clone(run));
-            thread::spawn(move || filled.fill());
-            // Whoever looks at a trace first need not wait for all of this. What fails here is told then.
-            thread::spawn(move || drop(placed.places()));
+            let run = Arc::clone(run);
+            thread::spawn(move || {
+                // So that whoever looks at a trace first need not wait for it. What fails here is told then.
+                drop(run.places());
+                run.fill();
+            });
         }
         Ok(view)
     }
