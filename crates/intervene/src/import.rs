@@ -23,7 +23,7 @@ use entrace_measure::intervention::effect::{Belief, Effect};
 use entrace_measure::intervention::{Kind, Reading};
 use entrace_measure::{Answer, Estimator, entropy};
 use entrace_record::interventions::{self, InterventionSettings};
-use entrace_record::manifest::{FORMAT_VERSION, Manifest, ModelRecord, Settings, TaskRecord, TraceSource};
+use entrace_record::manifest::{Manifest, ModelRecord, Settings, TaskRecord, TraceSource};
 use entrace_record::rows::{AnswerRow, InterventionRow, Outcome, PrefixRow, Rows, TraceRow};
 use entrace_record::{RunWriter, hash};
 use serde_json::Value;
@@ -103,7 +103,7 @@ pub fn folder(
             imported.chunks.len()
         ));
     }
-    let manifest = manifest(folder, &problems, model, seed, command, now)?;
+    let manifest = manifest(folder, &problems, model, seed, command)?;
     let (mut writer, state) = RunWriter::open(out, &manifest)?;
     if state == entrace_record::Found::Nothing {
         writer.write_part(0, &rows)?;
@@ -485,63 +485,45 @@ fn manifest(
     model: ModelRecord,
     seed: u64,
     command: Vec<String>,
-    now: jiff::Timestamp,
 ) -> Result<Manifest, Error> {
     let path = folder.to_string_lossy().into_owned();
     let hash = hash_of(folder, problems)?;
-    Ok(Manifest {
-        format_version: FORMAT_VERSION.to_string(),
-        entrace_version: env!("CARGO_PKG_VERSION").to_string(),
-        started_at: entrace_record::time::rfc3339(now),
-        finished_at: None,
-        elapsed_secs: 0.0,
-        command,
-        unit: "nats".to_string(),
-        outputs: Vec::new(),
-        tables: BTreeMap::new(),
-        clock: None,
-        shard: None,
-        servers: None,
-        settings: Settings {
-            model,
-            tasks: vec![TaskRecord {
-                name: TASK.to_string(),
-                source: path.clone(),
-                hash: hash.clone(),
-                items_hash: String::new(),
-                n_available: problems.len(),
-                n_questions: problems.len(),
-                n_bad_lines: 0,
-                answer_format: "text".to_string(),
-                estimator: Estimator::Rollout.name().to_string(),
-            }],
-            traces: TraceSource::Imported { path, hash, sampling: None },
-            segment: "steps".to_string(),
-            max_steps: None,
-            cue: String::new(),
-            more_cues: Vec::new(),
-            thought_close: None,
-            template_vars: BTreeMap::new(),
-            choice_form: "label".to_string(),
-            samples: problems
-                .iter()
-                .flat_map(|problem| problem.draws.values().map(Vec::len))
-                .max()
-                .unwrap_or(0),
-            enumerate_epsilon: 0.0,
-            enumerate_nodes: 0,
-            max_answer_tokens: None,
-            controls: Vec::new(),
-            control_depths: None,
-            control_nodes: None,
-            rollouts: None,
-            stopping: None,
-            signals: Vec::new(),
-            seed,
-            batch_size: problems.len().max(1),
-            method: entrace_run::METHOD,
-        },
-    })
+    let settings = Settings {
+        model,
+        tasks: vec![TaskRecord {
+            name: TASK.to_string(),
+            source: path.clone(),
+            hash: hash.clone(),
+            items_hash: String::new(),
+            n_available: problems.len(),
+            n_questions: problems.len(),
+            n_bad_lines: 0,
+            answer_format: "text".to_string(),
+            estimator: Estimator::Rollout.name().to_string(),
+        }],
+        traces: TraceSource::Imported { path, hash, sampling: None },
+        segment: "steps".to_string(),
+        max_steps: None,
+        cue: String::new(),
+        more_cues: Vec::new(),
+        thought_close: None,
+        template_vars: BTreeMap::new(),
+        choice_form: "label".to_string(),
+        samples: problems.iter().flat_map(|problem| problem.draws.values().map(Vec::len)).max().unwrap_or(0),
+        enumerate_epsilon: 0.0,
+        enumerate_nodes: 0,
+        max_answer_tokens: None,
+        controls: Vec::new(),
+        control_depths: None,
+        control_nodes: None,
+        rollouts: None,
+        stopping: None,
+        signals: Vec::new(),
+        seed,
+        batch_size: problems.len().max(1),
+        method: entrace_run::METHOD,
+    };
+    Ok(Manifest::begun(settings, command, None))
 }
 
 /// SHA-256 over the names and hashes of the files that were read.

@@ -57,7 +57,7 @@ pub(crate) struct Donor {
 impl Donor {
     pub(crate) fn of(traced: &Traced) -> Self {
         Self {
-            question_id: traced.question.id.clone(),
+            question_id: traced.posed.question.id.clone(),
             token_ids: traced.trace.token_ids().to_vec(),
             prefixes: traced.prefixes.clone(),
         }
@@ -94,6 +94,11 @@ impl Donors {
     }
 }
 
+/// A prompt alone.
+pub(crate) fn question_alone() -> Variant {
+    Variant::new(None, Vec::new(), vec![Prefix { step: 0, n_tokens: 0 }])
+}
+
 /// The question's own trace.
 pub(crate) fn own(traced: &Traced) -> Variant {
     Variant::new(None, traced.trace.token_ids().to_vec(), traced.prefixes.clone())
@@ -117,11 +122,11 @@ pub(crate) fn shuffled(traced: &Traced, seed: u64) -> Option<Variant> {
     if steps.len() < 2 {
         return None;
     }
-    let sample = traced.sample.to_string();
+    let sample = traced.posed.sample.to_string();
     let key = |index: usize| {
         stream_seed(
             seed,
-            &[&traced.question.task, &traced.question.id, &sample, "shuffle", &index.to_string()],
+            &[&traced.posed.question.task, &traced.posed.question.id, &sample, "shuffle", &index.to_string()],
         )
     };
     let mut order: Vec<usize> = (0..steps.len()).collect();
@@ -135,7 +140,7 @@ pub(crate) fn shuffled(traced: &Traced, seed: u64) -> Option<Variant> {
 
 /// The trace without the sentences and lines that state its answer; `None` where there are none.
 pub(crate) fn unstated(traced: &Traced) -> Option<Variant> {
-    let statement = Statement::of(traced.answer.name(), traced.question.choices.as_ref())?;
+    let statement = Statement::of(traced.answer.name(), traced.posed.question.choices.as_ref())?;
     let trace = &traced.trace;
     let (statements, clauses) = (statement.find(trace.text()), statement.clauses(trace.text()));
     if clauses.is_empty() {

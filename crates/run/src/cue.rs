@@ -28,7 +28,7 @@ pub(crate) fn after(
 /// The same after a whole trace.
 pub(crate) fn after_trace(text: &dyn Text, traced: &Traced, cue: &str) -> Result<Vec<TokenId>, Error> {
     let trace = traced.trace.text();
-    let division = text.thoughts().divide(trace, traced.opened.as_ref());
+    let division = text.thoughts().divide(trace, traced.posed.opened.as_ref());
     after(text, trace, division.open_at(trace.len()), cue)
 }
 

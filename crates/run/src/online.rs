@@ -14,11 +14,10 @@
 
 use crate::cue;
 use crate::error::{Capability, Error};
-use crate::estimate::enumerate::Enumerator;
 use crate::estimate::sampled::{self, FlatSites};
-use crate::estimate::{SiteResult, TreeSite, choices, enumerate};
+use crate::estimate::{Asker, SiteResult, TreeSite};
 use crate::event::{Event, Observer, Phase};
-use crate::plan::{Engine, Measurement, TaskPlan};
+use crate::plan::{Engine, TaskRun};
 use crate::stopping::{Judged, Seen, StopWatch, Stopping};
 use crate::trace::{Generated, NoTrace, Stopped, Wanted, trace_of};
 use entrace_backend::{
@@ -46,9 +45,7 @@ pub(crate) struct Decision {
 /// What all traces of a batch share.
 #[derive(Clone, Copy)]
 pub(crate) struct Online<'a> {
-    pub(crate) engine: Engine<'a>,
-    pub(crate) task: &'a TaskPlan,
-    pub(crate) how: &'a Measurement,
+    pub(crate) run: TaskRun<'a>,
     pub(crate) stopping: &'a Stopping,
 }
 
@@ -89,17 +86,16 @@ impl<'a> Online<'a> {
     pub(crate) fn write(
         self,
         wanted: &'a [Wanted<'a>],
-        enumerator: &mut Enumerator,
-        observer: &mut dyn Observer,
+        asker: &mut Asker<'_>,
     ) -> Result<Vec<Vec<Result<Generated, NoTrace>>>, Error> {
         let places: Vec<(usize, usize)> =
             wanted.iter().enumerate().flat_map(|(i, w)| (0..w.samples.len()).map(move |s| (i, s))).collect();
-        observer.event(Event::PhaseBegins { phase: Phase::Traces, n: places.len() });
+        asker.observer.event(Event::PhaseBegins { phase: Phase::Traces, n: places.len() });
         let mut written: Vec<Vec<Result<Generated, NoTrace>>> = wanted.iter().map(|_| Vec::new()).collect();
         for group in self.groups(wanted, &places) {
-            let found = match self.group(wanted, group, enumerator, observer) {
+            let found = match self.group(wanted, group, asker) {
                 Ok(found) => found.into_iter().map(Ok).collect(),
-                Err(error) if error.is_about_one_item() => self.apart(wanted, group, enumerator, observer)?,
+                Err(error) if error.is_about_one_item() => self.apart(wanted, group, asker)?,
                 Err(error) => return Err(error),
             };
             group.iter().zip(found).for_each(|(&(item, _), found)| written[item].push(found));
@@ -112,14 +108,11 @@ impl<'a> Online<'a> {
         self,
         wanted: &'a [Wanted<'a>],
         group: &[(usize, usize)],
-        enumerator: &mut Enumerator,
-        observer: &mut dyn Observer,
+        asker: &mut Asker<'_>,
     ) -> Result<Vec<Result<Generated, NoTrace>>, Error> {
-        let alone = |place| match self.group(wanted, std::slice::from_ref(place), enumerator, observer) {
+        let alone = |place| match self.group(wanted, std::slice::from_ref(place), asker) {
             Ok(mut found) => Ok(Ok(found.remove(0))),
-            Err(error) if error.is_about_one_item() => {
-                Ok(Err(NoTrace { failed: true, reason: error.to_string() }))
-            }
+            Err(error) if error.is_about_one_item() => Ok(Err(NoTrace::Failed(error.to_string()))),
             Err(error) => Err(error),
         };
         group.iter().map(alone).collect()
@@ -127,9 +120,9 @@ impl<'a> Online<'a> {
 
     /// Traces whose tree stays within what the engine holds, were all of them to reach their limit.
     fn groups<'p>(self, wanted: &[Wanted<'_>], places: &'p [(usize, usize)]) -> Vec<&'p [(usize, usize)]> {
-        let holds = self.engine.scorer.map_or(usize::MAX, |scorer| scorer.holds());
+        let holds = self.run.engine.scorer.map_or(usize::MAX, |scorer| scorer.holds());
         let most = |&(item, _): &(usize, usize)| {
-            wanted[item].prompt.token_ids.len() + self.how.traces.sampling.max_new_tokens
+            wanted[item].prompt.token_ids.len() + self.run.how.traces.sampling.max_new_tokens
         };
         let mut groups = Vec::new();
         let (mut start, mut n_tokens) = (0, 0_usize);
@@ -151,7 +144,7 @@ impl<'a> Online<'a> {
             prompt: &wanted.prompt.token_ids,
             prompt_text: &wanted.prompt.text,
             stream: wanted.streams[index],
-            opened: self.engine.text.thoughts().opened_by(&wanted.prompt.text),
+            opened: self.run.engine.text.thoughts().opened_by(&wanted.prompt.text),
             watch: self.stopping.rule.watch(),
             completion: Completion {
                 token_ids: Vec::new(),
@@ -176,15 +169,14 @@ impl<'a> Online<'a> {
         self,
         wanted: &'a [Wanted<'a>],
         group: &[(usize, usize)],
-        enumerator: &mut Enumerator,
-        observer: &mut dyn Observer,
+        asker: &mut Asker<'_>,
     ) -> Result<Vec<Generated>, Error> {
         let mut drafts: Vec<Draft<'a>> =
             group.iter().map(|&(item, index)| self.draft(&wanted[item], index)).collect();
-        let mut pen = Pen::of(self.engine)?;
+        let mut pen = Pen::of(self.run.engine)?;
         pen.plant(&mut drafts)?;
         let n_prompts = drafts.iter().map(|draft| draft.prompt.len()).sum();
-        observer.event(Event::Tokens(n_prompts));
+        asker.observer.event(Event::Tokens(n_prompts));
         loop {
             let open: Vec<Open> =
                 (0..drafts.len()).filter_map(|draft| self.open(&drafts[draft], draft)).collect();
@@ -198,9 +190,9 @@ impl<'a> Online<'a> {
                 break;
             }
             if open.is_empty() {
-                self.write_on(&mut pen, &mut drafts, &going, observer)?;
+                self.write_on(&mut pen, &mut drafts, &going, asker.observer)?;
             } else {
-                self.decide(&mut pen, &mut drafts, &open, enumerator, observer)?;
+                self.decide(&mut pen, &mut drafts, &open, asker)?;
             }
         }
         Ok(drafts.into_iter().map(|draft| self.finished(draft)).collect())
@@ -220,10 +212,10 @@ impl<'a> Online<'a> {
 
     /// The prefix after those that were asked about, and whether the trace goes on after it.
     fn next_prefix(self, draft: &Draft<'_>, written: &Completion) -> Option<(Prefix, bool)> {
-        let division = self.engine.text.thoughts().divide(&written.text, draft.opened.as_ref());
+        let division = self.run.engine.text.thoughts().divide(&written.text, draft.opened.as_ref());
         let trace =
             trace_of(&written.text, &written.token_ids, &written.token_ends, division.trace_end()).ok()?;
-        let all = prefixes(&trace, &self.how.segmentation, None, None).ok()?;
+        let all = prefixes(&trace, &self.run.how.segmentation, None, None).ok()?;
         let prefix = *all.get(draft.asked.len())?;
         let is_early = prefix.n_tokens < trace.len();
         let n_after = trace.text().len() - trace.text_of_prefix(prefix.n_tokens).len();
@@ -232,7 +224,7 @@ impl<'a> Online<'a> {
 
     /// Bytes after which nothing that is still to come makes a prefix anything else.
     fn margin(self) -> usize {
-        let stop = self.how.traces.sampling.stop.iter().map(String::len).max().unwrap_or(0);
+        let stop = self.run.how.traces.sampling.stop.iter().map(String::len).max().unwrap_or(0);
         stop.max(LONGEST_MARK)
     }
 
@@ -259,7 +251,7 @@ impl<'a> Online<'a> {
         going: &[usize],
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let sampling = &self.how.traces.sampling;
+        let sampling = &self.run.how.traces.sampling;
         let (new, begun): (Vec<usize>, Vec<usize>) =
             going.iter().copied().partition(|&draft| drafts[draft].pieces.is_empty());
         let stems: Vec<Stem> = new.iter().filter_map(|&draft| drafts[draft].stem()).collect();
@@ -297,8 +289,8 @@ impl<'a> Online<'a> {
         going: &[usize],
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let sampling = &self.how.traces.sampling;
-        let limit = self.engine.text.info().context_length;
+        let sampling = &self.run.how.traces.sampling;
+        let limit = self.run.engine.text.info().context_length;
         let room = |draft: &Draft<'_>| {
             let n_written = draft.completion.token_ids.len();
             let room = limit.saturating_sub(draft.prompt.len() + n_written);
@@ -327,7 +319,7 @@ impl<'a> Online<'a> {
         };
         let requests: Vec<GenerateRequest> = going.iter().map(request).collect();
         let mut watching = Watching { online: self, drafts, numbers: &going, observer, stopped: false };
-        let drawn = self.engine.generator()?.generate_watched(&requests, sampling, &mut watching);
+        let drawn = self.run.engine.generator()?.generate_watched(&requests, sampling, &mut watching);
         if watching.stopped {
             return Err(Error::Interrupted);
         }
@@ -348,15 +340,22 @@ impl<'a> Online<'a> {
     /// Adds to a draft what was drawn after it. A stop string may have begun before.
     fn append(self, draft: &mut Draft<'_>, drawn: Completion) {
         let written = &mut draft.completion;
-        let n_cut = self.engine.text.decode(&drawn.token_ids).text.len().saturating_sub(drawn.text.len());
+        let n_cut = self.run.engine.text.decode(&drawn.token_ids).text.len().saturating_sub(drawn.text.len());
         written.token_ids.extend(drawn.token_ids);
         written.logprobs.extend(drawn.logprobs);
         written.sharpness.extend(drawn.sharpness);
         written.stop_reason = drawn.stop_reason;
-        let Decoded { text, token_ends } = self.engine.text.decode(&written.token_ids);
+        let Decoded { text, token_ends } = self.run.engine.text.decode(&written.token_ids);
         (written.text, written.token_ends) = (text, token_ends);
-        let stop =
-            self.how.traces.sampling.stop.iter().filter_map(|stop| written.text.find(stop.as_str())).min();
+        let stop = self
+            .run
+            .how
+            .traces
+            .sampling
+            .stop
+            .iter()
+            .filter_map(|stop| written.text.find(stop.as_str()))
+            .min();
         if let Some(at) = stop.or((n_cut > 0).then(|| written.text.len().saturating_sub(n_cut))) {
             let at = written.text.floor_char_boundary(at);
             let n_within = written.token_ends.iter().filter(|&&end| end < at).count() + usize::from(at > 0);
@@ -371,23 +370,22 @@ impl<'a> Online<'a> {
         pen: &mut Pen<'_>,
         drafts: &mut [Draft<'_>],
         open: &[Open],
-        enumerator: &mut Enumerator,
-        observer: &mut dyn Observer,
+        asker: &mut Asker<'_>,
     ) -> Result<(), Error> {
         let mut found: Vec<Option<(SiteResult, usize)>> = open.iter().map(|_| None).collect();
         for estimator in Estimator::ALL {
             let chosen: Vec<usize> = (0..open.len())
-                .filter(|&i| self.how.estimator.for_question(drafts[open[i].draft].question) == estimator)
+                .filter(|&i| self.run.how.estimator.for_question(drafts[open[i].draft].question) == estimator)
                 .collect();
             if chosen.is_empty() {
                 continue;
             }
             let asked: Vec<Open> = chosen.iter().map(|&i| open[i]).collect();
             let results = if estimator.is_sampled() {
-                self.draw(estimator, drafts, &asked, observer)?
+                self.draw(estimator, drafts, &asked, asker.observer)?
             } else {
                 let session = pen.session().ok_or(Error::Lacks(Capability::ScoreTree))?;
-                self.score(estimator, session, drafts, &asked, enumerator, observer)?
+                self.score(session, drafts, &asked, asker)?
             };
             chosen.into_iter().zip(results).for_each(|(i, result)| found[i] = Some(result));
         }
@@ -395,35 +393,33 @@ impl<'a> Online<'a> {
             let (result, n_asked) = found.unwrap_or_else(|| (Err("belief was not asked for".into()), 0));
             let draft = &mut drafts[open.draft];
             draft.take(open, result, n_asked);
-            observer.event(Event::PhaseAdvances(usize::from(draft.stopped.is_some() && !draft.is_over)));
+            asker
+                .observer
+                .event(Event::PhaseAdvances(usize::from(draft.stopped.is_some() && !draft.is_over)));
         }
         Ok(())
     }
 
-    /// Belief by forks of the tree, with the tokens that each took.
+    /// Belief by forks of the tree, with the tokens that each took; of questions that one estimator is for.
     fn score(
         self,
-        estimator: Estimator,
         session: &mut dyn TreeSession,
         drafts: &[Draft<'_>],
         asked: &[Open],
-        enumerator: &mut Enumerator,
-        observer: &mut dyn Observer,
+        asker: &mut Asker<'_>,
     ) -> Result<Vec<(SiteResult, usize)>, Error> {
         let mut sites = Vec::with_capacity(asked.len());
         for open in asked {
             let draft = &drafts[open.draft];
             let at = draft.place(open.prefix.n_tokens).ok_or(Error::Lacks(Capability::ScoreTree))?;
             let cue = self.cue(draft, open.prefix)?;
-            sites.push(TreeSite { question: draft.question, at, max_nodes: self.how.max_nodes, cue });
+            sites.push(TreeSite { question: draft.question, at, max_nodes: self.run.how.max_nodes, cue });
         }
         let mut counted = Counted::new(session, &sites);
-        let mut muted = OnlyTokens(observer);
-        let results = match estimator {
-            Estimator::Choices => choices::estimate(&mut counted, self.engine.text, &sites, self.how)?,
-            _ => enumerate::estimate(&mut counted, enumerator, &sites, self.how, &mut muted)?,
-        };
-        Ok(results.into_iter().zip(counted.n_tokens).collect())
+        let observer = &mut OnlyTokens(asker.observer);
+        let found =
+            Asker { run: self.run, enumerator: asker.enumerator, observer }.score(&mut counted, &sites);
+        Ok(found?.into_iter().zip(counted.n_tokens).collect())
     }
 
     /// Belief by draws, with the tokens that each took, the context among them.
@@ -441,18 +437,16 @@ impl<'a> Online<'a> {
             let written = &draft.completion.token_ids[..open.prefix.n_tokens];
             contexts.push(FlatSites {
                 question: draft.question,
-                stream: vec![self.task.name.clone(), id, sample, "none".to_string()],
+                stream: vec![self.run.task.name.clone(), id, sample, "none".to_string()],
                 context: [draft.prompt, written].concat(),
                 n_prompt: draft.prompt.len(),
-                most_tokens: Some(self.how.traces.sampling.max_new_tokens),
+                most_tokens: Some(self.run.how.traces.sampling.max_new_tokens),
                 cues: vec![self.cue(draft, open.prefix)?],
                 opened: draft.opened.as_ref(),
                 sites: vec![(open.prefix.step, open.prefix.n_tokens)],
             });
         }
-        let (engine, format) = (self.engine, self.task.format.as_ref());
-        let mut muted = OnlyTokens(observer);
-        let found = sampled::estimate(engine, format, estimator, &contexts, self.how, &mut muted)?;
+        let found = sampled::estimate(self.run, estimator, &contexts, &mut OnlyTokens(observer))?;
         let results = found.into_iter().zip(&contexts).map(|(mut found, context)| {
             let result = found.results.pop().unwrap_or_else(|| Err("nothing was drawn".into()));
             let n_cue = if estimator == Estimator::Sample { context.cues[0].len() } else { 0 };
@@ -464,10 +458,10 @@ impl<'a> Online<'a> {
     /// What asks for the answer after a prefix.
     fn cue(self, draft: &Draft<'_>, prefix: Prefix) -> Result<Arc<[TokenId]>, Error> {
         let text = &draft.completion.text;
-        let division = self.engine.text.thoughts().divide(text, draft.opened.as_ref());
+        let division = self.run.engine.text.thoughts().divide(text, draft.opened.as_ref());
         let end = prefix.n_tokens.checked_sub(1).map_or(0, |last| draft.completion.token_ends[last]);
         let before = if end == 0 { draft.prompt_text } else { &text[..end] };
-        Ok(cue::after(self.engine.text, before, division.open_at(end), &self.how.cue)?.into())
+        Ok(cue::after(self.run.engine.text, before, division.open_at(end), &self.run.how.cue)?.into())
     }
 
     /// The trace as it stands in the record.
@@ -593,7 +587,7 @@ impl Watcher for Watching<'_, '_, '_> {
         if draft.asked.last().is_some_and(Result::is_err) {
             return false;
         }
-        let Decoded { text, token_ends } = self.online.engine.text.decode(token_ids);
+        let Decoded { text, token_ends } = self.online.run.engine.text.decode(token_ids);
         let written =
             Completion { token_ids: token_ids.to_vec(), text, token_ends, ..draft.completion.clone() };
         self.online.next_prefix(draft, &written).is_some()

@@ -34,6 +34,14 @@ impl<'a> Engine<'a> {
     }
 }
 
+/// One task that is being measured: what goes wherever its questions go.
+#[derive(Clone, Copy)]
+pub(crate) struct TaskRun<'a> {
+    pub(crate) engine: Engine<'a>,
+    pub(crate) task: &'a TaskPlan,
+    pub(crate) how: &'a Measurement,
+}
+
 /// Parts of a run of these tasks.
 pub fn n_parts(tasks: &[TaskPlan], part_size: usize) -> usize {
     tasks.iter().map(|task| task.items.len().div_ceil(part_size.max(1))).sum()

@@ -112,8 +112,8 @@ impl<'a> Prober<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Vec<Probe>>, Error> {
         let mut session = self.engine.scorer()?.session()?;
-        let roots = plant(session.as_mut(), traces, observer)?;
-        let planted = session.n_branches();
+        let planted = plant(session.as_mut(), traces, observer)?;
+        let n_planted = session.n_branches();
         let all: Vec<(usize, &Path)> = traces
             .iter()
             .enumerate()
@@ -123,9 +123,9 @@ impl<'a> Prober<'a> {
         let mut rest = &all[..];
         while !rest.is_empty() {
             let (lot, later) = rest.split_at(n_within_budget(rest));
-            let found = self.lot(session.as_mut(), traces, &roots, lot, observer)?;
+            let found = self.lot(session.as_mut(), &planted, lot, observer)?;
             lot.iter().zip(found).for_each(|(&(trace, _), probe)| probes[trace].push(probe));
-            session.truncate(planted);
+            session.truncate(n_planted);
             rest = later;
         }
         Ok(probes)
@@ -134,8 +134,7 @@ impl<'a> Prober<'a> {
     fn lot(
         &mut self,
         session: &mut dyn TreeSession,
-        traces: &[Probed<'_>],
-        roots: &[Root],
+        planted: &[Planted<'_>],
         lot: &[(usize, &Path)],
         observer: &mut dyn Observer,
     ) -> Result<Vec<Probe>, Error> {
@@ -143,7 +142,7 @@ impl<'a> Prober<'a> {
         let mut branches = Vec::new();
         let mut sites: Vec<(usize, TreeSite<'_>)> = Vec::new();
         for (place, &(number, path)) in lot.iter().enumerate() {
-            let trace = &traces[number];
+            let Planted { probed: trace, root } = &planted[number];
             let cue = self.cue(trace, path)?;
             if let Err(reason) = self.check_room(trace, path, &cue) {
                 probes.push(Some(Err(reason)));
@@ -151,11 +150,11 @@ impl<'a> Prober<'a> {
             }
             probes.push(None);
             let at = if path.tail.is_empty() {
-                roots[number].after(path.kept)
+                root.after(path.kept)
             } else {
                 let branch = BranchId(session.n_branches() + branches.len());
                 branches.push(Branch {
-                    parent: Some(roots[number].after(path.kept)),
+                    parent: Some(root.after(path.kept)),
                     tokens: path.tail.clone(),
                     keep: true,
                     ..Branch::default()
@@ -223,7 +222,13 @@ impl<'a> Prober<'a> {
     }
 }
 
-/// The planted prompt and trace of a group's member.
+/// A trace with its place in the tree.
+struct Planted<'a> {
+    probed: &'a Probed<'a>,
+    root: Root,
+}
+
+/// The branches of a prompt and its trace.
 struct Root {
     prompt: Parent,
     trace: BranchId,
@@ -235,12 +240,12 @@ impl Root {
     }
 }
 
-fn plant(
+fn plant<'a>(
     session: &mut dyn TreeSession,
-    traces: &[Probed<'_>],
+    traces: &'a [Probed<'_>],
     observer: &mut dyn Observer,
-) -> Result<Vec<Root>, Error> {
-    let (mut branches, mut roots) = (Vec::new(), Vec::new());
+) -> Result<Vec<Planted<'a>>, Error> {
+    let (mut branches, mut planted) = (Vec::new(), Vec::new());
     for trace in traces {
         let prompt = Parent { branch: BranchId(branches.len()), n_tokens: trace.prompt.token_ids.len() };
         let longest = trace.paths.iter().map(|path| path.kept).max().unwrap_or(0);
@@ -251,11 +256,12 @@ fn plant(
             keep: true,
             ..Branch::default()
         });
-        roots.push(Root { prompt, trace: BranchId(branches.len() - 1) });
+        let root = Root { prompt, trace: BranchId(branches.len() - 1) };
+        planted.push(Planted { probed: trace, root });
     }
     observer.event(Event::Tokens(branches.iter().map(|branch| branch.tokens.len()).sum()));
     session.extend(&branches)?;
-    Ok(roots)
+    Ok(planted)
 }
 
 /// How many of the paths are run together, at least one.

@@ -15,7 +15,7 @@ use crate::control::Variant;
 use crate::error::Error;
 use crate::estimate::sampled::{self, FlatSites};
 use crate::event::{Event, Observer, Phase};
-use crate::plan::{Engine, Measurement, QUARTERS, Rollouts, TaskPlan};
+use crate::plan::{QUARTERS, Rollouts, TaskRun};
 use crate::sites::{self, Subject};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{Completion, Fork, GenerateRequest, More, Place, ScoreTree, Watcher};
@@ -31,19 +31,17 @@ pub(crate) type Curves = Vec<(Option<Control>, EntropyCurve)>;
 
 /// Measures all subjects, in their order. What goes wrong with one is told, and it has no curves.
 pub(crate) fn measure(
-    engine: Engine<'_>,
-    task: &TaskPlan,
+    run: TaskRun<'_>,
     subjects: &[Subject<'_>],
-    how: &Measurement,
     rollouts: Rollouts,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Curves>, Error> {
     let thinned: Vec<Subject<'_>> = subjects.iter().map(at_quarters).collect();
-    let asking = Asking { engine, task, how, rollouts };
+    let asking = Asking { run, rollouts };
     let n_draws: usize = thinned.iter().map(|subject| asking.n_first(subject)).sum();
     observer.event(Event::PhaseBegins { phase: Phase::Rollouts, n: n_draws });
     let mut curves = Vec::with_capacity(subjects.len());
-    for group in sites::groups(&thinned, engine.scorer.map_or(usize::MAX, ScoreTree::holds), false) {
+    for group in sites::groups(&thinned, run.engine.scorer.map_or(usize::MAX, ScoreTree::holds), false) {
         match asking.measure(group, observer) {
             Ok(found) => curves.extend(found),
             Err(error) if !error.is_about_one_item() => return Err(error),
@@ -64,13 +62,11 @@ fn at_quarters<'a>(subject: &Subject<'a>) -> Subject<'a> {
         Some(Control::Swapped) => Some(variant.at_depths(&[1.0])),
         Some(Control::Shuffled | Control::Unstated) => None,
     });
-    Subject { traced: subject.traced, variants: variants.collect() }
+    Subject { variants: variants.collect(), ..*subject }
 }
 
 struct Asking<'a> {
-    engine: Engine<'a>,
-    task: &'a TaskPlan,
-    how: &'a Measurement,
+    run: TaskRun<'a>,
     rollouts: Rollouts,
 }
 
@@ -89,7 +85,7 @@ impl Asking<'_> {
         match self.measure(std::slice::from_ref(subject), observer) {
             Ok(mut found) => Ok(found.remove(0)),
             Err(error) if error.is_about_one_item() => {
-                let warning = format!("no rollouts of question {}: {error}", subject.traced.question.id);
+                let warning = format!("no rollouts of question {}: {error}", subject.posed.question.id);
                 observer.event(Event::Warning(&warning));
                 Ok(Vec::new())
             }
@@ -99,9 +95,9 @@ impl Asking<'_> {
 
     fn measure(&self, subjects: &[Subject<'_>], observer: &mut dyn Observer) -> Result<Vec<Curves>, Error> {
         let all: Vec<usize> = (0..subjects.len()).collect();
-        let contexts = sites::flat_sites(self.task, subjects, &[], &all, self.how);
+        let contexts = sites::flat_sites(self.run, subjects, &[], &all);
         let requests: Vec<GenerateRequest> = contexts.iter().map(|context| self.request(context)).collect();
-        let format = self.task.format.as_ref();
+        let format = self.run.task.format.as_ref();
         let texts: Vec<Vec<String>> = contexts.iter().map(|context| self.texts(context)).collect();
         let mut rounds = Rounds {
             format,
@@ -115,8 +111,8 @@ impl Asking<'_> {
             observer,
             stopped: false,
         };
-        let sampling = self.how.rollout_sampling();
-        let drawn = self.engine.generator()?.generate_watched(&requests, &sampling, &mut rounds);
+        let sampling = self.run.how.rollout_sampling();
+        let drawn = self.run.engine.generator()?.generate_watched(&requests, &sampling, &mut rounds);
         if rounds.stopped {
             return Err(Error::Interrupted);
         }
@@ -143,18 +139,18 @@ impl Asking<'_> {
     }
 
     fn streams(&self, context: &FlatSites<'_>, step: usize, draws: std::ops::Range<usize>) -> Vec<u64> {
-        context.streams(Estimator::Rollout, step, draws, self.how.seed)
+        context.streams(Estimator::Rollout, step, draws, self.run.how.seed)
     }
 
     /// What stands before the draws at each site.
     fn texts(&self, context: &FlatSites<'_>) -> Vec<String> {
-        let text = |&(_, n_tokens): &(usize, usize)| context.text_of_prefix(self.engine, n_tokens);
+        let text = |&(_, n_tokens): &(usize, usize)| context.text_of_prefix(self.run.engine, n_tokens);
         context.sites.iter().map(text).collect()
     }
 
     /// The thought that is open at each site.
     fn open(&self, context: &FlatSites<'_>, texts: &[String]) -> Vec<Option<ThoughtKind>> {
-        let thoughts = self.engine.text.thoughts();
+        let thoughts = self.run.engine.text.thoughts();
         let open_after = |text: &String| thoughts.divide(text, context.opened).open_at(text.len()).cloned();
         texts.iter().map(open_after).collect()
     }
@@ -166,11 +162,11 @@ impl Asking<'_> {
         texts: &[String],
         forks: &RequestCompletions,
     ) -> Vec<AnswerDistribution> {
-        let format = self.task.format.as_ref();
+        let format = self.run.task.format.as_ref();
         let at_site = |(before, draws): (&String, &Vec<Completion>)| {
             let answers = draws
                 .iter()
-                .map(|draw| sampled::answer_of_rollout(self.engine, format, context, before, draw));
+                .map(|draw| sampled::answer_of_rollout(self.run.engine, format, context, before, draw));
             // Draws make a distribution wherever there is one.
             sampled::distribution(Estimator::Rollout, answers, context.question).ok()
         };
@@ -215,7 +211,7 @@ impl Watcher for Rounds<'_> {
     fn is_over(&mut self, place: Place, text: &str) -> bool {
         let choices = self.contexts[place.request].question.choices.as_ref();
         let open = self.open[place.request][place.fork].as_ref();
-        let division = self.asking.engine.text.thoughts().divide(text, open);
+        let division = self.asking.run.engine.text.thoughts().divide(text, open);
         let stated = division.answer(self.format, true, choices);
         !stated.is_invalid() && division.answer(self.format, false, choices) == stated
     }
@@ -227,7 +223,8 @@ impl Watcher for Rounds<'_> {
         }
         let Place { request, fork, .. } = place;
         let (context, before) = (&self.contexts[request], &self.texts[request][fork]);
-        let answer = sampled::answer_of_rollout(self.asking.engine, self.format, context, before, completion);
+        let answer =
+            sampled::answer_of_rollout(self.asking.run.engine, self.format, context, before, completion);
         let answers = &mut self.answers[request][fork];
         let disagree = answers.iter().any(|other| *other != answer);
         answers.push(answer);

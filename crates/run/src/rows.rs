@@ -7,8 +7,8 @@ use crate::control::Variant;
 use crate::online::Decision;
 use crate::rollouts::Curves;
 use crate::signals::SignalValue;
-use crate::sites::Findings;
-use crate::trace::{Traced, Unmeasured};
+use crate::sites::{Findings, Subject};
+use crate::trace::{NoTrace, Posed, Traced, Unmeasured};
 use entrace_measure::{Answer, Choices, EntropyCurve, Prefix, Question, Signature, Statement};
 use entrace_record::rows::{AnswerRow, DecisionRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use std::sync::Arc;
@@ -21,18 +21,18 @@ struct Identity {
 }
 
 impl Identity {
-    fn of(traced: &Traced) -> Self {
+    fn of(posed: &Posed) -> Self {
         Self {
-            task: traced.question.task.as_str().into(),
-            question_id: traced.question.id.as_str().into(),
-            sample: traced.sample,
+            task: posed.question.task.as_str().into(),
+            question_id: posed.question.id.as_str().into(),
+            sample: posed.sample,
         }
     }
 }
 
 /// Adds the rows of a measured trace with its controls.
 pub(crate) fn add_traced(rows: &mut Rows, traced: &Traced, variants: &[Variant], findings: &Findings) {
-    let identity = Identity::of(traced);
+    let identity = Identity::of(&traced.posed);
     let own = findings.curves.first();
     let signature = own.and_then(|curve| curve.as_ref().ok()).map(Signature::of);
     let reason = match own {
@@ -56,10 +56,11 @@ pub(crate) fn add_traced(rows: &mut Rows, traced: &Traced, variants: &[Variant],
 }
 
 /// Adds the rows of rollouts.
-pub(crate) fn add_rollouts(rows: &mut Rows, traced: &Traced, curves: &Curves) {
-    let identity = Identity::of(traced);
+pub(crate) fn add_rollouts(rows: &mut Rows, subject: &Subject<'_>, curves: &Curves) {
+    let identity = Identity::of(subject.posed);
     for (control, curve) in curves {
-        let statements = if control.is_none() { Statements::of(traced) } else { Statements::default() };
+        let own = subject.traced.filter(|_| control.is_none());
+        let statements = own.map_or_else(Statements::default, Statements::of);
         let under = Under { control: control.map_or("none", |c| c.name()), cue: 0 };
         add_curve(rows, &identity, &under, curve, &statements);
     }
@@ -67,7 +68,7 @@ pub(crate) fn add_rollouts(rows: &mut Rows, traced: &Traced, curves: &Curves) {
 
 /// Adds what was measured of a trace because it was asked for.
 pub(crate) fn add_signals(rows: &mut Rows, traced: &Traced, signals: &[SignalValue]) {
-    let identity = Identity::of(traced);
+    let identity = Identity::of(&traced.posed);
     rows.signals.extend(signals.iter().map(|signal| SignalRow {
         task: Arc::clone(&identity.task),
         question_id: Arc::clone(&identity.question_id),
@@ -96,15 +97,15 @@ pub(crate) fn add_decisions(rows: &mut Rows, question: &Question, sample: u32, d
 }
 
 /// Adds the rows of one control of a trace that was written before.
-pub(crate) fn add_late_control(rows: &mut Rows, traced: &Traced, variant: &Variant, curve: &EntropyCurve) {
+pub(crate) fn add_late_control(rows: &mut Rows, posed: &Posed, variant: &Variant, curve: &EntropyCurve) {
     let under = Under { control: variant.control.map_or("none", |c| c.name()), cue: 0 };
-    add_curve(rows, &Identity::of(traced), &under, curve, &Statements::default());
+    add_curve(rows, &Identity::of(posed), &under, curve, &Statements::default());
 }
 
 /// Adds the rows of a trace itself under a further cue.
 pub(crate) fn add_under_cue(rows: &mut Rows, traced: &Traced, cue: u32, curve: &EntropyCurve) {
     let under = Under { control: "none", cue };
-    add_curve(rows, &Identity::of(traced), &under, curve, &Statements::of(traced));
+    add_curve(rows, &Identity::of(&traced.posed), &under, curve, &Statements::of(traced));
 }
 
 /// What a curve was measured under.
@@ -121,20 +122,20 @@ fn trace_row(
     reason: Option<String>,
     signature: Option<&Signature>,
 ) -> TraceRow {
-    let question = &traced.question;
+    let question = &traced.posed.question;
     TraceRow {
         task: Arc::clone(&identity.task),
         question_id: Arc::clone(&identity.question_id),
-        sample: traced.sample,
+        sample: traced.posed.sample,
         question: question.text.clone(),
         choices: question.choices.as_ref().map(choices_json),
-        prompt: traced.prompt.text.clone(),
+        prompt: traced.posed.prompt.text.clone(),
         completion: traced.completion.clone(),
         target: question.target.as_ref().map(|target| target.name().to_string()),
         answer: Some(traced.answer.name().to_string()),
         correct: traced.correct,
         stop_reason: Some(traced.stop_reason.name().to_string()),
-        n_prompt_tokens: count(traced.prompt.token_ids.len()),
+        n_prompt_tokens: count(traced.posed.prompt.token_ids.len()),
         n_trace_tokens: count(traced.trace.len()),
         n_steps: count(traced.prefixes.len().saturating_sub(1)),
         outcome,
@@ -151,6 +152,10 @@ fn trace_row(
 /// Adds the row of a trace that could not be measured.
 pub(crate) fn add_unmeasured(rows: &mut Rows, unmeasured: &Unmeasured) {
     let question = &unmeasured.question;
+    let (outcome, reason) = match &unmeasured.why {
+        NoTrace::Failed(reason) => (Outcome::Failed, reason.clone()),
+        NoTrace::Skipped(reason) => (Outcome::Skipped, reason.clone()),
+    };
     rows.traces.push(TraceRow {
         task: question.task.as_str().into(),
         question_id: question.id.as_str().into(),
@@ -166,8 +171,8 @@ pub(crate) fn add_unmeasured(rows: &mut Rows, unmeasured: &Unmeasured) {
         n_prompt_tokens: count(unmeasured.n_prompt_tokens),
         n_trace_tokens: count(unmeasured.n_trace_tokens),
         n_steps: 0,
-        outcome: if unmeasured.failed { Outcome::Failed } else { Outcome::Skipped },
-        reason: Some(unmeasured.reason.clone()),
+        outcome,
+        reason: Some(reason),
         lock_in_step: None,
         total_drop: None,
         monotone: None,
@@ -206,10 +211,13 @@ impl Statements {
         let steps = traced.prefixes.iter().skip(1);
         let step_ends: Vec<usize> = steps.map(|prefix| trace.text_of_prefix(prefix.n_tokens).len()).collect();
         let stated = |answer: &Answer| {
-            let statement = Statement::of(answer.name(), traced.question.choices.as_ref())?;
+            let statement = Statement::of(answer.name(), traced.posed.question.choices.as_ref())?;
             Some(Stated(statement.first_step(trace.text(), &step_ends)))
         };
-        Self { answer: stated(&traced.answer), target: traced.question.target.as_ref().and_then(stated) }
+        Self {
+            answer: stated(&traced.answer),
+            target: traced.posed.question.target.as_ref().and_then(stated),
+        }
     }
 }
 

@@ -11,8 +11,9 @@ mod semantic;
 
 use crate::error::Error;
 use crate::event::{Event, Observer, Phase};
-use crate::plan::{Engine, Measurement, TaskPlan};
+use crate::plan::TaskRun;
 use crate::sites::{Findings, Subject};
+use crate::trace::Traced;
 use entrace_measure::EntropyCurve;
 use entrace_measure::signal::{Group, SIGNALS};
 
@@ -28,7 +29,7 @@ pub(crate) struct SignalValue {
 /// A trace whose curve is known.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
-    subject: &'a Subject<'a>,
+    traced: &'a Traced,
     curve: &'a EntropyCurve,
     /// Prompt, cue and draw of each answer that was sampled before any reasoning.
     draws: &'a [Vec<entrace_measure::TokenId>],
@@ -36,31 +37,30 @@ struct Asked<'a> {
 
 /// Values of all subjects, in their order; none for a trace without a curve.
 pub(crate) fn measure(
-    engine: Engine<'_>,
-    task: &TaskPlan,
+    run: TaskRun<'_>,
     subjects: &[Subject<'_>],
     findings: &[Findings],
-    how: &Measurement,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Vec<SignalValue>>, Error> {
     let mut values: Vec<Vec<SignalValue>> = subjects.iter().map(|_| Vec::new()).collect();
     let mut places = Vec::new();
     let mut asked = Vec::new();
     for (place, (subject, findings)) in subjects.iter().zip(findings).enumerate() {
-        if let Some(Ok(curve)) = findings.curves.first() {
+        if let (Some(traced), Some(Ok(curve))) = (subject.traced, findings.curves.first()) {
             places.push(place);
-            asked.push(Asked { subject, curve, draws: &findings.draws });
+            asked.push(Asked { traced, curve, draws: &findings.draws });
         }
     }
-    if !how.signals.is_empty() {
-        observer.event(Event::PhaseBegins { phase: Phase::Signals, n: how.signals.len() });
+    let signals = &run.how.signals;
+    if !signals.is_empty() {
+        observer.event(Event::PhaseBegins { phase: Phase::Signals, n: signals.len() });
     }
-    for &group in &how.signals {
+    for &group in signals {
         let found = match group {
             Group::Layers | Group::Hidden | Group::Attention => continue,
-            Group::Verbalised => follow_up::verbalised(engine, task, &asked, observer)?,
-            Group::PTrue => follow_up::p_true(engine, &asked, observer)?,
-            Group::Semantic => semantic::measure(engine, task, &asked, observer)?,
+            Group::Verbalised => follow_up::verbalised(run, &asked, observer)?,
+            Group::PTrue => follow_up::p_true(run.engine, &asked, observer)?,
+            Group::Semantic => semantic::measure(run, &asked, observer)?,
         };
         let [signal] = names(group)[..] else { continue };
         for (&place, value) in places.iter().zip(found) {
@@ -68,7 +68,7 @@ pub(crate) fn measure(
         }
         observer.event(Event::PhaseAdvances(1));
     }
-    let read = layers::measure(engine, task, &asked, how, observer)?;
+    let read = layers::measure(run, &asked, observer)?;
     for (&place, found) in places.iter().zip(read) {
         values[place].extend(found);
     }

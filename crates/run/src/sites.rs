@@ -10,21 +10,22 @@
 use crate::control::Variant;
 use crate::cue;
 use crate::error::{Capability, Error};
-use crate::estimate::enumerate::Enumerator;
 use crate::estimate::sampled::{self, FlatSites};
-use crate::estimate::{SiteResult, TreeSite, choices, enumerate};
-use crate::event::{Event, Observer, Phase};
-use crate::plan::{Engine, Measurement, TaskPlan};
-use crate::trace::{TokenScored, Traced};
-use entrace_backend::{Branch, BranchId, Parent, SamplingSession, ScoreTree, Text, TokenScores, TreeSession};
-use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator, Prefix, StopReason, TokenId};
+use crate::estimate::{Asker, SiteResult, TreeSite};
+use crate::event::{Event, Phase};
+use crate::plan::{Engine, Measurement, TaskRun};
+use crate::trace::{Posed, TokenScored, Traced};
+use entrace_backend::{Branch, BranchId, Parent, SamplingSession, ScoreTree, TokenScores, TreeSession};
+use entrace_measure::{AnswerDistribution, EntropyCurve, Estimator, Prefix, TokenId};
 use std::sync::Arc;
 
-/// A trace with everything that is measured on it.
+/// A question with everything that is measured after it.
 #[derive(Clone)]
 pub(crate) struct Subject<'a> {
-    pub(crate) traced: &'a Traced,
-    /// The own trace first, then the controls.
+    pub(crate) posed: &'a Posed,
+    /// Its trace; `None` where only a control is measured, the trace having been measured before.
+    pub(crate) traced: Option<&'a Traced>,
+    /// The own trace first, or nothing in its place, then the controls.
     pub(crate) variants: Vec<Variant>,
 }
 
@@ -38,7 +39,12 @@ pub(crate) struct Findings {
     pub(crate) draws: Vec<Vec<TokenId>>,
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    /// A trace with its controls.
+    pub(crate) fn of(traced: &'a Traced, variants: Vec<Variant>) -> Self {
+        Self { posed: &traced.posed, traced: Some(traced), variants }
+    }
+
     /// Tokens of its variants that are not on the tree on which its trace grew.
     fn n_tokens(&self, on_ground: bool) -> usize {
         let is_planted = self.planted(on_ground).is_some_and(|planted| planted.trace.is_some());
@@ -46,7 +52,12 @@ impl Subject<'_> {
     }
 
     fn planted(&self, on_ground: bool) -> Option<crate::trace::Planted> {
-        self.traced.planted.filter(|_| on_ground)
+        self.traced?.planted.filter(|_| on_ground)
+    }
+
+    /// Whether the tokens of its trace are still to be scored.
+    fn is_unscored(&self) -> bool {
+        self.traced.is_some_and(|traced| traced.scores.is_none())
     }
 
     /// `(variant, prefix)` of every site, in order.
@@ -59,7 +70,7 @@ impl Subject<'_> {
 
     /// Belief at a site, where it was asked for while the trace was written.
     fn known(&self, (variant, prefix): (usize, usize)) -> Option<&SiteResult> {
-        self.traced.asked.get(prefix).filter(|_| variant == 0)
+        self.traced?.asked.get(prefix).filter(|_| variant == 0)
     }
 
     /// The sites at which belief is still to be asked for, in order.
@@ -68,71 +79,145 @@ impl Subject<'_> {
     }
 }
 
-/// Measures all subjects, in their order, on the tree on which their traces grew if there is one.
-pub(crate) fn measure(
-    engine: Engine<'_>,
-    task: &TaskPlan,
-    enumerator: &mut Enumerator,
-    subjects: &[Subject<'_>],
-    how: &Measurement,
-    mut ground: Option<&mut (dyn SamplingSession + '_)>,
-    observer: &mut dyn Observer,
-) -> Result<Vec<Findings>, Error> {
-    let n = subjects.iter().map(|subject| subject.open_sites().count()).sum();
-    observer.event(Event::PhaseBegins { phase: Phase::Prefixes, n });
-    let mut findings = Vec::with_capacity(subjects.len());
-    for group in groups(subjects, engine.scorer.map_or(usize::MAX, ScoreTree::holds), ground.is_some()) {
-        if observer.should_stop() {
-            return Err(Error::Interrupted);
-        }
-        let ground = ground.as_deref_mut();
-        match measure_tree(engine, task, enumerator, group, how, ground, observer) {
-            Ok(found) => findings.extend(found),
-            Err(error) if error.is_about_one_item() => {
-                for subject in group {
-                    findings.push(measure_alone(engine, task, enumerator, subject, how, observer)?);
-                }
+impl Asker<'_> {
+    /// Measures all subjects, in their order, on the tree on which their traces grew if there is one.
+    pub(crate) fn measure(
+        &mut self,
+        subjects: &[Subject<'_>],
+        mut ground: Option<&mut (dyn SamplingSession + '_)>,
+    ) -> Result<Vec<Findings>, Error> {
+        let n = subjects.iter().map(|subject| subject.open_sites().count()).sum();
+        self.observer.event(Event::PhaseBegins { phase: Phase::Prefixes, n });
+        let mut findings = Vec::with_capacity(subjects.len());
+        let holds = self.run.engine.scorer.map_or(usize::MAX, ScoreTree::holds);
+        for group in groups(subjects, holds, ground.is_some()) {
+            if self.observer.should_stop() {
+                return Err(Error::Interrupted);
             }
-            Err(error) => return Err(error),
+            match self.measure_group(group, ground.as_deref_mut()) {
+                Ok(found) => findings.extend(found),
+                Err(error) if error.is_about_one_item() => {
+                    for subject in group {
+                        findings.push(self.measure_alone(subject)?);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(findings)
+    }
+
+    /// One subject by itself: what goes wrong is its own failure. Where the fault may lie in a control, each is measured apart, so that it
+    /// takes nothing but itself away.
+    fn measure_alone(&mut self, subject: &Subject<'_>) -> Result<Findings, Error> {
+        match self.measure_group(std::slice::from_ref(subject), None) {
+            Ok(mut found) => Ok(found.remove(0)),
+            Err(error) if !error.is_about_one_item() => Err(error),
+            Err(error) if subject.variants.len() < 2 => {
+                Ok(Findings { curves: vec![Err(error.to_string())], token_scores: None, draws: Vec::new() })
+            }
+            Err(_) => {
+                let part = |variants: &[&Variant]| Subject {
+                    variants: variants.iter().map(|&variant| variant.clone()).collect(),
+                    ..*subject
+                };
+                let own = &subject.variants[0];
+                let mut findings = self.measure_alone(&part(&[own]))?;
+                for control in &subject.variants[1..] {
+                    findings.curves.push(match self.measure_group(&[part(&[own, control])], None) {
+                        Ok(mut found) => found.remove(0).curves.remove(1),
+                        Err(error) if error.is_about_one_item() => Err(error.to_string()),
+                        Err(error) => return Err(error),
+                    });
+                }
+                Ok(findings)
+            }
         }
     }
-    Ok(findings)
-}
 
-/// One subject by itself: what goes wrong is its own failure. Where the fault may lie in a control, each is measured apart, so that it
-/// takes nothing but itself away.
-fn measure_alone(
-    engine: Engine<'_>,
-    task: &TaskPlan,
-    enumerator: &mut Enumerator,
-    subject: &Subject<'_>,
-    how: &Measurement,
-    observer: &mut dyn Observer,
-) -> Result<Findings, Error> {
-    match measure_tree(engine, task, enumerator, std::slice::from_ref(subject), how, None, observer) {
-        Ok(mut found) => Ok(found.remove(0)),
-        Err(error) if !error.is_about_one_item() => Err(error),
-        Err(error) if subject.variants.len() < 2 => {
-            Ok(Findings { curves: vec![Err(error.to_string())], token_scores: None, draws: Vec::new() })
-        }
-        Err(_) => {
-            let part = |variants: &[&Variant]| Subject {
-                traced: subject.traced,
-                variants: variants.iter().map(|&variant| variant.clone()).collect(),
-            };
-            let own = &subject.variants[0];
-            let mut findings = measure_alone(engine, task, enumerator, &part(&[own]), how, observer)?;
-            for control in &subject.variants[1..] {
-                let both = [part(&[own, control])];
-                let measured = measure_tree(engine, task, enumerator, &both, how, None, observer);
-                findings.curves.push(match measured {
-                    Ok(mut found) => found.remove(0).curves.remove(1),
-                    Err(error) if error.is_about_one_item() => Err(error.to_string()),
-                    Err(error) => return Err(error),
-                });
+    /// Subjects whose tree is held at once.
+    fn measure_group(
+        &mut self,
+        subjects: &[Subject<'_>],
+        ground: Option<&mut (dyn SamplingSession + '_)>,
+    ) -> Result<Vec<Findings>, Error> {
+        let TaskRun { engine, how, .. } = self.run;
+        let needs: Vec<Need> = subjects.iter().map(|subject| Need::of(engine, subject, how)).collect();
+        let is_needed = needs.iter().any(|&need| need != Need::Nothing);
+        match (ground, engine.scorer) {
+            (Some(ground), _) if is_needed => {
+                let n_branches = ground.n_branches();
+                let tree = Tree::plant(ground, subjects, &needs, true);
+                let measured = tree.and_then(|tree| self.measure_on(Some(&mut *ground), tree, subjects));
+                ground.truncate(n_branches);
+                measured
             }
-            Ok(findings)
+            (None, Some(scorer)) if is_needed => {
+                let mut session = scorer.session()?;
+                let tree = Tree::plant(session.as_mut(), subjects, &needs, false)?;
+                self.measure_on(Some(session.as_mut()), tree, subjects)
+            }
+            _ => self.measure_on(None, Tree::empty(subjects.len()), subjects),
         }
+    }
+
+    /// Measures subjects on a tree that holds what they need.
+    fn measure_on(
+        &mut self,
+        mut session: Option<&mut (dyn TreeSession + '_)>,
+        tree: Tree,
+        subjects: &[Subject<'_>],
+    ) -> Result<Vec<Findings>, Error> {
+        let run = self.run;
+        self.observer.event(Event::Tokens(tree.n_tokens));
+        let cues: Vec<Cues> = subjects.iter().map(|subject| cues(run, subject)).collect::<Result<_, _>>()?;
+        let mut results: Vec<Vec<Option<SiteResult>>> =
+            subjects.iter().map(|s| s.sites().map(|site| s.known(site).cloned()).collect()).collect();
+        let mut draws: Vec<Vec<Vec<TokenId>>> = vec![Vec::new(); subjects.len()];
+        for estimator in Estimator::ALL {
+            let chosen: Vec<usize> = (0..subjects.len())
+                .filter(|&i| run.how.estimator.for_question(&subjects[i].posed.question) == estimator)
+                .filter(|&i| subjects[i].open_sites().next().is_some())
+                .collect();
+            if chosen.is_empty() {
+                continue;
+            }
+            let found = if estimator.is_sampled() {
+                let contexts = flat_sites(run, subjects, &cues, &chosen);
+                let by_context = sampled::estimate(run, estimator, &contexts, self.observer)?;
+                let owners =
+                    chosen.iter().flat_map(|&i| (0..subjects[i].variants.len()).map(move |v| (i, v)));
+                let mut found = Vec::new();
+                for ((subject, variant), context) in owners.zip(by_context) {
+                    if variant == 0 {
+                        draws[subject] = context.first_draws;
+                    }
+                    found.extend(context.results);
+                }
+                found
+            } else {
+                let sites = tree.sites(subjects, &cues, &chosen, run.how);
+                let session = session.as_deref_mut().ok_or(Error::Lacks(Capability::ScoreTree))?;
+                self.score(session, &sites)?
+            };
+            let is_open = |&(i, s): &(usize, usize)| results[i][s].is_none();
+            let slots = chosen.iter().flat_map(|&i| (0..results[i].len()).map(move |s| (i, s)));
+            let slots: Vec<(usize, usize)> = slots.filter(is_open).collect();
+            for ((subject, site), result) in slots.into_iter().zip(found) {
+                results[subject][site] = Some(result);
+            }
+        }
+        Ok(subjects
+            .iter()
+            .zip(results)
+            .zip(tree.token_scores)
+            .zip(draws)
+            .map(|(((subject, results), token_scores), draws)| Findings {
+                curves: curves(subject, results),
+                token_scores,
+                draws,
+            })
+            .collect())
     }
 }
 
@@ -146,8 +231,8 @@ pub(crate) fn groups<'a, 'b>(
     let mut start = 0;
     let mut n_tokens = 0_usize;
     for (index, subject) in subjects.iter().enumerate() {
-        let prompt = &subject.traced.prompt.token_ids;
-        let before = subjects[start..index].last().map_or(&[][..], |before| &before.traced.prompt.token_ids);
+        let prompt = &subject.posed.prompt.token_ids;
+        let before = subjects[start..index].last().map_or(&[][..], |before| &before.posed.prompt.token_ids);
         let n_common = prompt.iter().zip(before).take_while(|(a, b)| a == b).count();
         let n_prompt = if subject.planted(on_ground).is_some() { 0 } else { prompt.len() };
         let n_own = subject.n_tokens(on_ground);
@@ -165,111 +250,6 @@ pub(crate) fn groups<'a, 'b>(
     groups
 }
 
-fn measure_tree(
-    engine: Engine<'_>,
-    task: &TaskPlan,
-    enumerator: &mut Enumerator,
-    subjects: &[Subject<'_>],
-    how: &Measurement,
-    ground: Option<&mut (dyn SamplingSession + '_)>,
-    observer: &mut dyn Observer,
-) -> Result<Vec<Findings>, Error> {
-    let needs: Vec<Need> = subjects.iter().map(|subject| Need::of(engine, subject, how)).collect();
-    let is_needed = needs.iter().any(|&need| need != Need::Nothing);
-    match (ground, engine.scorer) {
-        (Some(ground), _) if is_needed => {
-            let n_branches = ground.n_branches();
-            let tree = Tree::plant(ground, subjects, &needs, true);
-            let measured = tree.and_then(|tree| {
-                measure_on(Some(&mut *ground), tree, engine, task, enumerator, subjects, how, observer)
-            });
-            ground.truncate(n_branches);
-            measured
-        }
-        (None, Some(scorer)) if is_needed => {
-            let mut session = scorer.session()?;
-            let tree = Tree::plant(session.as_mut(), subjects, &needs, false)?;
-            measure_on(Some(session.as_mut()), tree, engine, task, enumerator, subjects, how, observer)
-        }
-        _ => {
-            let tree = Tree::empty(subjects.len());
-            measure_on(None, tree, engine, task, enumerator, subjects, how, observer)
-        }
-    }
-}
-
-/// Measures subjects on a tree that holds what they need.
-#[expect(clippy::too_many_arguments, reason = "what a walk shares goes everywhere")]
-fn measure_on(
-    mut session: Option<&mut (dyn TreeSession + '_)>,
-    tree: Tree,
-    engine: Engine<'_>,
-    task: &TaskPlan,
-    enumerator: &mut Enumerator,
-    subjects: &[Subject<'_>],
-    how: &Measurement,
-    observer: &mut dyn Observer,
-) -> Result<Vec<Findings>, Error> {
-    observer.event(Event::Tokens(tree.n_tokens));
-    let cues: Vec<Cues> =
-        subjects.iter().map(|subject| cues(engine.text, subject, how)).collect::<Result<_, _>>()?;
-    let mut results: Vec<Vec<Option<SiteResult>>> =
-        subjects.iter().map(|s| s.sites().map(|site| s.known(site).cloned()).collect()).collect();
-    let mut draws: Vec<Vec<Vec<TokenId>>> = vec![Vec::new(); subjects.len()];
-    for estimator in Estimator::ALL {
-        let chosen: Vec<usize> = (0..subjects.len())
-            .filter(|&i| how.estimator.for_question(&subjects[i].traced.question) == estimator)
-            .filter(|&i| subjects[i].open_sites().next().is_some())
-            .collect();
-        if chosen.is_empty() {
-            continue;
-        }
-        let found = if estimator.is_sampled() {
-            let contexts = flat_sites(task, subjects, &cues, &chosen, how);
-            let by_context =
-                sampled::estimate(engine, task.format.as_ref(), estimator, &contexts, how, observer)?;
-            let owners = chosen.iter().flat_map(|&i| (0..subjects[i].variants.len()).map(move |v| (i, v)));
-            let mut found = Vec::new();
-            for ((subject, variant), context) in owners.zip(by_context) {
-                if variant == 0 {
-                    draws[subject] = context.first_draws;
-                }
-                found.extend(context.results);
-            }
-            found
-        } else {
-            let sites = tree.sites(subjects, &cues, &chosen, how);
-            let session = session.as_deref_mut().ok_or(Error::Lacks(Capability::ScoreTree))?;
-            match estimator {
-                Estimator::Choices => {
-                    let found = choices::estimate(session, engine.text, &sites, how)?;
-                    observer.event(Event::PhaseAdvances(found.len()));
-                    found
-                }
-                Estimator::Enumerate => enumerate::estimate(session, enumerator, &sites, how, observer)?,
-                Estimator::Sample | Estimator::Rollout => Vec::new(),
-            }
-        };
-        let is_open = |&(i, s): &(usize, usize)| results[i][s].is_none();
-        let slots = chosen.iter().flat_map(|&i| (0..results[i].len()).map(move |s| (i, s)));
-        let slots: Vec<(usize, usize)> = slots.filter(is_open).collect();
-        for ((subject, site), result) in slots.into_iter().zip(found) {
-            results[subject][site] = Some(result);
-        }
-    }
-    Ok(subjects
-        .iter()
-        .zip(results)
-        .zip(tree.token_scores)
-        .zip(draws)
-        .map(|(((subject, results), token_scores), draws)| Findings {
-            curves: curves(subject, results),
-            token_scores,
-            draws,
-        })
-        .collect())
-}
-
 /// What of a subject the tree has to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -283,11 +263,11 @@ enum Need {
 
 impl Need {
     fn of(engine: Engine<'_>, subject: &Subject<'_>, how: &Measurement) -> Self {
-        let is_sampled = how.estimator.for_question(&subject.traced.question).is_sampled();
-        match (is_sampled, &subject.traced.scores) {
-            (_, Some(_)) if subject.open_sites().next().is_none() => Self::Nothing,
+        let is_sampled = how.estimator.for_question(&subject.posed.question).is_sampled();
+        match (is_sampled, subject.is_unscored()) {
+            (_, false) if subject.open_sites().next().is_none() => Self::Nothing,
             (false, _) => Self::All,
-            (true, None) if engine.scorer.is_some() => Self::OwnTrace,
+            (true, true) if engine.scorer.is_some() => Self::OwnTrace,
             (true, _) => Self::Nothing,
         }
     }
@@ -338,10 +318,10 @@ impl Tree {
                 }
             };
             let grown = subject.planted(on_ground);
-            let n_tokens = subject.traced.prompt.token_ids.len();
+            let n_tokens = subject.posed.prompt.token_ids.len();
             let prompt = grown.map(|grown| grown.prompt).unwrap_or_else(|| {
                 branches.push(Branch {
-                    tokens: subject.traced.prompt.token_ids.clone(),
+                    tokens: subject.posed.prompt.token_ids.clone(),
                     keep: true,
                     ..Branch::default()
                 });
@@ -350,11 +330,11 @@ impl Tree {
             let mut traces: Vec<BranchId> = grown.and_then(|grown| grown.trace).into_iter().collect();
             for variant in &subject.variants[traces.len()..n_variants] {
                 traces.push(BranchId(n_branches + branches.len()));
-                let imported = variant.control.is_none() && subject.traced.scores.is_none();
+                let unscored = variant.control.is_none() && subject.is_unscored();
                 branches.push(Branch {
                     parent: Some(Parent { branch: prompt, n_tokens }),
                     tokens: variant.token_ids.clone(),
-                    token_scores: if imported { TokenScores::Full } else { TokenScores::None },
+                    token_scores: if unscored { TokenScores::Full } else { TokenScores::None },
                     keep: true,
                     ..Branch::default()
                 });
@@ -363,7 +343,7 @@ impl Tree {
         }
         let mut scores = session.extend(&branches)?;
         let scores_of = |(subject, planted): (&Subject<'_>, &Option<Planted>)| {
-            let planted = planted.as_ref().filter(|_| subject.traced.scores.is_none())?;
+            let planted = planted.as_ref().filter(|_| subject.is_unscored())?;
             let score = scores.iter_mut().find(|score| score.id == planted.traces[0])?;
             Some(TokenScored {
                 logprobs: std::mem::take(&mut score.token_logprobs),
@@ -390,13 +370,13 @@ impl Tree {
                 let variant = &subject.variants[v];
                 let n_tokens = variant.measured[p].n_tokens;
                 let at = if n_tokens == 0 {
-                    Parent { branch: planted.prompt, n_tokens: subject.traced.prompt.token_ids.len() }
+                    Parent { branch: planted.prompt, n_tokens: subject.posed.prompt.token_ids.len() }
                 } else {
                     Parent { branch: planted.traces[v], n_tokens }
                 };
                 let max_nodes = if variant.control.is_none() { how.max_nodes } else { how.control_nodes };
                 let cue = Arc::clone(&cues[i][v][p]);
-                sites.push(TreeSite { question: &subject.traced.question, at, max_nodes, cue });
+                sites.push(TreeSite { question: &subject.posed.question, at, max_nodes, cue });
             }
         }
         sites
@@ -406,14 +386,14 @@ impl Tree {
 /// What asks for the answer where each variant of a subject is measured, `[variant][prefix]`.
 type Cues = Vec<Vec<Arc<[TokenId]>>>;
 
-fn cues(text: &dyn Text, subject: &Subject<'_>, how: &Measurement) -> Result<Cues, Error> {
-    let traced = subject.traced;
+fn cues(TaskRun { engine, how, .. }: TaskRun<'_>, subject: &Subject<'_>) -> Result<Cues, Error> {
+    let (text, posed) = (engine.text, subject.posed);
     let of_variant = |variant: &Variant| {
         let written = text.decode(&variant.token_ids);
-        let division = text.thoughts().divide(&written.text, traced.opened.as_ref());
+        let division = text.thoughts().divide(&written.text, posed.opened.as_ref());
         let at_prefix = |prefix: &Prefix| {
             let end = prefix.n_tokens.checked_sub(1).map_or(0, |last| written.token_ends[last]);
-            let before = if end == 0 { &traced.prompt.text } else { &written.text[..end] };
+            let before = if end == 0 { &posed.prompt.text } else { &written.text[..end] };
             Ok(cue::after(text, before, division.open_at(end), &how.cue)?.into())
         };
         variant.measured.iter().map(at_prefix).collect()
@@ -423,32 +403,30 @@ fn cues(text: &dyn Text, subject: &Subject<'_>, how: &Measurement) -> Result<Cue
 
 /// Each variant of the chosen subjects as a context; without `cues` nothing is asked.
 pub(crate) fn flat_sites<'a>(
-    task: &TaskPlan,
+    TaskRun { task, how, .. }: TaskRun<'_>,
     subjects: &[Subject<'a>],
     cues: &[Cues],
     chosen: &[usize],
-    how: &Measurement,
 ) -> Vec<FlatSites<'a>> {
     let mut contexts = Vec::new();
     for &i in chosen {
-        let traced = subjects[i].traced;
+        let posed = subjects[i].posed;
         for (v, variant) in subjects[i].variants.iter().enumerate() {
             let control = variant.control.map_or("none", |c| c.name());
             let sites = subjects[i].open_sites().filter(|&(variant, _)| variant == v);
             contexts.push(FlatSites {
-                question: &traced.question,
+                question: &posed.question,
                 stream: vec![
                     task.name.clone(),
-                    traced.question.id.clone(),
-                    traced.sample.to_string(),
+                    posed.question.id.clone(),
+                    posed.sample.to_string(),
                     control.to_string(),
                 ],
-                context: traced.prompt.token_ids.iter().chain(&variant.token_ids).copied().collect(),
-                n_prompt: traced.prompt.token_ids.len(),
-                most_tokens: (traced.stop_reason != StopReason::Imported)
-                    .then_some(how.traces.sampling.max_new_tokens),
+                context: posed.prompt.token_ids.iter().chain(&variant.token_ids).copied().collect(),
+                n_prompt: posed.prompt.token_ids.len(),
+                most_tokens: (!posed.is_imported).then_some(how.traces.sampling.max_new_tokens),
                 cues: sites.clone().filter_map(|(v, p)| Some(Arc::clone(&cues.get(i)?[v][p]))).collect(),
-                opened: traced.opened.as_ref(),
+                opened: posed.opened.as_ref(),
                 sites: sites.map(|(_, p)| (variant.measured[p].step, variant.measured[p].n_tokens)).collect(),
             });
         }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::estimate::SiteResult;
 use crate::event::{Event, Observer, Phase};
 use crate::online::Decision;
-use crate::plan::{Engine, Measurement, Prompting, TaskPlan, TraceInput, WorkItem};
+use crate::plan::{Engine, Measurement, Prompting, TaskPlan, TaskRun, TraceInput, WorkItem};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{
     Branch, BranchId, Completion, Fork, GenerateRequest, More, Parent, Place, Prompt, SamplingSession,
@@ -22,20 +22,28 @@ use entrace_measure::{Answer, Division, Prefix, Question, StopReason, ThoughtKin
 use std::sync::Arc;
 use unicode_normalization::UnicodeNormalization;
 
-/// One trace, ready to be measured.
-pub(crate) struct Traced {
+/// A question put to the model, after which traces are measured: its own, and others' as controls.
+pub(crate) struct Posed {
     pub(crate) question: Arc<Question>,
+    /// Number of the trace.
     pub(crate) sample: u32,
     pub(crate) prompting: Prompting,
     pub(crate) prompt: Prompt,
-    pub(crate) completion: String,
-    pub(crate) trace: Trace,
     /// The thought in which the completion begins: the prompt opened it, or nothing but its closing mark tells of it.
     pub(crate) opened: Option<ThoughtKind>,
-    /// Tokens at the beginning of the trace that only open a thought.
-    pub(crate) n_opening: usize,
     /// Tokens that cue and answer need after prompt and trace.
     pub(crate) answer_room: usize,
+    /// Whether its trace was written elsewhere.
+    pub(crate) is_imported: bool,
+}
+
+/// One trace, ready to be measured.
+pub(crate) struct Traced {
+    pub(crate) posed: Posed,
+    pub(crate) completion: String,
+    pub(crate) trace: Trace,
+    /// Tokens at the beginning of the trace that only open a thought.
+    pub(crate) n_opening: usize,
     pub(crate) prefixes: Vec<Prefix>,
     /// Of each trace token, where the engine generated it.
     pub(crate) scores: Option<TokenScored>,
@@ -74,9 +82,7 @@ pub(crate) struct Unmeasured {
     /// What the completion states all the same; `None` where there is nothing to read.
     pub(crate) answer: Option<Answer>,
     pub(crate) correct: Option<bool>,
-    /// Whether something failed; otherwise the question itself cannot be measured.
-    pub(crate) failed: bool,
-    pub(crate) reason: String,
+    pub(crate) why: NoTrace,
 }
 
 /// A trace or why there is none.
@@ -122,21 +128,19 @@ pub(crate) fn prompts(engine: Engine<'_>, items: &[WorkItem]) -> Vec<Prompted> {
 
 /// Makes the traces of a batch, in order of items and traces, from what the model wrote for those that it is to write.
 pub(crate) fn outcomes(
-    engine: Engine<'_>,
-    task: &TaskPlan,
+    run: TaskRun<'_>,
     items: &[WorkItem],
     prompts: &[Prompted],
     generated: Vec<Writing>,
-    how: &Measurement,
 ) -> Vec<Outcome> {
     let mut generated = generated.into_iter();
     let mut outcomes = Vec::new();
     for (item, prompt) in items.iter().zip(prompts) {
         for (sample, input) in &item.traces {
-            let unmeasured = |failed: bool, reason: String| {
+            let unmeasured = |why: NoTrace| {
                 let completion = text_of(input);
-                let division = divide(engine, prompt.as_ref().ok(), completion);
-                let (answer, correct) = stated(task, &item.question, input, &division, StopReason::Stop);
+                let division = divide(run.engine, prompt.as_ref().ok(), completion);
+                let (answer, correct) = stated(run.task, &item.question, input, &division, StopReason::Stop);
                 Err(Box::new(Unmeasured {
                     question: Arc::clone(&item.question),
                     sample: *sample,
@@ -146,25 +150,26 @@ pub(crate) fn outcomes(
                     n_trace_tokens: 0,
                     answer,
                     correct,
-                    failed,
-                    reason,
+                    why,
                 }))
             };
             let prompt = match prompt {
                 Ok(prompt) => prompt,
                 Err(error) => {
-                    let failed = !matches!(error, entrace_backend::Error::ContextTooLong { .. });
-                    outcomes.push(unmeasured(failed, error.to_string()));
+                    outcomes.push(unmeasured(match error {
+                        entrace_backend::Error::ContextTooLong { .. } => NoTrace::Skipped(error.to_string()),
+                        _ => NoTrace::Failed(error.to_string()),
+                    }));
                     continue;
                 }
             };
-            let maker = Maker { engine, task, how, item, input, sample: *sample, prompt };
+            let maker = Maker { run, item, input, sample: *sample, prompt };
             outcomes.push(match input {
                 TraceInput::Imported { text, step_ends, .. } => maker.imported(text, step_ends.as_deref()),
                 TraceInput::Generate => match generated.next() {
                     Some(Ok(generated)) => maker.generated(generated),
-                    Some(Err(NoTrace { failed, reason })) => unmeasured(failed, reason),
-                    None => unmeasured(true, "the engine returned too few completions".into()),
+                    Some(Err(why)) => unmeasured(why),
+                    None => unmeasured(NoTrace::Failed("the engine returned too few completions".into())),
                 },
             });
         }
@@ -230,12 +235,13 @@ pub(crate) fn prompt(engine: Engine<'_>, prompting: &Prompting) -> Result<Prompt
     }
 }
 
-/// Why the model wrote no trace.
-#[derive(Clone)]
-pub(crate) struct NoTrace {
-    /// Whether something failed; otherwise there was no room for one.
-    pub(crate) failed: bool,
-    pub(crate) reason: String,
+/// Why there is no trace to measure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoTrace {
+    /// Something failed.
+    Failed(String),
+    /// It has no room, or nothing that could be measured.
+    Skipped(String),
 }
 
 /// The traces that the model is to write for one item.
@@ -255,11 +261,9 @@ pub(crate) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     pub(crate) fn of(
-        engine: Engine<'_>,
-        task: &TaskPlan,
+        TaskRun { engine, task, how }: TaskRun<'_>,
         items: &'a [WorkItem],
         prompts: &'a [Prompted],
-        how: &Measurement,
     ) -> Self {
         let limit = engine.text.info().context_length;
         let mut plan = Self { wanted: Vec::new(), slots: Vec::new() };
@@ -271,7 +275,7 @@ impl<'a> Plan<'a> {
             let n_tokens = prompt.token_ids.len();
             if n_tokens == 0 || n_tokens >= limit {
                 let reason = format!("the prompt of {n_tokens} tokens does not fit the context of {limit}");
-                plan.slots.push((samples.len(), Some(NoTrace { failed: false, reason })));
+                plan.slots.push((samples.len(), Some(NoTrace::Skipped(reason))));
                 continue;
             }
             let seed = |sample: &u32| {
@@ -396,7 +400,7 @@ pub(crate) fn sample_each(
         Err(error) if !error.is_about_one_item() => Err(error),
         Err(error) if requests.len() == 1 => {
             let n = requests[0].forks.iter().map(|fork| fork.streams.len()).sum();
-            Ok(vec![vec![Err(NoTrace { failed: true, reason: error.to_string() }); n]])
+            Ok(vec![vec![Err(NoTrace::Failed(error.to_string())); n]])
         }
         Err(_) => {
             let alone = |request| {
@@ -459,10 +463,16 @@ impl Composed {
     }
 }
 
+/// What was written, with the trace in it.
+struct Written<'a> {
+    division: Division<'a>,
+    trace: Trace,
+    scores: Option<TokenScored>,
+    stop_reason: StopReason,
+}
+
 struct Maker<'a> {
-    engine: Engine<'a>,
-    task: &'a TaskPlan,
-    how: &'a Measurement,
+    run: TaskRun<'a>,
     item: &'a WorkItem,
     input: &'a TraceInput,
     sample: u32,
@@ -488,31 +498,32 @@ pub(crate) fn trace_of(
 impl Maker<'_> {
     fn generated(&self, generated: Generated) -> Outcome {
         let Generated { completion, planted, asked, stopped, .. } = generated;
-        let division = divide(self.engine, Some(self.prompt), &completion.text);
+        let (n_tokens, stop_reason) = (completion.token_ids.len(), completion.stop_reason);
+        let division = divide(self.run.engine, Some(self.prompt), &completion.text);
         let trace_end = if stopped.is_some() { completion.text.len() } else { division.trace_end() };
         let trace = trace_of(&completion.text, &completion.token_ids, &completion.token_ends, trace_end);
         let trace = match trace {
             Ok(trace) => trace,
             Err(error) => {
-                let n = completion.token_ids.len();
-                return self.unmeasured(&division, completion.stop_reason, n, true, error.to_string());
+                let why = NoTrace::Failed(error.to_string());
+                return self.unmeasured(&division, stop_reason, n_tokens, why);
             }
         };
-        let n = trace.len();
         let scores = TokenScored {
-            logprobs: completion.logprobs[..n].to_vec(),
-            sharpness: completion.sharpness[..n].iter().copied().map(Some).collect(),
+            logprobs: completion.logprobs[..trace.len()].to_vec(),
+            sharpness: completion.sharpness[..trace.len()].iter().copied().map(Some).collect(),
         };
+        let written = Written { division, trace, scores: Some(scores), stop_reason };
         let traced = match stopped {
-            None => self.traced(trace, &division, None, Some(scores), completion.stop_reason),
-            Some(stopped) => self.stopped(trace, &division, scores, completion.stop_reason, stopped),
+            None => self.traced(written, None),
+            Some(stopped) => self.stopped(written, stopped),
         };
         traced.map(|traced| Box::new(Traced { planted, asked, ..*traced }))
     }
 
     fn imported(&self, text: &str, step_ends: Option<&[usize]>) -> Outcome {
-        let limit = self.engine.text.info().context_length;
-        if let Some(most) = self.engine.text.max_token_bytes()
+        let limit = self.run.engine.text.info().context_length;
+        if let Some(most) = self.run.engine.text.max_token_bytes()
             && let n_tokens = text.len().div_ceil(most)
             && n_tokens > limit
         {
@@ -520,34 +531,37 @@ impl Maker<'_> {
             let reason = format!(
                 "a trace of {n_bytes} bytes has at least {n_tokens} tokens, which do not fit the context of {limit}"
             );
-            let division = divide(self.engine, Some(self.prompt), text);
-            return self.unmeasured(&division, StopReason::Imported, 0, false, reason);
+            let division = divide(self.run.engine, Some(self.prompt), text);
+            return self.unmeasured(&division, StopReason::Imported, 0, NoTrace::Skipped(reason));
         }
         let composed = Composed::of(text, step_ends);
-        let written = divide(self.engine, Some(self.prompt), text);
-        let (division, step_ends, trace) = match self.tokenised(&written) {
+        let division = divide(self.run.engine, Some(self.prompt), text);
+        let (division, step_ends, trace) = match self.tokenised(&division) {
             Err(_) if composed.text != text => {
-                let division = divide(self.engine, Some(self.prompt), &composed.text);
+                let division = divide(self.run.engine, Some(self.prompt), &composed.text);
                 let trace = self.tokenised(&division);
                 (division, composed.step_ends.as_deref(), trace)
             }
-            trace => (written, step_ends, trace),
+            trace => (division, step_ends, trace),
         };
         let trace = match trace {
             Ok(trace) => trace,
-            Err(reason) => return self.unmeasured(&division, StopReason::Imported, 0, true, reason),
+            Err(reason) => {
+                return self.unmeasured(&division, StopReason::Imported, 0, NoTrace::Failed(reason));
+            }
         };
         // Steps that were recorded may reach into the reply.
         let ends_within = |ends: &[usize]| ends.iter().map(|&end| end.min(trace.text().len())).collect();
         let step_ends: Option<Vec<usize>> = step_ends.map(ends_within);
-        self.traced(trace, &division, step_ends.as_deref(), None, StopReason::Imported)
+        let written = Written { division, trace, scores: None, stop_reason: StopReason::Imported };
+        self.traced(written, step_ends.as_deref())
     }
 
     /// The tokens of an imported trace.
     fn tokenised(&self, division: &Division<'_>) -> Result<Trace, String> {
         let own = &division.text()[..division.end()];
-        let token_ids = self.engine.text.encode_completion(own).map_err(|e| e.to_string())?;
-        let decoded = self.engine.text.decode(&token_ids);
+        let token_ids = self.run.engine.text.encode_completion(own).map_err(|e| e.to_string())?;
+        let decoded = self.run.engine.text.decode(&token_ids);
         if decoded.text != own {
             return Err(
                 "the tokenizer does not give the trace's text back; its steps cannot be placed".to_string()
@@ -556,76 +570,64 @@ impl Maker<'_> {
         trace_of(own, &token_ids, &decoded.token_ends, division.trace_end()).map_err(|e| e.to_string())
     }
 
-    fn traced(
-        &self,
-        trace: Trace,
-        division: &Division<'_>,
-        step_ends: Option<&[usize]>,
-        scores: Option<TokenScored>,
-        stop_reason: StopReason,
-    ) -> Outcome {
+    fn traced(&self, written: Written<'_>, step_ends: Option<&[usize]>) -> Outcome {
+        let Written { division, trace, stop_reason, .. } = &written;
         if trace.is_empty() {
-            return self.unmeasured(division, stop_reason, 0, false, "the trace is empty".into());
+            let why = NoTrace::Skipped("the trace is empty".into());
+            return self.unmeasured(division, *stop_reason, 0, why);
         }
-        let (segmentation, max_steps) = (&self.how.segmentation, self.how.max_steps);
-        let prefixes = entrace_measure::prefix::prefixes(&trace, segmentation, step_ends, max_steps);
+        let (segmentation, max_steps) = (&self.run.how.segmentation, self.run.how.max_steps);
+        let prefixes = entrace_measure::prefix::prefixes(trace, segmentation, step_ends, max_steps);
         let prefixes = prefixes.map_err(|error| error.to_string());
-        let (answer, correct) = stated(self.task, &self.item.question, self.input, division, stop_reason);
-        let answer = answer.unwrap_or(Answer::Invalid);
-        self.cut_into(prefixes, trace, division, scores, stop_reason, (answer, correct))
+        let (answer, correct) = self.stated(division, *stop_reason);
+        self.cut_into(prefixes, written, (answer.unwrap_or(Answer::Invalid), correct))
     }
 
     /// A trace that a rule stopped: its answer is that of the belief there.
-    fn stopped(
-        &self,
-        trace: Trace,
-        division: &Division<'_>,
-        scores: TokenScored,
-        stop_reason: StopReason,
-        Stopped { prefixes, answer }: Stopped,
-    ) -> Outcome {
+    fn stopped(&self, written: Written<'_>, Stopped { prefixes, answer }: Stopped) -> Outcome {
         let correct = self.item.question.target.as_ref().map(|target| target.name() == answer.name());
-        self.cut_into(Ok(prefixes), trace, division, Some(scores), stop_reason, (answer, correct))
+        self.cut_into(Ok(prefixes), written, (answer, correct))
     }
 
     fn cut_into(
         &self,
         prefixes: Result<Vec<Prefix>, String>,
-        trace: Trace,
-        division: &Division<'_>,
-        scores: Option<TokenScored>,
-        stop_reason: StopReason,
+        Written { division, trace, scores, stop_reason }: Written<'_>,
         (answer, correct): (Answer, Option<bool>),
     ) -> Outcome {
         let n_tokens = trace.len();
-        let answer_room = match cue::room(self.engine, division, self.how) {
+        let unmeasured = |why: NoTrace| self.unmeasured(&division, stop_reason, n_tokens, why);
+        let answer_room = match cue::room(self.run.engine, &division, self.run.how) {
             Ok(room) => room,
-            Err(error) => return self.unmeasured(division, stop_reason, n_tokens, true, error.to_string()),
+            Err(error) => return unmeasured(NoTrace::Failed(error.to_string())),
         };
-        let limit = self.engine.text.info().context_length;
+        let limit = self.run.engine.text.info().context_length;
         let needed = self.prompt.token_ids.len() + n_tokens + answer_room;
         if self.prompt.token_ids.is_empty() || needed > limit {
             let reason = format!(
                 "prompt ({}), trace ({n_tokens}), cue and answer ({answer_room}) do not fit the context of {limit} tokens",
                 self.prompt.token_ids.len(),
             );
-            return self.unmeasured(division, stop_reason, n_tokens, false, reason);
+            return unmeasured(NoTrace::Skipped(reason));
         }
         let prefixes = match prefixes {
             Ok(prefixes) => prefixes,
-            Err(reason) => return self.unmeasured(division, stop_reason, n_tokens, false, reason),
+            Err(reason) => return unmeasured(NoTrace::Skipped(reason)),
         };
         let n_opening = trace.token_ends().partition_point(|&end| end <= division.opening_len());
         let first_step = prefixes.get(1).map_or(0, |prefix| prefix.n_tokens);
         Ok(Box::new(Traced {
-            question: Arc::clone(&self.item.question),
-            sample: self.sample,
-            prompting: self.item.prompting.clone(),
-            prompt: self.prompt.clone(),
+            posed: Posed {
+                question: Arc::clone(&self.item.question),
+                sample: self.sample,
+                prompting: self.item.prompting.clone(),
+                prompt: self.prompt.clone(),
+                opened: division.open_at(0).cloned(),
+                answer_room,
+                is_imported: stop_reason == StopReason::Imported,
+            },
             completion: division.text().to_string(),
-            opened: division.open_at(0).cloned(),
             n_opening: if n_opening < first_step { n_opening } else { 0 },
-            answer_room,
             trace,
             prefixes,
             scores,
@@ -642,10 +644,9 @@ impl Maker<'_> {
         division: &Division<'_>,
         stop_reason: StopReason,
         n_trace_tokens: usize,
-        failed: bool,
-        reason: String,
+        why: NoTrace,
     ) -> Outcome {
-        let (answer, correct) = stated(self.task, &self.item.question, self.input, division, stop_reason);
+        let (answer, correct) = self.stated(division, stop_reason);
         Err(Box::new(Unmeasured {
             question: Arc::clone(&self.item.question),
             sample: self.sample,
@@ -655,8 +656,11 @@ impl Maker<'_> {
             n_trace_tokens,
             answer,
             correct,
-            failed,
-            reason,
+            why,
         }))
+    }
+
+    fn stated(&self, division: &Division<'_>, stop_reason: StopReason) -> (Option<Answer>, Option<bool>) {
+        stated(self.run.task, &self.item.question, self.input, division, stop_reason)
     }
 }

@@ -8,18 +8,19 @@
 use crate::control::{self, Donor, Donors, Variant};
 use crate::cue;
 use crate::error::{BadSettings, Capability, Error};
+use crate::estimate::Asker;
 use crate::estimate::enumerate::Enumerator;
 use crate::event::{Event, Observer};
 use crate::online::Online;
-use crate::plan::{Engine, EstimatorChoice, Measurement, TaskPlan, TraceInput, WorkItem, n_parts};
+use crate::plan::{Engine, EstimatorChoice, Measurement, TaskPlan, TaskRun, TraceInput, WorkItem, n_parts};
 use crate::rollouts;
 use crate::rows;
 use crate::signals;
-use crate::sites::{self, Findings, Subject};
-use crate::trace::{self, Prompted, TokenScored, Traced, Writing};
+use crate::sites::{Findings, Subject};
+use crate::trace::{self, Posed, Prompted, Traced, Writing};
 use entrace_backend::SamplingSession;
 use entrace_measure::signal::Group;
-use entrace_measure::{Answer, Control, Estimator, Prefix, Segmentation, StopReason, Trace};
+use entrace_measure::{Control, Estimator, Prefix, Segmentation};
 use entrace_record::reader::TraceKey;
 use entrace_record::rows::Rows;
 use entrace_record::{RunReader, RunWriter};
@@ -97,9 +98,7 @@ fn walk(
                 .sum(),
         });
         let mut walk = Walk {
-            engine,
-            task,
-            how,
+            run: TaskRun { engine, task, how },
             enumerator: Enumerator::new(engine, Arc::clone(&task.format)),
             donors: Donors::default(),
             orphans: Vec::new(),
@@ -291,9 +290,7 @@ impl Recorded {
 
 /// The walk through one task.
 struct Walk<'a> {
-    engine: Engine<'a>,
-    task: &'a TaskPlan,
-    how: &'a Measurement,
+    run: TaskRun<'a>,
     enumerator: Enumerator,
     donors: Donors,
     /// The prompts of the first question that had a trace: their donor is the last question.
@@ -312,11 +309,11 @@ impl<'a> Walk<'a> {
     /// The tree on which the traces of a batch grow and are measured; `None` where the engine draws elsewhere, or belief is asked for by draws,
     /// which have a tree of their own.
     fn ground(&self, batch: &[WorkItem]) -> Result<Option<Box<dyn SamplingSession + 'a>>, Error> {
-        let is_sampled = |item: &WorkItem| self.how.estimator.for_question(&item.question).is_sampled();
+        let is_sampled = |item: &WorkItem| self.run.how.estimator.for_question(&item.question).is_sampled();
         let is_written =
             |item: &WorkItem| item.traces.iter().any(|(_, input)| matches!(input, TraceInput::Generate));
-        match self.engine.scorer {
-            Some(scorer) if self.how.stopping.is_none() => match batch.iter().any(is_sampled) {
+        match self.run.engine.scorer {
+            Some(scorer) if self.run.how.stopping.is_none() => match batch.iter().any(is_sampled) {
                 false if batch.iter().any(is_written) => Ok(scorer.sampling_session()?),
                 _ => Ok(None),
             },
@@ -326,6 +323,10 @@ impl<'a> Walk<'a> {
 }
 
 impl Walk<'_> {
+    fn asker<'o>(&'o mut self, observer: &'o mut dyn Observer) -> Asker<'o> {
+        Asker { run: self.run, enumerator: &mut self.enumerator, observer }
+    }
+
     /// Makes up for the questions before the first one of a shard, which another shard measures: the last of them that has a trace lends it
     /// to the first one here, and the first of them, if this shard ends the task, is lent the last trace. Their traces are written once more, and
     /// come out the same.
@@ -335,7 +336,7 @@ impl Walk<'_> {
         ends_task: bool,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        if first_item == 0 || !self.how.controls.contains(&Control::Swapped) {
+        if first_item == 0 || !self.run.how.controls.contains(&Control::Swapped) {
             return Ok(());
         }
         let mut n_passed = 0;
@@ -365,20 +366,20 @@ impl Walk<'_> {
 
     /// What an item that is measured elsewhere has to lend, if it has a trace.
     fn lend(&self, item: usize, observer: &mut dyn Observer) -> Result<Option<Lent>, Error> {
-        let items = std::slice::from_ref(&self.task.items[item]);
-        let prompts = trace::prompts(self.engine, items);
-        let plan = trace::Plan::of(self.engine, self.task, items, &prompts, self.how);
-        let generated = trace::generate(self.engine, &plan, self.how, None, observer)?;
-        let outcomes = trace::outcomes(self.engine, self.task, items, &prompts, generated, self.how);
+        let items = std::slice::from_ref(&self.run.task.items[item]);
+        let prompts = trace::prompts(self.run.engine, items);
+        let plan = trace::Plan::of(self.run, items, &prompts);
+        let generated = trace::generate(self.run.engine, &plan, self.run.how, None, observer)?;
+        let outcomes = trace::outcomes(self.run, items, &prompts, generated);
         let traced: Vec<&Traced> = outcomes.iter().filter_map(|outcome| outcome.as_deref().ok()).collect();
-        let samples = traced.iter().map(|traced| traced.sample).collect();
+        let samples = traced.iter().map(|traced| traced.posed.sample).collect();
         Ok((!traced.is_empty()).then(|| (samples, traced.iter().map(|traced| Donor::of(traced)).collect())))
     }
 
     /// Passes over a batch that was recorded before.
     fn skip(&mut self, first_item: usize, batch: &[WorkItem], recorded: &Recorded) {
         for (offset, item) in batch.iter().enumerate() {
-            let key = |sample: u32| (self.task.name.clone(), item.question.id.clone(), sample);
+            let key = |sample: u32| (self.run.task.name.clone(), item.question.id.clone(), sample);
             let measured: Vec<(u32, Donor)> = item
                 .traces
                 .iter()
@@ -407,14 +408,14 @@ impl Walk<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Rows, Error> {
         let mut rows = Rows::default();
-        for (index, batch) in items.chunks(self.how.batch_size).enumerate() {
+        for (index, batch) in items.chunks(self.run.how.batch_size).enumerate() {
             if observer.should_stop() {
                 return Err(Error::Interrupted);
             }
             if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
                 observer.event(Event::BatchBegins { first: &first.question.id, last: &last.question.id });
             }
-            self.batch(first_item + index * self.how.batch_size, batch, &mut rows, observer)?;
+            self.batch(first_item + index * self.run.how.batch_size, batch, &mut rows, observer)?;
         }
         if last {
             self.adopt_orphans(&mut rows, observer)?;
@@ -430,44 +431,42 @@ impl Walk<'_> {
         rows: &mut Rows,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let prompts = trace::prompts(self.engine, batch);
+        let prompts = trace::prompts(self.run.engine, batch);
         let mut ground = self.ground(batch)?;
         let generated = self.write(batch, &prompts, ground.as_deref_mut(), rows, observer)?;
-        let outcomes = trace::outcomes(self.engine, self.task, batch, &prompts, generated, self.how);
+        let outcomes = trace::outcomes(self.run, batch, &prompts, generated);
         let mut subjects = Vec::new();
         let mut outcomes_by_item = outcomes.iter();
         for (offset, item) in batch.iter().enumerate() {
             let traced: Vec<&Traced> =
                 outcomes_by_item.by_ref().take(item.traces.len()).filter_map(|o| o.as_deref().ok()).collect();
             subjects.extend(traced.iter().enumerate().map(|(i, traced)| self.subject(traced, i)));
-            let samples = traced.iter().map(|t| t.sample).collect();
+            let samples = traced.iter().map(|t| t.posed.sample).collect();
             self.pass(first_item + offset, samples, traced.iter().map(|t| Donor::of(t)).collect());
         }
-        let (engine, task, how, on_ground) = (self.engine, self.task, self.how, ground.as_deref_mut());
-        let findings =
-            sites::measure(engine, task, &mut self.enumerator, &subjects, how, on_ground, observer)?;
+        let findings = self.asker(observer).measure(&subjects, ground.as_deref_mut())?;
         // Its memory is free for what comes.
         drop(ground);
         let rollouts = self.rollouts(first_item, batch, &subjects, observer)?;
-        let signals = signals::measure(self.engine, self.task, &subjects, &findings, self.how, observer)?;
+        let signals = signals::measure(self.run, &subjects, &findings, observer)?;
         let under_more_cues = self.under_more_cues(&subjects, observer)?;
         let mut measured = subjects.iter().zip(&findings).zip(&rollouts).zip(&signals);
         for outcome in &outcomes {
             match outcome {
                 Err(unmeasured) => rows::add_unmeasured(rows, unmeasured),
-                Ok(_) => {
+                Ok(traced) => {
                     if let Some((((subject, findings), rollouts), signals)) = measured.next() {
-                        rows::add_traced(rows, subject.traced, &subject.variants, findings);
-                        rows::add_rollouts(rows, subject.traced, rollouts);
-                        rows::add_signals(rows, subject.traced, signals);
+                        rows::add_traced(rows, traced, &subject.variants, findings);
+                        rows::add_rollouts(rows, subject, rollouts);
+                        rows::add_signals(rows, traced, signals);
                     }
                 }
             }
         }
         for (cue, findings) in (1..).zip(&under_more_cues) {
             for (subject, findings) in subjects.iter().zip(findings) {
-                if let Some(Ok(curve)) = findings.curves.first() {
-                    rows::add_under_cue(rows, subject.traced, cue, curve);
+                if let (Some(traced), Some(Ok(curve))) = (subject.traced, findings.curves.first()) {
+                    rows::add_under_cue(rows, traced, cue, curve);
                 }
             }
         }
@@ -483,13 +482,13 @@ impl Walk<'_> {
         rows: &mut Rows,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Writing>, Error> {
-        let (engine, task, how) = (self.engine, self.task, self.how);
-        let plan = trace::Plan::of(engine, task, batch, prompts, how);
-        let Some(stopping) = &how.stopping else {
-            return trace::generate(engine, &plan, how, ground, observer);
+        let run = self.run;
+        let plan = trace::Plan::of(run, batch, prompts);
+        let Some(stopping) = &run.how.stopping else {
+            return trace::generate(run.engine, &plan, run.how, ground, observer);
         };
-        let online = Online { engine, task, how, stopping };
-        let written = online.write(&plan.wanted, &mut self.enumerator, observer)?;
+        let online = Online { run, stopping };
+        let written = online.write(&plan.wanted, &mut self.asker(observer))?;
         for (wanted, written) in plan.wanted.iter().zip(&written) {
             for (&sample, written) in wanted.samples.iter().zip(written) {
                 if let Ok(written) = written {
@@ -506,14 +505,14 @@ impl Walk<'_> {
         subjects: &[Subject<'_>],
         observer: &mut dyn Observer,
     ) -> Result<Vec<Vec<Findings>>, Error> {
-        let is_forced = self.how.estimator != EstimatorChoice::Always(Estimator::Rollout);
-        let own = |subject: &Subject<'_>| vec![control::own(subject.traced)];
-        let own: Vec<Subject<'_>> =
-            subjects.iter().map(|s| Subject { traced: s.traced, variants: own(s) }).collect();
-        let cues = self.how.more_cues.iter().filter(|_| is_forced);
+        let is_forced = self.run.how.estimator != EstimatorChoice::Always(Estimator::Rollout);
+        let own = |traced| Subject::of(traced, vec![control::own(traced)]);
+        let own: Vec<Subject<'_>> = subjects.iter().filter_map(|subject| subject.traced).map(own).collect();
+        let cues = self.run.how.more_cues.iter().filter(|_| is_forced);
         cues.map(|cue| {
-            let how = Measurement { cue: cue.clone(), ..self.how.clone() };
-            sites::measure(self.engine, self.task, &mut self.enumerator, &own, &how, None, observer)
+            let how = Measurement { cue: cue.clone(), ..self.run.how.clone() };
+            let run = TaskRun { how: &how, ..self.run };
+            Asker { run, enumerator: &mut self.enumerator, observer }.measure(&own, None)
         })
         .collect()
     }
@@ -527,10 +526,10 @@ impl Walk<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Vec<rollouts::Curves>, Error> {
         let mut curves: Vec<rollouts::Curves> = subjects.iter().map(|_| Vec::new()).collect();
-        let Some(rollouts) = self.how.rollouts else { return Ok(curves) };
+        let Some(rollouts) = self.run.how.rollouts else { return Ok(curves) };
         let n_items = rollouts.n_questions.saturating_sub(first_item).min(batch.len());
         let has_some = |subject: &Subject<'_>| {
-            let question = &subject.traced.question;
+            let question = &subject.posed.question;
             question.choices.is_none()
                 && batch[..n_items].iter().any(|item| Arc::ptr_eq(&item.question, question))
         };
@@ -539,42 +538,42 @@ impl Walk<'_> {
             return Ok(curves);
         }
         let chosen: Vec<Subject<'_>> = places.iter().map(|&place| subjects[place].clone()).collect();
-        let found = rollouts::measure(self.engine, self.task, &chosen, self.how, rollouts, observer)?;
+        let found = rollouts::measure(self.run, &chosen, rollouts, observer)?;
         places.into_iter().zip(found).for_each(|(place, found)| curves[place] = found);
         Ok(curves)
     }
 
     fn subject<'t>(&self, traced: &'t Traced, index: usize) -> Subject<'t> {
         let mut variants = vec![control::own(traced)];
-        for control in &self.how.controls {
+        for control in &self.run.how.controls {
             let variant = match control {
-                Control::Shuffled => control::shuffled(traced, self.how.seed),
+                Control::Shuffled => control::shuffled(traced, self.run.how.seed),
                 Control::Unstated => control::unstated(traced),
-                Control::Swapped => self.swapped(traced, index),
+                Control::Swapped => self.swapped(&traced.posed, index),
             };
             variants.extend(variant.map(|variant| self.at_control_depths(variant)));
         }
-        Subject { traced, variants }
+        Subject::of(traced, variants)
     }
 
     fn at_control_depths(&self, variant: Variant) -> Variant {
-        match &self.how.control_depths {
+        match &self.run.how.control_depths {
             Some(depths) => variant.at_depths(depths),
             None => variant,
         }
     }
 
-    fn swapped(&self, traced: &Traced, index: usize) -> Option<Variant> {
-        let limit = self.engine.text.info().context_length;
-        let taken = traced.prompt.token_ids.len() + traced.answer_room;
-        let donors = self.donors.for_question(&traced.question.id);
+    fn swapped(&self, posed: &Posed, index: usize) -> Option<Variant> {
+        let limit = self.run.engine.text.info().context_length;
+        let taken = posed.prompt.token_ids.len() + posed.answer_room;
+        let donors = self.donors.for_question(&posed.question.id);
         control::swapped(donors, index, limit.saturating_sub(taken))
     }
 
     /// Measures the swapped control of the first question, whose donor has come last.
     fn adopt_orphans(&mut self, rows: &mut Rows, observer: &mut dyn Observer) -> Result<(), Error> {
         let orphans = std::mem::take(&mut self.orphans);
-        if self.how.controls.contains(&Control::Swapped) {
+        if self.run.how.controls.contains(&Control::Swapped) {
             for orphan in &orphans {
                 self.adopt(orphan, rows, observer)?;
             }
@@ -583,55 +582,45 @@ impl Walk<'_> {
     }
 
     fn adopt(&mut self, orphan: &Orphan, rows: &mut Rows, observer: &mut dyn Observer) -> Result<(), Error> {
-        let item = &self.task.items[orphan.item];
-        let prompt = trace::prompt(self.engine, &item.prompting)?;
+        let item = &self.run.task.items[orphan.item];
+        let prompt = trace::prompt(self.run.engine, &item.prompting)?;
         let input = |sample: u32| item.traces.iter().find(|(of, _)| *of == sample).map(|(_, input)| input);
         let is_imported = |sample: u32| matches!(input(sample), Some(TraceInput::Imported { .. }));
         // Of a trace that the model wrote, the prompt alone says whether it begins within a thought: after an interruption its text is not at
         // hand.
-        let stub = |&sample: &u32| -> Result<Traced, Error> {
+        let posed = |&sample: &u32| -> Result<Posed, Error> {
             let division =
-                trace::divide(self.engine, Some(&prompt), input(sample).map_or("", trace::text_of));
-            Ok(Traced {
+                trace::divide(self.run.engine, Some(&prompt), input(sample).map_or("", trace::text_of));
+            Ok(Posed {
                 question: Arc::clone(&item.question),
                 sample,
                 prompting: item.prompting.clone(),
                 prompt: prompt.clone(),
-                completion: String::new(),
-                trace: Trace::default(),
                 opened: division.open_at(0).cloned(),
-                n_opening: 0,
-                answer_room: cue::room(self.engine, &division, self.how)?,
-                prefixes: vec![Prefix { step: 0, n_tokens: 0 }],
-                scores: Some(TokenScored::default()),
-                answer: Answer::Invalid,
-                correct: None,
-                stop_reason: if is_imported(sample) { StopReason::Imported } else { StopReason::Stop },
-                planted: None,
-                asked: Vec::new(),
+                answer_room: cue::room(self.run.engine, &division, self.run.how)?,
+                is_imported: is_imported(sample),
             })
         };
-        let stubs: Vec<Traced> = orphan.samples.iter().map(stub).collect::<Result<_, _>>()?;
-        let subjects: Vec<Subject<'_>> = stubs
+        let posed: Vec<Posed> = orphan.samples.iter().map(posed).collect::<Result<_, _>>()?;
+        let subjects: Vec<Subject<'_>> = posed
             .iter()
             .enumerate()
-            .filter_map(|(index, stub)| {
-                let swapped = self.at_control_depths(self.swapped(stub, index)?);
-                Some(Subject { traced: stub, variants: vec![control::own(stub), swapped] })
+            .filter_map(|(index, posed)| {
+                let swapped = self.at_control_depths(self.swapped(posed, index)?);
+                Some(Subject { posed, traced: None, variants: vec![control::question_alone(), swapped] })
             })
             .collect();
-        let (engine, task, how) = (self.engine, self.task, self.how);
-        let findings = sites::measure(engine, task, &mut self.enumerator, &subjects, how, None, observer)?;
+        let findings = self.asker(observer).measure(&subjects, None)?;
         for (subject, findings) in subjects.iter().zip(&findings) {
             if let Some(Ok(curve)) = findings.curves.get(1) {
-                rows::add_late_control(rows, subject.traced, &subject.variants[1], curve);
+                rows::add_late_control(rows, subject.posed, &subject.variants[1], curve);
             }
         }
         let batch = std::slice::from_ref(item);
         let rollouts = self.rollouts(orphan.item, batch, &subjects, observer)?;
         for (subject, mut curves) in subjects.iter().zip(rollouts) {
             curves.retain(|(control, _)| control.is_some());
-            rows::add_rollouts(rows, subject.traced, &curves);
+            rows::add_rollouts(rows, subject, &curves);
         }
         Ok(())
     }

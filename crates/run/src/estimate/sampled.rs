@@ -10,7 +10,7 @@
 use super::SiteResult;
 use crate::error::Error;
 use crate::event::Observer;
-use crate::plan::{Engine, Measurement};
+use crate::plan::{Engine, Measurement, TaskRun};
 use crate::trace::sample as generate;
 use entrace_backend::{Completion, Fork, GenerateRequest, Sampling, stream_seed};
 use entrace_measure::{
@@ -81,13 +81,12 @@ pub(crate) struct Sampled {
 
 /// Distributions at all sites of all contexts.
 pub(crate) fn estimate(
-    engine: Engine<'_>,
-    format: &dyn AnswerFormat,
+    TaskRun { engine, task, how }: TaskRun<'_>,
     estimator: Estimator,
     contexts: &[FlatSites<'_>],
-    how: &Measurement,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Sampled>, Error> {
+    let format = task.format.as_ref();
     let forced = estimator == Estimator::Sample;
     let sampling = if forced {
         Sampling {

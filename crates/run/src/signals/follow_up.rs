@@ -16,7 +16,7 @@ use super::{Asked, own_failure};
 use crate::cue;
 use crate::error::{Capability, Error};
 use crate::event::{Event, Observer};
-use crate::plan::{Engine, Prompting, TaskPlan};
+use crate::plan::{Engine, Prompting, TaskRun};
 use crate::trace::{NoTrace, Traced, sample_each};
 use entrace_backend::{
     Branch, BranchId, ChatMessage, Fork, GenerateRequest, Parent, Role, Sampling, TokenScores,
@@ -46,8 +46,7 @@ const NUMBER_TOKENS: usize = 8;
 
 /// The confidence that each model states, in [0, 1].
 pub(super) fn verbalised(
-    engine: Engine<'_>,
-    task: &TaskPlan,
+    TaskRun { engine, task, .. }: TaskRun<'_>,
     asked: &[Asked<'_>],
     observer: &mut dyn Observer,
 ) -> Result<Vec<Result<f64, String>>, Error> {
@@ -62,7 +61,7 @@ pub(super) fn verbalised(
     let mut requests = Vec::new();
     let mut contexts = Vec::with_capacity(asked.len());
     for one in asked {
-        let context = own_failure(context(engine, one.subject.traced, &VERBALISED))?;
+        let context = own_failure(context(engine, one.traced, &VERBALISED))?;
         let context = context.and_then(|context| match context.len() + NUMBER_TOKENS {
             n if n > limit => Err(format!("the question about the answer needs {n} of {limit} tokens")),
             _ => Ok(context),
@@ -84,7 +83,7 @@ pub(super) fn verbalised(
         Ok(()) => match replies.next() {
             Some(Ok(reply)) => confidence(whole_numbers(&reply.text, reply.stop_reason))
                 .ok_or_else(|| format!("no number from 0 to 100 in the reply {:?}", reply.text)),
-            Some(Err(NoTrace { reason, .. })) => Err(reason),
+            Some(Err(NoTrace::Failed(reason) | NoTrace::Skipped(reason))) => Err(reason),
             None => Err(format!("the engine returned too few replies for {}", task.name)),
         },
     });
@@ -102,7 +101,7 @@ pub(super) fn p_true(
         if observer.should_stop() {
             return Err(Error::Interrupted);
         }
-        shares.push(own_failure(share_of_true(engine, one.subject.traced, observer))?);
+        shares.push(own_failure(share_of_true(engine, one.traced, observer))?);
     }
     Ok(shares)
 }
@@ -155,10 +154,10 @@ pub(super) fn rendered(engine: Engine<'_>, prompting: &Prompting, text: &str) ->
 /// Tokens up to where the reply continues after its cue.
 fn context(engine: Engine<'_>, traced: &Traced, question: &Question) -> Result<Vec<TokenId>, Error> {
     let text = engine.text;
-    let division = text.thoughts().divide(&traced.completion, traced.opened.as_ref());
+    let division = text.thoughts().divide(&traced.completion, traced.posed.opened.as_ref());
     let completion = &traced.completion[..division.end()];
     let open = if division.reply().is_none() { division.last_kind() } else { None };
-    match &traced.prompting {
+    match &traced.posed.prompting {
         Prompting::Chat(messages) => {
             let message = |role, content: &str| ChatMessage { role, content: content.to_string() };
             let mut messages = messages.clone();
@@ -170,7 +169,7 @@ fn context(engine: Engine<'_>, traced: &Traced, question: &Question) -> Result<V
             Ok([prompt.token_ids, cue].concat())
         }
         Prompting::Verbatim(_) => {
-            let mut tokens = [traced.prompt.token_ids.as_slice(), traced.trace.token_ids()].concat();
+            let mut tokens = [traced.posed.prompt.token_ids.as_slice(), traced.trace.token_ids()].concat();
             let rest = completion.strip_prefix(traced.trace.text()).unwrap_or_default();
             tokens.extend(text.encode_completion(rest)?);
             let cue = format!("\n\n{}\n{}", question.text, question.cue);

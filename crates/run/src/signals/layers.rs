@@ -18,7 +18,7 @@ use super::{Asked, SignalValue, own_failure};
 use crate::cue;
 use crate::error::Error;
 use crate::event::{Event, Observer};
-use crate::plan::{Engine, Measurement, TaskPlan};
+use crate::plan::TaskRun;
 use entrace_backend::{LayerRequest, LayerScores, ReadLayers};
 use entrace_measure::TokenId;
 use entrace_measure::signal::{Group, eigen_score};
@@ -26,20 +26,18 @@ use std::collections::BTreeSet;
 
 /// Values of each trace, as far as the groups are asked for.
 pub(super) fn measure(
-    engine: Engine<'_>,
-    task: &TaskPlan,
+    run: TaskRun<'_>,
     asked: &[Asked<'_>],
-    how: &Measurement,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Vec<SignalValue>>, Error> {
     let groups: BTreeSet<Group> = [Group::Layers, Group::Hidden, Group::Attention]
         .into_iter()
-        .filter(|group| how.signals.contains(group))
+        .filter(|group| run.how.signals.contains(group))
         .collect();
-    let Some(reader) = engine.layers.filter(|_| !groups.is_empty()) else {
+    let Some(reader) = run.engine.layers.filter(|_| !groups.is_empty()) else {
         return Ok(asked.iter().map(|_| Vec::new()).collect());
     };
-    let reading = Reading { engine, reader, task, how, groups: &groups };
+    let reading = Reading { run, reader, groups: &groups };
     let mut values = Vec::with_capacity(asked.len());
     for one in asked {
         if observer.should_stop() {
@@ -73,24 +71,22 @@ struct Read {
 
 /// What every trace is read with.
 struct Reading<'a> {
-    engine: Engine<'a>,
+    run: TaskRun<'a>,
     reader: &'a dyn ReadLayers,
-    task: &'a TaskPlan,
-    how: &'a Measurement,
     groups: &'a BTreeSet<Group>,
 }
 
 impl Reading<'_> {
     fn read(&self, one: &Asked<'_>, observer: &mut dyn Observer) -> Result<Read, Error> {
-        let traced = one.subject.traced;
-        let n_prompt = traced.prompt.token_ids.len();
-        let mut context = [traced.prompt.token_ids.as_slice(), traced.trace.token_ids()].concat();
+        let traced = one.traced;
+        let n_prompt = traced.posed.prompt.token_ids.len();
+        let mut context = [traced.posed.prompt.token_ids.as_slice(), traced.trace.token_ids()].concat();
         let tokens = n_prompt..context.len();
         let lens = self.groups.contains(&Group::Layers);
         let mut answer = Err(String::new());
         if lens {
-            context.extend(cue::after_trace(self.engine.text, traced, &self.how.cue)?);
-            answer = final_answer(self.engine, self.task, one, &mut context)?;
+            context.extend(cue::after_trace(self.run.engine.text, traced, &self.run.how.cue)?);
+            answer = final_answer(self.run, one, &mut context)?;
         }
         let request = LayerRequest {
             tokens,
@@ -107,13 +103,12 @@ impl Reading<'_> {
 
 /// The final answer's first token that is not blank; the blank ones before it are put at the end of the context.
 fn final_answer(
-    engine: Engine<'_>,
-    task: &TaskPlan,
+    TaskRun { engine, task, .. }: TaskRun<'_>,
     one: &Asked<'_>,
     context: &mut Vec<TokenId>,
 ) -> Result<Result<TokenId, String>, Error> {
     let leader = &one.curve.last().distribution.leader().answer;
-    let choices = one.subject.traced.question.choices.as_ref();
+    let choices = one.traced.posed.question.choices.as_ref();
     let Some(form) = task.format.surface_forms(leader, choices).into_iter().next() else {
         return Ok(Err(format!("the leading answer {} has no written form", leader.name())));
     };

@@ -9,8 +9,8 @@ use super::follow_up::{first_option_share, rendered};
 use super::{Asked, own_failure};
 use crate::error::Error;
 use crate::event::{Event, Observer};
-use crate::plan::{Engine, TaskPlan};
-use crate::trace::Traced;
+use crate::plan::{Engine, TaskRun};
+use crate::trace::Posed;
 use entrace_measure::semantic::{EntailmentJudge, meaning_classes, semantic_entropy};
 
 /// Name of the format whose answers are free text.
@@ -21,8 +21,7 @@ const MOST_JUDGED: usize = 16;
 
 /// H over meaning classes of each trace.
 pub(super) fn measure(
-    engine: Engine<'_>,
-    task: &TaskPlan,
+    run: TaskRun<'_>,
     asked: &[Asked<'_>],
     observer: &mut dyn Observer,
 ) -> Result<Vec<Result<f64, String>>, Error> {
@@ -31,15 +30,14 @@ pub(super) fn measure(
         if observer.should_stop() {
             return Err(Error::Interrupted);
         }
-        let value = own_failure(of_trace(engine, task, one, observer))?;
+        let value = own_failure(of_trace(run, one, observer))?;
         values.push(value.and_then(|h| h.ok_or_else(|| "no answer has any mass".to_string())));
     }
     Ok(values)
 }
 
 fn of_trace(
-    engine: Engine<'_>,
-    task: &TaskPlan,
+    TaskRun { engine, task, .. }: TaskRun<'_>,
     one: &Asked<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Option<f64>, Error> {
@@ -52,7 +50,7 @@ fn of_trace(
     let readable: Vec<usize> = (0..answers.len()).filter(|&i| !answers[i].answer.is_invalid()).collect();
     let judged = &readable[..readable.len().min(MOST_JUDGED)];
     let names: Vec<&str> = judged.iter().map(|&i| answers[i].answer.name()).collect();
-    let mut judge = ModelJudge { engine, traced: one.subject.traced, observer };
+    let mut judge = ModelJudge { engine, posed: &one.traced.posed, observer };
     let found = meaning_classes(&names, &mut judge)?;
     let n_judged = found.iter().max().map_or(0, |last| last + 1);
     let mut classes: Vec<usize> = (n_judged..n_judged + answers.len()).collect();
@@ -65,7 +63,7 @@ fn of_trace(
 /// Asks the model that is measured.
 struct ModelJudge<'a> {
     engine: Engine<'a>,
-    traced: &'a Traced,
+    posed: &'a Posed,
     observer: &'a mut dyn Observer,
 }
 
@@ -76,9 +74,9 @@ impl EntailmentJudge for ModelJudge<'_> {
         let text = format!(
             "Question: {}\nFirst answer: {premise}\nSecond answer: {conclusion}\nIf the first answer is right, is the second answer \
              right as well?\n(A) Yes\n(B) No\nReply with the letter alone.",
-            self.traced.question.text
+            self.posed.question.text
         );
-        let context = rendered(self.engine, &self.traced.prompting, &text)?;
+        let context = rendered(self.engine, &self.posed.prompting, &text)?;
         self.observer.event(Event::Tokens(context.len()));
         Ok(first_option_share(self.engine, context)? > 0.5)
     }
