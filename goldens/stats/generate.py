@@ -15,7 +15,7 @@ import numpy as np
 from scipy import optimize, special, stats
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
@@ -81,19 +81,13 @@ def wilson():
 def summary():
     for n in [1, 2, 5, 30]:
         values = RNG.normal(size=n) * 3 + 1
-        weights = RNG.integers(1, 5, size=n)
-        repeated = np.repeat(values, weights)
         levels = [0.0, 0.025, 0.3, 0.5, 0.9, 1.0]
         yield {
             "values": values,
-            "weights": weights.astype(float),
             "mean": values.mean(),
             "variance": values.var(ddof=1) if n > 1 else None,
             "levels": levels,
             "quantiles": np.quantile(values, levels),
-            "weighted_mean": np.average(values, weights=weights),
-            "weighted_variance": repeated.var(ddof=1) if len(repeated) > 1 else None,
-            "weighted_quantiles": np.quantile(repeated, levels),
         }
 
 
@@ -135,7 +129,6 @@ def auroc():
         m, n = len(v10), len(v01)
         ten, one = np.cov(v10, w10), np.cov(v01, w01)
         covariance = ten / m + one / n
-        difference = v10.mean() - w10.mean()
         variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
         clusters = RNG.integers(0, max(3, len(scores) // 3), size=len(scores))
         while len(set(clusters[labels])) < 2 or len(set(clusters[~labels])) < 2:
@@ -149,7 +142,6 @@ def auroc():
             "delong_variance": covariance[0, 0],
             "other_auroc": roc_auc_score(labels, other),
             "difference_variance": variance,
-            "difference_p": 2 * stats.norm.sf(abs(difference) / math.sqrt(variance)),
             "clustered_variance": obuchowski(scores, labels, clusters),
         }
 
@@ -238,7 +230,6 @@ def calibration():
                 "uncertainty": outcome.var(),
                 "within_variance": np.mean((probs - center) ** 2),
                 "within_covariance": 2 * np.mean((probs - center) * (outcome - truth)),
-                "nll": log_loss(labels, np.clip(probs, 0.01, 0.99)),
                 "bins": [
                     {"n": mask.sum(), "mean_prob": f, "observed_rate": o,
                      "low": proportion_confint(outcome[mask].sum(), mask.sum(), method="wilson")[0],
@@ -338,16 +329,6 @@ def page():
     yield {"blocks": blocks, "method": "normal", "statistic": statistic, "p_value": p_value}
 
 
-def spearman():
-    for n, tied in [(5, False), (30, True), (200, False)]:
-        x = RNG.normal(size=n)
-        y = 0.3 * x + RNG.normal(size=n)
-        if tied:
-            x, y = np.round(x), np.round(y)
-        result = stats.spearmanr(x, y)
-        yield {"x": x, "y": y, "rho": result.statistic, "p_value": result.pvalue}
-
-
 def holm():
     for p in [[0.01, 0.04, 0.03, 0.005], [0.5, 0.5, 0.9], [0.0, 1.0, 0.2], list(RNG.uniform(size=20) ** 3)]:
         yield {"p_values": p, "adjusted": multipletests(p, method="holm")[1]}
@@ -405,5 +386,5 @@ def risk():
             }
 
 
-for make in [distributions, wilson, summary, auroc, ranking, calibration, calibrators, logistic, page, spearman, holm, power, risk]:
+for make in [distributions, wilson, summary, auroc, ranking, calibration, calibrators, logistic, page, holm, power, risk]:
     write(make.__name__, make())

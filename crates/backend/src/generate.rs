@@ -9,6 +9,7 @@
 //! distribution.
 
 use crate::{Error, Sharpness};
+use entrace_measure::seed::{fnv1a, mix};
 use entrace_measure::{StopReason, TokenId};
 
 /// How tokens are drawn.
@@ -170,20 +171,13 @@ pub trait Generate: Send + Sync {
     }
 }
 
-/// The seed of a random stream: the run's seed mixed with what the stream belongs to (task, question, sample, ...). FNV-1a over the
-/// parts with separators, finished by the splitmix64 mixer, so that neighbouring numbers give unrelated streams.
+/// The seed of a random stream: the run's seed mixed with what the stream belongs to (task, question, sample, ...), each part with its length.
+/// Neighbouring numbers give unrelated streams.
 pub fn stream_seed(seed: u64, parts: &[&str]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut eat = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    seed.to_le_bytes().into_iter().for_each(&mut eat);
-    for part in parts {
-        (part.len() as u64).to_le_bytes().into_iter().for_each(&mut eat);
-        part.bytes().for_each(&mut eat);
-    }
-    let mut z = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    let of_part =
+        |part: &&'_ str| -> Vec<u8> { [&(part.len() as u64).to_le_bytes(), part.as_bytes()].concat() };
+    let bytes = seed.to_le_bytes().into_iter().chain(parts.iter().flat_map(of_part));
+    mix(fnv1a(bytes).wrapping_add(0x9e37_79b9_7f4a_7c15))
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ pub(crate) fn load(paths: &[PathBuf], max_cell_bytes: usize) -> Result<Lines, Er
             row,
         }));
     }
-    let hash = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = base16ct::lower::encode_string(&hasher.finalize());
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     Ok(Lines { lines, source: names.join(","), hash })
 }

@@ -217,7 +217,7 @@ impl Made {
             let target = question.target.as_ref().map_or("", |target| target.name());
             hasher.update(format!("{}\t{target}\n", question.text));
         }
-        let hash = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = base16ct::lower::encode_string(&hasher.finalize());
         let source =
             format!("made: {task}, {}, {}, {} questions", self.recipe, split.name(), self.n_questions);
         Loaded { questions, bad_lines: Vec::new(), source, hash }

@@ -260,7 +260,7 @@ impl Decoder {
             context_length: model.spec().context_length,
             vocab_size: model.spec().vocab_size,
             n_layers: Some(model.spec().n_layers()),
-            model_hash: Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            model_hash: Some(base16ct::lower::encode_string(&hasher.finalize())),
             tokenizer_hash: None,
             template_hash: None,
         };

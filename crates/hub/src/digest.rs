@@ -6,7 +6,7 @@
 use crate::error::Error;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use std::fmt::{self, Write};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -73,16 +73,7 @@ fn hash(path: &Path, mut digest: impl Digest) -> Result<String, Error> {
         }
     };
     read().map_err(Error::io("read", path))?;
-    Ok(hex(&digest.finalize()))
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Ok(base16ct::lower::encode_string(&digest.finalize()))
 }
 
 impl fmt::Display for Etag {

@@ -3,7 +3,6 @@
 //! It answers what `huggingface_hub` and this crate ask: listings, trees, `resolve`, ranges. Faults are taken in the order in which they
 //! were set, each by the first requests that it fits. Every request is recorded, with the token that came along.
 
-use crate::digest::hex;
 use crate::name::Kind;
 use serde_json::{Value, json};
 use sha1::Sha1;
@@ -137,9 +136,9 @@ impl ScriptedHub {
                 let mut digest = Sha1::new();
                 digest.update(format!("blob {}\0", bytes.len()));
                 digest.update(bytes);
-                hex(&digest.finalize())
+                base16ct::lower::encode_string(&digest.finalize())
             },
-            sha256: hex(&Sha256::digest(bytes)),
+            sha256: base16ct::lower::encode_string(&Sha256::digest(bytes)),
         });
         let repository = Repository { kind, id: id.into(), commit: commit.into(), files: files.collect() };
         locked(&self.state.repositories).insert(0, repository);

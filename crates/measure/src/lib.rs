@@ -27,6 +27,7 @@ pub mod prefix;
 pub mod profile;
 pub mod question;
 pub mod readout;
+pub mod seed;
 pub mod semantic;
 mod sentence;
 pub mod signal;

@@ -10,7 +10,7 @@ use crate::file;
 
 /// Hash of bytes.
 pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    base16ct::lower::encode_string(&Sha256::digest(bytes))
 }
 
 /// Hash of a file, read in pieces.
@@ -20,14 +20,10 @@ pub fn sha256_file(path: &Path) -> Result<String, Error> {
     let mut piece = vec![0; 1 << 20];
     loop {
         match file.read(&mut piece).map_err(Error::io("read", path))? {
-            0 => return Ok(hex(&hasher.finalize())),
+            0 => return Ok(base16ct::lower::encode_string(&hasher.finalize())),
             n => hasher.update(&piece[..n]),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

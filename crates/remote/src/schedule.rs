@@ -12,6 +12,7 @@
 
 use crate::fault::{Fault, Stopped};
 use crate::retry::{self, Jitter, Patience};
+use entrace_measure::seed::{fnv1a, mix};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -144,7 +145,7 @@ impl Schedule {
     /// `names` tell replicas apart, the same in every run.
     pub(crate) fn new(names: &[String], patience: Patience) -> Self {
         let replica = |name: &String| Replica {
-            hash: hash(name.bytes(), 0),
+            hash: mix(fnv1a(name.bytes())),
             health: Health::Alive,
             limit: FIRST_LIMIT,
             has_level: false,
@@ -160,7 +161,7 @@ impl Schedule {
             tasks: BTreeMap::new(),
             later: Vec::new(),
             patience,
-            jitter: Jitter::new(hash(names.iter().flat_map(|name| name.bytes()), 1)),
+            jitter: Jitter::new(mix(fnv1a(names.iter().flat_map(|name| name.bytes())))),
             last_good: Time::ZERO,
             failed_in_a_row: 0,
             next_id: 0,
@@ -459,17 +460,6 @@ impl Schedule {
         });
         later.chain(paused).chain(probes).filter(|at| *at > now).min()
     }
-}
-
-fn hash(bytes: impl Iterator<Item = u8>, seed: u64) -> u64 {
-    let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    mix(bytes.fold(0xcbf2_9ce4_8422_2325 ^ seed, fnv))
-}
-
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

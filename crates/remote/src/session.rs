@@ -14,6 +14,7 @@ use entrace_backend::{
     Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, Rest, TokenScores, TreeSession,
 };
 use entrace_measure::TokenId;
+use entrace_measure::seed::fnv1a;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -350,8 +351,7 @@ impl Known {
 
 /// The key of a context: what is asked about the same one goes to the same replica.
 pub(crate) fn key_of(tokens: &[TokenId]) -> u64 {
-    let fnv = |hash: u64, token: &TokenId| (hash ^ u64::from(*token)).wrapping_mul(0x0100_0000_01b3);
-    tokens.iter().fold(0xcbf2_9ce4_8422_2325, fnv)
+    fnv1a(tokens.iter().flat_map(|token| token.to_le_bytes()))
 }
 
 /// A failure as engines report it.

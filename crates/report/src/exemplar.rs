@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use entrace_measure::Answer;
+use entrace_measure::seed::{fnv1a, mix};
 use entrace_record::Settings;
 use entrace_record::rows::{AnswerRow, PrefixRow, Rows, TokenRow, TraceRow};
 
@@ -99,14 +100,10 @@ fn undecided((_, points): &Candidate<'_>) -> Option<f64> {
     points.last().map(|last| last.entropy)
 }
 
-/// A number in [0, 1) that the seed and the trace's identity give (FNV-1a, then the finaliser of SplitMix64).
+/// A number in [0, 1) that the seed and the trace's identity give.
 fn draw(seed: u64, question: &str, sample: u32) -> f64 {
     let bytes = question.bytes().chain(sample.to_le_bytes()).chain(seed.to_le_bytes());
-    let mut x =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    (mix(fnv1a(bytes)) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// A trace as it is shown: all its rows.

@@ -7,7 +7,8 @@
 
 use std::f64::consts::{PI, SQRT_2};
 
-use crate::special::{beta_regularized, erfc, ln_gamma};
+use crate::special::beta_regularized;
+use libm::{erfc, lgamma};
 
 /// P(Z <= x) for a standard normal Z.
 #[must_use]
@@ -54,12 +55,6 @@ pub fn t_quantile(p: f64, dof: f64) -> Option<f64> {
     Some(if p < 0.5 { -t } else { t })
 }
 
-/// Two-sided p-value of a standard normal statistic.
-#[must_use]
-pub fn normal_two_sided(z: f64) -> f64 {
-    erfc(z.abs() / SQRT_2)
-}
-
 /// Two-sided p-value of a Student t statistic.
 #[must_use]
 pub fn t_two_sided(t: f64, dof: f64) -> f64 {
@@ -92,7 +87,7 @@ fn t_upper_point(upper: f64, dof: f64) -> f64 {
         low = high;
         high *= 2.0;
     }
-    let log_scale = ln_gamma(0.5 * (dof + 1.0)) - ln_gamma(0.5 * dof) - 0.5 * (dof * PI).ln();
+    let log_scale = lgamma(0.5 * (dof + 1.0)) - lgamma(0.5 * dof) - 0.5 * (dof * PI).ln();
     let mut t = 0.5 * (low + high);
     for _ in 0..200 {
         let tail = t_sf(t, dof);

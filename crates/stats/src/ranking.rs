@@ -83,18 +83,6 @@ pub fn prediction_rejection_ratio(
     Ok((area - random) / (oracle - random))
 }
 
-/// Share of correct rows among the most confident ceil(coverage * n), for coverage in (0, 1].
-pub fn accuracy_at_coverage(confidences: &[f64], correct: &[bool], coverage: f64) -> Result<f64, Undefined> {
-    if coverage.is_nan() || coverage <= 0.0 || coverage > 1.0 {
-        return Err(Undefined::OutOfRange { index: 0 });
-    }
-    let qualities: Vec<f64> = correct.iter().map(|&c| f64::from(u8::from(c))).collect();
-    let kept = risk_coverage(confidences, &qualities)?;
-    // A coverage such as 0.3 of 10 rows means 3 rows, whatever its binary rounding.
-    let rows = (coverage * kept.len() as f64 - 1e-9).ceil().max(1.0) as usize;
-    Ok(kept[rows - 1])
-}
-
 /// Positions by descending score; tied rows keep their order.
 fn descending(scores: &[f64]) -> Vec<usize> {
     let turned: Vec<f64> = scores.iter().map(|score| -score).collect();
@@ -144,15 +132,6 @@ mod tests {
     fn a_curve_by_hand() {
         let risks = risk_coverage(&[0.9, 0.5, 0.5, 0.1], &[0.0, 1.0, 0.0, 1.0]).unwrap();
         assert_eq!(risks, [0.0, 0.25, 1.0 / 3.0, 0.5]);
-        let kept = accuracy_at_coverage(&[0.9, 0.5, 0.5, 0.1], &[true, false, true, false], 0.5).unwrap();
-        assert!((kept - 0.75).abs() < 1e-15);
-    }
-
-    #[test]
-    fn coverage_is_not_fooled_by_rounding() {
-        let confidences: Vec<f64> = (0..10).map(|i| -f64::from(i)).collect();
-        let correct: Vec<bool> = (0..10).map(|i| i < 3).collect();
-        assert!((accuracy_at_coverage(&confidences, &correct, 0.1 + 0.2).unwrap() - 1.0).abs() < 1e-15);
     }
 
     #[test]
@@ -163,7 +142,6 @@ mod tests {
         assert_eq!(flat, Err(Undefined::ConstantScore));
         let none = prediction_rejection_ratio(&[0.1, 0.2], &[1.0, 0.0], 0.2);
         assert_eq!(none, Err(Undefined::OutOfRange { index: 0 }));
-        assert_eq!(accuracy_at_coverage(&[0.1], &[true], 0.0), Err(Undefined::OutOfRange { index: 0 }));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Trends over ordered conditions, and monotone association.
+//! Trends over ordered conditions.
 //!
 //! * [`page`]: Page's L = sum_j j R_j over conditions j = 1..k, R_j the sum over blocks of the midrank of condition j within
 //!   its block. Tests whether values rise with j; a block is one cluster, blocks are independent. For a fall, negate
@@ -6,18 +6,13 @@
 //!   conditions and 20 blocks, otherwise normal with mean n k (k+1)^2 / 4 and variance
 //!   sum over blocks of sum_j (j - mean)^2 sum_j (rank - mean)^2 / (k - 1), which is Page's n k^2 (k+1)(k^2-1)/144 without
 //!   ties.
-//! * [`spearman`]: correlation of midranks, two-sided p from t = r sqrt((n-2)/(1-r^2)) with n - 2 degrees of freedom, for
-//!   independent rows; [`spearman_bootstrap`] gives an interval for rows in clusters.
 //!
 //! Blocks without any value missing are needed. Where all blocks are constant, or a variable is, there is no trend to
 //! speak of: [`Undefined::ConstantScore`].
 //! Source: Page 1963, J. Am. Stat. Assoc. 58; Hollander, Wolfe and Chicken 2014, sec. 7.2 and 8.5.
 
-use crate::bootstrap::{self, Resampling};
-use crate::cluster::Clusters;
-use crate::distribution::{normal_sf, t_two_sided};
-use crate::interval::Estimate;
-use crate::rank::{all_tied, ascending, midranks, tie_runs};
+use crate::distribution::normal_sf;
+use crate::rank::{all_tied, midranks};
 use crate::undefined::{Undefined, check_count, check_finite, check_paired};
 
 const EXACT_CONDITIONS: usize = 8;
@@ -47,40 +42,10 @@ pub struct PageTest {
     pub n_conditions: usize,
 }
 
-/// Spearman's rank correlation.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spearman {
-    /// Correlation of the midranks, in [-1, 1].
-    pub rho: f64,
-    /// Two-sided p-value by the t approximation; 0 for a correlation of 1 or -1.
-    pub p_value: f64,
-    /// Number of rows.
-    pub n: usize,
-}
-
 /// Page's test; each block holds one value for each condition, in the order predicted to rise.
 pub fn page(blocks: &[Vec<f64>]) -> Result<PageTest, Undefined> {
     let exact = blocks.len() <= EXACT_BLOCKS && blocks.first().is_some_and(|b| b.len() <= EXACT_CONDITIONS);
     page_by(blocks, if exact { PageMethod::Exact } else { PageMethod::Normal })
-}
-
-/// What each block adds to L beyond its expectation under exchangeable conditions: sum_j j R_j - k (k+1)^2 / 4.
-///
-/// Page's p-value takes the values of a block as exchangeable under the null hypothesis. Values of a walk are not: neighbours are
-/// alike, L spreads more, and the p-value is too small. The contributions of blocks are independent of each other whatever happens
-/// within a block, so a test of their mean against zero (`crate::interval::t_mean`) does not need that assumption.
-pub fn page_contributions(blocks: &[Vec<f64>]) -> Result<Vec<f64>, Undefined> {
-    let n_conditions = blocks.first().ok_or(Undefined::Empty)?.len();
-    check_count(n_conditions, 2)?;
-    let k = n_conditions as f64;
-    let expected = k * (k + 1.0) * (k + 1.0) / 4.0;
-    let contribution = |block: &Vec<f64>| {
-        check_paired(n_conditions, block.len())?;
-        check_finite(block)?;
-        let l: f64 = midranks(block).iter().zip(1..).map(|(rank, j)| rank * f64::from(j)).sum();
-        Ok(l - expected)
-    };
-    blocks.iter().map(contribution).collect()
 }
 
 /// Page's test by a given method; the exact one costs 2^conditions, so 8 conditions are its limit.
@@ -160,85 +125,6 @@ fn normal_tail(ranks: &[Vec<f64>], n_conditions: usize, statistic: f64) -> f64 {
     normal_sf((statistic - expected) / (positions * spread / (k - 1.0)).sqrt())
 }
 
-/// Spearman's correlation of independent rows; needs three.
-pub fn spearman(x: &[f64], y: &[f64]) -> Result<Spearman, Undefined> {
-    check_variables(x, y)?;
-    let n = x.len();
-    check_count(n, 3)?;
-    let rho = correlation(&midranks(x), &midranks(y), &vec![1.0; n]).ok_or(Undefined::ConstantScore)?;
-    let dof = (n - 2) as f64;
-    let rest = (1.0 - rho) * (1.0 + rho);
-    let p_value = if rest <= 0.0 { 0.0 } else { t_two_sided(rho * (dof / rest).sqrt(), dof) };
-    Ok(Spearman { rho, p_value, n })
-}
-
-/// Spearman's correlation with an interval from the cluster bootstrap.
-pub fn spearman_bootstrap(
-    x: &[f64],
-    y: &[f64],
-    clusters: &Clusters,
-    resampling: &Resampling,
-) -> Result<Estimate, Undefined> {
-    check_variables(x, y)?;
-    check_paired(x.len(), clusters.n_rows())?;
-    let (along_x, along_y) = (Ranking::new(x), Ranking::new(y));
-    bootstrap::statistic(clusters.count(), resampling, |multiplicities| {
-        let weights: Vec<f64> = clusters.ids().iter().map(|&id| f64::from(multiplicities[id])).collect();
-        correlation(&along_x.midranks(&weights), &along_y.midranks(&weights), &weights)
-    })
-}
-
-fn check_variables(x: &[f64], y: &[f64]) -> Result<(), Undefined> {
-    check_paired(x.len(), y.len())?;
-    check_finite(x)?;
-    check_finite(y)?;
-    if all_tied(x) || all_tied(y) { Err(Undefined::ConstantScore) } else { Ok(()) }
-}
-
-/// Weighted correlation, in [-1, 1]; `None` where a variable has no variance.
-fn correlation(x: &[f64], y: &[f64], weights: &[f64]) -> Option<f64> {
-    let total: f64 = weights.iter().sum();
-    let mean = |values: &[f64]| values.iter().zip(weights).map(|(v, w)| v * w).sum::<f64>() / total;
-    let (mean_x, mean_y) = (mean(x), mean(y));
-    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
-    for ((x, y), w) in x.iter().zip(y).zip(weights) {
-        let (dx, dy) = (x - mean_x, y - mean_y);
-        xx += w * dx * dx;
-        yy += w * dy * dy;
-        xy += w * dx * dy;
-    }
-    (xx > 0.0 && yy > 0.0).then(|| (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0))
-}
-
-/// A variable sorted once, for the midranks of any resample.
-struct Ranking {
-    order: Vec<usize>,
-    runs: Vec<std::ops::Range<usize>>,
-}
-
-impl Ranking {
-    fn new(values: &[f64]) -> Self {
-        let order = ascending(values);
-        let runs = tie_runs(values, &order);
-        Self { order, runs }
-    }
-
-    /// Midranks of the rows when row i is counted `weights[i]` times.
-    fn midranks(&self, weights: &[f64]) -> Vec<f64> {
-        let mut ranks = vec![0.0; weights.len()];
-        let mut below = 0.0;
-        for run in &self.runs {
-            let rows = &self.order[run.clone()];
-            let here: f64 = rows.iter().map(|&row| weights[row]).sum();
-            for &row in rows {
-                ranks[row] = below + 0.5 * (here + 1.0);
-            }
-            below += here;
-        }
-        ranks
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,38 +172,5 @@ mod tests {
         assert_eq!(page(&[vec![1.0, 1.0]]), Err(Undefined::ConstantScore));
         let ragged = page(&[vec![1.0, 2.0], vec![1.0]]);
         assert_eq!(ragged, Err(Undefined::LengthMismatch { left: 2, right: 1 }));
-        assert_eq!(spearman(&[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0]), Err(Undefined::ConstantScore));
-        assert_eq!(spearman(&[1.0, 2.0], &[1.0, 2.0]), Err(Undefined::TooFew { needed: 3, found: 2 }));
-    }
-
-    #[test]
-    fn clustered_correlation_brackets_the_plain_one() {
-        let mut stream = Stream::new(2, Purpose::Permutation, 31);
-        let x: Vec<f64> = (0..120).map(|_| (3.0 * stream.normal()).round()).collect();
-        let y: Vec<f64> = x.iter().map(|x| x + 4.0 * stream.normal()).collect();
-        let clusters = Clusters::new((0..120).map(|row| row / 3).collect(), 40).unwrap();
-        let plain = spearman(&x, &y).unwrap();
-        let clustered = spearman_bootstrap(&x, &y, &clusters, &Resampling::default()).unwrap();
-        assert!((plain.rho - clustered.value).abs() < 1e-12);
-        assert!(clustered.interval.contains(plain.rho) && clustered.interval.width() < 0.5);
-    }
-
-    #[test]
-    fn a_monotone_relation_is_one() {
-        let x: Vec<f64> = (0..10).map(f64::from).collect();
-        let y: Vec<f64> = x.iter().map(|x| x.powi(3)).collect();
-        let relation = spearman(&x, &y).unwrap();
-        assert!((relation.rho - 1.0).abs() < 1e-15 && relation.p_value < 1e-30);
-    }
-
-    #[test]
-    fn contributions_add_up_to_the_statistic() {
-        let blocks = [vec![1.0, 2.0, 3.0], vec![0.5, 0.5, 0.1], vec![2.0, 1.0, 3.0]];
-        let contributions = page_contributions(&blocks).unwrap();
-        let expected = 3.0 * 3.0 * 16.0 / 4.0;
-        let total: f64 = contributions.iter().sum();
-        assert!((total + expected - page(&blocks).unwrap().statistic).abs() < 1e-12);
-        assert!((contributions[0] - 2.0).abs() < 1e-12, "the largest possible for three conditions");
-        assert_eq!(page_contributions(&[]), Err(Undefined::Empty));
     }
 }

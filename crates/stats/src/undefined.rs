@@ -60,12 +60,6 @@ pub enum Undefined {
         /// All replicates.
         replicates: usize,
     },
-    /// An outcome that happened was given probability zero.
-    #[error("outcome {index} was given probability zero")]
-    InfiniteLoss {
-        /// Its position in the input.
-        index: usize,
-    },
     /// The effect does not exceed its threshold, so no sample size can show that it does.
     #[error("the effect is not above the threshold")]
     NoEffect,

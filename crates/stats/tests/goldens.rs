@@ -9,19 +9,16 @@ use entrace_stats::auroc::{FEWEST_CLUSTERS, auroc, compare, standard_error};
 use entrace_stats::calibration::binning::Binning;
 use entrace_stats::calibration::brier::decompose;
 use entrace_stats::calibration::isotonic::Isotonic;
-use entrace_stats::calibration::loss::negative_log_likelihood;
 use entrace_stats::calibration::platt::Platt;
 use entrace_stats::calibration::reliability;
-use entrace_stats::distribution::{
-    normal_cdf, normal_quantile, normal_sf, normal_two_sided, t_cdf, t_quantile, t_sf,
-};
+use entrace_stats::distribution::{normal_cdf, normal_quantile, normal_sf, t_cdf, t_quantile, t_sf};
 use entrace_stats::interval::wilson;
 use entrace_stats::logistic::{Features, Logistic};
 use entrace_stats::multiplicity::holm;
 use entrace_stats::power::{Plan, clusters_needed};
 use entrace_stats::ranking::{aurc, average_precision, prediction_rejection_ratio, risk_coverage};
 use entrace_stats::risk::Bound;
-use entrace_stats::trend::{PageMethod, page, spearman};
+use entrace_stats::trend::{PageMethod, page};
 use entrace_stats::{Clusters, Level, summary};
 use serde_json::Value;
 
@@ -107,20 +104,14 @@ fn wilson_matches_statsmodels() {
 #[test]
 fn summaries_match_numpy() {
     for case in cases("summary") {
-        let (values, weights) = (numbers(&case, "values"), numbers(&case, "weights"));
+        let values = numbers(&case, "values");
         close(summary::mean(&values).unwrap(), number(&case, "mean"));
-        close(summary::weighted_mean(&values, &weights).unwrap(), number(&case, "weighted_mean"));
         assert_eq!(summary::variance(&values).is_ok(), case["variance"].is_f64());
         if let Ok(variance) = summary::variance(&values) {
             close(variance, number(&case, "variance"));
         }
-        if let Ok(variance) = summary::weighted_variance(&values, &weights) {
-            close(variance, number(&case, "weighted_variance"));
-        }
         for (i, q) in numbers(&case, "levels").into_iter().enumerate() {
             close(summary::quantile(&values, q).unwrap(), numbers(&case, "quantiles")[i]);
-            let weighted = summary::weighted_quantile(&values, &weights, q).unwrap();
-            close(weighted, numbers(&case, "weighted_quantiles")[i]);
         }
     }
 }
@@ -141,8 +132,6 @@ fn areas_and_their_variances_match() {
         if n_positive.min(labels.len() - n_positive) >= FEWEST_CLUSTERS {
             let difference = compare(&scores, &other, &labels, &rows, Level::P95).unwrap().difference;
             close(difference.standard_error.powi(2), number(&case, "difference_variance"));
-            let normal_p = normal_two_sided(difference.value / difference.standard_error);
-            close(normal_p, number(&case, "difference_p"));
         }
     }
 }
@@ -178,8 +167,6 @@ fn calibration_measures_match() {
         close(parts.uncertainty, number(&case, "uncertainty"));
         close(parts.within_variance, number(&case, "within_variance"));
         close(parts.within_covariance, number(&case, "within_covariance"));
-        let inner: Vec<f64> = probs.iter().map(|p| p.clamp(0.01, 0.99)).collect();
-        close(negative_log_likelihood(&inner, &labels).unwrap(), number(&case, "nll"));
         let table = reliability::table(&probs, &labels, binning, Level::P95).unwrap();
         assert_eq!(table.len(), list(&case["bins"]).len());
         for (bin, expected) in table.iter().zip(list(&case["bins"])) {
@@ -231,15 +218,6 @@ fn page_matches_scipy_and_enumeration() {
         assert_eq!(test.method, expected);
         close(test.statistic, number(&case, "statistic"));
         close(test.p_value, number(&case, "p_value"));
-    }
-}
-
-#[test]
-fn spearman_matches_scipy() {
-    for case in cases("spearman") {
-        let found = spearman(&numbers(&case, "x"), &numbers(&case, "y")).unwrap();
-        close(found.rho, number(&case, "rho"));
-        close(found.p_value, number(&case, "p_value"));
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn of(plans: &[TaskPlan]) -> String {
         hasher.update(item_json(item).to_string());
         hasher.update("\n");
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&hasher.finalize())
 }
 
 fn item_json(item: &WorkItem) -> Value {

@@ -212,7 +212,7 @@ impl Model {
             all.extend([hash_of(name, &adapter.a)?, hash_of(name, &adapter.b)?]);
             all.push(Sha256::digest(adapter.scale.to_le_bytes()).into());
         }
-        Ok(Sha256::digest(all.concat()).iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(base16ct::lower::encode_string(&Sha256::digest(all.concat())))
     }
 
     pub(crate) fn specs(&self) -> &[WeightSpec] {

@@ -305,5 +305,5 @@ pub(crate) fn fingerprint<'s>(sequences: impl Iterator<Item = (&'s [u32], usize)
         hasher.update((n as u64).to_le_bytes());
         token_ids.iter().for_each(|id| hasher.update(id.to_le_bytes()));
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&hasher.finalize())
 }

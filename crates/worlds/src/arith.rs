@@ -38,7 +38,8 @@ pub use self::solution::Solution;
 
 use self::plan::Plan;
 use self::story::Story;
-use crate::stream::{Purpose, Stream, hash};
+use crate::stream::{Purpose, Stream};
+use entrace_measure::seed::{fnv1a, mix};
 
 /// A part of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,7 +64,7 @@ impl Split {
 
     /// The split to which a chain of equations belongs.
     fn of(equations: &str) -> Self {
-        match hash(equations.as_bytes()) % 10 {
+        match mix(fnv1a(equations.bytes())) % 10 {
             0 => Self::Test,
             1 => Self::Validation,
             _ => Self::Train,

@@ -76,15 +76,6 @@ impl Stream {
     }
 }
 
-/// A hash of bytes that never changes: FNV-1a, finished by the splitmix64 mixer.
-pub(crate) fn hash(bytes: &[u8]) -> u64 {
-    let eat = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    let mut z = bytes.iter().fold(0xcbf2_9ce4_8422_2325, eat);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -120,7 +120,7 @@ impl ChatTemplate {
         })?;
         let variables =
             named_tokens.iter().map(|(name, token)| (name.clone(), token.as_str().into())).collect();
-        let hash = Sha256::digest(source).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = base16ct::lower::encode_string(&Sha256::digest(source));
         Ok(Self {
             environment,
             variables,

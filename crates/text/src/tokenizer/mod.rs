@@ -109,7 +109,7 @@ impl Tokenizer {
         let prefix = post_processor_prefix(&inner, pieces.len()).map_err(broken)?;
         let stop_tokens = stop_tokens(&inner, &pieces, settings.named.get("eos_token"), settings.end_ids);
         let encoder = Encoder::new(inner).map_err(|e| broken(e.into()))?;
-        let hash = Sha256::digest(definition).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = base16ct::lower::encode_string(&Sha256::digest(definition));
         Ok(Self { encoder, pieces, prefix, named: settings.named, stop_tokens, hash })
     }
 

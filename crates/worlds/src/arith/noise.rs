@@ -7,7 +7,8 @@
 use super::Problem;
 use super::plan::{Equation, Op};
 use super::solution::Solution;
-use crate::stream::{Purpose, Stream, hash};
+use crate::stream::{Purpose, Stream};
+use entrace_measure::seed::{fnv1a, mix};
 
 /// A solution that may have a wrong step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub struct NoisySolution {
 
 /// The solution of an annotator who makes a mistake with probability `share`, a function of seed and problem.
 pub fn noisy(problem: &Problem, share: f64, seed: u64) -> NoisySolution {
-    let mut stream = Stream::new(seed, Purpose::Noise, hash(problem.id.as_bytes()));
+    let mut stream = Stream::new(seed, Purpose::Noise, mix(fnv1a(problem.id.bytes())));
     if stream.uniform() >= share {
         return NoisySolution { solution: problem.solution.clone(), wrong_step: None };
     }
