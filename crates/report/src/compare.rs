@@ -49,6 +49,7 @@ use crate::collect::Collector;
 use crate::error::Error;
 use crate::facts::TaskFacts;
 use crate::figure;
+use crate::format::Scale;
 use crate::metrics::{MetricOptions, Quantity};
 use crate::places::without_folders;
 use crate::write::write_files;
@@ -165,7 +166,7 @@ pub struct TaskComparison {
 pub struct QuantityComparison {
     /// Its name, as in files.
     pub quantity: String,
-    /// Its name for people, with the unit.
+    /// Its name for people, with the unit in which they are shown it; accuracies in files are shares.
     pub label: String,
     /// Its value at each stage.
     pub stages: Vec<Quantity>,
@@ -174,6 +175,11 @@ pub struct QuantityComparison {
 }
 
 impl QuantityComparison {
+    /// How its values are shown.
+    pub(crate) fn scale(&self) -> Scale {
+        if self.quantity == "accuracy" { Scale::Percent } else { Scale::Plain }
+    }
+
     /// The change from the first stage to the last.
     pub fn overall(&self) -> Option<&Change> {
         self.changes.last()
@@ -222,18 +228,6 @@ pub fn of(stages: &[Stage], options: &MetricOptions) -> Result<Comparison, Error
         tasks_left_out: left_out,
         notes: comparable::notes(stages),
     })
-}
-
-/// Compares run folders, which get their names from their paths.
-pub fn of_dirs<P: AsRef<Path>>(dirs: &[P], options: &MetricOptions) -> Result<Comparison, Error> {
-    let paths: Vec<PathBuf> = dirs.iter().map(|dir| dir.as_ref().to_owned()).collect();
-    let names = names(&paths);
-    let stages: Vec<Stage> = paths
-        .iter()
-        .zip(&names)
-        .map(|(dir, name)| Stage::of_run(name, &RunReader::open(dir)?))
-        .collect::<Result<_, Error>>()?;
-    of(&stages, options)
 }
 
 /// Writes `compare.json`, `compare.html` and `figures/<task>_stages.svg` below `out_dir`.

@@ -216,8 +216,8 @@ pub fn comparison(comparison: &Comparison) -> String {
         let mut table = plain_table(header);
         for quantity in &task.quantities {
             let mut cells = vec![quantity.label.clone()];
-            cells.extend(quantity.stages.iter().map(|stage| Scale::Plain.value(stage.value)));
-            cells.extend(quantity.changes.iter().map(change));
+            cells.extend(quantity.stages.iter().map(|stage| quantity.scale().value(stage.value)));
+            cells.extend(quantity.changes.iter().map(|found| change(found, quantity.scale())));
             table.add_row(cells);
         }
         let summary = wrapped(&task.summary, "", WIDTH);
@@ -239,13 +239,13 @@ pub fn comparison(comparison: &Comparison) -> String {
     printable(&text)
 }
 
-fn change(change: &Change) -> String {
+fn change(change: &Change, scale: Scale) -> String {
     let star = if change.is_clear() { "*" } else { "" };
     let p = match (&change.untested, change.holm_p) {
         (Some(_), _) => "\nnot tested".to_string(),
         (None, p) => p.map_or_else(String::new, |p| format!("\n{}{star}", sentence::p_value(p))),
     };
-    format!("{}{p}", Scale::Plain.with_interval(&change.difference))
+    format!("{}{p}", scale.with_interval(&change.difference))
 }
 
 /// Tasks in the order in which runs name them first.

@@ -81,7 +81,7 @@ pub(super) fn quantities(tasks: &[&TaskFacts], resampling: &Resampling) -> Vec<Q
         })
         .collect();
     let accuracies = tasks.iter().map(|task| accuracies(task)).collect();
-    all.insert(ACCURACY, of_means("accuracy", "Accuracy, share", accuracies, resampling));
+    all.insert(ACCURACY, of_means("accuracy", "Accuracy, %", accuracies, resampling));
     let fitted: Vec<Option<TaskGains<'_>>> = tasks.iter().map(|task| information(task, resampling)).collect();
     for (offset, quantity) in INFORMATIONS.iter().enumerate() {
         let stages = fitted.iter().zip(tasks).map(|(gains, task)| match gains {

@@ -101,20 +101,20 @@ fn row(quantity: &QuantityComparison) -> Markup {
     html! {
         tr {
             td.text { (quantity.label) }
-            @for stage in &quantity.stages { td { (cell(stage, Scale::Plain)) } }
-            @for change in &quantity.changes { td { (changed(change)) } }
+            @for stage in &quantity.stages { td { (cell(stage, quantity.scale())) } }
+            @for change in &quantity.changes { td { (changed(change, quantity.scale())) } }
         }
     }
 }
 
-fn changed(change: &Change) -> Markup {
+fn changed(change: &Change, scale: Scale) -> Markup {
     let difference = &change.difference;
     html! {
         @if difference.value.is_none() {
             span title=[difference.reason.as_deref()] { (NONE) }
         } @else {
-            @if change.is_clear() { b { (signed(difference.value)) } } @else { (signed(difference.value)) }
-            @if let Some(interval) = Scale::Plain.interval(difference) { span.ci { (interval) } }
+            @if change.is_clear() { b { (signed(difference.value, scale)) } } @else { (signed(difference.value, scale)) }
+            @if let Some(interval) = scale.interval(difference) { span.ci { (interval) } }
             @match &change.untested {
                 Some(reason) => span.ci title=(reason) { "not tested" },
                 None => span.ci { "p " (p_number(change.holm_p)) },
@@ -123,14 +123,10 @@ fn changed(change: &Change) -> Markup {
     }
 }
 
-fn signed(value: Option<f64>) -> String {
-    value.map_or_else(
-        || NONE.to_string(),
-        |v| {
-            let text = decimal(v, 2);
-            if v > 0.0 && text.chars().any(|c| ('1'..='9').contains(&c)) { format!("+{text}") } else { text }
-        },
-    )
+fn signed(value: Option<f64>, scale: Scale) -> String {
+    let text = scale.value(value);
+    let is_rise = value.is_some_and(|value| value > 0.0) && text.chars().any(|c| ('1'..='9').contains(&c));
+    if is_rise { format!("+{text}") } else { text }
 }
 
 fn method(comparison: &Comparison) -> Markup {
