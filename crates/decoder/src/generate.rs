@@ -8,9 +8,9 @@
 //! A completion that draws the very tokens which follow its place in the branch needs no pass for them: they have been run. It takes its place
 //! among the live ones where it parts from the branch.
 //!
-//! One token of a sequence is attended by another kernel than runs of tokens, whose sums have another order. So that beliefs about a trace have
-//! the bits that they have of any other text, a completion that becomes a branch is run once more, as a run: a few packed rows beside as many
-//! passes. The sequence goes on with its own keys, so that a pause leaves no trace in what is drawn either.
+//! A completion that is kept becomes a branch with the slots and the hidden states of its sequence; at most its last token, which was drawn and
+//! not run, is run then. A token has the same bits whether it was run by itself or with others, so beliefs about a trace do not depend on who
+//! wrote it.
 //!
 //! Some rotary scalings turn keys by angles that depend on the length of the whole sequence. Where that length calls for other angles
 //! than the keys before were turned by, a place or a sequence runs its whole context anew, in slots of its own.
@@ -18,10 +18,10 @@
 use crate::error::Error as DecoderError;
 use crate::language::LanguageModel;
 use crate::ops::reduce::RowSums;
-use crate::passes::{self, Hidden, HiddenRow, Run};
+use crate::passes::{self, HiddenRow, Run};
 use crate::sampler::draw;
 use crate::shared;
-use crate::tree::Session;
+use crate::tree::{Grown, Held, Session};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::sampling::{self, Counting};
 use entrace_backend::{
@@ -103,6 +103,7 @@ impl SamplingSession for Writing<'_> {
             batch.run()?;
             Ok((batch.n_streams, batch.done))
         });
+        self.hold(drawn.as_ref().map_or(&[], |(_, done)| done));
         // What ran places anew is not part of the tree.
         self.tree.truncate(n_branches);
         let sampled = drawn.and_then(|(n_streams, done)| {
@@ -132,6 +133,7 @@ impl SamplingSession for Writing<'_> {
             }
         }
         let drawn = refused.map_or_else(|| batch.run(), Err).map(|()| batch.done);
+        self.hold(drawn.as_deref().unwrap_or_default());
         let resumed = drawn.and_then(|done| self.planted(done));
         self.keep_paused();
         resumed
@@ -181,20 +183,17 @@ impl Writing<'_> {
 
     /// Completions in their order, those that are kept as branches.
     fn planted(&mut self, mut done: Vec<Done>) -> Result<Vec<Sampled>, Error> {
-        done.sort_by_key(|done| done.place);
-        // New branches lie behind what the sequences that are paused hold.
-        let held =
-            done.iter().filter_map(|done| done.paused.as_deref()).chain(self.paused.values()).map(Live::end);
-        self.tree.set_floor(held.max().unwrap_or(0));
-        let branches: Vec<Branch> = done.iter().filter(|done| done.keep).map(Done::branch).collect();
-        let mut ids = self.tree.extend_text(&branches)?.into_iter().map(|score| score.id);
+        done.sort_by_key(|done| done.sequence.place);
+        let kept = done.iter().filter(|done| done.keep);
+        let (branches, grown) =
+            kept.map(|done| (done.branch(), done.grown())).unzip::<_, _, Vec<Branch>, Vec<Grown>>();
+        let mut ids = self.tree.extend_grown(&branches, grown)?.into_iter().map(|score| score.id);
         let mut sampled = Vec::with_capacity(done.len());
-        for Done { completion, keep, n_planted, paused, .. } in done {
+        for Done { completion, keep, sequence, is_paused } in done {
             let branch = if keep { ids.next() } else { None };
-            let is_paused = paused.is_some();
-            if let (Some(branch), Some(sequence)) = (branch, paused) {
+            if let (Some(branch), true) = (branch, is_paused) {
                 let n_tokens = completion.token_ids.len();
-                let end = Parent { branch, n_tokens: n_tokens - n_planted };
+                let end = Parent { branch, n_tokens: n_tokens - sequence.n_planted };
                 self.paused.insert(branch.0, Live { end, n_planted: n_tokens, keep: true, ..*sequence });
             }
             sampled.push(Sampled { completion, branch, is_paused });
@@ -202,9 +201,22 @@ impl Writing<'_> {
         Ok(sampled)
     }
 
+    /// Keeps what completions hold that become branches, beside those that are paused.
+    fn hold(&mut self, done: &[Done]) {
+        let kept = || done.iter().filter(|done| done.keep).map(|done| &*done.sequence);
+        self.tree.hold(Held {
+            slots: kept().chain(self.paused.values()).map(Live::end).max().unwrap_or(0),
+            passes: kept()
+                .filter_map(|sequence| sequence.rows.last())
+                .map(|row| row.pass + 1)
+                .max()
+                .unwrap_or(0),
+        });
+    }
+
     /// Keeps the slots of completions that are paused, and no others.
     fn keep_paused(&mut self) {
-        self.tree.set_floor(self.paused.values().map(Live::end).max().unwrap_or(0));
+        self.hold(&[]);
     }
 }
 
@@ -255,6 +267,8 @@ struct Live {
     along: Option<usize>,
     /// The row from which its first token is drawn, where it never went along.
     first_row: Option<HiddenRow>,
+    /// Of its tokens that have been run, as long as it is kept.
+    rows: Vec<HiddenRow>,
     rng: ChaCha8Rng,
     token_ids: Vec<TokenId>,
     logprobs: Vec<Option<f64>>,
@@ -277,6 +291,7 @@ impl Live {
             n_before: origin.n_before,
             along: origin.along,
             first_row: origin.row,
+            rows: Vec::new(),
             rng: ChaCha8Rng::seed_from_u64(stream),
             token_ids: Vec::new(),
             logprobs: Vec::new(),
@@ -308,19 +323,32 @@ impl Live {
 
 /// A completion that has ended or is paused.
 struct Done {
-    place: Place,
     completion: Completion,
     keep: bool,
-    end: Parent,
-    n_planted: usize,
-    paused: Option<Box<Live>>,
+    sequence: Box<Live>,
+    is_paused: bool,
 }
 
 impl Done {
     /// What it adds to the tree. A stop string may have cut it within an earlier piece.
     fn branch(&self) -> Branch {
-        let tokens = self.completion.token_ids.get(self.n_planted..).unwrap_or_default().to_vec();
-        Branch { parent: Some(self.end), tokens, keep: true, ..Branch::default() }
+        let tokens = self.completion.token_ids.get(self.sequence.n_planted..).unwrap_or_default().to_vec();
+        Branch { parent: Some(self.sequence.end), tokens, keep: true, ..Branch::default() }
+    }
+
+    /// The tokens of that which have been run; none where not every one before the last has been run after its place.
+    fn grown(&self) -> Grown {
+        let Live { n_planted, n_before, rows, .. } = &*self.sequence;
+        let n_tokens = self.completion.token_ids.len();
+        let n_run = n_tokens.min(rows.len());
+        if n_run <= *n_planted || n_run + 1 < n_tokens {
+            return Grown::default();
+        }
+        let slots = self.sequence.slots(n_before + n_run);
+        Grown {
+            slots: shared::without_first(slots, n_before + n_planted),
+            rows: rows[*n_planted..n_run].to_vec(),
+        }
     }
 }
 
@@ -398,12 +426,15 @@ impl<'s, 'a> Batch<'s, 'a> {
     /// One token for every live sequence, then new sequences in the room that is left. False when all is done.
     fn step(&mut self) -> Result<bool, Error> {
         if !self.live.is_empty() {
-            let mut states = Hidden::default();
-            let rows = self.run_newest(&mut states)?;
+            let n_passes = self.tree.hidden.n_passes();
+            let rows = self.run_newest()?;
             let mut live = std::mem::take(&mut self.live);
             let u: Vec<f64> = live.iter_mut().map(|sequence| sequence.rng.random()).collect();
             let last = live.iter().map(|sequence| sequence.n_tokens() - 1);
-            let drawn = self.draw_rows(&states, &rows, &u, last)?;
+            let drawn = self.draw_rows(&rows, &u, last)?;
+            if !live.iter().any(|sequence| sequence.keep) {
+                self.tree.hidden.truncate(n_passes);
+            }
             for (sequence, drawn) in live.into_iter().zip(drawn) {
                 let goes_on =
                     self.advance(sequence, &drawn).and_then(|sequence| self.unless_paused(sequence));
@@ -425,7 +456,7 @@ impl<'s, 'a> Batch<'s, 'a> {
     }
 
     /// Runs the newest token of every sequence, or all of those whose keys it calls to be turned otherwise.
-    fn run_newest(&mut self, states: &mut Hidden) -> Result<Vec<HiddenRow>, Error> {
+    fn run_newest(&mut self) -> Result<Vec<HiddenRow>, Error> {
         let anew = self.turned_otherwise();
         let mut live = std::mem::take(&mut self.live);
         for sequence in &mut live {
@@ -438,9 +469,9 @@ impl<'s, 'a> Batch<'s, 'a> {
         let mut last_runs = Vec::with_capacity(live.len());
         for (sequence, anew) in live.iter().zip(&anew) {
             let (n_tokens, n_in_path) = (sequence.n_tokens(), sequence.n_in_path());
-            let (token_ids, lone) = match anew {
-                Some(token_ids) => (token_ids.as_slice(), false),
-                None => (&sequence.token_ids[sequence.token_ids.len() - 1..], true),
+            let token_ids = match anew {
+                Some(token_ids) => token_ids.as_slice(),
+                None => &sequence.token_ids[sequence.token_ids.len() - 1..],
             };
             let mut first = n_tokens - token_ids.len();
             while first < n_tokens {
@@ -452,17 +483,26 @@ impl<'s, 'a> Batch<'s, 'a> {
                     ancestors: sequence.slots(first),
                     first_slot: sequence.chunks[chunk] + within,
                     path_length: n_tokens,
-                    lone,
                 });
                 first += n;
             }
             last_runs.push(runs.len() - 1);
         }
         let max_rows = self.model.decoder.options.max_rows;
-        let rows = passes::run(&self.model.decoder.model, &mut self.tree.arena, states, &runs, max_rows)?;
+        let Session { arena, hidden, .. } = &mut *self.tree;
+        let rows = passes::run(&self.model.decoder.model, arena, hidden, &runs, max_rows)?;
         drop(runs);
+        let newest: Vec<HiddenRow> =
+            last_runs.into_iter().filter_map(|run| rows[run].last().copied()).collect();
+        for ((sequence, row), anew) in live.iter_mut().zip(&newest).zip(&anew) {
+            match anew {
+                Some(_) => sequence.rows.clear(),
+                None if sequence.keep => sequence.rows.push(*row),
+                None => {}
+            }
+        }
         self.live = live;
-        Ok(last_runs.into_iter().filter_map(|run| rows[run].last().copied()).collect())
+        Ok(newest)
     }
 
     /// For each live sequence, all of its tokens if their keys must be turned by other angles from now on. Gives the slots of such back.
@@ -520,7 +560,7 @@ impl<'s, 'a> Batch<'s, 'a> {
         }
         let u: Vec<f64> = sequences.iter_mut().map(|sequence| sequence.rng.random()).collect();
         let last = sequences.iter().map(|sequence| sequence.n_tokens() - 1);
-        let drawn = self.draw_rows(&self.tree.hidden, &rows, &u, last)?;
+        let drawn = self.draw_rows(&rows, &u, last)?;
         let mut following = Vec::new();
         for (sequence, drawn) in sequences.into_iter().zip(drawn) {
             let Some(mut sequence) = self.advance(sequence, &drawn) else { continue };
@@ -530,6 +570,7 @@ impl<'s, 'a> Batch<'s, 'a> {
             sequence.along = sequence.along.filter(repeated).map(|n_tokens| n_tokens + 1);
             if let (Some(n_tokens), Some(branch)) = (sequence.along, branch) {
                 sequence.path = branch.path(n_tokens);
+                sequence.rows.push(branch.row(n_tokens - 1));
             }
             match self.unless_paused(sequence) {
                 Some(sequence) if sequence.along.is_some() => following.push(sequence),
@@ -544,7 +585,6 @@ impl<'s, 'a> Batch<'s, 'a> {
     /// computed once.
     fn draw_rows(
         &self,
-        hidden: &Hidden,
         rows: &[HiddenRow],
         u: &[f64],
         last: impl Iterator<Item = usize>,
@@ -556,7 +596,7 @@ impl<'s, 'a> Batch<'s, 'a> {
         for (index, row) in rows.iter().enumerate() {
             draws[distinct.partition_point(|other| other < row)].push(index);
         }
-        let states = hidden.gather(&distinct)?;
+        let states = self.tree.hidden.gather(&distinct)?;
         let drawn = self.model.decoder.model.head().map_rows(&states, |row, logits| {
             let sums = RowSums::of(logits)?;
             let sharpness = sums.sharpness(logits);
@@ -606,14 +646,7 @@ impl<'s, 'a> Batch<'s, 'a> {
         }
         sequence.keep = true;
         let completion = self.completion(&sequence, StopReason::Length, None);
-        self.done.push(Done {
-            place: sequence.place,
-            completion,
-            keep: true,
-            end: sequence.end,
-            n_planted: sequence.n_planted,
-            paused: Some(Box::new(sequence)),
-        });
+        self.done.push(Done { completion, keep: true, sequence: Box::new(sequence), is_paused: true });
         None
     }
 
@@ -637,13 +670,15 @@ impl<'s, 'a> Batch<'s, 'a> {
 
     /// Ends a sequence; there is none any more.
     fn finish(&mut self, sequence: Live, stop_reason: StopReason, cut: Option<usize>) -> Option<Live> {
-        self.free_chunks.extend(sequence.chunks.iter().rev());
+        if !sequence.keep {
+            self.free_chunks.extend(sequence.chunks.iter().rev());
+        }
         let completion = self.completion(&sequence, stop_reason, cut);
         for more in self.watcher.ended(sequence.place, &completion) {
             self.enqueue(more);
         }
-        let Live { place, keep, end, n_planted, .. } = sequence;
-        self.done.push(Done { place, completion, keep, end, n_planted, paused: None });
+        let keep = sequence.keep;
+        self.done.push(Done { completion, keep, sequence: Box::new(sequence), is_paused: false });
         None
     }
 
@@ -665,5 +700,41 @@ impl<'s, 'a> Batch<'s, 'a> {
         }
         let (text, token_ends) = (decoded.text, decoded.token_ends);
         Completion { token_ids, text, token_ends, logprobs, sharpness, stop_reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decoder::Options;
+    use std::path::Path;
+
+    /// What a completion costs: its prompt once, and each of its tokens once.
+    #[test]
+    fn a_completion_that_is_kept_is_run_once() {
+        let sprout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sprout");
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+            std::fs::copy(sprout.join(name), folder.path().join(name)).unwrap();
+        }
+        std::fs::copy(sprout.join("sft.safetensors"), folder.path().join("model.safetensors")).unwrap();
+        let now = jiff::civil::date(2026, 3, 9).at(7, 5, 0, 0);
+        let model = LanguageModel::open("sprout", folder.path(), Options::default(), now).unwrap();
+        let prompt = model.encode_plain("Tom has 3 apples and buys 4. How many apples has he?").unwrap();
+        let mut session = Writing::new(&model).unwrap();
+        let root = Branch { tokens: prompt.clone(), keep: true, ..Branch::default() };
+        session.extend(&[root]).unwrap();
+        let stem = Stem {
+            from: Parent { branch: BranchId(0), n_tokens: prompt.len() },
+            streams: vec![1, 2, 3],
+            max_new_tokens: None,
+            keep: true,
+        };
+        let sampling =
+            Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 24, stop: Vec::new() };
+        let drawn = session.sample(&[stem], &sampling, &mut Counting(&mut |_| true)).unwrap().remove(0);
+        let n_drawn: usize = drawn.iter().map(|drawn| drawn.completion.token_ids.len()).sum();
+        assert!(n_drawn > 24);
+        assert_eq!(session.tree.hidden.n_rows(), prompt.len() + n_drawn);
     }
 }

@@ -146,7 +146,7 @@ impl Decoder {
             token_ids: token_ids.to_vec(),
             positions: (0..n).collect(),
             path_lengths: vec![n; n],
-            blocks: vec![Block { rows: 0..n, ancestors: vec![], own_start: 0, lone: false }],
+            blocks: vec![Block { rows: 0..n, ancestors: vec![], own_start: 0 }],
             read_attention,
         };
         let mut arena = self.model.arena(n)?;

@@ -21,8 +21,6 @@ pub(crate) struct Run<'a> {
     pub(crate) first_slot: usize,
     /// Length of the whole path that it belongs to.
     pub(crate) path_length: usize,
-    /// Whether it is a branch of one token.
-    pub(crate) lone: bool,
 }
 
 /// Where the hidden state of a token is.
@@ -55,6 +53,12 @@ impl Hidden {
             return Ok(parts.swap_remove(0));
         }
         Ok(Tensor::cat(&parts, 0)?)
+    }
+
+    /// Rows of all passes that are kept: tokens that have been run.
+    #[cfg(test)]
+    pub(crate) fn n_rows(&self) -> usize {
+        self.passes.iter().flatten().map(|states| states.dim(0).unwrap_or(0)).sum()
     }
 
     pub(crate) fn n_passes(&self) -> usize {
@@ -125,7 +129,6 @@ impl PassBuilder {
             rows: first_row..first_row + part.len(),
             ancestors,
             own_start: run.first_slot + part.start,
-            lone: run.lone,
         };
         let position = block.n_ancestors();
         self.positions.extend(position..position + part.len());

@@ -57,6 +57,17 @@ pub(crate) fn first_slots(ranges: impl IntoIterator<Item = Range<usize>>, n: usi
     cut.collect()
 }
 
+/// Some ranges without their first `n` slots.
+pub(crate) fn without_first(ranges: Vec<Range<usize>>, n: usize) -> Vec<Range<usize>> {
+    let mut left = n;
+    let cut = ranges.into_iter().filter_map(|range| {
+        let passed = left.min(range.len());
+        left -= passed;
+        (passed < range.len()).then_some(range.start + passed..range.end)
+    });
+    cut.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

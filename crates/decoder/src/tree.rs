@@ -6,7 +6,7 @@
 //! next token is wanted. Rows of earlier calls can be asked about too, through their kept hidden states. Branches of one call that begin
 //! alike after the same tokens, as the prompts of a task do, run their beginning once.
 //!
-//! Completions are drawn on the same arena (`generate`); what a session keeps of those that are paused lies below `floor`.
+//! Completions are drawn on the same arena (`generate`), and become branches with the keys and the hidden states that they were written with.
 //!
 //! Some rotary scalings turn keys by angles that depend on the length of the whole path. Keys that were turned by others are of no use
 //! to a branch, so it runs its context anew: every branch scores as its path would as a root.
@@ -37,10 +37,24 @@ pub(crate) struct Session<'a> {
     pub(crate) arena: LentArena<'a>,
     /// Slots from here on are free.
     n_slots: usize,
-    /// Slots below this one are taken by what is kept beside the branches.
-    floor: usize,
+    /// What is kept beside the branches.
+    held: Held,
     pub(crate) hidden: Hidden,
     branches: Vec<Placed>,
+}
+
+/// What a session keeps although no branch holds it: slots and passes below these.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Held {
+    pub(crate) slots: usize,
+    pub(crate) passes: usize,
+}
+
+/// The first tokens of a new branch where they have been run already, after the same path.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Grown {
+    pub(crate) slots: Vec<Range<usize>>,
+    pub(crate) rows: Vec<HiddenRow>,
 }
 
 /// A branch that has been run. One that is not kept has no tokens any more.
@@ -53,7 +67,7 @@ pub(crate) struct Placed {
     ancestors: Vec<Range<usize>>,
     /// Tokens of its context that were run anew with it; its own follow.
     n_anew: usize,
-    /// Slots of the first tokens run with it where an earlier branch has run them.
+    /// Slots of its first tokens where those had been run: with an earlier branch, or as they were drawn.
     shared: Vec<Range<usize>>,
     /// Slot of the first token after those.
     first_slot: usize,
@@ -124,6 +138,18 @@ struct Work<'a> {
     turning: Vec<usize>,
 }
 
+/// What of new branches need not be run.
+struct Known<'a> {
+    beginnings: &'a [Option<Beginning>],
+    grown: &'a [Grown],
+}
+
+impl Known<'_> {
+    fn n_tokens(&self, branch: usize) -> usize {
+        self.beginnings[branch].map_or(self.grown[branch].rows.len(), |beginning| beginning.n_tokens)
+    }
+}
+
 /// Something to read off one row of logits.
 enum Want {
     Token { branch: usize, index: usize, token: TokenId },
@@ -139,7 +165,7 @@ enum Read {
 
 impl TreeSession for Session<'_> {
     fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
-        self.extend_by(branches, true)
+        self.extend_grown(branches, Vec::new())
     }
 
     fn truncate(&mut self, n_branches: usize) {
@@ -158,7 +184,7 @@ impl<'a> Session<'a> {
             decoder,
             arena: decoder.model.arena(0)?,
             n_slots: 0,
-            floor: 0,
+            held: Held::default(),
             hidden: Hidden::default(),
             branches: Vec::new(),
         })
@@ -174,9 +200,9 @@ impl<'a> Session<'a> {
         self.n_slots
     }
 
-    /// Keeps all slots below this one, and no longer those below an earlier one.
-    pub(crate) fn set_floor(&mut self, floor: usize) {
-        self.floor = floor;
+    /// Keeps this beside the branches, and no longer what was kept before.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held = held;
         self.forget_unused();
     }
 
@@ -185,15 +211,16 @@ impl<'a> Session<'a> {
         self.path_ids(place, &[])
     }
 
-    /// Adds branches that are pieces of texts: one of a single token has the bits that it has within its text.
-    pub(crate) fn extend_text(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
-        self.extend_by(branches, false)
-    }
-
-    fn extend_by(&mut self, branches: &[Branch], lone: bool) -> Result<Vec<BranchScore>, Error> {
+    /// Adds branches; what is grown of the first of them, which may be nothing, is not run again.
+    pub(crate) fn extend_grown(
+        &mut self,
+        branches: &[Branch],
+        mut grown: Vec<Grown>,
+    ) -> Result<Vec<BranchScore>, Error> {
+        grown.resize_with(branches.len(), Grown::default);
         let extents = self.check(branches)?;
         let n_passes = self.hidden.n_passes();
-        let scored = self.run(branches, &extents, lone).and_then(|placed| {
+        let scored = self.run(branches, &extents, grown).and_then(|placed| {
             let scores = self.score(branches, &placed)?;
             Ok((placed, scores))
         });
@@ -257,19 +284,31 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Gives slots to the tokens and runs them; `lone` says whether a branch of one token is decoded as such.
-    fn run(&mut self, branches: &[Branch], extents: &[Extent], lone: bool) -> Result<Vec<Placed>, Error> {
+    /// Gives slots to the tokens and runs them.
+    fn run(
+        &mut self,
+        branches: &[Branch],
+        extents: &[Extent],
+        mut grown: Vec<Grown>,
+    ) -> Result<Vec<Placed>, Error> {
         let works = self.works(branches, extents);
-        let beginnings = shared::beginnings(works.iter().zip(extents).map(|(work, extent)| {
+        for (grown, _) in grown.iter_mut().zip(&works).filter(|(_, work)| work.n_anew > 0) {
+            *grown = Grown::default();
+        }
+        let mut beginnings = shared::beginnings(works.iter().zip(extents).map(|(work, extent)| {
             let context = (work.parent, extent.keep, work.turning.as_slice());
             (context, &*work.token_ids)
         }));
-        let mut placed = self.place(branches, extents, &works, &beginnings)?;
+        for (beginning, _) in beginnings.iter_mut().zip(&grown).filter(|(_, grown)| !grown.rows.is_empty()) {
+            *beginning = None;
+        }
+        let mut placed =
+            self.place(branches, extents, &works, &Known { beginnings: &beginnings, grown: &grown })?;
         let runs: Vec<Run<'_>> = works
             .iter()
             .zip(&placed)
-            .zip(branches.iter().zip(extents))
-            .map(|((work, placed), (branch, extent))| Run {
+            .zip(extents)
+            .map(|((work, placed), extent)| Run {
                 token_ids: &work.token_ids[placed.n_shared()..],
                 ancestors: {
                     let mut path = placed.ancestors.clone();
@@ -278,14 +317,13 @@ impl<'a> Session<'a> {
                 },
                 first_slot: placed.first_slot,
                 path_length: extent.n_path,
-                lone: lone && work.n_anew == 0 && branch.tokens.len() == 1,
             })
             .collect();
         let max_rows = self.decoder.options.max_rows;
         let rows = passes::run(&self.decoder.model, &mut self.arena, &mut self.hidden, &runs, max_rows)?;
-        for (index, own_rows) in rows.into_iter().enumerate() {
+        for (index, (own_rows, grown)) in rows.into_iter().zip(grown).enumerate() {
             let shared = beginnings[index].map(|b| placed[b.of].rows[..b.n_tokens].to_vec());
-            placed[index].rows = shared.unwrap_or_default();
+            placed[index].rows = shared.unwrap_or(grown.rows);
             placed[index].rows.extend(own_rows);
             placed[index].before = match (placed[index].n_anew, branches[index].parent) {
                 (0, Some(parent)) => Some(self.find(parent, &placed).row(parent.n_tokens - 1)),
@@ -350,9 +388,9 @@ impl<'a> Session<'a> {
         branches: &[Branch],
         extents: &[Extent],
         works: &[Work<'_>],
-        beginnings: &[Option<Beginning>],
+        known: &Known<'_>,
     ) -> Result<Vec<Placed>, Error> {
-        let n_new = |index: usize| works[index].token_ids.len() - beginnings[index].map_or(0, |b| b.n_tokens);
+        let n_new = |index: usize| works[index].token_ids.len() - known.n_tokens(index);
         let mut next_slot = self.n_slots;
         let mut first_slots = vec![0; branches.len()];
         for kept in [true, false] {
@@ -366,14 +404,14 @@ impl<'a> Session<'a> {
         let mut placed: Vec<Placed> = Vec::with_capacity(branches.len());
         for (index, (branch, work)) in branches.iter().zip(works).enumerate() {
             let ancestors = work.parent.map(|parent| self.find(parent, &placed).path(parent.n_tokens));
-            let shared = beginnings[index].map(|b| placed[b.of].run_with_it(b.n_tokens));
+            let shared = known.beginnings[index].map(|b| placed[b.of].run_with_it(b.n_tokens));
             placed.push(Placed {
                 parent: branch.parent,
                 token_ids: branch.tokens.clone(),
                 turning: work.turning.clone(),
                 ancestors: ancestors.unwrap_or_default(),
                 n_anew: work.n_anew,
-                shared: shared.unwrap_or_default(),
+                shared: shared.unwrap_or_else(|| known.grown[index].slots.clone()),
                 first_slot: first_slots[index],
                 ..Placed::default()
             });
@@ -426,13 +464,14 @@ impl<'a> Session<'a> {
 
     /// Frees slots and hidden states behind the last branch that still holds some.
     fn forget_unused(&mut self) {
-        let slots = self
-            .branches
-            .iter()
-            .map(|b| if b.rows.is_empty() { 0 } else { b.first_slot + b.rows.len() - b.n_shared() });
-        self.n_slots = slots.max().unwrap_or(0).max(self.floor);
+        let end = |branch: &Placed| match branch.rows.len() - branch.n_shared() {
+            0 => 0,
+            n_own => branch.first_slot + n_own,
+        };
+        let slots = self.branches.iter().flat_map(|b| b.shared.iter().map(|range| range.end).chain([end(b)]));
+        self.n_slots = slots.max().unwrap_or(0).max(self.held.slots);
         let passes = self.branches.iter().filter_map(|b| b.rows.last()).map(|row| row.pass + 1);
-        self.hidden.truncate(passes.max().unwrap_or(0));
+        self.hidden.truncate(passes.max().unwrap_or(0).max(self.held.passes));
     }
 }
 

@@ -11,9 +11,10 @@
 
 use candle_core::{DType, Device, Tensor};
 use entrace_backend::conformance::{self, Tolerances};
+use entrace_backend::sampling::Counting;
 use entrace_backend::{
-    Branch, BranchId, Fork, Generate, GenerateRequest, NextRequest, Parent, Sampling, ScoreTree, Text,
-    TokenScores,
+    Branch, BranchId, Fork, Generate, GenerateRequest, NextRequest, Parent, Sampled, Sampling, ScoreTree,
+    Stem, Text, TokenScores,
 };
 use entrace_decoder::{Decoder, LanguageModel, Options, StorageType};
 use rand::{RngExt, SeedableRng};
@@ -305,6 +306,68 @@ fn what_begins_alike_has_the_same_bits_alone_and_together() {
                 assert_eq!(alone.token_logprobs, together.token_logprobs, "{}", folder.display());
                 assert_eq!(alone.token_sharpness, together.token_sharpness, "{}", folder.display());
                 assert_eq!(alone.next, together.next, "{}", folder.display());
+            }
+        }
+    }
+}
+
+/// A completion that is kept becomes a branch with the keys that it was written with; belief after any of its tokens has the bits that it has
+/// where the same text is read.
+#[test]
+fn what_is_written_has_the_bits_of_what_is_read() {
+    let pairs = [
+        ("llama-gqa", "llama3"),
+        ("qwen2-window", "qwen"),
+        ("gemma2", "gemma"),
+        ("mistral", "mistral"),
+        ("olmo2", "olmo"),
+        ("phi3", "phi3"),
+        ("llama-mha", "llama2"),
+    ];
+    for (checkpoint, tokenizer) in pairs {
+        let folder = with_tokenizer(checkpoint, tokenizer);
+        let options = Options { max_rows: 11, max_sequences: 5, ..Options::default() };
+        let model = language_model(folder.path(), options);
+        let prompt = model.encode_plain(TEXTS[0]).unwrap();
+        let root = Branch { tokens: prompt.clone(), keep: true, ..Branch::default() };
+        let stem = Stem {
+            from: Parent { branch: BranchId(0), n_tokens: prompt.len() },
+            streams: (0..7).collect(),
+            max_new_tokens: None,
+            keep: true,
+        };
+        let sampling =
+            Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 45, stop: Vec::new() };
+        let mut written = model.sampling_session().unwrap().unwrap();
+        written.extend(std::slice::from_ref(&root)).unwrap();
+        let drawn = written.sample(&[stem], &sampling, &mut Counting(&mut |_| true)).unwrap().remove(0);
+        let mut read = model.session().unwrap();
+        read.extend(&[root]).unwrap();
+        for Sampled { completion, branch, .. } in drawn {
+            let tokens = completion.token_ids;
+            let text = Branch {
+                parent: Some(Parent { branch: BranchId(0), n_tokens: prompt.len() }),
+                tokens: tokens.clone(),
+                keep: true,
+                ..Branch::default()
+            };
+            let text = read.extend(&[text]).unwrap()[0].id;
+            let asked = |branch: BranchId| -> Vec<Branch> {
+                let places = [1, tokens.len() / 2, tokens.len()].into_iter().filter(|&n| n > 0);
+                let fork = |n_tokens| Branch {
+                    parent: Some(Parent { branch, n_tokens }),
+                    tokens: vec![5, 6],
+                    token_scores: TokenScores::Full,
+                    next: Some(NextRequest { gather: [1, 2, 3].into(), ..NextRequest::default() }),
+                    ..Branch::default()
+                };
+                places.map(fork).collect()
+            };
+            let found = written.extend(&asked(branch.unwrap())).unwrap();
+            for (found, expected) in found.iter().zip(read.extend(&asked(text)).unwrap()) {
+                assert_eq!(found.token_logprobs, expected.token_logprobs, "{checkpoint}");
+                assert_eq!(found.token_sharpness, expected.token_sharpness, "{checkpoint}");
+                assert_eq!(found.next, expected.next, "{checkpoint}");
             }
         }
     }

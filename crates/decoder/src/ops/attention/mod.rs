@@ -6,8 +6,8 @@
 //!
 //! q `[T, H·D]`, keys `[S, K·D]`, values `[S, K·Dv]` (S cache slots) to `[T, H·Dv]`. The kernels work on tiles of rows and one key-value
 //! head at a time, so that all query heads that share it, and all rows of the tile, find each key in the processor's cache: one kernel
-//! for runs of tokens (`panel`), one for branches of one token (`row`). In both, everything about a row is computed in the order of its
-//! keys, so that it has the same bits wherever its run or its path is cut, and in any pass.
+//! for runs of tokens (`panel`), one for single tokens (`row`). In both, everything about a row is computed in the order of its
+//! keys, so that it has the same bits in either, wherever its run or its path is cut, and in any pass.
 //!
 //! If asked to, the weights are read as well: for each row and head ln a_ii and −Σ_j a_ij ln a_ij, in nats. Weights count as at least
 //! the smallest normal number, so that both are finite. In the kernel they are columns of the output behind the H·Dv of the heads.
@@ -33,8 +33,6 @@ pub(crate) struct Block {
     pub(crate) ancestors: Vec<Range<usize>>,
     /// Cache slot of its first row; the others follow.
     pub(crate) own_start: usize,
-    /// Whether it is a branch of one token, as in decoding: another kernel is faster then.
-    pub(crate) lone: bool,
 }
 
 impl Block {
@@ -215,6 +213,8 @@ unsafe fn mix(
 #[derive(Default)]
 struct Scratch {
     queries: Vec<f32>,
+    /// Keys of a tile, `[D, keys]`.
+    turned: Vec<f32>,
     scores: Vec<f32>,
     out: Vec<f32>,
 }
@@ -285,7 +285,7 @@ impl CustomOp3 for Attention<'_> {
         let mut out = vec![0f32; views.q.n_rows * width];
         let target = Out { numbers: out.as_mut_ptr(), width };
         self.tiles().par_iter().with_max_len(1).for_each_init(Scratch::default, |scratch, tile| {
-            if tile.block.lone {
+            if tile.rows.len() == 1 {
                 self.row(tile, &views, scratch, &target)
             } else {
                 self.panels(tile, &views, scratch, &target)
@@ -317,7 +317,34 @@ mod tests {
     }
 
     fn block(rows: Range<usize>, ancestors: Vec<Range<usize>>, own_start: usize) -> Block {
-        Block { rows, ancestors, own_start, lone: false }
+        Block { rows, ancestors, own_start }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_by_itself_and_in_a_run() {
+        let n = 69;
+        let q = random(&[n, 120], 4);
+        let keys = random(&[100, 40], 5);
+        let values = random(&[100, 24], 6);
+        let run: Arc<[Block]> = Arc::from([block(0..n, vec![3..20], 25)]);
+        let apart = (0..n).map(|row| block(row..row + 1, vec![3..20, 25..25 + row], 25 + row));
+        let apart: Arc<[Block]> = apart.collect();
+        for window in [None, Some(1), Some(9), Some(40)] {
+            for softcap in [None, Some(1.5)] {
+                let spec = spec(window, softcap);
+                let of = |blocks: &Arc<[Block]>| {
+                    let attention = Attention { spec: &spec, blocks: Arc::clone(blocks), read: true };
+                    let (out, readings) = attention.apply(&q, &keys, &values).unwrap();
+                    let readings = readings.unwrap();
+                    [out, readings.own, readings.entropy]
+                        .map(|tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+                };
+                let bits = |numbers: [Vec<f32>; 3]| {
+                    numbers.map(|all| all.into_iter().map(f32::to_bits).collect::<Vec<u32>>())
+                };
+                assert_eq!(bits(of(&run)), bits(of(&apart)), "{window:?} {softcap:?}");
+            }
+        }
     }
 
     #[test]
@@ -327,7 +354,7 @@ mod tests {
             block(0..70, vec![], 5),
             block(70..73, std::iter::once(5..55).collect(), 75),
             block(73..74, vec![5..45, 90..100], 80),
-            Block { lone: true, ..block(74..75, vec![5..45, 90..100], 81) },
+            block(74..75, vec![5..45, 90..100], 81),
         ]);
         let q = random(&[75, 120], 1);
         let keys = random(&[100, 40], 2);
