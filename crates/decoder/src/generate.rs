@@ -20,7 +20,7 @@ use crate::language::LanguageModel;
 use crate::ops::reduce::RowSums;
 use crate::passes::{self, HiddenRow, Run};
 use crate::sampler::draw;
-use crate::shared;
+use crate::sequence::{CHUNK, Done, Live, Origin, Waiting};
 use crate::tree::{Grown, Held, Session};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::sampling::{self, Counting};
@@ -33,9 +33,6 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
-
-/// Slots that a sequence takes at a time.
-const CHUNK: usize = 32;
 
 impl Generate for LanguageModel {
     fn generate(
@@ -217,138 +214,6 @@ impl Writing<'_> {
     /// Keeps the slots of completions that are paused, and no others.
     fn keep_paused(&mut self) {
         self.hold(&[]);
-    }
-}
-
-/// Where completions begin.
-struct Origin {
-    from: Parent,
-    /// Slots of everything before.
-    path: Vec<Range<usize>>,
-    /// The row from which the first token is drawn.
-    row: Option<HiddenRow>,
-    /// How many tokens of the branch there are before, unless they were run anew.
-    along: Option<usize>,
-    turning: Vec<usize>,
-    n_before: usize,
-    limit: usize,
-    keep: bool,
-}
-
-/// A completion that waits for its turn.
-enum Waiting {
-    /// It has not begun; the seed of its stream.
-    New {
-        place: Place,
-        stream: u64,
-    },
-    Paused(Box<Live>),
-}
-
-/// A completion in progress.
-struct Live {
-    place: Place,
-    /// Where it grows from.
-    from: Parent,
-    /// Where its newest branch ends; `from` before there is one.
-    end: Parent,
-    /// Tokens of it that are branches.
-    n_planted: usize,
-    keep: bool,
-    limit: usize,
-    /// Slots of what comes before it, unless that was run anew.
-    path: Vec<Range<usize>>,
-    /// Slots of what comes after.
-    chunks: Vec<usize>,
-    turning: Vec<usize>,
-    /// Tokens before it.
-    n_before: usize,
-    /// How many tokens of the branch that it grows from it has come to repeat; `None` once it has parted from it.
-    along: Option<usize>,
-    /// The row from which its first token is drawn, where it never went along.
-    first_row: Option<HiddenRow>,
-    /// Of its tokens that have been run, as long as it is kept.
-    rows: Vec<HiddenRow>,
-    rng: ChaCha8Rng,
-    token_ids: Vec<TokenId>,
-    logprobs: Vec<Option<f64>>,
-    sharpness: Vec<Sharpness>,
-}
-
-impl Live {
-    /// A completion before its first token.
-    fn new(place: Place, stream: u64, origin: &Origin) -> Self {
-        Self {
-            place,
-            from: origin.from,
-            end: origin.from,
-            n_planted: 0,
-            keep: origin.keep,
-            limit: origin.limit,
-            path: origin.path.clone(),
-            chunks: Vec::new(),
-            turning: origin.turning.clone(),
-            n_before: origin.n_before,
-            along: origin.along,
-            first_row: origin.row,
-            rows: Vec::new(),
-            rng: ChaCha8Rng::seed_from_u64(stream),
-            token_ids: Vec::new(),
-            logprobs: Vec::new(),
-            sharpness: Vec::new(),
-        }
-    }
-
-    /// Number of tokens, the newest among them.
-    fn n_tokens(&self) -> usize {
-        self.n_before + self.token_ids.len()
-    }
-
-    fn n_in_path(&self) -> usize {
-        self.path.iter().map(Range::len).sum()
-    }
-
-    /// Slots of its first `n` tokens.
-    fn slots(&self, n: usize) -> Vec<Range<usize>> {
-        let chunks = self.chunks.iter().map(|&chunk| chunk..chunk + CHUNK);
-        shared::first_slots(self.path.iter().cloned().chain(chunks), n)
-    }
-
-    /// The slot behind all that it needs.
-    fn end(&self) -> usize {
-        let chunks = self.chunks.iter().map(|chunk| chunk + CHUNK);
-        chunks.chain(self.path.iter().map(|range| range.end)).max().unwrap_or(0)
-    }
-}
-
-/// A completion that has ended or is paused.
-struct Done {
-    completion: Completion,
-    keep: bool,
-    sequence: Box<Live>,
-    is_paused: bool,
-}
-
-impl Done {
-    /// What it adds to the tree. A stop string may have cut it within an earlier piece.
-    fn branch(&self) -> Branch {
-        let tokens = self.completion.token_ids.get(self.sequence.n_planted..).unwrap_or_default().to_vec();
-        Branch { parent: Some(self.sequence.end), tokens, keep: true, ..Branch::default() }
-    }
-
-    /// The tokens of that which have been run; none where not every one before the last has been run after its place.
-    fn grown(&self) -> Grown {
-        let Live { n_planted, n_before, rows, .. } = &*self.sequence;
-        let n_tokens = self.completion.token_ids.len();
-        let n_run = n_tokens.min(rows.len());
-        if n_run <= *n_planted || n_run + 1 < n_tokens {
-            return Grown::default();
-        }
-        let slots = self.sequence.slots(n_before + n_run);
-        Grown {
-            slots: shared::without_first(slots, n_before + n_planted),
-            rows: rows[*n_planted..n_run].to_vec(),
-        }
     }
 }
 

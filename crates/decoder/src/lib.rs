@@ -20,6 +20,7 @@ mod ops;
 mod passes;
 pub mod rope;
 mod sampler;
+mod sequence;
 mod shared;
 pub mod spec;
 mod tree;
