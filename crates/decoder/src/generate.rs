@@ -29,10 +29,8 @@ use entrace_backend::{
     Sampled, Sampling, SamplingSession, Sharpness, Stem, Text, TreeSession, Watcher,
 };
 use entrace_measure::{StopReason, TokenId};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::RngExt;
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 
 impl Generate for LanguageModel {
     fn generate(
