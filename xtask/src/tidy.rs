@@ -1,6 +1,7 @@
 //! What a compiler does not check of this repository.
 //!
 //! - `arrows`: crates depend on each other as the crate map in ARCHITECTURE.md says; only the engine and the command line reach candle
+//! - `book`: the pages of the book are in its summary, and links lead to pages and headings
 //! - `sources`: every Rust file opens with a module doc, is not too long, and leaves nothing for later
 //! - `documents`: commands, flags, crates and environment variables in README.md are those of the code, links lead somewhere, and
 //!   `docs/file-format.md` is that of the row types
@@ -9,6 +10,7 @@
 //! unused exceptions are clippy's part (`[workspace.lints]`).
 
 mod arrows;
+mod book;
 mod documents;
 mod sources;
 
@@ -26,6 +28,7 @@ pub(crate) fn problems(root: &Path) -> Result<Vec<String>> {
     let mut problems = arrows::map_problems(&crates, &architecture);
     problems.extend(arrows::reach_problems(&crates, &read("Cargo.lock")?)?);
     problems.extend(sources.iter().flat_map(sources::problems));
+    problems.extend(book::problems(&book::load(root)?));
     problems.extend(documents::crate_problems(&crates, &readme));
     problems.extend(documents::command_problems(&readme, &read("crates/cli/src/args.rs")?));
     problems.extend(documents::variable_problems(&readme, &sources));

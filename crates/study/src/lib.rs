@@ -25,6 +25,10 @@
 //! # }
 //! ```
 
+// The Rust of the book, so that rustdoc compiles it.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/book/src/rust.md")]
+mod book {}
 pub mod check;
 mod error;
 mod fingerprint;

@@ -50,7 +50,8 @@ impl Oracle for Tiny {
     }
 }
 
-fn serve(model: &str, behaviour: Behaviour) -> Server {
+/// Starts a server that has the tiny model in a folder.
+pub(crate) fn serve(model: &str, behaviour: Behaviour) -> Server {
     let now = jiff::civil::date(2026, 11, 29).at(12, 0, 0, 0);
     let tiny = LanguageModel::open("tiny", Path::new(model), Options::default(), now).unwrap();
     Server::start(Arc::new(Tiny(tiny)), behaviour)
