@@ -28,15 +28,19 @@ fn by_name<T: Copy + Send + Sync + 'static>(
     known.try_map(move |text| all.iter().copied().find(|&value| name(value) == text).ok_or("unknown"))
 }
 
+/// What exit codes mean, below the help and in manual pages.
+pub(crate) const EXIT_CODES: &str = "0 measured, 1 finished with failed items or nothing measured, 2 usage or set-up, 3 engine or disk failure, \
+                                     130 interrupted (run the same command again to resume).";
+
+/// The variables that are read, likewise.
+pub(crate) const ENVIRONMENT: &str = "HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_TOKEN_PATH, HF_ENDPOINT, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT for \
+                                      models and data from the Hub, as in huggingface_hub; OPENAI_BASE_URL, OPENAI_API_KEY for servers; \
+                                      RAYON_NUM_THREADS.";
+
 /// How much does a reasoning model know about the answer at each step?
 #[derive(Debug, Parser)]
 #[command(name = "entrace", version, max_term_width = 110, args_override_self = true)]
-#[command(
-    after_help = "Exit codes: 0 measured, 1 finished with failed items or nothing measured, 2 usage or set-up, 3 engine or disk failure, \
-                        130 interrupted (run the same command again to resume).\n\
-                        Environment: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_TOKEN_PATH, HF_ENDPOINT, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT for models and \
-                        data from the Hub, as in huggingface_hub; OPENAI_BASE_URL, OPENAI_API_KEY for servers; RAYON_NUM_THREADS."
-)]
+#[command(after_help = format!("Exit codes: {EXIT_CODES}\nEnvironment: {ENVIRONMENT}"))]
 pub(crate) struct Cli {
     /// Threads to compute with (default, and 0: all cores)
     #[arg(long, global = true, value_name = "N")]
@@ -73,6 +77,10 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// List what is built in
     Ls(LsArgs),
+    /// Print what a shell needs to complete commands and flags
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(ManArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -519,4 +527,17 @@ pub(crate) enum Listing {
     Estimators,
     Signals,
     Architectures,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ManArgs {
+    /// Folder for a page of each command (default: the page of the program is printed)
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
 }

@@ -11,6 +11,7 @@
 
 mod args;
 mod compare;
+mod completions;
 mod config_file;
 mod console;
 mod decide;
@@ -24,6 +25,7 @@ mod front;
 mod hint;
 mod intervene;
 mod ls;
+mod man;
 mod measure;
 mod merge;
 mod progress;
@@ -93,6 +95,8 @@ fn dispatch(command: Command) -> Exit {
         Command::Tokens(args) => tokens::tokens(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Ls(args) => ls::ls(&args),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => man::man(&args),
     };
     result.unwrap_or_else(Exit::of_error)
 }

@@ -195,6 +195,6 @@ fn in_the_same_environment(program: &str) -> Command {
 
 /// One JSON value, or one on each line.
 fn json(text: &str) -> Result<(), String> {
-    let values = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
-    values.map(|value| value.map(drop)).collect::<Result<(), _>>().map_err(|e| e.to_string())
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+    values.try_for_each(|value| value.map(drop)).map_err(|e| e.to_string())
 }

@@ -21,6 +21,7 @@ mod real_servers;
 mod reports;
 mod resume;
 mod servers;
+mod shells;
 mod sprout;
 mod support;
 mod thoughts;
