@@ -39,10 +39,13 @@ fn serve(args: &ViewArgs) -> Result<Exit> {
     .context("Ctrl-C cannot be handled")?;
     let server = Server::start(Arc::new(View::open(&args.runs)?), args.port).map_err(of_port)?;
     writeln!(crate::terminal::stdout(), "{}", server.link())?;
-    if args.open {
-        open::that_detached(server.link()).context("no browser can be opened; open the link yourself")?;
+    let mut notes = crate::terminal::stderr();
+    if args.open
+        && let Err(problem) = open::that_detached(server.link())
+    {
+        writeln!(notes, "No browser could be opened ({problem}); open the link yourself.")?;
     }
-    writeln!(crate::terminal::stderr(), "The page is served on this machine alone, until Ctrl-C.")?;
+    writeln!(notes, "The page is served on this machine alone, until Ctrl-C.")?;
     end.recv()?;
     Ok(Exit::success())
 }

@@ -18,8 +18,11 @@ const MOST_CHARACTERS: usize = 100_000;
 const MOST_ANSWERS: usize = 12;
 /// Most steps of a trace.
 const MOST_STEPS: usize = 5_000;
-/// Most tokens whose numbers are told.
+/// Most tokens of a trace, and most bytes of their texts.
 const MOST_TOKENS: usize = 100_000;
+const MOST_TOKEN_BYTES: usize = 4 << 20;
+/// Most characters of a name or an answer.
+const MOST_NAME_CHARACTERS: usize = 5_000;
 
 /// Everything about a trace.
 #[derive(Debug, Serialize)]
@@ -61,7 +64,7 @@ struct Name(Arc<str>);
 
 impl Serialize for Name {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(&cut_at(&self.0, MOST_NAME_CHARACTERS))
     }
 }
 
@@ -177,8 +180,8 @@ impl Detail {
             choices: trace.choices.as_deref().and_then(|json| serde_json::from_str(json).ok()),
             prompt: cut(&trace.prompt),
             rest: cut(rest(&trace, &text)),
-            target: trace.target.as_deref().map(cut),
-            answer: trace.answer.as_deref().map(cut),
+            target: trace.target.as_deref().map(|target| cut_at(target, MOST_NAME_CHARACTERS)),
+            answer: trace.answer.as_deref().map(|answer| cut_at(answer, MOST_NAME_CHARACTERS)),
             correct: trace.correct,
             stop_reason: trace.stop_reason,
             outcome: trace.outcome.name(),
@@ -213,9 +216,12 @@ fn rest<'a>(trace: &'a TraceRow, text: &str) -> &'a str {
 fn steps(tokens: &[TokenRow]) -> (Vec<Step>, usize) {
     let mut steps: Vec<Step> = Vec::new();
     let mut hidden = std::collections::BTreeSet::new();
+    let mut n_bytes = 0;
     for (at, token) in tokens.iter().enumerate() {
+        n_bytes += token.text.len();
+        let fits = at < MOST_TOKENS && n_bytes <= MOST_TOKEN_BYTES;
         if steps.last().is_none_or(|step| step.step != token.step) {
-            if steps.len() == MOST_STEPS {
+            if steps.len() == MOST_STEPS || !fits {
                 hidden.insert(token.step);
                 continue;
             }
@@ -224,7 +230,7 @@ fn steps(tokens: &[TokenRow]) -> (Vec<Step>, usize) {
             steps.push(step);
         }
         let Some(step) = steps.last_mut() else { continue };
-        if at < MOST_TOKENS {
+        if fits {
             step.tokens.push(cut(&token.text));
             step.entropies.push(token.token_entropy.map(Number));
             step.logprobs.push(token.logprob.map(Number));
@@ -352,9 +358,13 @@ impl Change {
     }
 }
 
-/// At most so many characters, with a note of how many are missing.
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(MOST_CHARACTERS) {
+    cut_at(text, MOST_CHARACTERS)
+}
+
+/// At most so many characters, with a note of how many are missing.
+fn cut_at(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         None => text.to_owned(),
         Some((end, _)) => {
             format!("{} … ({} more characters)", &text[..end], text[end..].chars().count())

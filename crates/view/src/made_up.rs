@@ -38,6 +38,22 @@ pub(crate) fn hostile_run(dir: &Path) {
     });
 }
 
+/// Writes a run of one trace whose texts have a megabyte each.
+pub(crate) fn endless_run(dir: &Path) {
+    let text = "é<".repeat(350_000);
+    write(dir, 1, |number| {
+        let mut rows = trace(number as u64, 1);
+        for row in &mut rows.traces {
+            (row.question, row.prompt, row.completion) = (text.clone(), text.clone(), text.clone());
+            (row.answer, row.target) = (Some(text.clone()), Some(text.clone()));
+        }
+        rows.prefixes.iter_mut().for_each(|row| row.leader = Arc::from(text.as_str()));
+        rows.answers.iter_mut().for_each(|row| row.answer = Arc::from(text.as_str()));
+        rows.tokens.iter_mut().for_each(|row| row.text = text.clone());
+        rows
+    });
+}
+
 /// Texts that set `document.title` or `window.owned` if any of them is taken for more than text.
 pub(crate) const HOSTILE: [&str; 9] = [
     "<script>window.owned=1</script>",

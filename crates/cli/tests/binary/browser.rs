@@ -91,6 +91,10 @@ fn hostile_texts_run_nothing() {
     check(&folder, "hostile", &[&served.link]);
     expect(0, &["view", &run, "--export", &file]);
     check(&folder, "hostile", &[&format!("file://{file}")]);
+    let endless = scratch.arg("endless");
+    made_up::endless_run(Path::new(&endless));
+    let served = Served::start(&[&endless]);
+    check(&folder, "hostile", &[&served.link]);
 }
 
 #[test]

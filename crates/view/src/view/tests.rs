@@ -138,6 +138,17 @@ fn an_export_has_all_traces_and_no_more_than_it_can() {
 }
 
 #[test]
+fn texts_without_end_are_cut() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("run");
+    made_up::endless_run(&dir);
+    let view = View::unread(&[dir]).unwrap();
+    let text = answer(&view, "trace?run=0&number=0").to_string();
+    assert!(text.len() < 8 << 20 && text.contains("more characters"), "{} bytes", text.len());
+    assert!(answer(&view, "rows?run=0").to_string().len() < 4_000);
+}
+
+#[test]
 fn folders_of_one_name_are_told_apart() {
     let dirs = ["a/run", "b/run", "c"].map(PathBuf::from);
     assert_eq!(names(&dirs), ["run", "run (2)", "c"]);

