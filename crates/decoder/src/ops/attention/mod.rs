@@ -326,7 +326,7 @@ mod tests {
         let q = random(&[n, 120], 4);
         let keys = random(&[100, 40], 5);
         let values = random(&[100, 24], 6);
-        let run: Arc<[Block]> = Arc::from([block(0..n, vec![3..20], 25)]);
+        let run: Arc<[Block]> = Arc::from([block(0..n, std::iter::once(3..20).collect(), 25)]);
         let apart = (0..n).map(|row| block(row..row + 1, vec![3..20, 25..25 + row], 25 + row));
         let apart: Arc<[Block]> = apart.collect();
         for window in [None, Some(1), Some(9), Some(40)] {
