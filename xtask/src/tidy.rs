@@ -31,7 +31,8 @@ pub(crate) fn problems(root: &Path) -> Result<Vec<String>> {
     problems.extend(book::problems(&book::load(root)?));
     problems.extend(documents::crate_problems(&crates, &readme));
     problems.extend(documents::command_problems(&readme, &read("crates/cli/src/args.rs")?));
-    problems.extend(documents::variable_problems(&readme, &sources));
+    let scripts = sources::Source::load_scripts(root)?;
+    problems.extend(documents::variable_problems(&readme, sources.iter().chain(&scripts)));
     if file_format::page(&read(file_format::ROWS)?)? != read(file_format::PAGE)? {
         problems
             .push(format!("{}: is not of these row types; run `cargo xtask file-format`", file_format::PAGE));

@@ -4,9 +4,11 @@
 //! work. What comes of it is the run folder with its report ([`Done`]), or a [`Failure`] with its parts.
 
 use crate::args::Command;
-use crate::exit::Unparsed;
+use crate::exit::{SetUp, Unparsed};
 use crate::front::Front;
+use crate::measure::{MAX_NEW_TOKENS, measurement, model};
 use crate::{compare, fault, run, score};
+use entrace_study::{Measurement, ModelOptions};
 
 pub use crate::compare::Compared;
 pub use crate::failure::{Failure, Origin};
@@ -21,9 +23,9 @@ pub struct Asked {
 /// What a command comes to.
 pub enum Done {
     /// `run` or `score`.
-    Measured(Measured),
+    Measured(Box<Measured>),
     /// `compare`.
-    Compared(Compared),
+    Compared(Box<Compared>),
 }
 
 impl Asked {
@@ -39,6 +41,31 @@ impl Asked {
         Ok(Self { command: cli.command, threads: cli.threads })
     }
 
+    /// The model that the flags of `run` or `score` name.
+    ///
+    /// # Errors
+    /// Of another command.
+    pub fn model(&self) -> Result<ModelOptions, Failure> {
+        match &self.command {
+            Command::Run(args) => Ok(model(&args.model)),
+            Command::Score(args) => Ok(model(&args.model)),
+            _ => Err(no_measurement()),
+        }
+    }
+
+    /// How the flags of `run` or `score` measure.
+    ///
+    /// # Errors
+    /// What is wrong with a value.
+    pub fn measurement(&self) -> Result<Measurement, Failure> {
+        let args = match &self.command {
+            Command::Run(args) => &args.measure,
+            Command::Score(args) => &args.measure,
+            _ => return Err(no_measurement()),
+        };
+        measurement(args, MAX_NEW_TOKENS).map_err(|error| Failure::of_error(&error))
+    }
+
     /// Carries it out on this thread, and on as many others as are asked for.
     ///
     /// # Errors
@@ -47,10 +74,16 @@ impl Asked {
         let Self { command, threads } = self;
         let work = || {
             let done = fault::guarded(|| match command {
-                Command::Run(args) => run::run(args, front).map(Done::Measured),
-                Command::Score(args) => score::score(args, front).map(Done::Measured),
-                Command::Compare(args) => compare::compare(&args, front).map(Done::Compared),
-                _ => Err(crate::exit::SetUp("expected run, score or compare".into()).into()),
+                Command::Run(args) => {
+                    run::run(args, front).map(|measured| Done::Measured(Box::new(measured)))
+                }
+                Command::Score(args) => {
+                    score::score(args, front).map(|measured| Done::Measured(Box::new(measured)))
+                }
+                Command::Compare(args) => {
+                    compare::compare(&args, front).map(|compared| Done::Compared(Box::new(compared)))
+                }
+                _ => Err(SetUp("expected run, score or compare".into()).into()),
             });
             done.map_err(Failure::of_fault)?.map_err(|error| Failure::of_error(&error))
         };
@@ -62,4 +95,8 @@ impl Asked {
             }
         }
     }
+}
+
+fn no_measurement() -> Failure {
+    Failure::of_error(&SetUp("expected run or score".into()).into())
 }

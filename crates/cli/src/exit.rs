@@ -6,7 +6,6 @@
 use crate::{hint, terminal};
 use entrace_study::Kind;
 use std::io::Write;
-use std::process::ExitCode;
 
 /// How a command ended.
 pub(crate) struct Exit {
@@ -91,12 +90,12 @@ impl Exit {
         Self { code, message: Some(described(&error)) }
     }
 
-    /// Prints the message and turns into the process's code.
-    pub(crate) fn report(self) -> ExitCode {
+    /// Prints the message and gives the code.
+    pub(crate) fn report(self) -> u8 {
         if let Some(message) = self.message {
             let _ = writeln!(terminal::stderr(), "entrace: {}", terminal::shortened(&message));
         }
-        ExitCode::from(self.code)
+        self.code
     }
 }
 

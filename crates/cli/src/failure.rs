@@ -64,6 +64,11 @@ impl Failure {
         Self { origin: Origin::Fault, kind: Kind::Failure, message, item: None, hint: None }
     }
 
+    /// The parts of an error of the library.
+    pub fn of_study(error: Study) -> Self {
+        Self::of_error(&error.into())
+    }
+
     /// The parts of an error.
     pub fn of_error(error: &anyhow::Error) -> Self {
         let is_of_set_up = error.downcast_ref::<SetUp>().is_some();

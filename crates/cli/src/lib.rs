@@ -45,10 +45,16 @@ use clap::{CommandFactory, FromArgMatches};
 use console::Terminal;
 use exit::{Exit, SetUp, Unparsed};
 pub use front::Front;
+use std::ffi::OsString;
 
 /// The program: reads the command line of this process, carries it out, and says how that ended.
 pub fn main() -> std::process::ExitCode {
-    let parsed = arguments().and_then(|argv| parse(argv).map_err(Exit::of_unparsed));
+    program(std::env::args_os()).into()
+}
+
+/// The program with this command line, whose first argument is the program's name; returns its exit code.
+pub fn program(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let parsed = as_text(arguments).and_then(|argv| parse(argv).map_err(Exit::of_unparsed));
     let exit = match parsed.and_then(|cli| set_threads(cli.threads).map(|()| cli.command)) {
         Ok(command) => fault::guarded(|| dispatch(command)).unwrap_or_else(Exit::fault),
         Err(exit) => exit,
@@ -62,14 +68,14 @@ pub fn command() -> clap::Command {
 }
 
 /// The command line as text.
-fn arguments() -> Result<Vec<String>, Exit> {
-    let text = |(i, argument): (usize, std::ffi::OsString)| {
+fn as_text(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<String>, Exit> {
+    let text = |(i, argument): (usize, OsString)| {
         argument.into_string().map_err(|bytes| {
             let shown = bytes.to_string_lossy().into_owned();
             Exit::usage(SetUp(format!("argument {i} is not UTF-8 text: {shown:?}")).into())
         })
     };
-    std::env::args_os().enumerate().map(text).collect()
+    arguments.into_iter().enumerate().map(text).collect()
 }
 
 /// Reads flags, with those of a configuration file put in front of the command line's own.

@@ -1,7 +1,7 @@
 //! The local engine: transformer decoders that score token trees on the CPU or a GPU.
 //!
 //! From a model's files to numbers: `config` and `arch` turn `config.json` into a `spec`; `weights` reads safetensors and GGUF;
-//! `model` is the forward pass over `cache` and `ops`; `tree`, `generate` and `layers` are what [`LanguageModel`] and [`Decoder`] can do
+//! `model` is the forward pass over `cache` and `ops`; `row` reads logits; `tree`, `generate` and `layers` are what [`LanguageModel`] and [`Decoder`] can do
 //! (the traits of `entrace_backend`); the text side is crate `text`'s. Everything here is our own on candle's tensors; no
 //! Python is involved.
 
@@ -19,6 +19,7 @@ mod model;
 mod ops;
 mod passes;
 pub mod rope;
+mod row;
 mod sampler;
 mod sequence;
 mod shared;
@@ -30,3 +31,4 @@ pub use decoder::{Decoder, DeviceKind, Options, StorageType};
 pub use error::Error;
 pub use language::{LanguageModel, open_text};
 pub use model::Model;
+pub use row::LogitRow;

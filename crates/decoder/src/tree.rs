@@ -14,12 +14,12 @@
 use crate::cache::LentArena;
 use crate::decoder::Decoder;
 use crate::error::Error as DecoderError;
-use crate::ops::reduce::{RowSums, class_logmass, top};
 use crate::passes::{self, Hidden, HiddenRow, Run};
+use crate::row::LogitRow;
 use crate::shared::{self, Beginning};
 use entrace_backend::{
-    Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, Rest, ScoreTree, Sharpness,
-    TokenScores, TreeSession,
+    Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, ScoreTree, Sharpness, TokenScores,
+    TreeSession,
 };
 use entrace_measure::TokenId;
 use std::borrow::Cow;
@@ -530,34 +530,21 @@ fn last_position(want: &Want, branches: &[Branch], placed: &[Placed]) -> usize {
 }
 
 fn read_row(branches: &[Branch], row: usize, wants: &[Want], logits: &[f32]) -> Vec<Read> {
-    let Some(sums) = RowSums::of(logits) else { return vec![Read::Damaged { row }] };
+    let Some(logits) = LogitRow::of(logits) else { return vec![Read::Damaged { row }] };
     wants
         .iter()
         .map(|want| match *want {
             Want::Token { branch, index, token } => {
-                let logprob = sums.logprob(logits[token as usize]);
+                let logprob = logits.logprob(token);
                 let full = branches[branch].token_scores == TokenScores::Full;
-                let sharpness = full.then(|| sums.sharpness(logits));
+                let sharpness = full.then(|| logits.sharpness());
                 Read::Token { branch, index, logprob, sharpness }
             }
             Want::Next { branch } => {
                 let empty = NextRequest::default();
                 let request = branches[branch].next.as_ref().unwrap_or(&empty);
-                Read::Next { branch, score: next_score(request, logits, &sums) }
+                Read::Next { branch, score: logits.next(request) }
             }
         })
         .collect()
-}
-
-fn next_score(request: &NextRequest, logits: &[f32], sums: &RowSums) -> NextScore {
-    NextScore {
-        entropy: Some(sums.entropy),
-        rest: Rest::Nothing,
-        gather: request.gather.iter().map(|&token| Some(sums.logprob(logits[token as usize]))).collect(),
-        class_logmass: request
-            .classes
-            .as_ref()
-            .map_or_else(Vec::new, |classes| class_logmass(logits, classes, sums)),
-        top: top(logits, request.top_k, sums),
-    }
 }

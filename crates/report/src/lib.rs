@@ -41,4 +41,5 @@ pub use compare::{Comparison, Stage};
 pub use error::Error;
 pub use interventions::InterventionMetrics;
 pub use metrics::{MetricOptions, Metrics};
+pub use sentence::verdict as verdict_sentence;
 pub use write::{Report, ReportOptions, write_report};

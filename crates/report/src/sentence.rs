@@ -12,7 +12,7 @@ pub(crate) const LIMITS: &str = "It is about averages over questions, not about 
 
 /// The verdict with its reasons, as one sentence; a failed self-check of the estimator comes first. Where nothing was
 /// measured there is none.
-pub(crate) fn verdict(task: &TaskMetrics) -> String {
+pub fn verdict(task: &TaskMetrics) -> String {
     if task.counts.measured == 0 {
         return "Nothing of this task was measured.".to_string();
     }

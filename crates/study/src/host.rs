@@ -1,13 +1,20 @@
 //! The program that a study runs in: the models that it brings along, and what it is told.
 
 use crate::error::Error;
+use entrace_backend::{Generate, ReadLayers, ScoreTree, Text};
 use entrace_hub::{Observer, Silent};
+use entrace_text::TextSide;
 use tempfile::TempDir;
 
 /// What a study asks of the program around it, and tells it. `()` is a program that brings nothing along and shows nothing.
 pub trait Host: Sync {
     /// The model of this name that is part of the program; `None` for names of other models.
     fn built_in(&self, _name: &str) -> Result<Option<BuiltIn>, Error> {
+        Ok(None)
+    }
+
+    /// The engine of this name that the program brings along; `None` for names of models. It is asked for whenever a model is opened.
+    fn engine(&self, _name: &str) -> Result<Option<Box<dyn OwnEngine>>, Error> {
         Ok(None)
     }
 
@@ -24,6 +31,37 @@ pub trait Host: Sync {
 }
 
 impl Host for () {}
+
+/// An engine that a program brings along: its text side, and what else it can do.
+pub trait OwnEngine: Text {
+    /// Its text side.
+    fn as_text(&self) -> &dyn Text;
+
+    /// Its sampling, where it can.
+    fn generator(&self) -> Option<&dyn Generate> {
+        None
+    }
+
+    /// Its scoring of continuations, where it can.
+    fn scorer(&self) -> Option<&dyn ScoreTree> {
+        None
+    }
+
+    /// Its reading of layers, where it can.
+    fn layers(&self) -> Option<&dyn ReadLayers> {
+        None
+    }
+
+    /// Tokenizer and template, where they are those of files.
+    fn side(&self) -> Option<&TextSide> {
+        None
+    }
+
+    /// The same, to be changed.
+    fn side_mut(&mut self) -> Option<&mut TextSide> {
+        None
+    }
+}
 
 /// A model that is part of a program.
 pub struct BuiltIn {

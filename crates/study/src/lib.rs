@@ -51,7 +51,7 @@ pub mod train;
 pub use entrace_report::metrics::{Finding, VerdictMetrics as Verdict};
 pub use entrace_run::{Event, Measurement, Observer};
 pub use error::{Error, Kind, kind_of};
-pub use host::{BuiltIn, Host};
+pub use host::{BuiltIn, Host, OwnEngine};
 pub use model::{
     Model, ModelOptions, Remotes, ServerOptions, checkpoints, open_decoder, open_language, remotes,
 };

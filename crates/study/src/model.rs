@@ -1,7 +1,7 @@
 //! A model by its name, wherever it is: in this process, or behind servers.
 
 use crate::error::Error;
-use crate::host::Host;
+use crate::host::{Host, OwnEngine};
 use entrace_backend::{ChatMessage, ModelInfo, Role, Text};
 use entrace_decoder::{Decoder, DeviceKind, LanguageModel, Options, StorageType};
 use entrace_hub::{Hub, Name};
@@ -216,6 +216,8 @@ enum Where {
     Here(Box<LanguageModel>),
     /// Behind servers, whose addresses are kept for the record.
     Served { remote: Box<Remote<Box<ModelText>>>, addresses: Vec<String> },
+    /// In the program around.
+    Brought(Box<dyn OwnEngine>),
 }
 
 impl Model {
@@ -224,6 +226,10 @@ impl Model {
     /// # Errors
     /// Where there is no such model, its files are damaged or its servers cannot be used.
     pub fn open(options: &ModelOptions, host: &dyn Host) -> Result<Self, Error> {
+        if let Some(engine) = options.name().map(|name| host.engine(name)).transpose()?.flatten() {
+            let place = Where::Brought(engine);
+            return Ok(Self { place, revision: None, template_vars: BTreeMap::new() });
+        }
         match remotes(options, host)? {
             Some(remotes) => Self::connect(options, &remotes, host),
             None => {
@@ -258,6 +264,7 @@ impl Model {
         match &self.place {
             Where::Here(model) => &**model,
             Where::Served { remote, .. } => &**remote,
+            Where::Brought(engine) => engine.as_text(),
         }
     }
 
@@ -275,6 +282,12 @@ impl Model {
                 generator: remote.generator(),
                 scorer: remote.scorer(),
                 layers: None,
+            },
+            Where::Brought(engine) => Engine {
+                text: engine.as_text(),
+                generator: engine.generator(),
+                scorer: engine.scorer(),
+                layers: engine.layers(),
             },
         }
     }
@@ -297,6 +310,9 @@ impl Model {
                 Where::Served { remote, .. } => {
                     remote.text_mut().side_mut().set_template_variable(name, value)
                 }
+                Where::Brought(engine) => {
+                    engine.side_mut().and_then(|side| side.set_template_variable(name, value))
+                }
             };
             match is_read {
                 Some(true) => {}
@@ -318,6 +334,9 @@ impl Model {
         match &self.place {
             Where::Here(model) => model.clock(),
             Where::Served { remote, .. } => remote.text().side().clock(),
+            Where::Brought(engine) => {
+                engine.side().map_or_else(|| jiff::Zoned::now().datetime(), |side| side.clock())
+            }
         }
     }
 
@@ -326,6 +345,11 @@ impl Model {
         match &mut self.place {
             Where::Here(model) => model.set_clock(now),
             Where::Served { remote, .. } => remote.text_mut().side_mut().set_clock(now),
+            Where::Brought(engine) => {
+                if let Some(side) = engine.side_mut() {
+                    side.set_clock(now);
+                }
+            }
         }
     }
 
@@ -338,7 +362,7 @@ impl Model {
     /// What was found out about its servers; none of a model in this process.
     pub fn profile(&self) -> Option<&entrace_remote::Profile> {
         match &self.place {
-            Where::Here(_) => None,
+            Where::Here(_) | Where::Brought(_) => None,
             Where::Served { remote, .. } => Some(remote.profile()),
         }
     }
@@ -346,7 +370,7 @@ impl Model {
     /// Tells the state of its servers, from any thread and for as long as it is kept.
     pub fn standing(&self) -> Option<Box<dyn Fn() -> Standing + Send + Sync>> {
         match &self.place {
-            Where::Here(_) => None,
+            Where::Here(_) | Where::Brought(_) => None,
             Where::Served { remote, .. } => Some(Box::new(remote.standing())),
         }
     }

@@ -11,13 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The crates that may reach the tensor library.
-const ENGINES: [&str; 4] = ["decoder", "train", "study", "cli"];
+const ENGINES: [&str; 5] = ["decoder", "train", "study", "cli", "python"];
 const TENSORS: &str = "candle-core";
 
 /// A crate of ours.
 pub(crate) struct Crate {
-    /// Its folder below `crates/`, the name by which documents speak of it.
+    /// The name of its folder, by which documents speak of it.
     pub(crate) name: String,
+    /// Its manifest, from the root.
+    manifest: String,
     /// Its package name.
     package: String,
     /// Names of its direct dependencies among packages, those of builds included, those of tests not.
@@ -27,20 +29,23 @@ pub(crate) struct Crate {
 }
 
 impl Crate {
-    /// All crates below `crates/`.
+    /// All crates below `crates/`, and that of the Python package.
     pub(crate) fn load_all(root: &Path) -> Result<Vec<Self>> {
         let folders = entries(&root.join("crates"))?.into_iter().filter(|path| path.is_dir());
+        let folders = folders.chain([root.join("python")]);
         folders
             .map(|folder| {
                 let name = folder.file_name().context("a crate has a folder")?.to_string_lossy().into_owned();
                 let manifest = folder.join("Cargo.toml");
-                Self::parse(name, &read(&manifest)?).with_context(|| format!("in {}", manifest.display()))
+                let path = manifest.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
+                Self::parse(name, path, &read(&manifest)?)
+                    .with_context(|| format!("in {}", manifest.display()))
             })
             .collect()
     }
 
-    fn parse(name: String, manifest: &str) -> Result<Self> {
-        let manifest: toml::Table = manifest.parse()?;
+    fn parse(name: String, path: String, text: &str) -> Result<Self> {
+        let manifest: toml::Table = text.parse()?;
         let package = manifest.get("package").and_then(|package| package.get("name"));
         let package = package.and_then(toml::Value::as_str).context("no package.name")?.to_string();
         let sections = ["dependencies", "build-dependencies"];
@@ -48,7 +53,7 @@ impl Crate {
         let dependencies = tables.flat_map(toml::Table::keys).cloned().collect();
         let workspace = manifest.get("lints").and_then(|lints| lints.get("workspace"));
         let has_lints = workspace.and_then(toml::Value::as_bool) == Some(true);
-        Ok(Self { name, package, dependencies, has_lints })
+        Ok(Self { name, manifest: path, package, dependencies, has_lints })
     }
 }
 
@@ -61,10 +66,10 @@ pub(crate) fn map_problems(crates: &[Crate], architecture: &str) -> Vec<String> 
     let mut problems = Vec::new();
     for name in map.keys().chain(map.values().flatten()).filter(|name| !known.contains(**name)) {
         problems
-            .push(format!("ARCHITECTURE.md: the crate map names {name:?}, which is no folder in crates/"));
+            .push(format!("ARCHITECTURE.md: the crate map names {name:?}, which is no folder of a crate"));
     }
     for one in crates {
-        let manifest = format!("crates/{}/Cargo.toml", one.name);
+        let manifest = &one.manifest;
         if !one.has_lints {
             problems.push(format!("{manifest}: does not take the workspace's lints"));
         }
@@ -92,8 +97,7 @@ pub(crate) fn reach_problems(crates: &[Crate], lock: &str) -> Result<Vec<String>
     let reaches = |one: &&Crate| {
         !ENGINES.contains(&one.name.as_str()) && reachable(&graph, &one.package).contains(TENSORS)
     };
-    let problem =
-        |one: &Crate| format!("crates/{}/Cargo.toml: reaches {TENSORS} through its dependencies", one.name);
+    let problem = |one: &Crate| format!("{}: reaches {TENSORS} through its dependencies", one.manifest);
     Ok(crates.iter().filter(reaches).map(problem).collect())
 }
 
@@ -131,7 +135,7 @@ mod tests {
         let manifest = format!(
             "package.name = \"entrace-{name}\"\nlints.workspace = true\n[dependencies]\n{dependencies}"
         );
-        Crate::parse(name.to_string(), &manifest).unwrap()
+        Crate::parse(name.to_string(), format!("crates/{name}/Cargo.toml"), &manifest).unwrap()
     }
 
     #[test]

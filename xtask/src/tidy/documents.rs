@@ -64,7 +64,10 @@ fn commands(args: &str) -> Vec<String> {
 }
 
 /// Differences between the README's variable table and the variables in the code.
-pub(crate) fn variable_problems(readme: &str, sources: &[Source]) -> Vec<String> {
+pub(crate) fn variable_problems<'a>(
+    readme: &str,
+    sources: impl IntoIterator<Item = &'a Source>,
+) -> Vec<String> {
     let mut used = BTreeSet::new();
     for source in sources {
         let starts = source.text.match_indices(VARIABLE).map(|(at, _)| &source.text[at..]);

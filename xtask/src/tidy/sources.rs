@@ -32,21 +32,31 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Every Rust file of the crates, of the benchmarks and of this one.
+    /// Every Rust file of the crates, of the Python package, of the benchmarks and of this one.
     pub(crate) fn load_all(root: &Path) -> Result<Vec<Self>> {
+        Self::load(root, &["crates", "python", "benches", "xtask"], &["rs"])
+    }
+
+    /// The scripts of the Python package, which read variables too.
+    pub(crate) fn load_scripts(root: &Path) -> Result<Vec<Self>> {
+        Self::load(root, &["python"], &["py", "sh"])
+    }
+
+    fn load(root: &Path, folders: &[&str], extensions: &[&str]) -> Result<Vec<Self>> {
         let mut sources = Vec::new();
-        for folder in ["crates", "benches", "xtask"] {
-            collect(root, &root.join(folder), &mut sources)?;
+        for folder in folders {
+            collect(root, &root.join(folder), extensions, &mut sources)?;
         }
         Ok(sources)
     }
 }
 
-fn collect(root: &Path, folder: &Path, sources: &mut Vec<Source>) -> Result<()> {
+fn collect(root: &Path, folder: &Path, extensions: &[&str], sources: &mut Vec<Source>) -> Result<()> {
     for path in entries(folder)? {
         if path.is_dir() {
-            collect(root, &path, sources)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            collect(root, &path, extensions, sources)?;
+        } else if path.extension().is_some_and(|extension| extensions.iter().any(|known| extension == *known))
+        {
             let relative = path.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
             sources.push(Source { path: relative, text: read(&path)? });
         }

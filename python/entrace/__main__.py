@@ -1,0 +1,3 @@
+from entrace._program import main
+
+main()
