@@ -8,6 +8,7 @@
 //! | `console` | each command after `$ ` is run (`> ` continues it) and prints what follows it, where `…` stands for any text |
 //! | `json`, `toml` | is read as such; JSON also with a value a line |
 //! | `rust` | compiled by rustdoc (`study`) |
+//! | `python` | run by `python/tests/test_book.py` |
 //! | `…,ignore` | not run: an HTML comment before it says why. The commands and flags of entrace in it exist |
 //!
 //! Servers and models that pages name are stand-ins: port 8000 is a scripted vLLM, 8080 a scripted llama.cpp server, and
@@ -103,8 +104,8 @@ impl Reader {
             "console" => block.commands().iter().try_for_each(|shown| self.compare(shown)),
             "json" => json(&block.text),
             "toml" => block.text.parse::<toml::Table>().map(drop).map_err(|e| e.to_string()),
-            // Compiled by rustdoc.
-            "rust" => Ok(()),
+            // Compiled by rustdoc, and run by the tests of the Python package.
+            "rust" | "python" => Ok(()),
             _ if block.ignored => Ok(()),
             other => Err(format!("nothing runs blocks of {other:?}")),
         }
