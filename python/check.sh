@@ -31,7 +31,8 @@ if [ -n "${ENTRACE_PYTHON_NOTEBOOK:-}" ]; then
   timeout 900 "${pip[@]}" install nbclient==0.11.0 nbformat ipykernel
 fi
 
-cargo build --workspace --lib
+# With the tests, whose dependencies ask for features of their own: without them other crates would be built.
+cargo build --workspace --lib --tests
 built=${CARGO_TARGET_DIR:-target}/debug
 package=$("$environment/bin/python" -c 'import site; print(site.getsitepackages()[0])')/entrace
 cp -r python/entrace "$package"
