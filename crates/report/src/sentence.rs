@@ -53,14 +53,16 @@ fn numbers(task: &TaskMetrics) -> String {
     if parts.is_empty() {
         return String::new();
     }
-    format!(" ({}; n = {n_questions}, by {})", parts.join(", "), readout_name(&verdict.readout))
+    let by = readout_name(&verdict.readout).map_or_else(String::new, |name| format!(", by {name}"));
+    format!(" ({}; n = {n_questions}{by})", parts.join(", "))
 }
 
-/// The readout of a verdict in words.
-pub(crate) fn readout_name(readout: &str) -> String {
+/// The readout of a verdict in words; `None` where there were too few questions to fit one.
+pub(crate) fn readout_name(readout: &str) -> Option<String> {
     match readout {
-        "rollout" => "rollouts".to_string(),
-        other => format!("the forced readout `{other}`"),
+        "" => None,
+        "rollout" => Some("rollouts".to_string()),
+        other => Some(format!("the forced readout `{other}`")),
     }
 }
 

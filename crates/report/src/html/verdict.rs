@@ -87,7 +87,8 @@ fn method(verdict: &VerdictMetrics) -> Markup {
     let trend = &verdict.trend;
     html! {
         p {
-            "Read by " (readout_name(&verdict.readout)) ". Usable information is how much better the true answer is foretold with the trace \
+            @if let Some(readout) = readout_name(&verdict.readout) { "Read by " (readout) ". " }
+            "Usable information is how much better the true answer is foretold with the trace \
              than without it, by a readout fitted on other questions; it can ignore a trace that is of no use and correct one that is too \
              certain. Supported means that the intervals of I(1) and of its net over swapped traces both lie above "
             (decimal(verdict.threshold, 2)) " nats and that I rises along depth (p < " (decimal(verdict.alpha, 2))
