@@ -46,7 +46,7 @@ def probe(model, plan: list[tuple[list[int], list[int], list[int], list[int]]], 
         model(torch.tensor([prompt + trace]), past_key_values=cache, use_cache=True)
         rows = []
         for end in reversed(ends):
-            cache.crop(len(prompt) + end)
+            cache.crop(len(prompt) + end - cache.get_seq_length())
             logits = model(torch.tensor([cue]), past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
             rows.append(torch.softmax(logits[labels].float(), -1).numpy())
         found.append(np.array(rows[::-1]))

@@ -54,7 +54,7 @@ class QuantityComparison:
     quantity: str
     """Its name, as in files."""
     label: str
-    """Its name for people, with the unit."""
+    """Its name for people, with the unit in which they are shown it; accuracies in files are shares."""
     stages: list[Quantity]
     """Its value at each stage."""
     changes: list[Change]

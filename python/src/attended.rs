@@ -4,7 +4,7 @@
 //! at once and leaves the thread to end by itself.
 
 use crate::front::Caller;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -46,14 +46,14 @@ fn wait<T: Send>(
             Err(TryRecvError::Empty) => {}
         }
         py.detach(|| std::thread::sleep(BETWEEN_LOOKS.min(Duration::from_millis(u64::from(look)))));
-        if look % LOOKS_PER_REPORT == 0 {
-            report(caller, reporter)?;
-        }
-        if let Err(signal) = py.check_signals() {
-            if caller.is_stopped() {
-                return Err(signal);
-            }
+        // Ctrl-C may come while the reporter is at work, too.
+        let reported = if look % LOOKS_PER_REPORT == 0 { report(caller, reporter) } else { Ok(()) };
+        if let Err(error) = reported.and_then(|()| py.check_signals()) {
+            let was_stopped = caller.is_stopped();
             caller.stop();
+            if was_stopped || !error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                return Err(error);
+            }
             reporter.call_method1(
                 "note",
                 ("stopping after what is in hand; interrupt again to return at once",),

@@ -132,7 +132,7 @@ INTERRUPTED = textwrap.dedent(
 
     threading.Thread(target=interrupt, daemon=True).start()
     try:
-        entrace.run("sprout", limit=200, batch_size=2, output_path=folder)
+        entrace.run("sprout", limit=100, batch_size=2, output_path=folder, rollouts="0")
     except entrace.Interrupted as interrupted:
         assert isinstance(interrupted, KeyboardInterrupt)
         assert "resumes" in str(interrupted)
@@ -149,9 +149,9 @@ def test_an_interrupted_run_is_kept_and_resumed(tmp_path):
     script = [sys.executable, "-c", INTERRUPTED, str(folder)]
     ended = subprocess.run(script, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
-    assert 2 <= int(ended.stdout) < 200
-    finished = entrace.run("sprout", limit=200, batch_size=8, output_path=folder)
-    assert len(finished.traces) == 200
+    assert 2 <= int(ended.stdout) < 100
+    finished = entrace.run("sprout", limit=100, batch_size=8, output_path=folder, rollouts="0")
+    assert len(finished.traces) == 100
 
 
 def test_the_interpreter_is_free_meanwhile(tmp_path):
