@@ -152,7 +152,10 @@ class Backend:
     def score(self, paths: list[Path]) -> list[NDArray[np.float32]]:
         """Logits `[m, V]` of each path, float32."""
         with _evaluating(self.model):
-            return [self._score(path) for path in paths]
+            return [self._score(path) if not _is_begun(path, paths[at + 1 :]) else self._nothing() for at, path in enumerate(paths)]
+
+    def _nothing(self) -> NDArray[np.float32]:
+        return np.empty((0, self.vocab_size), dtype=np.float32)
 
     def _score(self, path: Path) -> NDArray[np.float32]:
         tokens, rows = path.tokens, path.rows
@@ -162,7 +165,7 @@ class Backend:
         first = int(rows[0]) if len(rows) else len(tokens)
         kept, n_kept = self._longest(tokens, first)
         if n_kept == len(tokens):
-            return np.empty((0, self.vocab_size), dtype=np.float32)
+            return self._nothing()
         logits, cache = self._forward(tokens[n_kept:], kept, n_kept, rows - n_kept)
         if path.keep:
             self._keep(tokens, cache, kept, n_kept)
@@ -199,7 +202,7 @@ class Backend:
         options: dict[str, Any] = {"logits_to_keep": wanted}
         options[self._cache_name] = cache
         found = self.model(self._ids(new), use_cache=True, position_ids=positions[None], **options)
-        logits = self._logits(found.logits[0]) if len(rows) else np.empty((0, self.vocab_size), dtype=np.float32)
+        logits = self._logits(found.logits[0]) if len(rows) else self._nothing()
         return logits, cache
 
     def _keep(self, tokens: NDArray[np.int64], cache: DynamicCache, parent: _Run | None, n_of_parent: int) -> None:
@@ -274,6 +277,12 @@ class Backend:
                 logits = [self._logits(self.model(self._ids(path), use_cache=False).logits[0, -1:]) for path in paths]
             rows, tokens = yield np.concatenate(logits)
             paths = [np.append(paths[row], token) for row, token in zip(rows, tokens)]
+
+
+def _is_begun(path: Path, later: list[Path]) -> bool:
+    """Whether nothing is asked of a path, and the next one goes on from its end: both are one run then."""
+    tokens = path.tokens
+    return len(path.rows) == 0 and bool(later) and np.array_equal(later[0].context, tokens)
 
 
 class _evaluating:
