@@ -93,20 +93,22 @@ fn language_model(path: &Path, options: Options) -> LanguageModel {
     LanguageModel::open("tiny", path, options, now).unwrap_or_else(|e| panic!("{e}"))
 }
 
+/// Checkpoints, each with the tokenizer whose vocabulary it is given.
+const WITH_TOKENIZERS: [(&str, &str); 7] = [
+    ("llama-gqa", "llama3"),
+    ("qwen2-window", "qwen"),
+    ("gemma2", "gemma"),
+    ("mistral", "mistral"),
+    ("olmo2", "olmo"),
+    ("phi3", "phi3"),
+    ("llama-mha", "llama2"),
+];
+
 const TEXTS: [&str; 4] = ["What is 3 + 4?", "é 日本 🙂\n\n", "naïve\tcafé  twice", "\nThe answer is"];
 
 #[test]
 fn language_models_keep_all_promises() {
-    let pairs = [
-        ("llama-gqa", "llama3"),
-        ("qwen2-window", "qwen"),
-        ("gemma2", "gemma"),
-        ("mistral", "mistral"),
-        ("olmo2", "olmo"),
-        ("phi3", "phi3"),
-        ("llama-mha", "llama2"),
-    ];
-    for (checkpoint, tokenizer) in pairs {
+    for (checkpoint, tokenizer) in WITH_TOKENIZERS {
         println!("{checkpoint} with the tokenizer {tokenizer}");
         let folder = with_tokenizer(checkpoint, tokenizer);
         // Small passes and few live sequences, so that requests are cut and queued.
@@ -315,16 +317,7 @@ fn what_begins_alike_has_the_same_bits_alone_and_together() {
 /// where the same text is read.
 #[test]
 fn what_is_written_has_the_bits_of_what_is_read() {
-    let pairs = [
-        ("llama-gqa", "llama3"),
-        ("qwen2-window", "qwen"),
-        ("gemma2", "gemma"),
-        ("mistral", "mistral"),
-        ("olmo2", "olmo"),
-        ("phi3", "phi3"),
-        ("llama-mha", "llama2"),
-    ];
-    for (checkpoint, tokenizer) in pairs {
+    for (checkpoint, tokenizer) in WITH_TOKENIZERS {
         let folder = with_tokenizer(checkpoint, tokenizer);
         let options = Options { max_rows: 11, max_sequences: 5, ..Options::default() };
         let model = language_model(folder.path(), options);
