@@ -20,8 +20,9 @@
 //! drawn until one falls into the split that is asked for. So a test problem has a chain of equations that is in no training problem.
 //!
 //! All numbers are positive integers. Files in reading order: `difficulty`; `plan`, the arithmetic; `story`, its wording; `solution`;
-//! `noise`, solutions with a wrong step; `pieces`, the vocabulary.
+//! `noise`, solutions with a wrong step; `aside`, solutions with a line that nothing uses; `pieces`, the vocabulary.
 
+mod aside;
 mod difficulty;
 mod noise;
 mod pieces;
@@ -31,6 +32,7 @@ mod story;
 
 use serde_json::json;
 
+pub use self::aside::Aside;
 pub use self::difficulty::{Difficulty, NotADifficulty};
 pub use self::noise::{NoisySolution, noisy};
 pub use self::pieces::{PIECE_PATTERN, pieces, split_pieces};

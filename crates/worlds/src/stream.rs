@@ -17,6 +17,8 @@ pub(crate) enum Purpose {
     Noise = 4,
     ChannelLaw = 5,
     ChannelEpisode = 6,
+    Aside = 7,
+    AsideShare = 8,
 }
 
 /// One reproducible sequence of draws.

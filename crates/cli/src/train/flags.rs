@@ -232,6 +232,7 @@ impl DataArgs {
                 wrong_share: arith.wrong_share,
                 interrupted_share: arith.interrupted_share,
                 draft_wrong_share: arith.draft_wrong_share,
+                aside_share: arith.aside_share,
             },
         }
     }
@@ -256,6 +257,10 @@ pub(crate) struct ArithArgs {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     #[arg(allow_negative_numbers = true, help_heading = OF_ARITH)]
     pub(crate) draft_wrong_share: Option<f64>,
+    /// Share of traces with a line that no other line uses
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
+    #[arg(allow_negative_numbers = true, help_heading = OF_ARITH)]
+    pub(crate) aside_share: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -423,6 +428,11 @@ pub(crate) struct RehearsalArgs {
     #[arg(long, requires = "rehearse", value_name = "SHARE", value_parser = share)]
     #[arg(allow_negative_numbers = true, help_heading = REHEARSAL)]
     pub(crate) draft_wrong_share: Option<f64>,
+    /// With --rehearse arith: share of them with a line that no other line uses
+    #[arg(long, requires = "rehearse", default_value_t = 0.0, value_name = "SHARE")]
+    #[arg(value_parser = share, allow_negative_numbers = true)]
+    #[arg(help_heading = REHEARSAL)]
+    pub(crate) aside_share: f64,
 }
 
 impl RlArgs {
@@ -442,6 +452,7 @@ impl RlArgs {
                     wrong_share: rehearsal.wrong_share,
                     interrupted_share: rehearsal.interrupted_share,
                     draft_wrong_share: rehearsal.draft_wrong_share,
+                    aside_share: rehearsal.aside_share,
                 },
             },
             options: self.group.options(&self.update, rehearsal),

@@ -95,7 +95,7 @@ pub(crate) enum Asked {
     Conversation(Vec<Message>, Box<Question>),
 }
 
-/// Who wrote the solutions of arith's problems: the shares of traces that are wrong or interrupted.
+/// Who wrote the solutions of arith's problems: the shares of traces that are wrong, interrupted, or say more than is needed.
 #[derive(Debug, Clone, Copy)]
 pub struct Annotators {
     /// Share of traces with a wrong step.
@@ -105,6 +105,8 @@ pub struct Annotators {
     /// Share of the interrupted drafts with a wrong step, where drafts are given and only the answer after them is learnt; `None` to learn all
     /// of an interrupted trace.
     pub draft_wrong_share: Option<f64>,
+    /// Share of traces with a line that no other line uses.
+    pub aside_share: f64,
 }
 
 /// Collects traces.
@@ -149,7 +151,10 @@ fn arith_pairs(split: arith::Split, n: usize, seed: u64, annotators: &Annotators
     let pair = |index: u64| {
         let problem = arith::generate(seed, split, index, &Difficulty::default());
         let asked = Asked::Text(arith::prompt(&problem.question));
-        let written_by = |wrong_share: f64| noisy(&problem, wrong_share, seed).solution;
+        let written_by = |wrong_share: f64| {
+            let solution = noisy(&problem, wrong_share, seed).solution;
+            problem.with_aside(solution, annotators.aside_share, seed)
+        };
         let stream = |what: &str| stream_seed(seed, &[&problem.id, what]);
         if stream("interrupted") as f64 / (u64::MAX as f64) >= annotators.interrupted_share {
             let completion = written_by(annotators.wrong_share).completion();

@@ -278,6 +278,12 @@ impl Story {
         let answer = results.last().copied().unwrap_or_default();
         Solution { steps, answer }
     }
+
+    /// A sentence about the first person or the friend with a number that does not matter.
+    pub(super) fn aside(&self, stream: &mut Stream) -> String {
+        let (phrasing, number) = (*stream.pick(DISTRACT), stream.within(2..=40));
+        self.cast.fill(phrasing, self.cast.first, &|_| number.to_string())
+    }
 }
 
 /// A story that is being told.

@@ -122,6 +122,25 @@ fn noise_spoils_the_stated_share_and_stays_consistent() {
 }
 
 #[test]
+fn an_aside_is_a_line_that_nothing_uses() {
+    let n = 4000;
+    let mut n_with = 0;
+    for problem in many(Split::Train, n) {
+        let own = &problem.solution;
+        let Aside { line, before } = problem.aside(5);
+        assert!(before <= own.steps.len() && !line.contains('\n') && !own.steps.contains(&line));
+        let with = own.clone().with(problem.aside(5));
+        assert_eq!((with.answer, with.steps.len()), (own.answer, own.steps.len() + 1));
+        assert_eq!(with.steps[before], line);
+        assert!(line.chars().any(|c| c.is_ascii_digit()) && !line.contains('='), "{line}");
+        assert_eq!(problem.with_aside(own.clone(), 0.0, 5), *own);
+        n_with += i64::from(problem.with_aside(own.clone(), 0.3, 5) != *own);
+    }
+    // 1200 expected; 5 standard deviations are 145.
+    assert!(i64::abs(n_with - 1200) < 145, "{n_with}");
+}
+
+#[test]
 fn pieces_cover_every_text() {
     let known: BTreeSet<String> = pieces().into_iter().collect();
     assert!(known.len() < 400, "{}", known.len());
@@ -143,6 +162,7 @@ fn pieces_cover_every_text() {
             noisy.trace(),
             own.interrupted(0),
             own.interrupted(9),
+            own.clone().with(problem.aside(3)).trace(),
         ];
         for text in texts {
             let cut = split_pieces(&text);
