@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// Writes a workload from real questions, with traces that the model writes, and ends
     #[arg(long, value_name = "FILE", requires_all = ["data_dir", "model"])]
     pub(crate) make_workload: Option<PathBuf>,
-    /// Folder with the files of arc_challenge and svamp, for --make-workload
+    /// Folder with the files of arc_challenge and svamp, for --make-workload; `run` takes its questions from svamp there
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Reads names of workloads from standard input and answers each with a line of JSON
@@ -77,6 +77,7 @@ pub(crate) enum Name {
     W5,
     Growth,
     Startup,
+    Run,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -125,11 +126,13 @@ impl Name {
             Self::W5 => "W5 statistics",
             Self::Growth => "growth",
             Self::Startup => "startup",
+            Self::Run => "run",
         }
     }
 
+    /// Whether it runs on the model that all workloads share.
     pub(crate) fn needs_model(self) -> bool {
-        self != Self::W5
+        !matches!(self, Self::W5 | Self::Run)
     }
 
     /// Whether it takes part in the interleaved rounds.

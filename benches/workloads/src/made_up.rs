@@ -16,47 +16,56 @@ const LAYERS: usize = 30;
 const HEADS: usize = 9;
 const KV_HEADS: usize = 3;
 const INTERMEDIATE: usize = 1536;
-const VOCAB: usize = 49152;
+/// Tokens of the vocabulary, that of SmolLM2.
+pub(crate) const VOCAB: usize = 49152;
+/// Those of Qwen2.5.
+pub(crate) const LARGE_VOCAB: usize = 151_936;
 
 /// Standard deviation of weights.
 const SPREAD: f32 = 0.04;
 
 /// The folder of the model, which is written unless it is there.
 pub(crate) fn model(cache: &Path) -> Result<PathBuf> {
-    let folder = cache.join("made-up-135m");
+    model_of(cache, VOCAB)
+}
+
+/// The folder of the model with a vocabulary of this size.
+pub(crate) fn model_of(cache: &Path, vocab: usize) -> Result<PathBuf> {
+    let folder = if vocab == VOCAB { "made-up-135m".to_string() } else { format!("made-up-135m-{vocab}") };
+    let folder = cache.join(folder);
     let weights = folder.join("model.safetensors");
     if weights.is_file() {
         return Ok(folder);
     }
     let written = || -> Result<()> {
         std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("config.json"), config().to_string())?;
-        std::fs::write(folder.join("tokenizer.json"), tokenizer().to_string())?;
+        std::fs::write(folder.join("config.json"), config(vocab).to_string())?;
+        std::fs::write(folder.join("tokenizer.json"), tokenizer(vocab).to_string())?;
         let end = json!({"eos_token": END});
         std::fs::write(folder.join("tokenizer_config.json"), end.to_string())?;
         let temporary = folder.join(".weights");
-        write_weights(&temporary)?;
+        write_weights(&temporary, vocab)?;
         Ok(std::fs::rename(&temporary, &weights)?)
     };
     written().with_context(|| format!("cannot write the made-up model to {}", folder.display()))?;
     Ok(folder)
 }
 
-fn config() -> Value {
+fn config(vocab: usize) -> Value {
     json!({
         "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu", "dtype": "float32",
         "hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
         "num_key_value_heads": KV_HEADS, "head_dim": HIDDEN / HEADS, "intermediate_size": INTERMEDIATE,
-        "vocab_size": VOCAB, "max_position_embeddings": 8192, "rope_theta": 100_000.0, "rms_norm_eps": 1e-5,
+        "vocab_size": vocab, "max_position_embeddings": 8192, "rope_theta": 100_000.0, "rms_norm_eps": 1e-5,
         "tie_word_embeddings": true, "attention_bias": false, "mlp_bias": false, "eos_token_id": 0,
     })
 }
 
 /// Names and shapes of all tensors.
-fn tensors() -> Vec<(String, Vec<usize>)> {
+fn tensors(vocab: usize) -> Vec<(String, Vec<usize>)> {
     let kv = HIDDEN / HEADS * KV_HEADS;
     let mut tensors = vec![
-        ("model.embed_tokens.weight".to_string(), vec![VOCAB, HIDDEN]),
+        ("model.embed_tokens.weight".to_string(), vec![vocab, HIDDEN]),
         ("model.norm.weight".to_string(), vec![HIDDEN]),
     ];
     for layer in 0..LAYERS {
@@ -77,10 +86,10 @@ fn tensors() -> Vec<(String, Vec<usize>)> {
 }
 
 /// A safetensors file: length of the header, the header, the numbers. Norms are ones, matrices uniform around zero.
-fn write_weights(path: &Path) -> Result<()> {
+fn write_weights(path: &Path, vocab: usize) -> Result<()> {
     let mut header = Map::new();
     let mut offset = 0;
-    for (name, shape) in tensors() {
+    for (name, shape) in tensors(vocab) {
         let end = offset + 4 * shape.iter().product::<usize>();
         header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [offset, end]}));
         offset = end;
@@ -93,7 +102,7 @@ fn write_weights(path: &Path) -> Result<()> {
     file.write_all(header.as_bytes())?;
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let half_width = SPREAD * 3.0_f32.sqrt();
-    for (_, shape) in tensors() {
+    for (_, shape) in tensors(vocab) {
         for _ in 0..shape.iter().product() {
             let value = if shape.len() == 1 { 1.0 } else { rng.random_range(-half_width..half_width) };
             file.write_all(&value.to_le_bytes())?;
@@ -106,13 +115,13 @@ fn write_weights(path: &Path) -> Result<()> {
 const END: &str = "<|end|>";
 
 /// Byte-level pairs without merges: each byte is a token.
-fn tokenizer() -> Value {
+fn tokenizer(vocab_size: usize) -> Value {
     let mut vocab = Map::new();
     vocab.insert(END.into(), json!(0));
     for (byte, letter) in byte_letters().enumerate() {
         vocab.insert(letter.to_string(), json!(1 + byte));
     }
-    for token in vocab.len()..VOCAB {
+    for token in vocab.len()..vocab_size {
         vocab.insert(format!("Ġword{token}"), json!(token));
     }
     json!({

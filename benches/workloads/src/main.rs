@@ -8,8 +8,8 @@
 //! - W4 `enumerate`: answer strings to a residual mass of at most 0.01 at every prefix
 //! - W5 `statistics`: report of a record with a million prefix rows; no model
 //!
-//! and two more measurements: `growth` (time and memory against prefixes, traces and length) and `startup` (a new process to its first
-//! token). Repetitions are interleaved, since the speed of a shared machine drifts; the best and the median of each are told.
+//! and three more measurements: `growth` (time and memory against prefixes, traces and length), `startup` (a new process to its first
+//! token) and `run` (from prompts to the report, and where the time goes). Repetitions are interleaved, since the speed of a shared machine drifts; the best and the median of each are told.
 //!
 //! The yardstick is the arithmetic floor: 2 × parameters × tokens of one packed pass that runs every token once, over the rate of a
 //! float32 matrix product that is measured in the same run (`sgemm`). The embedding table is counted for the rows that need the output
@@ -24,10 +24,12 @@ mod made_up;
 mod make;
 mod outcome;
 mod rollout;
+mod run;
 mod serve;
 mod sgemm;
 mod startup;
 mod statistics;
+mod timed;
 mod tokens;
 mod workload;
 
@@ -58,6 +60,9 @@ fn main() -> Result<()> {
     let mut results = Results::default();
     if names.contains(&Name::W5) && !args.serve {
         results.outcomes.push(statistics::measure(&args)?);
+    }
+    if names.contains(&Name::Run) && !args.serve {
+        results.outcomes.extend(run::measure(&args)?);
     }
     if !names.iter().any(|name| name.needs_model()) && args.make_workload.is_none() {
         return results.tell(args.json.as_deref());
