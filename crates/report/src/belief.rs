@@ -20,10 +20,10 @@
 
 use std::sync::Arc;
 
-use entrace_measure::profile::{Belief, Outcome};
+use entrace_measure::profile::Belief;
 use entrace_measure::{Answer, Profile, signature};
 
-use crate::facts::{Point, TraceFacts};
+use crate::facts::{Drift, DriftKind, Path, Point, TraceFacts};
 use crate::signals;
 
 /// One answer at one prefix, while its trace is being read.
@@ -38,69 +38,6 @@ pub(crate) struct Mass {
 
 /// Tolerance on the sum of recorded masses and residual.
 pub(crate) const COMPLETE: f64 = 1e-3;
-
-/// The profile of a trace in single numbers.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Path {
-    /// e^{H_0}
-    pub(crate) effective_first: f64,
-    /// e^{H_K}
-    pub(crate) effective_last: f64,
-    pub(crate) n_switches: usize,
-    pub(crate) n_returns: usize,
-    /// Relative depth from which the leader stays.
-    pub(crate) commitment_depth: f64,
-    /// ΣJ_k; `None` where some answers are missing.
-    pub(crate) path_length: Option<f64>,
-    /// R_direct; `None` also where belief never moved.
-    pub(crate) directness: Option<f64>,
-    /// `None` without a target.
-    pub(crate) outcome: Option<Outcome>,
-}
-
-/// A number whose expectation is zero for an honest `rollout`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DriftKind {
-    Target,
-    Unreadable,
-    Leader,
-    RunnerUp,
-    TargetEnding,
-    LeaderEnding,
-}
-
-impl DriftKind {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Target,
-        Self::Unreadable,
-        Self::Leader,
-        Self::RunnerUp,
-        Self::TargetEnding,
-        Self::LeaderEnding,
-    ];
-
-    /// The name used in files.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Target => "target",
-            Self::Unreadable => "unreadable",
-            Self::Leader => "leader",
-            Self::RunnerUp => "runner-up",
-            Self::TargetEnding => "ending in the target",
-            Self::LeaderEnding => "ending in the leader",
-        }
-    }
-}
-
-/// The drift of one trace by kind; `None` where the trace says nothing of it.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Drift([Option<f64>; DriftKind::ALL.len()]);
-
-impl Drift {
-    pub(crate) fn get(&self, kind: DriftKind) -> Option<f64> {
-        self.0[kind as usize]
-    }
-}
 
 /// Fills in path, drift and the signals of the answer curve from all that was read of a trace; points and masses are in order of step.
 pub(crate) fn reduce(trace: &mut TraceFacts, masses: &[Mass], names: &[Arc<str>], is_rollout: bool) {
@@ -176,7 +113,7 @@ fn path(profile: &Profile, with_distances: bool) -> Path {
 
 fn drift_of(beliefs: &[Belief<'_>], trace: &TraceFacts) -> Drift {
     let mut drift = Drift::default();
-    let mut set = |kind: DriftKind, value: Option<f64>| drift.0[kind as usize] = value;
+    let mut set = |kind: DriftKind, value: Option<f64>| drift.set(kind, value);
     let changes = |answer: &str| mean(beliefs.windows(2).map(|w| prob(&w[1], answer) - prob(&w[0], answer)));
     let target = trace.target.as_deref();
     set(DriftKind::Target, target.and_then(changes));

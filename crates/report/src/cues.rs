@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::belief::Mass;
-use crate::facts::Point;
+use crate::facts::{CuePoint, Point};
 
 /// What was found under further cues, while its trace is being read.
 #[derive(Debug, Default)]
@@ -17,18 +17,6 @@ pub(crate) struct Found {
     pub(crate) leaders: Vec<(u32, u32, Arc<str>)>,
     /// Cue, step and answer with its probability.
     pub(crate) masses: Vec<(u32, u32, Arc<str>, f64)>,
-}
-
-/// Belief under a further cue against that under the first.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct CuePoint {
-    /// Number of the further cue, from 1.
-    pub(crate) cue: u32,
-    pub(crate) step: u32,
-    /// Total variation, in [0, 1].
-    pub(crate) distance: f64,
-    /// Whether the leaders are one.
-    pub(crate) agrees: bool,
 }
 
 /// By cue and step; `points` and `masses` are those of the first cue, `names` the answers by number.

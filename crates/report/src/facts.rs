@@ -4,15 +4,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use entrace_measure::number::numerals;
+use entrace_measure::profile;
 use entrace_measure::readout::TEMPERATURES;
-use entrace_measure::signal::Absent;
+use entrace_measure::signal::{Absent, SIGNALS, TraceData};
 use entrace_measure::{Choices, Number, Statement};
 use entrace_record::manifest::TaskRecord;
 use entrace_record::rows::{Outcome, TraceRow};
-
-use crate::belief::{Drift, Path};
-use crate::cues::CuePoint;
-use crate::signals;
 
 /// The control name of a trace as it is.
 pub(crate) const OWN: &str = "none";
@@ -73,6 +70,85 @@ pub(crate) struct Disagreement {
     /// TV that the draws alone would show.
     pub(crate) floor: f64,
     pub(crate) same_leader: bool,
+}
+
+/// The profile of a trace in single numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Path {
+    /// e^{H_0}
+    pub(crate) effective_first: f64,
+    /// e^{H_K}
+    pub(crate) effective_last: f64,
+    pub(crate) n_switches: usize,
+    pub(crate) n_returns: usize,
+    /// Relative depth from which the leader stays.
+    pub(crate) commitment_depth: f64,
+    /// ΣJ_k; `None` where some answers are missing.
+    pub(crate) path_length: Option<f64>,
+    /// R_direct; `None` also where belief never moved.
+    pub(crate) directness: Option<f64>,
+    /// `None` without a target.
+    pub(crate) outcome: Option<profile::Outcome>,
+}
+
+/// A number whose expectation is zero for an honest `rollout`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DriftKind {
+    Target,
+    Unreadable,
+    Leader,
+    RunnerUp,
+    TargetEnding,
+    LeaderEnding,
+}
+
+impl DriftKind {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Target,
+        Self::Unreadable,
+        Self::Leader,
+        Self::RunnerUp,
+        Self::TargetEnding,
+        Self::LeaderEnding,
+    ];
+
+    /// The name used in files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Unreadable => "unreadable",
+            Self::Leader => "leader",
+            Self::RunnerUp => "runner-up",
+            Self::TargetEnding => "ending in the target",
+            Self::LeaderEnding => "ending in the leader",
+        }
+    }
+}
+
+/// The drift of one trace by kind; `None` where the trace says nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Drift([Option<f64>; DriftKind::ALL.len()]);
+
+impl Drift {
+    pub(crate) fn get(&self, kind: DriftKind) -> Option<f64> {
+        self.0[kind as usize]
+    }
+
+    pub(crate) fn set(&mut self, kind: DriftKind, value: Option<f64>) {
+        self.0[kind as usize] = value;
+    }
+}
+
+/// Belief under a further cue against that under the first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct CuePoint {
+    /// Number of the further cue, from 1.
+    pub(crate) cue: u32,
+    pub(crate) step: u32,
+    /// Total variation, in [0, 1].
+    pub(crate) distance: f64,
+    /// Whether the leaders are one.
+    pub(crate) agrees: bool,
 }
 
 /// Sums over the tokens of a trace.
@@ -170,7 +246,7 @@ impl TraceFacts {
             tokens: TokenSums::default(),
             path: None,
             drift: None,
-            scores: signals::nothing_recorded(),
+            scores: nothing_recorded(),
         }
     }
 
@@ -231,6 +307,12 @@ impl TraceFacts {
         let step = f64::from(self.lock_in_step?);
         Some(if self.n_steps == 0 { 0.0 } else { step / f64::from(self.n_steps) })
     }
+}
+
+/// Scores of a trace of which nothing is known.
+fn nothing_recorded() -> Vec<Result<f64, Absent>> {
+    let data = TraceData::default();
+    SIGNALS.iter().map(|signal| signal.score(&data)).collect()
 }
 
 /// What the text of a trace's steps says of answers.

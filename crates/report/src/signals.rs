@@ -25,12 +25,6 @@ pub(crate) struct Token {
     pub(crate) divergence: Option<f64>,
 }
 
-/// Scores of a trace of which nothing is known.
-pub(crate) fn nothing_recorded() -> Vec<Result<f64, Absent>> {
-    let data = TraceData::default();
-    SIGNALS.iter().map(|signal| signal.score(&data)).collect()
-}
-
 /// Computes the signals that need nothing but these inputs.
 fn fill(scores: &mut [Result<f64, Absent>], inputs: &[Input], data: &TraceData<'_>) {
     for (score, signal) in scores.iter_mut().zip(SIGNALS) {

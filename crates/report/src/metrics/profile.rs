@@ -9,8 +9,7 @@ use entrace_stats::bootstrap::Resampling;
 use serde::{Deserialize, Serialize};
 
 use super::quantity::{Groups, Quantity, QuestionMeans, group_means};
-use crate::belief::Path;
-use crate::facts::TaskFacts;
+use crate::facts::{Path, TaskFacts};
 
 /// Profiles over a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

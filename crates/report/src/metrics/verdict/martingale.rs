@@ -18,8 +18,7 @@ use entrace_stats::{ClusterSums, Estimate, Level, multiplicity};
 use serde::{Deserialize, Serialize};
 
 use super::FEWEST_QUESTIONS;
-use crate::belief::DriftKind;
-use crate::facts::{Source, TaskFacts};
+use crate::facts::{DriftKind, Source, TaskFacts};
 
 /// Probability at which a correct estimator may be called broken.
 pub(super) const CHECK_ALPHA: f64 = 0.01;
