@@ -25,12 +25,14 @@ pub(crate) fn problems(root: &Path) -> Result<Vec<String>> {
     let architecture = read("ARCHITECTURE.md")?;
     let sources = sources::Source::load_all(root)?;
     let readme = read("README.md")?;
+    let of_flags = sources.iter().filter(|source| source.path.starts_with("crates/flags/src/"));
+    let flags: String = of_flags.map(|source| source.text.as_str()).collect();
     let mut problems = arrows::map_problems(&crates, &architecture);
     problems.extend(arrows::reach_problems(&crates, &read("Cargo.lock")?)?);
     problems.extend(sources.iter().flat_map(sources::problems));
     problems.extend(book::problems(&book::load(root)?));
     problems.extend(documents::crate_problems(&crates, &readme));
-    problems.extend(documents::command_problems(&readme, &read("crates/cli/src/args.rs")?));
+    problems.extend(documents::command_problems(&readme, &flags));
     let scripts = sources::Source::load_scripts(root)?;
     problems.extend(documents::variable_problems(&readme, sources.iter().chain(&scripts)));
     if file_format::page(&read(file_format::ROWS)?)? != read(file_format::PAGE)? {

@@ -1,13 +1,13 @@
 //! `entrace compare`: runs side by side, and what changed on the questions that they share.
 
-use crate::args::CompareArgs;
 use crate::exit::Exit;
 use crate::front::Front;
-use crate::measure::Sitting;
 use crate::report::open;
 use crate::run::Request;
+use crate::sitting::Sitting;
 use crate::sprout;
 use anyhow::Result;
+use entrace_flags::CompareArgs;
 use entrace_record::RunReader;
 use entrace_report::compare::{self as paired, Comparison, Stage};
 use entrace_report::metrics::MetricOptions;

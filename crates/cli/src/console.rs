@@ -2,7 +2,7 @@
 
 use crate::download::Download;
 use crate::front::Front;
-use crate::measure::Measured;
+use crate::measured::Measured;
 use crate::progress::{Progress, print_line};
 use crate::{fault, sprout};
 use entrace_hub::Observer;

@@ -1,10 +1,10 @@
 //! `entrace decide`: when a trace may be stopped, from a recorded run.
 
-use crate::args::DecideArgs;
 use crate::exit::Exit;
 use crate::fault;
 use anyhow::{Context, Result};
-use entrace_decide::{Options, text};
+use entrace_decide::text;
+use entrace_flags::DecideArgs;
 use entrace_record::file;
 use serde::Serialize;
 use std::io::Write;
@@ -13,7 +13,7 @@ use std::path::Path;
 pub(crate) fn decide(args: &DecideArgs) -> Result<Exit> {
     fault::doing(format!("deciding on {}", args.run.display()));
     let reader = crate::report::open(&args.run)?;
-    let decision = entrace_decide::decide(&reader, &options(args))?;
+    let decision = entrace_decide::decide(&reader, &args.options())?;
     let folder = args.output_path.as_deref().unwrap_or(&args.run);
     let mut out = crate::terminal::stdout();
     write!(out, "{}", text::decision(&decision))?;
@@ -28,21 +28,6 @@ pub(crate) fn decide(args: &DecideArgs) -> Result<Exit> {
             Ok(Exit::success())
         }
         None => Ok(Exit::with_failures()),
-    }
-}
-
-fn options(args: &DecideArgs) -> Options {
-    Options {
-        task: args.task.clone(),
-        signal: args.signal.clone(),
-        loss: args.loss,
-        risk: args.risk,
-        give_up_risk: args.give_up_risk,
-        delta: args.delta,
-        method: args.method,
-        bound: args.bound,
-        for_steps: args.for_steps,
-        seed: args.seed,
     }
 }
 

@@ -3,18 +3,17 @@
 //! A model whose tokenizer or chat template cannot be used is refused as `entrace run` refuses it. Of a model behind servers it prints what was
 //! found out about them, as the beginning of every run finds out.
 
-use crate::args::DoctorArgs;
 use crate::console::Console;
 use crate::exit::Exit;
-use crate::measure;
 use crate::terminal::shortened;
 use anyhow::Result;
+use entrace_flags::DoctorArgs;
 use entrace_study::check::Subject;
 use entrace_study::{Model, ModelOptions, Remotes, remotes};
 use std::io::Write;
 
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<Exit> {
-    let (options, console) = (measure::model(&args.model), Console::new(false));
+    let (options, console) = (args.model.options(), Console::new(false));
     if let Some(servers) = remotes(&options, &console)? {
         return describe_servers(&options, &servers, &console);
     }

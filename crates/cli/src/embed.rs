@@ -3,16 +3,14 @@
 //! A command line is parsed ([`Asked::parse`]) and carried out with a [`Front`] of the caller's, which sees notes and progress and may stop the
 //! work. What comes of it is the run folder with its report ([`Done`]), or a [`Failure`] with its parts.
 
-use crate::args::Command;
-use crate::exit::{SetUp, Unparsed};
 use crate::front::Front;
-use crate::measure::{MAX_NEW_TOKENS, measurement, model};
 use crate::{compare, fault, run, score};
+use entrace_flags::{Command, MAX_NEW_TOKENS, SetUp};
 use entrace_study::{Measurement, ModelOptions};
 
 pub use crate::compare::Compared;
 pub use crate::failure::{Failure, Origin};
-pub use crate::measure::Measured;
+pub use crate::measured::Measured;
 
 /// A command that is asked for.
 pub struct Asked {
@@ -34,10 +32,7 @@ impl Asked {
     /// # Errors
     /// What is wrong with a flag or its value.
     pub fn parse(argv: Vec<String>) -> Result<Self, Failure> {
-        let cli = crate::parse(argv).map_err(|unparsed| match unparsed {
-            Unparsed::Clap(error) => Failure::of_clap(&error),
-            Unparsed::Other(error) => Failure::of_usage(&error),
-        })?;
+        let cli = entrace_flags::parse(argv).map_err(|unparsed| Failure::of_unparsed(&unparsed))?;
         Ok(Self { command: cli.command, threads: cli.threads })
     }
 
@@ -47,8 +42,8 @@ impl Asked {
     /// Of another command.
     pub fn model(&self) -> Result<ModelOptions, Failure> {
         match &self.command {
-            Command::Run(args) => Ok(model(&args.model)),
-            Command::Score(args) => Ok(model(&args.model)),
+            Command::Run(args) => Ok(args.model.options()),
+            Command::Score(args) => Ok(args.model.options()),
             _ => Err(no_measurement()),
         }
     }
@@ -63,7 +58,7 @@ impl Asked {
             Command::Score(args) => &args.measure,
             _ => return Err(no_measurement()),
         };
-        measurement(args, MAX_NEW_TOKENS).map_err(|error| Failure::of_error(&error))
+        args.measurement(MAX_NEW_TOKENS).map_err(Failure::of_study)
     }
 
     /// Carries it out on this thread, and on as many others as are asked for.
@@ -98,5 +93,5 @@ impl Asked {
 }
 
 fn no_measurement() -> Failure {
-    Failure::of_error(&SetUp("expected run or score".into()).into())
+    Failure::of_usage("expected run or score".to_string())
 }

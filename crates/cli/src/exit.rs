@@ -3,7 +3,9 @@
 //! 0 measured; 1 finished, with items that failed or nothing measured; 2 wrong usage or set-up; 3 engine or disk failure;
 //! 130 interrupted, the same command resumes. A reader that closes the pipe early is no failure.
 
-use crate::{hint, terminal};
+use crate::failure::Failure;
+use crate::terminal;
+use entrace_flags::Unparsed;
 use entrace_study::Kind;
 use std::io::Write;
 
@@ -11,22 +13,6 @@ use std::io::Write;
 pub(crate) struct Exit {
     code: u8,
     message: Option<String>,
-}
-
-/// A failure of usage or set-up, where `anyhow` alone would count as engine failure.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct SetUp(pub(crate) String);
-
-/// Why a command line could not be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unparsed {
-    /// What clap says, which includes help and version.
-    #[error(transparent)]
-    Clap(#[from] clap::Error),
-    /// What is wrong with a configuration file.
-    #[error(transparent)]
-    Other(#[from] anyhow::Error),
 }
 
 impl Exit {
@@ -50,21 +36,11 @@ impl Exit {
         self.code == 0
     }
 
-    /// Wrong usage.
-    pub(crate) fn usage(error: anyhow::Error) -> Self {
-        Self { code: 2, message: Some(described(&error)) }
-    }
-
-    /// A panic that nobody caught.
-    pub(crate) fn fault(message: String) -> Self {
-        Self { code: 3, message: Some(message) }
-    }
-
     /// Of a command line that could not be read.
     pub(crate) fn of_unparsed(unparsed: Unparsed) -> Self {
         match unparsed {
             Unparsed::Clap(error) => Self::of_clap(error),
-            Unparsed::Other(error) => Self::usage(error),
+            unparsed => Self::of_failure(&Failure::of_unparsed(&unparsed)),
         }
     }
 
@@ -79,15 +55,19 @@ impl Exit {
         Self::success()
     }
 
-    /// The code of an error, by the crate that it comes from.
+    /// Of a command that failed. A reader that went away is no failure.
     pub(crate) fn of_error(error: anyhow::Error) -> Self {
-        if is_broken_pipe(&error) {
-            return Self::success();
-        }
-        // A context is not found in the chain by its own type.
-        let is_of_set_up = error.downcast_ref::<SetUp>().is_some();
-        let code = if is_of_set_up { 2 } else { error.chain().find_map(code_of).unwrap_or(3) };
-        Self { code, message: Some(described(&error)) }
+        if is_broken_pipe(&error) { Self::success() } else { Self::of_failure(&Failure::of_error(&error)) }
+    }
+
+    /// Of a failure, by its kind.
+    pub(crate) fn of_failure(failure: &Failure) -> Self {
+        let code = match failure.kind {
+            Kind::SetUp => 2,
+            Kind::Failure => 3,
+            Kind::Interrupted => 130,
+        };
+        Self { code, message: Some(failure.described()) }
     }
 
     /// Prints the message and gives the code.
@@ -99,68 +79,9 @@ impl Exit {
     }
 }
 
-fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    if error.is::<SetUp>() {
-        return Some(2);
-    }
-    if let Some(decide) = error.downcast_ref::<entrace_decide::Error>() {
-        return match decide {
-            entrace_decide::Error::Record(record) => code_of(record),
-            _ => Some(2),
-        };
-    }
-    if let Some(view) = error.downcast_ref::<entrace_view::Error>() {
-        return match view {
-            entrace_view::Error::Record(record) => code_of(record),
-            entrace_view::Error::Listen { .. } | entrace_view::Error::Random(_) => Some(3),
-            _ => Some(2),
-        };
-    }
-    let study = error.downcast_ref::<entrace_study::Error>();
-    let kind = study.map(entrace_study::Error::kind).or_else(|| entrace_study::kind_of(error))?;
-    Some(match kind {
-        Kind::SetUp => 2,
-        Kind::Failure => 3,
-        Kind::Interrupted => 130,
-    })
-}
-
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|e| e.downcast_ref::<std::io::Error>())
         .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-/// What an error says; options are named as flags.
-fn said(error: &(dyn std::error::Error + 'static)) -> String {
-    let option = error.downcast_ref().and_then(entrace_study::Error::option);
-    match (error.to_string(), option) {
-        (text, Some(option)) => format!("--{}{}", option.replace('_', "-"), &text[option.len()..]),
-        (text, None) => text,
-    }
-}
-
-/// The chain of causes as one line, without repeating what a cause already says.
-pub(crate) fn causes(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain() {
-        let cause = said(cause);
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
-}
-
-/// The causes, and the flags that help.
-fn described(error: &anyhow::Error) -> String {
-    let text = causes(error);
-    match hint::of(error) {
-        Some(hint) if text.contains('\n') => format!("{text}\n{hint}"),
-        Some(hint) => format!("{text}; {hint}"),
-        None => text,
-    }
 }

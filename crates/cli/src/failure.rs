@@ -1,10 +1,12 @@
-//! A failure with its parts, for a program that does not print it: where it comes from, what it is about, what happened, and what would help.
+//! A failure with its parts: where it comes from, what it is about, what happened, and what would help.
+//!
+//! The terminal prints what happened and what would help, and ends with the code of its kind (`exit`); a program that carries commands out in
+//! itself takes the parts.
 
-use crate::exit::{self, SetUp};
-use crate::hint;
-use entrace_study::{Error as Study, Kind};
-use std::error::Error;
-use std::path::Path;
+use entrace_flags::{SetUp, Unparsed, hint};
+use entrace_study::{Kind, item_of, kind_of, origin_of};
+
+pub use entrace_study::Origin;
 
 /// Why a command ended without its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,29 +23,16 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
-/// Where a failure comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// What was asked for: an option or its value.
-    Usage,
-    /// A model: its files, its text side, or what it computes.
-    Model,
-    /// Questions or traces.
-    Data,
-    /// A run folder.
-    Record,
-    /// The Hugging Face Hub.
-    Hub,
-    /// A server.
-    Server,
-    /// The user, who stopped it.
-    Interrupted,
-    /// entrace itself.
-    Fault,
-}
-
 impl Failure {
-    pub(crate) fn of_clap(error: &clap::Error) -> Self {
+    /// Of a command line that could not be read.
+    pub(crate) fn of_unparsed(unparsed: &Unparsed) -> Self {
+        match unparsed {
+            Unparsed::Clap(error) => Self::of_clap(error),
+            Unparsed::File(SetUp(problem)) => Self::of_usage(problem.clone()),
+        }
+    }
+
+    fn of_clap(error: &clap::Error) -> Self {
         let said = error.render().to_string();
         let said = said.split("\n\nUsage:").next().unwrap_or(&said);
         let said = said.split("\n\nFor more information").next().unwrap_or(said);
@@ -53,204 +42,82 @@ impl Failure {
             None => (said, None),
         };
         let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        Self { origin: Origin::Usage, kind: Kind::SetUp, message, item: None, hint }
+        Self { hint, ..Self::of_usage(message) }
     }
 
-    pub(crate) fn of_usage(error: &anyhow::Error) -> Self {
-        Self { origin: Origin::Usage, kind: Kind::SetUp, ..Self::of_error(error) }
+    /// Wrong usage.
+    pub(crate) fn of_usage(message: String) -> Self {
+        Self { origin: Origin::Usage, kind: Kind::SetUp, message, item: None, hint: None }
     }
 
+    /// A panic that nobody caught.
     pub(crate) fn of_fault(message: String) -> Self {
         Self { origin: Origin::Fault, kind: Kind::Failure, message, item: None, hint: None }
     }
 
     /// The parts of an error of the library.
-    pub fn of_study(error: Study) -> Self {
+    pub fn of_study(error: entrace_study::Error) -> Self {
         Self::of_error(&error.into())
     }
 
     /// The parts of an error.
     pub fn of_error(error: &anyhow::Error) -> Self {
-        let is_of_set_up = error.downcast_ref::<SetUp>().is_some();
-        let kind = if is_of_set_up { Kind::SetUp } else { kind_of(error) };
-        let origin = match (is_of_set_up, kind) {
-            (true, _) => Origin::Usage,
-            (_, Kind::Interrupted) => Origin::Interrupted,
-            _ => error.chain().find_map(origin_of).unwrap_or(Origin::Fault),
+        let causes = || error.chain();
+        // The chain shows a context in place of the error that it was put on.
+        let is_of_set_up =
+            error.downcast_ref::<SetUp>().is_some() || causes().any(|cause| cause.is::<SetUp>());
+        let (origin, kind) = if is_of_set_up {
+            (Origin::Usage, Kind::SetUp)
+        } else {
+            let origin = causes().find_map(origin_of).unwrap_or(Origin::Fault);
+            (origin, causes().find_map(kind_of).unwrap_or(Kind::Failure))
         };
-        Self {
-            origin,
-            kind,
-            message: exit::causes(error),
-            item: error.chain().find_map(item_of),
-            hint: hint::of(error).map(str::to_string),
+        let hint = causes().find_map(hint).map(str::to_string);
+        Self { origin, kind, message: in_one_line(error), item: causes().find_map(item_of), hint }
+    }
+
+    /// What happened and what would help, as a command line says it.
+    pub(crate) fn described(&self) -> String {
+        let message = &self.message;
+        match &self.hint {
+            Some(hint) if message.contains('\n') => format!("{message}\n{hint}"),
+            Some(hint) => format!("{message}; {hint}"),
+            None => message.clone(),
         }
     }
 }
 
-fn kind_of(error: &anyhow::Error) -> Kind {
-    let of_cause = |cause: &(dyn Error + 'static)| {
-        let study = cause.downcast_ref::<Study>().map(Study::kind);
-        study.or_else(|| entrace_study::kind_of(cause))
-    };
-    error.chain().find_map(of_cause).unwrap_or(Kind::Failure)
+/// The chain of causes, without repeating what a cause already says.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = said(cause);
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
-fn origin_of(cause: &(dyn Error + 'static)) -> Option<Origin> {
-    if let Some(study) = cause.downcast_ref::<Study>() {
-        return match study {
-            Study::Option { .. } | Study::Missing { .. } => Some(Origin::Usage),
-            Study::Conversation { .. } | Study::NothingToLearn { .. } | Study::BadTrainingLine(_) => {
-                Some(Origin::Data)
-            }
-            Study::Served { .. } | Study::CannotBeTrained { .. } => Some(Origin::Model),
-            Study::ServerLacks { .. } => Some(Origin::Server),
-            Study::NothingToChange { .. } | Study::Io { .. } => Some(Origin::Record),
-            other => Some(other.cause()).filter(|cause| !cause.is::<Study>()).and_then(origin_of),
-        };
-    }
-    if let Some(run) = cause.downcast_ref::<entrace_run::Error>() {
-        return match run {
-            entrace_run::Error::Settings(_) => Some(Origin::Usage),
-            entrace_run::Error::Lacks(_) => Some(Origin::Model),
-            entrace_run::Error::Engine(error) => origin_of(error),
-            entrace_run::Error::Record(error) => origin_of(error),
-            _ => None,
-        };
-    }
-    if let Some(report) = cause.downcast_ref::<entrace_report::Error>() {
-        return match report {
-            entrace_report::Error::TooFewRuns { .. } | entrace_report::Error::NotComparable { .. } => {
-                Some(Origin::Usage)
-            }
-            _ => Some(Origin::Record),
-        };
-    }
-    if let Some(engine) = cause.downcast_ref::<entrace_backend::Error>() {
-        let is_away = matches!(engine, entrace_backend::Error::Unavailable(_));
-        return Some(if is_away { Origin::Server } else { Origin::Model });
-    }
-    let by_type = [
-        (cause.is::<entrace_decoder::Error>(), Origin::Model),
-        (cause.is::<entrace_datasets::Error>(), Origin::Data),
-        (cause.is::<entrace_record::Error>(), Origin::Record),
-        (cause.is::<entrace_hub::Error>(), Origin::Hub),
-        (cause.is::<entrace_remote::Unfit>(), Origin::Server),
-        (cause.is::<entrace_decide::Error>(), Origin::Usage),
-    ];
-    by_type.into_iter().find_map(|(is_it, origin)| is_it.then_some(origin))
-}
-
-/// What a cause is about.
-fn item_of(cause: &(dyn Error + 'static)) -> Option<String> {
-    if let Some(study) = cause.downcast_ref::<Study>() {
-        return match study {
-            Study::Option { option, .. } | Study::Missing { option, .. } => Some((*option).to_string()),
-            Study::Conversation { id, .. } => Some(id.clone()),
-            Study::Served { name } | Study::CannotBeTrained { name, .. } => Some(name.clone()),
-            Study::Io { path, .. } | Study::NothingToChange { dir: path, .. } => Some(shown(path)),
-            other => Some(other.cause()).filter(|cause| !cause.is::<Study>()).and_then(item_of),
-        };
-    }
-    if let Some(entrace_run::Error::Record(record)) = cause.downcast_ref() {
-        return of_record(record);
-    }
-    if let Some(entrace_report::Error::Record(record)) = cause.downcast_ref() {
-        return of_record(record);
-    }
-    let of_decoder = || cause.downcast_ref().and_then(of_decoder);
-    let of_data = || cause.downcast_ref().and_then(of_data);
-    let of_record = || cause.downcast_ref().and_then(of_record);
-    let of_hub = || cause.downcast_ref().and_then(of_hub);
-    of_decoder().or_else(of_data).or_else(of_record).or_else(of_hub)
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
-
-fn of_decoder(error: &entrace_decoder::Error) -> Option<String> {
-    use entrace_decoder::Error as D;
-    match error {
-        D::Io { path, .. }
-        | D::NotAModel { path, .. }
-        | D::Config { path, .. }
-        | D::Malformed { path, .. }
-        | D::UnknownArchitecture { path, .. }
-        | D::DamagedWeights { path, .. }
-        | D::MissingWeight { path, .. }
-        | D::UnsupportedType { path, .. }
-        | D::WrongShape { path, .. }
-        | D::VocabularyMismatch { path, .. }
-        | D::NoTokenizer { path, .. } => Some(shown(path)),
-        D::NoDevice { device, .. } => Some(device.clone()),
-        _ => None,
-    }
-}
-
-fn of_data(error: &entrace_datasets::Error) -> Option<String> {
-    use entrace_datasets::Error as D;
-    match error {
-        D::Read { path, .. }
-        | D::Unpack { path, .. }
-        | D::Encoding { path, .. }
-        | D::Table { path, .. }
-        | D::Column { path, .. }
-        | D::Parquet { path, .. }
-        | D::NoUsableLine { path, .. } => Some(shown(path)),
-        D::Missing { task, .. } | D::NoSplit { task, .. } => Some((*task).to_string()),
-        D::UnknownTask { name, .. } | D::UnknownFormat(name) => Some(name.clone()),
-        _ => None,
-    }
-}
-
-fn of_record(error: &entrace_record::Error) -> Option<String> {
-    use entrace_record::Error as R;
-    match error {
-        R::Io { path, .. }
-        | R::NoManifest { dir: path }
-        | R::BadManifest { path, .. }
-        | R::UnknownFormat { path, .. }
-        | R::OtherSettings { dir: path, .. }
-        | R::Occupied { dir: path, .. }
-        | R::Locked { dir: path, .. }
-        | R::Finished { dir: path }
-        | R::PartExists { dir: path, .. }
-        | R::WrongParts { dir: path, .. }
-        | R::OtherShard { dir: path, .. }
-        | R::NoTable { path }
-        | R::BadTable { path, .. }
-        | R::Link { path }
-        | R::ForeignPart { path, .. } => Some(shown(path)),
-        R::BadName { name } => Some(name.clone()),
-        _ => None,
-    }
-}
-
-fn of_hub(error: &entrace_hub::Error) -> Option<String> {
-    use entrace_hub::Error as H;
-    match error {
-        H::NotAName(name) | H::NoFile(name) => Some(name.clone()),
-        H::Variable { name, .. } => Some((*name).to_string()),
-        H::Offline { repo, .. }
-        | H::Damaged { repo, .. }
-        | H::NothingFits { repo, .. }
-        | H::NoSpace { repo, .. } => Some(repo.clone()),
-        H::Unreachable { url, .. } | H::Redirect { url, .. } | H::Answer { url, .. } => Some(url.clone()),
-        H::Refused(refusal) => Some(refusal.url.clone()),
-        H::Io { path, .. } => Some(shown(path)),
-        _ => None,
+/// What an error says; options are named as flags.
+fn said(error: &(dyn std::error::Error + 'static)) -> String {
+    let option = error.downcast_ref().and_then(entrace_study::Error::option);
+    match (error.to_string(), option) {
+        (text, Some(option)) => format!("--{}{}", option.replace('_', "-"), &text[option.len()..]),
+        (text, None) => text,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embed::Asked;
+    use entrace_study::Error as Study;
 
     fn failure(arguments: &[&str]) -> Failure {
         let argv = ["entrace"].iter().chain(arguments).map(ToString::to_string).collect();
-        Asked::parse(argv).err().expect("these arguments are wrong")
+        Failure::of_unparsed(&entrace_flags::parse(argv).expect_err("these arguments are wrong"))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The terminal is one (`console`). Another program that carries commands out in itself is one as well, see [`crate::embed`].
 
-use crate::measure::Measured;
+use crate::measured::Measured;
 use entrace_run::Observer;
 use entrace_study::{Host, Model};
 

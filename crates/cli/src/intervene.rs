@@ -4,17 +4,16 @@
 //! another model without measuring anything again, and adds to the run folder what it finds. The model is the one that the manifest names,
 //! unless `--model` names another; then whatever is measured is off-policy, and the table says so.
 
-use crate::args::InterveneArgs;
 use crate::console::Console;
 use crate::exit::Exit;
-use crate::measure;
 use crate::progress::Progress;
 use crate::report::{self, terminal_width};
 use anyhow::Result;
-use entrace_intervene::{Plan, cost};
+use entrace_flags::InterveneArgs;
+use entrace_intervene::cost;
 use entrace_report::{ReportOptions, terminal, write_report};
-use entrace_study::intervene::{ALPHA, Interventions, import_rollouts};
-use entrace_study::{ModelOptions, open_language, parse};
+use entrace_study::intervene::{Interventions, import_rollouts};
+use entrace_study::{ModelOptions, open_language};
 use std::io::Write;
 
 pub(crate) fn intervene(args: InterveneArgs) -> Result<Exit> {
@@ -25,7 +24,7 @@ pub(crate) fn intervene(args: InterveneArgs) -> Result<Exit> {
         notes.iter().for_each(|note| progress.note(note));
         return say(&args);
     }
-    let (plan, options, console) = (plan(&args)?, measure::model(&args.model), Console::new(args.quiet));
+    let (plan, options, console) = (args.plan()?, args.model.options(), Console::new(args.quiet));
     let interventions =
         Interventions::open(report::open(&args.run)?, plan.clone(), &options, args.limit, &console)?;
     if let Some(other) = interventions.other_model() {
@@ -50,19 +49,6 @@ pub(crate) fn intervene(args: InterveneArgs) -> Result<Exit> {
     progress.end();
     measured?;
     say(&args)
-}
-
-fn plan(args: &InterveneArgs) -> Result<Plan> {
-    let plan = Plan {
-        kinds: parse::kinds(&args.kinds)?,
-        readings: parse::readings(&args.readings)?,
-        draws: parse::draws(&args.draws)?,
-        alpha: ALPHA,
-        dissimilar_below: args.dissimilar_below,
-        seed: args.seed,
-    };
-    parse::check_plan(&plan)?;
-    Ok(plan)
 }
 
 /// Makes the report again and prints what was found.

@@ -1,18 +1,15 @@
-//! The command line: flags become options, options become calls to `study` and the crates below it.
+//! The command line: what flags come to is carried out by `study` and the crates below it, and printed.
 //!
 //! The only crate that prints or exits: [`main`] is the program, and [`command`] its flags for whoever makes something of them. Another program
 //! that takes the same flags uses [`embed`], which does neither.
 //!
-//! In reading order: `args` (every flag), `config_file` (flags from a file), one file per command, `measure` (what `run` and `score` share),
-//! `front` (the program around a command), `console` (the terminal as such a program), `sprout` (the model that comes with it), `progress` and
-//! `download` (what a person sees while it works), `exit` (exit codes), `failure` (the parts of an error),
-//! `hint` (which flags help), `terminal` (how text of strangers is
-//! printed), `fault` (what a panic becomes).
+//! In reading order: one file per command, `sitting` (what `run` and `score` share) with `measured` (what they come to), `front` (the program
+//! around a command), `console` (the terminal as such a program), `sprout` (the model that comes with it), `progress` and `download` (what a
+//! person sees while it works), `failure` (the parts of an error), `exit` (exit codes), `terminal` (how text of strangers is printed), `fault`
+//! (what a panic becomes). The flags are a crate of their own, `entrace_flags`.
 
-mod args;
 mod compare;
 mod completions;
-mod config_file;
 mod console;
 mod decide;
 mod doctor;
@@ -22,28 +19,27 @@ mod exit;
 mod failure;
 mod fault;
 mod front;
-mod hint;
 mod intervene;
 mod ls;
 mod man;
-mod measure;
+mod measured;
 mod merge;
 mod progress;
 mod report;
 mod rewards;
 mod run;
 mod score;
+mod sitting;
 pub mod sprout;
-mod stopping;
 mod terminal;
 mod tokens;
 mod train;
 mod view;
 
-use args::{Cli, Command};
-use clap::{CommandFactory, FromArgMatches};
 use console::Terminal;
-use exit::{Exit, SetUp, Unparsed};
+use entrace_flags::Command;
+use exit::Exit;
+use failure::Failure;
 pub use front::Front;
 use std::ffi::OsString;
 
@@ -54,9 +50,10 @@ pub fn main() -> std::process::ExitCode {
 
 /// The program with this command line, whose first argument is the program's name; returns its exit code.
 pub fn program(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let parsed = as_text(arguments).and_then(|argv| parse(argv).map_err(Exit::of_unparsed));
+    let parsed = as_text(arguments).and_then(|argv| entrace_flags::parse(argv).map_err(Exit::of_unparsed));
     let exit = match parsed.and_then(|cli| set_threads(cli.threads).map(|()| cli.command)) {
-        Ok(command) => fault::guarded(|| dispatch(command)).unwrap_or_else(Exit::fault),
+        Ok(command) => fault::guarded(|| dispatch(command))
+            .unwrap_or_else(|message| Exit::of_failure(&Failure::of_fault(message))),
         Err(exit) => exit,
     };
     exit.report()
@@ -64,7 +61,7 @@ pub fn program(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 
 /// Every command with its flags and their help.
 pub fn command() -> clap::Command {
-    Cli::command()
+    entrace_flags::command()
 }
 
 /// The command line as text.
@@ -72,18 +69,10 @@ fn as_text(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<String>,
     let text = |(i, argument): (usize, OsString)| {
         argument.into_string().map_err(|bytes| {
             let shown = bytes.to_string_lossy().into_owned();
-            Exit::usage(SetUp(format!("argument {i} is not UTF-8 text: {shown:?}")).into())
+            Exit::of_failure(&Failure::of_usage(format!("argument {i} is not UTF-8 text: {shown:?}")))
         })
     };
     arguments.into_iter().enumerate().map(text).collect()
-}
-
-/// Reads flags, with those of a configuration file put in front of the command line's own.
-fn parse(argv: Vec<String>) -> Result<Cli, Unparsed> {
-    let argv = config_file::with_hyphens(argv);
-    let argv = config_file::expand(argv, &Cli::command())?;
-    let matches = Cli::command().try_get_matches_from(argv)?;
-    Ok(Cli::from_arg_matches(&matches)?)
 }
 
 fn dispatch(command: Command) -> Exit {
@@ -119,7 +108,7 @@ fn set_threads(threads: Option<usize>) -> Result<(), Exit> {
     let asked = threads.map(|threads| ("--threads", threads)).or_else(from_environment);
     if let Some((name, threads)) = asked.filter(|&(_, threads)| threads > most) {
         let problem = format!("{name} {threads}: at most {most} on this machine, which has {n_cores} cores");
-        return Err(Exit::usage(SetUp(problem).into()));
+        return Err(Exit::of_failure(&Failure::of_usage(problem)));
     }
     // SAFETY: nothing else runs yet; no other thread can read the environment at this point.
     unsafe {

@@ -1,8 +1,8 @@
 //! `entrace ls`: what is built in, as columns; those of signals have a head line.
 
-use crate::args::{Listing, LsArgs};
 use crate::exit::Exit;
 use anyhow::Result;
+use entrace_flags::{Listing, LsArgs};
 use entrace_study::list;
 use std::io::Write;
 

@@ -4,17 +4,16 @@
 //! `entrace-train-mle.1` and so on. The sections are those of clap_mangen, but for what stands below the program's help, which has headings of
 //! its own here.
 
-use crate::args::{Cli, ENVIRONMENT, EXIT_CODES, ManArgs};
 use crate::exit::Exit;
 use anyhow::{Context, Result};
-use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
+use entrace_flags::{ENVIRONMENT, EXIT_CODES, ManArgs};
 use std::io::{self, Write};
 use std::path::Path;
 
 pub(crate) fn man(args: &ManArgs) -> Result<Exit> {
-    let mut program = Cli::command().disable_help_subcommand(true);
+    let mut program = entrace_flags::command().disable_help_subcommand(true);
     program.build();
     let mut out = crate::terminal::stdout();
     match &args.folder {

@@ -1,9 +1,9 @@
 //! `entrace merge`: the shards of a run become one.
 
-use crate::args::MergeArgs;
-use crate::exit::{Exit, SetUp};
+use crate::exit::Exit;
 use crate::report;
 use anyhow::Result;
+use entrace_flags::{MergeArgs, SetUp};
 use entrace_record::merge::{Shards, ranges, shard_folders};
 use std::io::Write;
 use std::path::PathBuf;

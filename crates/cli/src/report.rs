@@ -1,9 +1,9 @@
 //! `entrace report`: the report of a run folder, made again from its record.
 
-use crate::args::ReportArgs;
-use crate::exit::{Exit, SetUp};
+use crate::exit::Exit;
 use crate::fault;
 use anyhow::{Result, anyhow};
+use entrace_flags::{ReportArgs, SetUp};
 use entrace_record::RunReader;
 use entrace_report::metrics::Metrics;
 use entrace_report::{Report, ReportOptions, markdown, terminal, write_report};

@@ -1,12 +1,12 @@
 //! `entrace rewards`: what each step of recorded traces was worth, as a trainer reads it.
 
-use crate::args::RewardsArgs;
-use crate::exit::{Exit, SetUp};
+use crate::exit::Exit;
 use crate::fault;
 use anyhow::Result;
-use entrace_decide::rewards::format::{Writing, lines};
+use entrace_decide::rewards::format::lines;
 use entrace_decide::rewards::{Reward, rewards};
 use entrace_decide::text;
+use entrace_flags::{RewardsArgs, SetUp};
 use entrace_record::file;
 use std::io::Write;
 
@@ -14,12 +14,7 @@ pub(crate) fn write(args: &RewardsArgs) -> Result<Exit> {
     fault::doing(format!("making rewards of {}", args.run.display()));
     let reader = crate::report::open(&args.run)?;
     let rewards = rewards(&reader, args.task.as_deref())?;
-    let writing = Writing {
-        format: args.format,
-        reward: args.reward,
-        per_token: args.per_token,
-        placeholder: args.placeholder.clone(),
-    };
+    let writing = args.writing();
     let (lines, n_without) = lines(&rewards, &writing)?;
     if lines.is_empty() && writing.reward == Reward::Importance {
         let how = "entrace intervene RUN --kinds resample --readings rollout";

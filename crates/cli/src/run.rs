@@ -1,13 +1,12 @@
 //! `entrace run`: a model reasons on benchmarks.
 
-use crate::args::RunArgs;
-use crate::exit::SetUp;
 use crate::front::Front;
-use crate::measure::{self, Measured, Sitting};
+use crate::measured::Measured;
+use crate::sitting::Sitting;
 use crate::sprout;
-use crate::stopping;
 use anyhow::Result;
-use entrace_study::{Measurement, ModelOptions, PromptOptions, Study, TaskOptions, names};
+use entrace_flags::{AskedRule, MAX_NEW_TOKENS, RunArgs, SetUp};
+use entrace_study::{Measurement, ModelOptions, Study, TaskOptions, names};
 use std::path::Path;
 
 pub(crate) fn run(args: RunArgs, front: &dyn Front) -> Result<Measured> {
@@ -21,7 +20,7 @@ pub(crate) struct Request<'f> {
     pub(crate) how: Measurement,
     pub(crate) sitting: Sitting<'f>,
     /// The rule by which traces are stopped.
-    pub(crate) stopping: Option<stopping::Asked>,
+    pub(crate) stopping: Option<AskedRule>,
 }
 
 impl<'f> Request<'f> {
@@ -33,28 +32,15 @@ impl<'f> Request<'f> {
             return Err(SetUp("--tasks is missing; `entrace ls tasks` lists what is built in".into()).into());
         }
         // Sprout's solutions have some forty tokens; without training it would fill its context, which leaves no room to ask for an answer.
-        let max_new_tokens = if is_sprout { sprout::TRACE_TOKENS } else { measure::MAX_NEW_TOKENS };
-        let measure = &args.measure;
-        let mut how = measure::measurement(measure, max_new_tokens)?;
-        let stopping = stopping::apply(&args, &mut how)?;
+        let mut how =
+            args.measure.measurement(if is_sprout { sprout::TRACE_TOKENS } else { MAX_NEW_TOKENS })?;
+        let stopping = args.stopping(&mut how)?;
         Ok(Self {
-            model: measure::model(&args.model),
+            model: args.model.options(),
             how,
             stopping,
-            sitting: Sitting::of(measure, front)?,
-            tasks: TaskOptions {
-                reading: measure::reading(args.map.as_deref(), args.answer_format.as_deref(), measure)?,
-                names: args.tasks,
-                data_dir: args.data_dir,
-                split: args.split,
-                limit: args.limit,
-                repeats: args.repeats,
-                prompt: PromptOptions {
-                    num_fewshot: args.num_fewshot,
-                    system: args.system,
-                    template: args.prompt_template,
-                },
-            },
+            sitting: Sitting::of(&args.measure, front)?,
+            tasks: args.tasks()?,
         })
     }
 

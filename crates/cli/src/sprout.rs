@@ -4,7 +4,7 @@
 //! annotators who make mistakes, `sft` was then trained on right ones, and `rl` was rewarded for exact answers; `recipes/sprout.toml` made
 //! all of them. The files of `models/sprout` are part of the program.
 
-use crate::exit::SetUp;
+use entrace_flags::SetUp;
 use entrace_study::{BuiltIn, Error, Measurement};
 
 /// The name under which the last stage is known.

@@ -5,17 +5,16 @@
 //! lens reads it, embeddings first. Of the first token nothing is known: null. With `--token-ids` the model may lack a tokenizer; texts are
 //! null then.
 
-use crate::args::TokensArgs;
 use crate::console::Console;
-use crate::exit::{Exit, SetUp};
-use crate::measure;
+use crate::exit::Exit;
 use anyhow::Result;
+use entrace_flags::{SetUp, TokensArgs};
 use entrace_study::tokens::{Opened, TokenLine};
 use serde_json::{Value, json};
 use std::io::Write;
 
 pub(crate) fn tokens(args: &TokensArgs) -> Result<Exit> {
-    let model = Opened::open(&measure::model(&args.model), args.text.is_some(), &Console::new(false))?;
+    let model = Opened::open(&args.model.options(), args.text.is_some(), &Console::new(false))?;
     let of_text = args.text.as_deref().map(|text| model.tokens(text)).transpose()?.flatten();
     let token_ids = of_text.unwrap_or_else(|| args.token_ids.clone());
     if token_ids.is_empty() {

@@ -1,18 +1,15 @@
 //! `entrace train`: maximum likelihood, fine-tuning and reinforcement learning of small models.
 //!
-//! In reading order: `flags` with their `numbers`; `watch`, progress and measuring; `recipe`, several stages from a file.
+//! `watch` shows its progress, and measures checkpoints.
 
-pub(crate) mod flags;
-mod numbers;
-mod recipe;
 mod watch;
 
 use crate::console::Console;
 use crate::exit::Exit;
-use anyhow::Result;
+use anyhow::{Context, Result};
+use entrace_flags::train::{Method, MleArgs, OutputArgs, RecipeArgs, SftArgs, TrainArgs};
 use entrace_study::train::{Place, Start, Training};
 use entrace_train::Outcome;
-use flags::{Method, MleArgs, OutputArgs, SftArgs, TrainArgs};
 use std::io::Write;
 use std::path::Path;
 use watch::{Measured, Measuring, Watch};
@@ -39,8 +36,19 @@ pub(crate) fn train(args: TrainArgs) -> Result<Exit> {
                 Ok(Training::rl(&start, args.plan(), place, console)?)
             })
         }
-        Method::Recipe(args) => recipe::follow(&args),
+        Method::Recipe(args) => follow(&args),
     }
+}
+
+/// Trains the stages of a recipe. All are read before the first one is trained.
+fn follow(args: &RecipeArgs) -> Result<Exit> {
+    for (number, stage) in entrace_flags::stages(args)? {
+        let exit = train(stage).with_context(|| format!("stage {number}"))?;
+        if !exit.is_success() {
+            return Ok(exit);
+        }
+    }
+    Ok(Exit::success())
 }
 
 /// Sets a training up and carries it out. What is wrong with the place or with what is measured is told before data and models are read.

@@ -1,11 +1,11 @@
 //! `entrace view`: runs as a page in the browser, served until Ctrl-C or written into a file.
 
-use crate::args::ViewArgs;
-use crate::exit::{Exit, SetUp};
+use crate::exit::Exit;
 use crate::fault;
 use crate::report::check_folder;
 use anyhow::{Context, Result};
-use entrace_view::{Server, View};
+use entrace_flags::{SetUp, ViewArgs};
+use entrace_view::{Error, Server, View};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -23,7 +23,8 @@ fn export(args: &ViewArgs, file: &Path) -> Result<Exit> {
     if file.is_dir() {
         return Err(SetUp(format!("--export {}: expected a file, found a folder", file.display())).into());
     }
-    let page = entrace_view::export(&View::unread(&args.runs)?)?;
+    let view = View::unread(&args.runs).map_err(of_view)?;
+    let page = entrace_view::export(&view).map_err(of_view)?;
     entrace_record::file::write(file, page.as_bytes())?;
     writeln!(crate::terminal::stdout(), "{}", file.display())?;
     Ok(Exit::success())
@@ -37,7 +38,8 @@ fn serve(args: &ViewArgs) -> Result<Exit> {
         let _ = ended.send(());
     })
     .context("Ctrl-C cannot be handled")?;
-    let server = Server::start(Arc::new(View::open(&args.runs)?), args.port).map_err(of_port)?;
+    let view = View::open(&args.runs).map_err(of_view)?;
+    let server = Server::start(Arc::new(view), args.port).map_err(of_view)?;
     writeln!(crate::terminal::stdout(), "{}", server.link())?;
     let mut notes = crate::terminal::stderr();
     if args.open
@@ -50,14 +52,16 @@ fn serve(args: &ViewArgs) -> Result<Exit> {
     Ok(Exit::success())
 }
 
-/// A port that cannot be had is wrong usage.
-fn of_port(error: entrace_view::Error) -> anyhow::Error {
-    match &error {
-        entrace_view::Error::Listen { source, .. }
+/// What a view refuses is wrong usage, as is a port that is taken.
+fn of_view(error: Error) -> anyhow::Error {
+    match error {
+        Error::Record(record) => record.into(),
+        Error::Listen { ref source, .. }
             if matches!(source.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied) =>
         {
             SetUp(format!("{error}; choose another --port, or leave it out for one that is free")).into()
         }
-        _ => error.into(),
+        Error::Listen { .. } | Error::Random(_) => error.into(),
+        error => SetUp(error.to_string()).into(),
     }
 }

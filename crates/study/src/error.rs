@@ -167,8 +167,8 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Engine(_) | Self::Io { .. } => Kind::Failure,
-            Self::Run(_) | Self::Report(_) => kind_of(self.cause()).unwrap_or(Kind::Failure),
-            _ => kind_of(self.cause()).unwrap_or(Kind::SetUp),
+            Self::Run(_) | Self::Report(_) => kind_of_cause(self.cause()).unwrap_or(Kind::Failure),
+            _ => kind_of_cause(self.cause()).unwrap_or(Kind::SetUp),
         }
     }
 
@@ -203,19 +203,22 @@ impl From<entrace_train::Error> for Error {
     }
 }
 
-/// The kind of an error of one of the crates below this one, where that alone says it.
+/// The kind of an error of this crate or of one below it, where that alone says it.
 pub fn kind_of(error: &(dyn std::error::Error + 'static)) -> Option<Kind> {
+    error.downcast_ref().map(Error::kind).or_else(|| kind_of_cause(error))
+}
+
+fn kind_of_cause(error: &(dyn std::error::Error + 'static)) -> Option<Kind> {
+    let failure_if = |is_failure: bool| Some(if is_failure { Kind::Failure } else { Kind::SetUp });
     if let Some(hub) = error.downcast_ref::<entrace_hub::Error>() {
-        return Some(if hub.is_of_the_disk() { Kind::Failure } else { Kind::SetUp });
+        return failure_if(hub.is_of_the_disk());
     }
     if let Some(unfit) = error.downcast_ref::<entrace_remote::Unfit>() {
         // A server that is away may come back; one that cannot be used will not change.
-        let is_away = matches!(unfit, entrace_remote::Unfit::Unreachable(_));
-        return Some(if is_away { Kind::Failure } else { Kind::SetUp });
+        return failure_if(matches!(unfit, entrace_remote::Unfit::Unreachable(_)));
     }
     if let Some(record) = error.downcast_ref::<entrace_record::Error>() {
-        let is_of_the_disk = matches!(record, entrace_record::Error::Io { .. });
-        return Some(if is_of_the_disk { Kind::Failure } else { Kind::SetUp });
+        return failure_if(matches!(record, entrace_record::Error::Io { .. }));
     }
     if let Some(run) = error.downcast_ref::<entrace_run::Error>() {
         return match run {
@@ -239,5 +242,9 @@ pub fn kind_of(error: &(dyn std::error::Error + 'static)) -> Option<Kind> {
             _ => None,
         };
     }
-    error.is::<entrace_datasets::Error>().then_some(Kind::SetUp)
+    if let Some(entrace_decide::Error::Record(record)) = error.downcast_ref() {
+        return kind_of(record);
+    }
+    let is_of_set_up = error.is::<entrace_datasets::Error>() || error.is::<entrace_decide::Error>();
+    is_of_set_up.then_some(Kind::SetUp)
 }

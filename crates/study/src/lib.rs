@@ -6,9 +6,9 @@
 //! - [`TaskOptions`] and [`TraceOptions`]: questions to reason on, or existing traces; [`PromptOptions`], how they are put to the model
 //! - [`Study`]: the two together, planned and fingerprinted; [`Study::measure`] records it in a [`Place`]
 //! - [`Recorded`]: the finished folder, its report, lm-eval's files and the verdict of each task
-//! - [`parse`]: measurements as people write them; [`Share`]: which part of a run is measured here
+//! - [`parse`]: measurements as people write them; [`stopping`]: a rule that stops traces; [`Share`]: which part of a run is measured here
 //! - [`intervene`]: changes in the traces of a run; [`tokens`] and [`check`]: what a model says of a text, and of itself
-//! - [`list`]: what is built in
+//! - [`list`]: what is built in; [`Error`], with its [`Kind`] and [`Origin`]
 //! - [`train`]: what a model learns, where its checkpoints go, and what is measured of them
 //!
 //! ```no_run
@@ -36,11 +36,13 @@ mod host;
 pub mod intervene;
 pub mod list;
 mod model;
+mod origin;
 mod outputs;
 pub mod parse;
 mod progress;
 mod prompt;
 mod shard;
+mod stopping;
 mod study;
 mod tasks;
 mod template_vars;
@@ -55,10 +57,12 @@ pub use host::{BuiltIn, Host, OwnEngine};
 pub use model::{
     Model, ModelOptions, Remotes, ServerOptions, checkpoints, open_decoder, open_language, remotes,
 };
+pub use origin::{Origin, item_of, origin_of};
 pub use outputs::write as write_outputs;
 pub use progress::{PhaseProgress, TaskProgress};
 pub use prompt::PromptOptions;
 pub use shard::Share;
+pub use stopping::stopping;
 pub use study::{Ending, Place, Recorded, Study, default_folder, usual_rollouts};
 pub use tasks::{TaskOptions, Tasks, names};
 pub use template_vars::parse as template_variables;

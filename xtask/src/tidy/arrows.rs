@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The crates that may reach the tensor library.
-const ENGINES: [&str; 5] = ["decoder", "train", "study", "cli", "python"];
+const ENGINES: [&str; 6] = ["decoder", "train", "study", "flags", "cli", "python"];
 const TENSORS: &str = "candle-core";
 
 /// A crate of ours.

@@ -32,9 +32,10 @@ pub(crate) fn crate_problems(crates: &[Crate], readme: &str) -> Vec<String> {
     differences("crate", &listed, &crates.iter().map(|c| c.name.as_str()).collect())
 }
 
-/// Differences between the README's command table and the command line, and flags in its examples that do not exist.
-pub(crate) fn command_problems(readme: &str, args: &str) -> Vec<String> {
-    let commands = commands(args);
+/// Differences between the README's command table and the command line, and flags in its examples that do not exist; `flags` is the code of
+/// the crate of that name.
+pub(crate) fn command_problems(readme: &str, flags: &str) -> Vec<String> {
+    let commands = commands(flags);
     let listed = first_cells(readme, "command");
     let listed = listed.iter().filter_map(|cell| cell.strip_prefix("entrace ")?.split(' ').next()).collect();
     let mut problems = differences("command", &listed, &commands.iter().map(String::as_str).collect());
@@ -45,9 +46,7 @@ pub(crate) fn command_problems(readme: &str, args: &str) -> Vec<String> {
         for flag in arguments.split(|c: char| c.is_whitespace() || "`|,;)".contains(c)) {
             let Some(name) = flag.strip_prefix("--") else { continue };
             let name = name.split('=').next().unwrap_or(name).replace('-', "_");
-            if !["", "help", "version"].contains(&name.as_str())
-                && !args.contains(&format!("pub(crate) {name}:"))
-            {
+            if !["", "help", "version"].contains(&name.as_str()) && !flags.contains(&format!("pub {name}:")) {
                 problems.push(format!("README.md: there is no flag {flag}"));
             }
         }
@@ -56,8 +55,8 @@ pub(crate) fn command_problems(readme: &str, args: &str) -> Vec<String> {
 }
 
 /// The subcommands, from the variants of `enum Command`.
-fn commands(args: &str) -> Vec<String> {
-    let variants = args.lines().skip_while(|line| !line.contains("enum Command ")).skip(1);
+fn commands(flags: &str) -> Vec<String> {
+    let variants = flags.lines().skip_while(|line| !line.contains("enum Command ")).skip(1);
     let variants =
         variants.take_while(|line| *line != "}").filter(|line| !line.trim_start().starts_with("//"));
     variants.filter_map(|line| Some(line.trim().split_once('(')?.0.to_lowercase())).collect()
@@ -106,14 +105,15 @@ fn differences(what: &str, listed: &BTreeSet<&str>, existing: &BTreeSet<&str>) -
 mod tests {
     use super::*;
 
-    const ARGS: &str = "pub(crate) enum Command {\n    /// Doc (of it)\n    Run(RunArgs),\n    Ls(LsArgs),\n}\npub(crate) data_dir: X";
+    const FLAGS: &str =
+        "pub enum Command {\n    /// Doc (of it)\n    Run(RunArgs),\n    Ls(LsArgs),\n}\npub data_dir: X";
 
     #[test]
     fn commands_and_flags_are_those_of_the_command_line() {
         let readme = "| command | what |\n|---|---|\n| `entrace run` | a |\n| `entrace walk` | b |\n\n\
                       cargo run --release -- run --data-dir X --limt 3\n";
         assert_eq!(
-            command_problems(readme, ARGS),
+            command_problems(readme, FLAGS),
             [
                 "README.md: there is no command walk",
                 "README.md: the command ls is not listed",

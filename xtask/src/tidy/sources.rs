@@ -96,8 +96,9 @@ pub(crate) fn problems(source: &Source) -> Vec<String> {
 /// Whether a file is the code of a library, not of its tests nor of examples of command lines.
 fn is_library(path: &str) -> bool {
     let mut parts = path.split('/');
-    let is_crate =
-        parts.next() == Some("crates") && parts.next() != Some("cli") && parts.next() == Some("src");
+    let is_crate = parts.next() == Some("crates")
+        && !matches!(parts.next(), Some("cli" | "flags"))
+        && parts.next() == Some("src");
     is_crate
         && !path.contains("tests")
         && !["example.rs", "synthetic.rs"].iter().any(|name| path.ends_with(name))

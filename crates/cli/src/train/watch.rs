@@ -2,17 +2,13 @@
 //!
 //! A bar on standard error where that is a terminal; evaluations and checkpoints as notes. Ctrl-C or SIGTERM writes a checkpoint and stops.
 
-use crate::args::RunArgs;
-use crate::config_file;
 use crate::console::Terminal;
-use crate::exit::SetUp;
 use crate::progress::{Progress, stop_is_asked_for};
 use crate::run::Request;
-use crate::train::flags::OutputArgs;
 use anyhow::Result;
-use clap::FromArgMatches;
-use entrace_datasets::is_file_name;
-use entrace_study::train::{ARITH, Training};
+use entrace_flags::train::OutputArgs;
+use entrace_flags::{RunArgs, SetUp};
+use entrace_study::train::Training;
 use entrace_study::{Error, Kind, checkpoints};
 use entrace_train::{Event, Flow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -131,27 +127,14 @@ fn is_interruption(error: &anyhow::Error) -> bool {
 }
 
 impl Measuring {
-    /// What flags ask for; `None` where nothing is measured. The task of what is learnt is measured if no other one is named.
+    /// What flags ask for; `None` where nothing is measured.
     pub(crate) fn of(output: &OutputArgs, learnt: (&str, Option<&Path>)) -> Result<Option<Self>> {
         let (data, data_dir) = learnt;
         let Some(every) = output.measure else { return Ok(None) };
-        let own = if is_file_name(data) { ARITH } else { data };
-        let tasks = output.measure_tasks.as_deref().unwrap_or(own);
-        let limit = output.measure_limit.to_string();
-        let mut argv: Vec<String> =
-            ["entrace", "run", "--quiet", "--overwrite", "--model", ".", "--tasks", tasks, "--limit", &limit]
-                .map(String::from)
-                .to_vec();
-        for (flag, path) in [("--data-dir", data_dir), ("--config", output.measure_config.as_deref())] {
-            argv.extend(path.into_iter().flat_map(|path| [flag.to_string(), path.display().to_string()]));
-        }
         let refuse = |error: anyhow::Error| SetUp(format!("--measure-config: {error:#}"));
-        let args = config_file::arguments("run", argv).and_then(|matches| {
-            let args = RunArgs::from_arg_matches(&matches)?;
-            Request::of(args.clone(), &Terminal)?;
-            Ok(args)
-        });
-        Ok(Some(Self { every, args: args.map_err(refuse)? }))
+        let args = output.run(data, data_dir).map_err(|unparsed| refuse(unparsed.into()))?;
+        Request::of(args.clone(), &Terminal).map_err(refuse)?;
+        Ok(Some(Self { every, args }))
     }
 
     /// Measures a checkpoint as the same `entrace run` would.

@@ -3,24 +3,17 @@
 //! A rule is about belief as a run asked for it: by one estimator, after one cue, at steps that are cut in one way. A run that is to follow
 //! it has to ask in the same way, or is refused before the model is opened.
 
-use crate::args::RunArgs;
-use crate::exit::SetUp;
-use anyhow::Result;
+use crate::run::RunArgs;
+use crate::usage::SetUp;
 use entrace_decide::Rule;
-use entrace_decide::online::Online;
-use entrace_decide::recorded::Tokens;
-use entrace_decide::rule::{Condition, ConditionFile, RuleFile};
+use entrace_decide::rule::{Condition, RuleFile};
 use entrace_measure::Segmentation;
-use entrace_record::manifest::StoppingRecord;
-use entrace_run::{Judged, Measurement, Seen, StopWatch, Stopping, StoppingRule};
-use entrace_study::Model;
-use serde_json::json;
+use entrace_study::{Measurement, Model, stopping};
 use std::path::Path;
-use std::sync::Arc;
 
 /// A rule that was asked for.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub struct AskedRule {
     rule: Rule,
     /// The file that it is from.
     file: Option<RuleFile>,
@@ -28,67 +21,39 @@ pub(crate) struct Asked {
     notes: Vec<String>,
 }
 
-#[derive(Debug)]
-struct ByRule(Rule);
-
-struct Watching<'a>(Online<'a>);
-
-impl StoppingRule for ByRule {
-    fn watch(&self) -> Box<dyn StopWatch + '_> {
-        Box::new(Watching(Online::new(&self.0)))
-    }
-}
-
-impl StopWatch for Watching<'_> {
-    fn next(&mut self, seen: &Seen<'_>) -> Judged {
-        let of_token = |(logprob, sharpness): (&Option<f64>, &entrace_backend::Sharpness)| {
-            let entrace_backend::Sharpness { entropy, top2_margin, topk_confidence, uniform_divergence } =
-                *sharpness;
-            [*logprob, entropy, top2_margin, topk_confidence, uniform_divergence]
+impl RunArgs {
+    /// The rule that flags name, if they name one; `how` then measures what goes with it.
+    ///
+    /// # Errors
+    /// Where there is no such rule, or the run does not ask for belief as the rule needs it.
+    pub fn stopping(&self, how: &mut Measurement) -> Result<Option<AskedRule>, SetUp> {
+        let mut asked = match (&self.stop_with, &self.stop_when) {
+            (None, None) => return Ok(None),
+            (Some(path), _) => from_file(path, how)?,
+            (None, Some(text)) => by_hand(text, how)?,
         };
-        let numbers: Vec<[Option<f64>; 5]> = seen.logprobs.iter().zip(seen.sharpness).map(of_token).collect();
-        let n_tokens = u32::try_from(seen.n_tokens).unwrap_or(u32::MAX);
-        let said = self.0.next(n_tokens, seen.belief, Tokens::drawn(&numbers));
-        Judged { act: said.act, stop: said.stop, give_up: said.give_up }
+        // By default runs compare with another question's trace, which needs whole ones.
+        if self.measure.controls == ["swapped"] {
+            how.controls.clear();
+        }
+        let note = format!(
+            "traces are stopped while they are written: {}; no controls, rollouts or verdict",
+            asked.rule
+        );
+        asked.notes.push(note);
+        let whole_tokens = asked.file.as_ref().and_then(|file| file.whole_tokens);
+        how.stopping = Some(stopping(&asked.rule, whole_tokens));
+        Ok(Some(asked))
     }
-}
-
-/// The rule that flags name, if they name one; `how` then measures what goes with it.
-pub(crate) fn apply(args: &RunArgs, how: &mut Measurement) -> Result<Option<Asked>> {
-    let mut asked = match (&args.stop_with, &args.stop_when) {
-        (None, None) => return Ok(None),
-        (Some(path), _) => from_file(path, how)?,
-        (None, Some(text)) => by_hand(text, how)?,
-    };
-    // By default runs compare with another question's trace, which needs whole ones.
-    if args.measure.controls == ["swapped"] {
-        how.controls.clear();
-    }
-    let note = format!(
-        "traces are stopped while they are written: {}; no controls, rollouts or verdict",
-        asked.rule
-    );
-    asked.notes.push(note);
-    let condition = |condition: &Option<Condition>| condition.as_ref().map(ConditionFile::of);
-    let conditions = json!({"stop": condition(&asked.rule.stop), "give_up": condition(&asked.rule.give_up)});
-    how.stopping = Some(Stopping {
-        rule: Arc::new(ByRule(asked.rule.clone())),
-        record: StoppingRecord {
-            rule: asked.rule.to_string(),
-            conditions,
-            whole_tokens: asked.file.as_ref().and_then(|file| file.whole_tokens),
-        },
-    });
-    Ok(Some(asked))
 }
 
 /// A rule of `entrace decide`.
-fn from_file(path: &Path, how: &mut Measurement) -> Result<Asked> {
+fn from_file(path: &Path, how: &mut Measurement) -> Result<AskedRule, SetUp> {
     let (file, rule) = RuleFile::load(path).map_err(|error| SetUp(error.to_string()))?;
     let Some(segment) = &file.segment else {
         let problem = "the steps of the run that it is from can be known only once a trace has ended; choose a rule on a run with --segment \
                        blank-line, line, sentence or tokens:N";
-        return Err(SetUp(format!("--stop-with {}: {problem}", path.display())).into());
+        return Err(SetUp(format!("--stop-with {}: {problem}", path.display())));
     };
     if how.segmentation == Segmentation::Auto {
         how.segmentation = Segmentation::parse(segment).map_err(|error| SetUp(error.to_string()))?;
@@ -103,13 +68,13 @@ fn from_file(path: &Path, how: &mut Measurement) -> Result<Asked> {
             "--stop-with {}: the rule is about belief with {flag} {expected:?}, and this run has {found:?}",
             path.display()
         );
-        return Err(SetUp(problem).into());
+        return Err(SetUp(problem));
     }
-    Ok(Asked { rule, file: Some(file), notes: Vec::new() })
+    Ok(AskedRule { rule, file: Some(file), notes: Vec::new() })
 }
 
 /// A rule of one condition. Where no way to cut traces is named, steps are lines: that is known while they are written.
-fn by_hand(text: &str, how: &mut Measurement) -> Result<Asked> {
+fn by_hand(text: &str, how: &mut Measurement) -> Result<AskedRule, SetUp> {
     let stop = Condition::parse(text).map_err(|error| SetUp(format!("--stop-when: {error}")))?;
     let mut notes = Vec::new();
     if how.segmentation == Segmentation::Auto {
@@ -118,12 +83,15 @@ fn by_hand(text: &str, how: &mut Measurement) -> Result<Asked> {
             "steps are lines, since what --segment auto comes to is known only once a trace has ended".into(),
         );
     }
-    Ok(Asked { rule: Rule { stop: Some(stop), give_up: None }, file: None, notes })
+    Ok(AskedRule { rule: Rule { stop: Some(stop), give_up: None }, file: None, notes })
 }
 
-impl Asked {
+impl AskedRule {
     /// Refuses a signal that the model's servers cannot tell, and notes what the rule's guarantee is not about.
-    pub(crate) fn check(&self, model: &Model, tasks: &[String]) -> Result<Vec<String>> {
+    ///
+    /// # Errors
+    /// Where servers cannot tell it.
+    pub fn check(&self, model: &Model, tasks: &[String]) -> Result<Vec<String>, SetUp> {
         let mut notes = self.notes.clone();
         let conditions = self.rule.stop.iter().chain(&self.rule.give_up);
         let needed = conditions.flat_map(|condition| condition.signal.tokens_needed());
@@ -133,7 +101,7 @@ impl Asked {
                 "the rule ({rule}) needs {}, which servers do not tell; choose a signal of belief",
                 need.name()
             );
-            return Err(SetUp(problem).into());
+            return Err(SetUp(problem));
         }
         let Some(file) = &self.file else { return Ok(notes) };
         if file.model_hash.is_some() && file.model_hash != model.info().model_hash {

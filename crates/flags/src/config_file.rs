@@ -5,9 +5,8 @@
 //! command only, and before the lines outside of tables. Unknown flags are
 //! an error, so a misspelled line does not go unnoticed.
 
-use crate::args::Cli;
-use crate::exit::SetUp;
-use anyhow::{Context, Result};
+use crate::program::Cli;
+use crate::usage::{SetUp, Unparsed};
 use clap::CommandFactory;
 use std::path::Path;
 
@@ -32,7 +31,7 @@ pub(crate) fn with_hyphens(argv: Vec<String>) -> Vec<String> {
 }
 
 /// Puts the flags of the file that the command line names in front of its own.
-pub(crate) fn expand(argv: Vec<String>, command: &clap::Command) -> Result<Vec<String>> {
+pub(crate) fn expand(argv: Vec<String>, command: &clap::Command) -> Result<Vec<String>, SetUp> {
     let Some(path) = config_path(&argv) else { return Ok(argv) };
     let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     let Some(at) = argv.iter().position(|arg| names.contains(&arg.as_str())) else { return Ok(argv) };
@@ -47,9 +46,7 @@ pub(crate) fn expand(argv: Vec<String>, command: &clap::Command) -> Result<Vec<S
         .flat_map(clap::Command::get_subcommands)
         .map(clap::Command::get_name)
         .collect();
-    let text =
-        std::fs::read_to_string(&path).with_context(|| format!("cannot read the configuration {path}"))?;
-    let table: toml::Table = text.parse().with_context(|| format!("{path} is not valid TOML"))?;
+    let table = table("the configuration", Path::new(&path))?;
     let given: Vec<&str> = argv[last + 1..].iter().filter_map(|arg| flag_name(arg)).collect();
     let mut lines: Vec<(&String, &toml::Value)> = Vec::new();
     let mut own: Option<&toml::Table> = None;
@@ -75,15 +72,24 @@ pub(crate) fn expand(argv: Vec<String>, command: &clap::Command) -> Result<Vec<S
     Ok(expanded)
 }
 
+/// Reads a TOML file; `what` says what it is to the user.
+pub(crate) fn table(what: &str, path: &Path) -> Result<toml::Table, SetUp> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| SetUp(format!("cannot read {what} {shown}: {error}")))?;
+    text.parse().map_err(|error| SetUp(format!("{shown} is not valid TOML: {error}")))
+}
+
 /// A command of this program by itself, with the flags that all commands have.
-pub(crate) fn command(name: &str) -> Result<clap::Command> {
+pub(crate) fn command(name: &str) -> Result<clap::Command, SetUp> {
     let mut program = Cli::command();
     program.build();
-    Ok(program.find_subcommand(name).with_context(|| format!("there is no command {name}"))?.clone())
+    let command = program.find_subcommand(name).cloned();
+    command.ok_or_else(|| SetUp(format!("there is no command {name}")))
 }
 
 /// Reads a command line of this command, with the flags of a configuration file that they name.
-pub(crate) fn arguments(name: &str, argv: Vec<String>) -> Result<clap::ArgMatches> {
+pub(crate) fn arguments(name: &str, argv: Vec<String>) -> Result<clap::ArgMatches, Unparsed> {
     let argv = expand(argv, &Cli::command())?;
     Ok(command(name)?.try_get_matches_from(argv.into_iter().skip(1))?)
 }
@@ -108,9 +114,9 @@ pub(crate) fn flag(
     key: &str,
     value: &toml::Value,
     given: &[&str],
-) -> Result<Vec<String>> {
+) -> Result<Vec<String>, SetUp> {
     let name = key.replace('_', "-");
-    let problem = |what: &str| anyhow::Error::new(SetUp(format!("{}: {key}: {what}", path.display())));
+    let problem = |what: &str| SetUp(format!("{}: {key}: {what}", path.display()));
     let known = command.get_arguments().find(|arg| arg.get_long() == Some(&name));
     // Each pair is a flag of its own, so the flag must be one that may be given several times.
     let takes_pairs = known.is_some_and(|arg| {
@@ -151,7 +157,7 @@ mod tests {
         items.iter().map(ToString::to_string).collect()
     }
 
-    fn expanded(file: &str, flags: &[&str]) -> Result<Vec<String>> {
+    fn expanded(file: &str, flags: &[&str]) -> Result<Vec<String>, SetUp> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
         std::fs::write(&path, file).unwrap();

@@ -1,4 +1,4 @@
-//! What the command line can do about an error: the flags that libraries do not know.
+//! Which flags help about an error: what libraries, which know no flags, leave open.
 
 use entrace_backend::Error as Engine;
 use entrace_datasets::Error as Data;
@@ -9,12 +9,8 @@ use entrace_remote::Unfit;
 use entrace_run::{BadSettings, Error as Run};
 use entrace_study::Error as Study;
 
-/// The flags to try, for the first cause that has some.
-pub(crate) fn of(error: &anyhow::Error) -> Option<&'static str> {
-    error.chain().find_map(of_cause)
-}
-
-fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+/// The flags to try about an error of one of the libraries, by itself and not by its sources.
+pub fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     if let Some(error) = cause.downcast_ref::<Study>() {
         return of_study(error);
     }
@@ -25,12 +21,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         return of_record(error);
     }
     if let Some(error) = cause.downcast_ref::<Data>() {
-        return match error {
-            Data::Missing { .. } => Some("name it with --data-dir"),
-            Data::Column { .. } => Some("--map does"),
-            Data::BadLine(_) => Some("without --strict it would be skipped and counted"),
-            _ => None,
-        };
+        return of_data(error);
     }
     if let Some(error) = cause.downcast_ref::<Decoder>() {
         return matches!(error, Decoder::NoTokenizer { .. })
@@ -68,7 +59,16 @@ fn of_study(error: &Study) -> Option<&'static str> {
         Study::OtherTraining(_) => {
             Some("give its flags to resume it, --overwrite to train anew, or another --output-path")
         }
-        error => Some(error.cause()).filter(|cause| !cause.is::<Study>()).and_then(of_cause),
+        error => Some(error.cause()).filter(|cause| !cause.is::<Study>()).and_then(hint),
+    }
+}
+
+fn of_data(error: &Data) -> Option<&'static str> {
+    match error {
+        Data::Missing { .. } => Some("name it with --data-dir"),
+        Data::Column { .. } => Some("--map does"),
+        Data::BadLine(_) => Some("without --strict it would be skipped and counted"),
+        _ => None,
     }
 }
 

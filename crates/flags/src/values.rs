@@ -1,4 +1,16 @@
-//! Numbers that flags take. What is not finite or out of range is refused while the command line is read.
+//! Values that flags take: a library's own by their names, and numbers. A number that is not finite or out of range is refused while the command
+//! line is read.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+/// Reads one of a library's values by its name.
+pub(crate) fn by_name<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let known = PossibleValuesParser::new(all.iter().map(|&value| name(value)));
+    known.try_map(move |text| all.iter().copied().find(|&value| name(value) == text).ok_or("unknown"))
+}
 
 /// A number above 0.
 pub(crate) fn positive(text: &str) -> Result<f64, String> {

@@ -1,9 +1,9 @@
-//! Every flag of `entrace train`.
+//! `entrace train`: every flag of its methods, and the training that they describe.
 
-use crate::exit::SetUp;
-use crate::train::numbers::{not_negative, positive, share};
-use anyhow::Result;
+use crate::usage::SetUp;
+use crate::values::{not_negative, positive, share};
 use clap::{Args, Subcommand, ValueEnum};
+use entrace_study::Error;
 use entrace_study::train::{
     Annotators, FitPlan, Keeping, Place, QuestionData, Reading, RehearsalData, RlPlan, TraceData,
 };
@@ -20,13 +20,15 @@ const REHEARSAL: &str = "Rehearsal of traces beside the rewards";
 
 /// Trains small models on reasoning traces.
 #[derive(Debug, Args)]
-pub(crate) struct TrainArgs {
+pub struct TrainArgs {
+    /// The method.
     #[command(subcommand)]
-    pub(crate) method: Method,
+    pub method: Method,
 }
 
+/// Methods of training.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Method {
+pub enum Method {
     /// Maximum likelihood from scratch: a new model learns traces
     Mle(MleArgs),
     /// Fine-tuning: a model learns further traces
@@ -37,103 +39,125 @@ pub(crate) enum Method {
     Recipe(RecipeArgs),
 }
 
+/// Flags of `entrace train mle`.
 #[derive(Debug, Args)]
-pub(crate) struct MleArgs {
+pub struct MleArgs {
+    /// How large the model is.
     #[command(flatten)]
-    pub(crate) size: SizeArgs,
+    pub size: SizeArgs,
+    /// What it learns, and how.
     #[command(flatten)]
-    pub(crate) learning: LearningArgs,
+    pub learning: LearningArgs,
 }
 
 /// What maximum likelihood and fine-tuning share.
 #[derive(Debug, Args)]
-pub(crate) struct LearningArgs {
+pub struct LearningArgs {
+    /// Which traces.
     #[command(flatten)]
-    pub(crate) data: DataArgs,
+    pub data: DataArgs,
+    /// How batches are made.
     #[command(flatten)]
-    pub(crate) fit: FitArgs,
+    pub fit: FitArgs,
+    /// How weights change.
     #[command(flatten)]
-    pub(crate) update: UpdateArgs,
+    pub update: UpdateArgs,
+    /// Where checkpoints go.
     #[command(flatten)]
-    pub(crate) output: OutputArgs,
+    pub output: OutputArgs,
 }
 
+/// Flags of `entrace train sft`.
 #[derive(Debug, Args)]
-pub(crate) struct SftArgs {
+pub struct SftArgs {
     /// Model to start from (LLaMA or Qwen 2): a folder in Hugging Face layout, a folder of a training, sprout@STAGE, org/name on the Hub
     #[arg(long, value_name = "MODEL")]
-    pub(crate) model: Option<String>,
+    pub model: Option<String>,
+    /// Whether adapters are trained.
     #[command(flatten)]
-    pub(crate) lora: LoraArgs,
+    pub lora: LoraArgs,
+    /// What it learns, and how.
     #[command(flatten)]
-    pub(crate) learning: LearningArgs,
+    pub learning: LearningArgs,
 }
 
+/// Flags of `entrace train rl`.
 #[derive(Debug, Args)]
-pub(crate) struct RlArgs {
+pub struct RlArgs {
     /// Model to start from, which is also the reference (as for `train sft`)
     #[arg(long, value_name = "MODEL")]
-    pub(crate) model: Option<String>,
+    pub model: Option<String>,
+    /// Whether adapters are trained.
     #[command(flatten)]
-    pub(crate) lora: LoraArgs,
+    pub lora: LoraArgs,
+    /// Which questions.
     #[command(flatten)]
-    pub(crate) questions: QuestionArgs,
+    pub questions: QuestionArgs,
+    /// How they are sampled and rewarded.
     #[command(flatten)]
-    pub(crate) group: GroupArgs,
+    pub group: GroupArgs,
+    /// What is rehearsed.
     #[command(flatten)]
-    pub(crate) rehearsal: RehearsalArgs,
+    pub rehearsal: RehearsalArgs,
+    /// How weights change.
     #[command(flatten)]
-    pub(crate) update: UpdateArgs,
+    pub update: UpdateArgs,
+    /// Where checkpoints go.
     #[command(flatten)]
-    pub(crate) output: OutputArgs,
+    pub output: OutputArgs,
 }
 
+/// Flags of `entrace train recipe`.
 #[derive(Debug, Args)]
-pub(crate) struct RecipeArgs {
+pub struct RecipeArgs {
     /// TOML file of stages, in their order: `train` is mle, sft or rl, the other lines are flags of that command. Run again, it skips
     /// stages that are done and resumes one that was interrupted
-    pub(crate) recipe: PathBuf,
+    pub recipe: PathBuf,
     /// Only these stages, by their place from 1
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
-    pub(crate) stages: Vec<usize>,
+    pub stages: Vec<usize>,
     /// Replace existing trainings in the output folders
     #[arg(long)]
-    pub(crate) overwrite: bool,
+    pub overwrite: bool,
     /// Say nothing but results and errors
     #[arg(long, short)]
-    pub(crate) quiet: bool,
+    pub quiet: bool,
 }
 
 /// How large a new model is.
 #[derive(Debug, Args)]
-pub(crate) struct SizeArgs {
+pub struct SizeArgs {
     /// Width of the residual stream
     #[arg(long, default_value_t = 128, value_name = "N", help_heading = "Model")]
-    pub(crate) hidden_size: usize,
+    pub hidden_size: usize,
     /// Layers
     #[arg(long, default_value_t = 6, value_name = "N", help_heading = "Model")]
-    pub(crate) layers: usize,
+    pub layers: usize,
     /// Attention heads
     #[arg(long, default_value_t = 4, value_name = "N", help_heading = "Model")]
-    pub(crate) heads: usize,
+    pub heads: usize,
     /// Heads of keys and values (default: as many)
     #[arg(long, value_name = "N", help_heading = "Model")]
-    pub(crate) kv_heads: Option<usize>,
+    pub kv_heads: Option<usize>,
     /// Width of the feed-forward part
     #[arg(long, default_value_t = 384, value_name = "N", help_heading = "Model")]
-    pub(crate) intermediate_size: usize,
+    pub intermediate_size: usize,
     /// Most tokens of a text
     #[arg(long, default_value_t = 512, value_name = "N", help_heading = "Model")]
-    pub(crate) context_length: usize,
+    pub context_length: usize,
 }
 
 impl SizeArgs {
-    pub(crate) fn size(&self) -> Result<ModelSize> {
+    /// The size of the model.
+    ///
+    /// # Errors
+    /// Where widths and heads do not go together.
+    pub fn size(&self) -> Result<ModelSize, SetUp> {
         let kv_heads = self.kv_heads.unwrap_or(self.heads);
         let multiple = |of: usize, n: usize| n > 0 && of.is_multiple_of(n);
         if !multiple(self.hidden_size, self.heads) || !multiple(self.heads, kv_heads) {
             let problem = "--hidden-size is a multiple of --heads, and that one of --kv-heads";
-            return Err(SetUp(problem.to_string()).into());
+            return Err(SetUp(problem.to_string()));
         }
         Ok(ModelSize {
             hidden_size: self.hidden_size,
@@ -147,19 +171,21 @@ impl SizeArgs {
     }
 }
 
+/// Whether all weights are trained, or adapters.
 #[derive(Debug, Args)]
-pub(crate) struct LoraArgs {
+pub struct LoraArgs {
     /// Train adapters of this rank instead of all weights; they are merged in checkpoints
     #[arg(long, value_name = "R", help_heading = "Adapters")]
-    pub(crate) lora_rank: Option<usize>,
+    pub lora_rank: Option<usize>,
     /// Scale of adapters, α (default: twice the rank)
     #[arg(long, value_name = "A", requires = "lora_rank", value_parser = positive)]
     #[arg(allow_negative_numbers = true, help_heading = "Adapters")]
-    pub(crate) lora_alpha: Option<f64>,
+    pub lora_alpha: Option<f64>,
 }
 
 impl LoraArgs {
-    pub(crate) fn adaptation(&self) -> Adaptation {
+    /// What is trained.
+    pub fn adaptation(&self) -> Adaptation {
         match self.lora_rank {
             None => Adaptation::Full,
             Some(rank) => Adaptation::Lora(Lora {
@@ -173,40 +199,41 @@ impl LoraArgs {
 
 /// Which traces are learnt.
 #[derive(Debug, Args)]
-pub(crate) struct DataArgs {
+pub struct DataArgs {
     /// Traces: a task of `entrace ls tasks` with rationales, or a file (.jsonl, .json, .csv, .tsv, .parquet). The question of a row is
     /// asked as `entrace run` asks it, with the model's chat template or as "Q: ... A:"; a prompt is taken verbatim. What follows is
     /// under completion or trace, or under answer where the first row has neither. The first line that cannot be read stops the training,
     /// where `run` and `score` would skip it
     #[arg(long, default_value = "arith", value_name = "TASK_OR_FILE", help_heading = "Data")]
-    pub(crate) data: String,
+    pub data: String,
     /// Columns of a file: question=COL,prompt=COL,trace=COL,target=COL,choices=COL
     #[arg(long, value_name = "MAP", help_heading = "Data")]
-    pub(crate) map: Option<String>,
+    pub map: Option<String>,
     /// How the answers of a file are read: number, choice or text; chat models are asked for answers of this kind (default: by its
     /// targets, as in `entrace run`; text if it has none)
     #[arg(long, value_name = "FORMAT", help_heading = "Data")]
-    pub(crate) answer_format: Option<String>,
+    pub answer_format: Option<String>,
     /// File of traces on which the loss is only measured (default: others of arith's problems; of other data none)
     #[arg(long, value_name = "FILE", help_heading = "Data")]
-    pub(crate) eval_data: Option<PathBuf>,
+    pub eval_data: Option<PathBuf>,
     /// Folder of benchmark files (default: fetched from the Hub)
     #[arg(long, value_name = "DIR", help_heading = "Data")]
-    pub(crate) data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
     /// Traces to learn from (default: all there are; 100000 problems of arith)
     #[arg(long, value_name = "N", help_heading = "Data")]
-    pub(crate) examples: Option<usize>,
+    pub examples: Option<usize>,
     /// Traces on which the loss is measured
     #[arg(long, default_value_t = 300, value_name = "N", help_heading = "Data")]
-    pub(crate) eval_examples: usize,
+    pub eval_examples: usize,
     /// Remove calculator annotations, <<48/2=24>>, from the completions of a file
     #[arg(long, help_heading = "Data")]
-    pub(crate) strip_annotations: bool,
+    pub strip_annotations: bool,
     /// Which tokens are learnt
     #[arg(long, value_enum, default_value = "completion", help_heading = "Data")]
-    pub(crate) loss_on: LossOnArg,
+    pub loss_on: LossOnArg,
+    /// Which problems of arith.
     #[command(flatten)]
-    pub(crate) arith: ArithArgs,
+    pub arith: ArithArgs,
 }
 
 impl DataArgs {
@@ -240,80 +267,83 @@ impl DataArgs {
 
 /// Which of arith's problems are learnt, and who wrote their solutions.
 #[derive(Debug, Args)]
-pub(crate) struct ArithArgs {
+pub struct ArithArgs {
     /// Seed of the problems
     #[arg(long, default_value_t = 1, value_name = "SEED", help_heading = OF_ARITH)]
-    pub(crate) data_seed: u64,
+    pub data_seed: u64,
     /// Share of traces with a wrong step
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
     #[arg(allow_negative_numbers = true, help_heading = OF_ARITH)]
-    pub(crate) wrong_share: f64,
+    pub wrong_share: f64,
     /// Share of traces that end, after any of their lines, with the true answer: what the estimators ask for
     #[arg(long, default_value_t = 0.2, value_name = "SHARE", value_parser = share)]
     #[arg(allow_negative_numbers = true, help_heading = OF_ARITH)]
-    pub(crate) interrupted_share: f64,
+    pub interrupted_share: f64,
     /// Interrupt drafts, this share of which have a wrong step: they are given, only the answer after them is learnt (default: interrupt
     /// what is learnt otherwise, and learn all of it)
     #[arg(long, value_name = "SHARE", value_parser = share)]
     #[arg(allow_negative_numbers = true, help_heading = OF_ARITH)]
-    pub(crate) draft_wrong_share: Option<f64>,
+    pub draft_wrong_share: Option<f64>,
     /// Share of traces with a line that no other line uses
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
     #[arg(allow_negative_numbers = true, help_heading = OF_ARITH)]
-    pub(crate) aside_share: f64,
+    pub aside_share: f64,
 }
 
+/// Which tokens are learnt.
+#[expect(missing_docs, reason = "the help would print what is said of each")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LossOnArg {
+pub enum LossOnArg {
     Completion,
     All,
 }
 
 /// Which questions are asked in reinforcement learning.
 #[derive(Debug, Args)]
-pub(crate) struct QuestionArgs {
+pub struct QuestionArgs {
     /// Questions: a task of `entrace ls tasks`
     #[arg(long, default_value = "arith", value_name = "TASK", help_heading = "Data")]
-    pub(crate) data: String,
+    pub data: String,
     /// Folder of benchmark files (default: fetched from the Hub)
     #[arg(long, value_name = "DIR", help_heading = "Data")]
-    pub(crate) data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
     /// Questions to learn from (default: all there are; 20000 problems of arith)
     #[arg(long, value_name = "N", help_heading = "Data")]
-    pub(crate) examples: Option<usize>,
+    pub examples: Option<usize>,
     /// Questions that are only answered
     #[arg(long, default_value_t = 200, value_name = "N", help_heading = "Data")]
-    pub(crate) eval_examples: usize,
+    pub eval_examples: usize,
     /// Seed of arith's problems
     #[arg(long, default_value_t = 1, value_name = "SEED", help_heading = "Data")]
-    pub(crate) data_seed: u64,
+    pub data_seed: u64,
 }
 
 /// How maximum likelihood makes batches and changes weights.
 #[derive(Debug, Args)]
-pub(crate) struct FitArgs {
+pub struct FitArgs {
     /// Updates
     #[arg(long, default_value_t = 1000, value_name = "N", help_heading = "Training")]
-    pub(crate) steps: u64,
+    pub steps: u64,
     /// Most tokens in the batch of an update
     #[arg(long, default_value_t = 8192, value_name = "N", help_heading = "Training")]
-    pub(crate) batch_tokens: usize,
+    pub batch_tokens: usize,
     /// Largest learning rate
     #[arg(long, default_value_t = 1e-3, value_name = "RATE", value_parser = positive)]
     #[arg(allow_negative_numbers = true, help_heading = "Training")]
-    pub(crate) learning_rate: f64,
+    pub learning_rate: f64,
     /// Updates until it is reached
     #[arg(long, default_value_t = 100, value_name = "N", help_heading = "Training")]
-    pub(crate) warmup_steps: u64,
+    pub warmup_steps: u64,
     /// Decay of matrices
     #[arg(long, default_value_t = 0.1, value_name = "LAMBDA")]
     #[arg(value_parser = not_negative, allow_negative_numbers = true)]
     #[arg(help_heading = "Training")]
-    pub(crate) weight_decay: f64,
+    pub weight_decay: f64,
 }
 
 impl LearningArgs {
-    pub(crate) fn plan(&self) -> FitPlan {
+    /// What is learnt, and how.
+    pub fn plan(&self) -> FitPlan {
         let (fit, update) = (&self.fit, &self.update);
         let options = FitOptions {
             steps: fit.steps,
@@ -331,47 +361,47 @@ impl LearningArgs {
 
 /// How reinforcement learning samples, what it rewards, and how it changes weights.
 #[derive(Debug, Args)]
-pub(crate) struct GroupArgs {
+pub struct GroupArgs {
     /// Steps: questions are sampled, rewarded and learnt from
     #[arg(long, default_value_t = 1000, value_name = "N", help_heading = "Training")]
-    pub(crate) steps: u64,
+    pub steps: u64,
     /// Questions of a step
     #[arg(long, default_value_t = 16, value_name = "N", help_heading = "Training")]
-    pub(crate) questions: usize,
+    pub questions: usize,
     /// Completions of a question
     #[arg(long, default_value_t = 8, value_name = "N", help_heading = "Training")]
-    pub(crate) samples: usize,
+    pub samples: usize,
     /// Most tokens of a completion
     #[arg(long, default_value_t = 192, value_name = "N", help_heading = "Training")]
-    pub(crate) max_new_tokens: usize,
+    pub max_new_tokens: usize,
     /// Updates with the completions of a step
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Training")]
-    pub(crate) updates: usize,
+    pub updates: usize,
     /// Weight of the divergence from the reference
     #[arg(long, default_value_t = 0.02, value_name = "BETA")]
     #[arg(value_parser = not_negative, allow_negative_numbers = true)]
     #[arg(help_heading = "Training")]
-    pub(crate) kl_weight: f64,
+    pub kl_weight: f64,
     /// Weight of the entropy bonus
     #[arg(long, default_value_t = 0.0, value_name = "C", value_parser = not_negative)]
     #[arg(allow_negative_numbers = true, help_heading = "Training")]
-    pub(crate) entropy_weight: f64,
+    pub entropy_weight: f64,
     /// Divergence from the reference, in nats a token, beyond which training ends
     #[arg(long, default_value_t = 1.0, value_name = "NATS", value_parser = positive)]
     #[arg(allow_negative_numbers = true, help_heading = "Training")]
-    pub(crate) max_kl: f64,
+    pub max_kl: f64,
     /// Largest learning rate
     #[arg(long, default_value_t = 1e-4, value_name = "RATE", value_parser = positive)]
     #[arg(allow_negative_numbers = true, help_heading = "Training")]
-    pub(crate) learning_rate: f64,
+    pub learning_rate: f64,
     /// Steps until it is reached
     #[arg(long, default_value_t = 5, value_name = "N", help_heading = "Training")]
-    pub(crate) warmup_steps: u64,
+    pub warmup_steps: u64,
     /// Decay of matrices
     #[arg(long, default_value_t = 0.0, value_name = "LAMBDA")]
     #[arg(value_parser = not_negative, allow_negative_numbers = true)]
     #[arg(help_heading = "Training")]
-    pub(crate) weight_decay: f64,
+    pub weight_decay: f64,
 }
 
 impl GroupArgs {
@@ -402,41 +432,42 @@ impl GroupArgs {
 
 /// Traces that are learnt by maximum likelihood beside the rewards, so that they are not forgotten.
 #[derive(Debug, Args)]
-pub(crate) struct RehearsalArgs {
+pub struct RehearsalArgs {
     /// Traces to rehearse: a task with rationales (arith: of the questions that are asked), or a file as for `train sft --data`
     #[arg(long, value_name = "TASK_OR_FILE", help_heading = REHEARSAL)]
-    pub(crate) rehearse: Option<String>,
+    pub rehearse: Option<String>,
     /// Weight of their mean loss beside that of the rewards
     #[arg(long, requires = "rehearse", default_value_t = 1.0, value_name = "GAMMA")]
     #[arg(value_parser = not_negative, allow_negative_numbers = true)]
     #[arg(help_heading = REHEARSAL)]
-    pub(crate) rehearsal_weight: f64,
+    pub rehearsal_weight: f64,
     /// Most tokens of them in an update
     #[arg(long, requires = "rehearse", default_value_t = 2048, value_name = "N", help_heading = REHEARSAL)]
-    pub(crate) rehearsal_tokens: usize,
+    pub rehearsal_tokens: usize,
     /// With --rehearse arith: share of the rehearsed traces with a wrong step
     #[arg(long, requires = "rehearse", default_value_t = 0.0, value_name = "SHARE")]
     #[arg(value_parser = share, allow_negative_numbers = true)]
     #[arg(help_heading = REHEARSAL)]
-    pub(crate) wrong_share: f64,
+    pub wrong_share: f64,
     /// With --rehearse arith: share of them that end, after any of their lines, with the true answer
     #[arg(long, requires = "rehearse", default_value_t = 0.2, value_name = "SHARE")]
     #[arg(value_parser = share, allow_negative_numbers = true)]
     #[arg(help_heading = REHEARSAL)]
-    pub(crate) interrupted_share: f64,
+    pub interrupted_share: f64,
     /// With --rehearse arith: interrupt drafts, this share of which have a wrong step; only the answer after them is learnt
     #[arg(long, requires = "rehearse", value_name = "SHARE", value_parser = share)]
     #[arg(allow_negative_numbers = true, help_heading = REHEARSAL)]
-    pub(crate) draft_wrong_share: Option<f64>,
+    pub draft_wrong_share: Option<f64>,
     /// With --rehearse arith: share of them with a line that no other line uses
     #[arg(long, requires = "rehearse", default_value_t = 0.0, value_name = "SHARE")]
     #[arg(value_parser = share, allow_negative_numbers = true)]
     #[arg(help_heading = REHEARSAL)]
-    pub(crate) aside_share: f64,
+    pub aside_share: f64,
 }
 
 impl RlArgs {
-    pub(crate) fn plan(&self) -> RlPlan {
+    /// What is asked and rewarded, and how.
+    pub fn plan(&self) -> RlPlan {
         let (questions, rehearsal) = (&self.questions, &self.rehearsal);
         RlPlan {
             questions: QuestionData {
@@ -463,27 +494,27 @@ impl RlArgs {
 
 /// How weights change, whatever the method.
 #[derive(Debug, Args)]
-pub(crate) struct UpdateArgs {
+pub struct UpdateArgs {
     /// Share of the learning rate at which the cosine ends; 1 keeps it constant
     #[arg(long, default_value_t = 0.1, value_name = "SHARE", value_parser = share)]
     #[arg(allow_negative_numbers = true, help_heading = "Training")]
-    pub(crate) final_rate: f64,
+    pub final_rate: f64,
     /// Largest norm of the gradient
     #[arg(long, default_value_t = 1.0, value_name = "NORM", value_parser = positive)]
     #[arg(allow_negative_numbers = true, help_heading = "Training")]
-    pub(crate) clip_norm: f64,
+    pub clip_norm: f64,
     /// Parts of a batch that run side by side; results depend on it in the last digits
     #[arg(long, default_value_t = 8, value_name = "N", help_heading = "Training")]
-    pub(crate) shards: usize,
+    pub shards: usize,
     /// Rounds of such parts: more of them need less memory
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Training")]
-    pub(crate) accumulation: usize,
+    pub accumulation: usize,
     /// Seed of new weights, of the order of data, and of samples
     #[arg(long, default_value_t = 0, value_name = "SEED", help_heading = "Training")]
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// Steps between evaluations on held-out data (default: a twentieth of all)
     #[arg(long, value_name = "N", help_heading = "Training")]
-    pub(crate) evaluate_every: Option<u64>,
+    pub evaluate_every: Option<u64>,
 }
 
 impl UpdateArgs {
@@ -503,59 +534,61 @@ impl UpdateArgs {
 
 /// Where checkpoints go, and what is done with them.
 #[derive(Debug, Args)]
-pub(crate) struct OutputArgs {
+pub struct OutputArgs {
     /// Folder of metrics.jsonl and the checkpoints step-NNNNNN; if it holds this training unfinished, it resumes from the last checkpoint
     /// (default: entrace-train/METHOD)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
-    pub(crate) output_path: Option<PathBuf>,
+    pub output_path: Option<PathBuf>,
     /// Updates between checkpoints (default: one at the end)
     #[arg(long, value_name = "N", help_heading = "Output")]
-    pub(crate) checkpoint_every: Option<u64>,
+    pub checkpoint_every: Option<u64>,
     /// Minutes without a checkpoint after which a temporary one is written, from which a killed training can be resumed; it is removed when
     /// the next checkpoint is written. 0 writes none
     #[arg(long, default_value_t = 5.0, value_name = "MINUTES")]
     #[arg(value_parser = not_negative, allow_negative_numbers = true)]
     #[arg(help_heading = "Output")]
-    pub(crate) checkpoint_minutes: f64,
+    pub checkpoint_minutes: f64,
     /// Checkpoints after these numbers of updates; 0 is the start
     #[arg(long, value_delimiter = ',', value_name = "LIST", help_heading = "Output")]
-    pub(crate) checkpoint_at: Vec<u64>,
+    pub checkpoint_at: Vec<u64>,
     /// Type of the weights in checkpoints
     #[arg(long, value_enum, default_value = "f32", help_heading = "Output")]
-    pub(crate) export: ExportArg,
+    pub export: ExportArg,
     /// Write checkpoints without what resuming needs
     #[arg(long, help_heading = "Output")]
-    pub(crate) no_resume: bool,
+    pub no_resume: bool,
     /// Checkpoint to resume from, or folder of a training whose last checkpoint it is; the training had the same flags (default: what is in
     /// the output folder)
     #[arg(long, value_name = "DIR", help_heading = "Output")]
-    pub(crate) resume: Option<PathBuf>,
+    pub resume: Option<PathBuf>,
     /// Replace an existing training in the folder
     #[arg(long, help_heading = "Output")]
-    pub(crate) overwrite: bool,
+    pub overwrite: bool,
     /// Measure what the model knows at each step of its traces after every N updates, at start and end: run folders beside the
     /// checkpoints, for `entrace compare`
     #[arg(long, value_name = "N", help_heading = "Measurement")]
-    pub(crate) measure: Option<u64>,
+    pub measure: Option<u64>,
     /// Tasks that are measured, as in `entrace run` (default: the task of --data; arith where that is a file)
     #[arg(long, value_name = "LIST", help_heading = "Measurement")]
-    pub(crate) measure_tasks: Option<String>,
+    pub measure_tasks: Option<String>,
     /// Questions of each task that are measured
     #[arg(long, default_value_t = 100, value_name = "N", help_heading = "Measurement")]
-    pub(crate) measure_limit: usize,
+    pub measure_limit: usize,
     /// TOML file of other flags of `entrace run` for measuring
     #[arg(long, value_name = "FILE", help_heading = "Measurement")]
-    pub(crate) measure_config: Option<PathBuf>,
+    pub measure_config: Option<PathBuf>,
     /// Say nothing but results and errors
     #[arg(long, short)]
-    pub(crate) quiet: bool,
+    pub quiet: bool,
     /// TOML file of flags by name; the command line overrides it
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
 }
 
+/// Types of the weights in checkpoints.
+#[expect(missing_docs, reason = "the help would print what is said of each")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExportArg {
+pub enum ExportArg {
     F32,
     Bf16,
     F16,
@@ -563,14 +596,17 @@ pub(crate) enum ExportArg {
 
 impl OutputArgs {
     /// The folder of a training by this method, and where it resumes.
-    pub(crate) fn place(&self, method: &str) -> Result<Place> {
+    ///
+    /// # Errors
+    /// Where the folder holds another training, or one that cannot be resumed.
+    pub fn place(&self, method: &str) -> Result<Place, Error> {
         let default = || Path::new("entrace-train").join(method);
         let folder = self.output_path.clone().unwrap_or_else(default);
-        Ok(Place::open(folder, self.resume.as_deref(), self.overwrite)?)
+        Place::open(folder, self.resume.as_deref(), self.overwrite)
     }
 
     /// How to resume an interrupted training.
-    pub(crate) fn how_to_resume(&self, folder: &Path) -> String {
+    pub fn how_to_resume(&self, folder: &Path) -> String {
         match (self.no_resume, &self.resume, self.overwrite) {
             (true, _, _) => "it cannot be resumed: --no-resume leaves out what that needs".to_string(),
             (_, Some(_), _) => format!("run the same command with --resume {} to resume", folder.display()),
