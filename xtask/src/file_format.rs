@@ -17,7 +17,10 @@ const HEAD: &str = "\
 <!-- Written by `cargo xtask file-format` from crates/record/src/rows.rs. -->
 
 Parquet files, compressed with zstd, format 1. While a run is unfinished its tables are in `parts/00000/`, `parts/00001/` and so on. Each file's key-value metadata hold `entrace.format_version`, `entrace.table` and
-`entrace.unit`; how versions are read and written is in the doc of `crates/record/src/manifest.rs`.
+`entrace.unit`; how versions are read and written is in the doc of `crates/record/src/manifest.rs`. With `entrace.checksums` and
+`entrace.footer_checksum` (CRC-32) they cover every byte: whatever entrace reads of a table it compares with them first, so that a flipped bit is
+noticed though only some rows are read (`crates/record/src/checked.rs`). Tables of earlier versions have none. The manifest has the SHA-256 of whole
+tables.
 
 A trace is known by (`task`, `question_id`, `sample`), a prefix by these with `control` and `step`, and a belief at it by `estimator` as
 well: with `--rollouts` some prefixes have two. `control` is `none` for the trace itself, `swapped` for another question's trace in its place,

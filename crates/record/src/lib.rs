@@ -17,6 +17,7 @@ pub mod time;
 pub mod writer;
 
 mod cell;
+mod checked;
 #[cfg(test)]
 mod example;
 mod lock;

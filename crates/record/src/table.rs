@@ -4,7 +4,8 @@
 //! from the type of the field (`cell`). A row group ends after 65 536 rows or 32 MiB of values, whichever comes first, so that where a
 //! group ends depends on the rows alone: the same rows give the same bytes.
 //!
-//! The file's key-value metadata hold `entrace.format_version`, `entrace.table` and `entrace.unit` (nats).
+//! The file's key-value metadata hold `entrace.format_version`, `entrace.table` and `entrace.unit` (nats), and checksums of every byte
+//! (`checked`), which are compared wherever something is read.
 //!
 //! A reader wants every column of the row, with its type; those that a later minor version added are null where the file is of an earlier
 //! one. Columns that it does not know are skipped where the file says that it is of a
@@ -31,6 +32,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{ColumnPath, Type};
 
 use crate::cell::{Cell, Strings};
+use crate::checked::{CheckedFile, ChecksummingFile};
 use crate::error::Error;
 use crate::file;
 use crate::manifest::{FORMAT_VERSION, Version};
@@ -194,12 +196,12 @@ impl Column {
 
 // Writing.
 
-type GroupWriter<'a> = SerializedRowGroupWriter<'a, File>;
+type GroupWriter<'a> = SerializedRowGroupWriter<'a, ChecksummingFile>;
 
 /// Writes rows to a new file. `B` is the row, or a reference to it.
 pub(crate) struct TableWriter<R, B> {
     path: PathBuf,
-    file: SerializedFileWriter<File>,
+    file: SerializedFileWriter<ChecksummingFile>,
     pending: Vec<B>,
     pending_bytes: usize,
     row: PhantomData<R>,
@@ -234,8 +236,11 @@ impl<R: Row, B: Borrow<R>> TableWriter<R, B> {
         if !self.pending.is_empty() {
             self.write_group()?;
         }
+        for entry in self.file.inner().footer_entries() {
+            self.file.append_key_value_metadata(entry);
+        }
         self.file.finish().map_err(|e| write_error(&self.path, e))?;
-        self.file.inner().sync_all().map_err(Error::io("write", &self.path))
+        self.file.inner_mut().finish().map_err(Error::io("write", &self.path))
     }
 
     fn write_group(&mut self) -> Result<(), Error> {
@@ -244,7 +249,11 @@ impl<R: Row, B: Borrow<R>> TableWriter<R, B> {
             R::write_group(pending, &mut group)?;
             group.close()
         });
-        written.map_err(|e| write_error(path, e))?;
+        let checked = written.and_then(|group| {
+            file.flush()?;
+            file.inner_mut().add_group(&group)
+        });
+        checked.map_err(|e| write_error(path, e))?;
         self.pending.clear();
         self.pending_bytes = 0;
         Ok(())
@@ -255,7 +264,7 @@ fn new_file_writer(
     file: File,
     table: &str,
     columns: &[Column],
-) -> Result<SerializedFileWriter<File>, ParquetError> {
+) -> Result<SerializedFileWriter<ChecksummingFile>, ParquetError> {
     let fields = columns.iter().map(|c| c.schema().map(Arc::new)).collect::<Result<_, _>>()?;
     let schema = Type::group_type_builder(table).with_fields(fields).build()?;
     let metadata = [(VERSION_KEY, FORMAT_VERSION), (TABLE_KEY, table), (UNIT_KEY, UNIT)];
@@ -269,7 +278,7 @@ fn new_file_writer(
         properties =
             properties.set_column_dictionary_enabled(ColumnPath::from(column.name), column.dictionary);
     }
-    SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties.build()))
+    SerializedFileWriter::new(ChecksummingFile::new(file), Arc::new(schema), Arc::new(properties.build()))
 }
 
 fn write_column<R, B: Borrow<R>, C: Cell>(
@@ -368,7 +377,7 @@ impl<R: Row> Iterator for TableReader<R> {
 /// A file whose schema and version are those of the table.
 pub(crate) struct TableFile<R> {
     path: PathBuf,
-    file: SerializedFileReader<File>,
+    file: SerializedFileReader<CheckedFile>,
     next_group: usize,
     row: PhantomData<R>,
 }
@@ -380,10 +389,11 @@ impl<R: Row> TableFile<R> {
             std::io::ErrorKind::NotFound => Error::NoTable { path: path.to_owned() },
             _ => Error::io("open", path)(source),
         })?;
-        let file = SerializedFileReader::new(file).map_err(|e| Error::BadTable {
-            path: path.to_owned(),
-            problem: format!("the file is cut off, damaged or not Parquet ({})", reason(e)),
-        })?;
+        let file =
+            CheckedFile::open(file).and_then(SerializedFileReader::new).map_err(|e| Error::BadTable {
+                path: path.to_owned(),
+                problem: format!("the file is cut off, damaged or not Parquet ({})", reason(e)),
+            })?;
         let version = check_origin(file.metadata(), R::TABLE, path)?;
         check_columns(file.metadata(), &R::columns(), version)
             .map_err(|problem| Error::BadTable { path: path.to_owned(), problem })?;

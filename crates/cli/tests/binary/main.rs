@@ -28,4 +28,5 @@ mod thoughts;
 mod train;
 mod training_files;
 mod training_goes_on;
+mod two_samples;
 mod viewing;

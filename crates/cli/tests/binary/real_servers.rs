@@ -1,6 +1,7 @@
 //! Real servers against the model here: llama.cpp's and vLLM's, where variables say how to reach them.
 
 use crate::support::{QUESTIONS, Scratch, TRACES, expect, rows};
+use crate::two_samples;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Scores options and enumerates answers here and behind a server, compares them, and says what came out.
+/// Scores options, enumerates answers and draws rollouts here and behind a server, compares them, and says what came out.
 fn compare(model: &str, url: &str, tokenizer: &str, tolerance: f64) -> String {
     let scratch = Scratch::new();
     let (traces, tasks) = (scratch.file("traces.jsonl", TRACES), scratch.file("sums.jsonl", QUESTIONS));
@@ -102,7 +103,7 @@ fn compare(model: &str, url: &str, tokenizer: &str, tolerance: f64) -> String {
     }
     said += &format!("; {n_equal} certified intervals agree");
     assert!(n_equal > 0, "no greedy trace is the same here and there");
-    said
+    said + "; " + &two_samples::compare(model, &there, "20")
 }
 
 #[test]

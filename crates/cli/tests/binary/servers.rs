@@ -1,6 +1,7 @@
 //! Models behind servers: the same numbers as here, shards that make up a run whatever kills them, and a key that nobody sees.
 
 use crate::support::{QUESTIONS, Scratch, TRACES, command, expect, rows, said};
+use crate::two_samples;
 use entrace_backend::{Branch, Error, NextRequest, ScoreTree, Text};
 use entrace_decide::recorded::RecordedTrace;
 use entrace_decide::replay::{Values, replay};
@@ -129,6 +130,32 @@ fn intervals_of_open_answers_hold_what_is_measured_here() {
     assert!(n_checked > 10, "{n_checked} prefixes");
     let manifest = std::fs::read_to_string(scratch.path("there").join("manifest.json")).unwrap();
     assert!(manifest.contains(r#""speaks": "vllm""#) && manifest.contains(&url), "{manifest}");
+}
+
+/// The model that comes with the program, as a folder.
+fn sprout(scratch: &Scratch) -> String {
+    let (folder, source) =
+        (scratch.path("sprout"), Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/sprout"));
+    std::fs::create_dir(&folder).unwrap();
+    for entry in std::fs::read_dir(source).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap();
+        std::fs::copy(
+            &path,
+            folder.join(if name == "sft.safetensors" { "model.safetensors".as_ref() } else { name }),
+        )
+        .unwrap();
+    }
+    folder.display().to_string()
+}
+
+#[test]
+fn rollouts_are_drawn_as_here() {
+    let scratch = Scratch::new();
+    let model = sprout(&scratch);
+    let server = serve(&model, Behaviour::new(Speaks::Vllm));
+    let url = server.url();
+    println!("{}", two_samples::compare(&model, &["--model", &url, "--tokenizer", &model], "36"));
 }
 
 #[test]

@@ -318,19 +318,57 @@ fn a_file_that_is_cut_off_is_refused_wherever_it_is_cut() {
     }
 }
 
-/// Damage is found or goes unseen, but never ends the process. (The panics that it prints are caught.)
+/// Without checksums damage is found or goes unseen, but never ends the process. (The panics that it prints are caught.)
 #[test]
 fn a_damaged_byte_is_no_panic() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("answers.parquet");
     write(&path, &example::rows(0).answers);
-    let whole = fs::read(&path).unwrap();
+    let whole = without_checksums(fs::read(&path).unwrap());
     for at in 0..whole.len() {
         for bit in [0x01, 0x80] {
             let mut damaged = whole.clone();
             damaged[at] ^= bit;
             fs::write(&path, &damaged).unwrap();
             let _ = read::<AnswerRow>(&path);
+        }
+    }
+}
+
+/// A table as versions without checksums wrote it, but for two entries of other names.
+fn without_checksums(mut table: Vec<u8>) -> Vec<u8> {
+    for key in ["entrace.checksums", "entrace.footer_checksum"] {
+        let at = table.windows(key.len()).rposition(|window| window == key.as_bytes()).unwrap();
+        table[at..at + 7].copy_from_slice(b"another");
+    }
+    table
+}
+
+#[test]
+fn a_table_without_checksums_is_read_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("answers.parquet");
+    let rows = example::rows(0).answers;
+    write(&path, &rows);
+    fs::write(&path, without_checksums(fs::read(&path).unwrap())).unwrap();
+    assert_eq!(read::<AnswerRow>(&path).unwrap(), rows);
+}
+
+/// Of every byte of a table, whatever it belongs to.
+#[test]
+fn each_flipped_bit_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("answers.parquet");
+    for rows in [example::rows(0).answers, Vec::new()] {
+        let _ = fs::remove_file(&path);
+        write(&path, &rows);
+        let whole = fs::read(&path).unwrap();
+        assert_eq!(read::<AnswerRow>(&path).unwrap(), rows);
+        for (at, bit) in (0..whole.len()).map(|at| (at, at % 8)) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1 << bit;
+            fs::write(&path, &damaged).unwrap();
+            assert!(read::<AnswerRow>(&path).is_err(), "bit {bit} of byte {at} of {}", whole.len());
         }
     }
 }
@@ -342,7 +380,7 @@ fn text_that_is_not_utf8_is_refused() {
     let mut rows = example::rows(0).answers;
     rows.iter_mut().for_each(|row| row.answer = Arc::from("~~~~~~~~"));
     write(&path, &rows);
-    let mut bytes = fs::read(&path).unwrap();
+    let mut bytes = without_checksums(fs::read(&path).unwrap());
     let at = bytes.windows(8).position(|w| w == b"~~~~~~~~").expect("short values are stored as they are");
     bytes[at] = 0xff;
     fs::write(&path, &bytes).unwrap();

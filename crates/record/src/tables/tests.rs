@@ -84,3 +84,91 @@ fn a_table_in_another_order_gives_the_same_rows() {
     let trace = tables.trace(2).unwrap().unwrap();
     assert_eq!(tables.rows_of(trace, 2, &places).unwrap().rows.prefixes, second.prefixes);
 }
+
+/// A run whose tables have several row groups.
+fn run_of_groups(dir: &Path) {
+    let mut writer = RunWriter::overwrite(dir, &example::manifest()).unwrap();
+    let mut rows = example::rows(0);
+    let token = rows.tokens[0].clone();
+    rows.tokens.extend((0..66_000).map(|index| TokenRow { index, ..token.clone() }));
+    writer.write_part(0, &rows).unwrap();
+    writer.write_part(1, &example::rows(1)).unwrap();
+    writer.finish(2, jiff::Timestamp::UNIX_EPOCH, 1.0).unwrap();
+}
+
+/// All that can be read of a run, trace by trace and column by column, without its tables being hashed as a whole.
+fn all_of(dir: &Path) -> Result<Vec<TraceRows>, Error> {
+    let tables = Tables::open(&RunReader::open_unverified(dir)?)?;
+    let heads: Vec<TraceHead> = tables.trace_heads().collect::<Result<Vec<_>, _>>()?.concat();
+    let number_of = |task: &str, id: &str| {
+        let numbers =
+            || (0..).zip(&heads).filter(|(_, head)| (&*head.task, &*head.question_id) == (task, id));
+        Some(numbers().map(|(number, _)| number).min()?..=numbers().map(|(number, _)| number).max()?)
+    };
+    let places = tables.places(number_of)?;
+    let rows = (0..heads.len() as u32).map(|number| {
+        let Some(trace) = tables.trace(number)? else { return Ok(TraceRows::default()) };
+        tables.rows_of(trace, number, &places)
+    });
+    rows.collect()
+}
+
+/// Bits flip at places without a pattern; who reads trace by trace, all rows, or shards that are merged, is told or gets the same rows.
+#[test]
+fn a_flipped_bit_is_noticed_by_whoever_reads_what_it_is_in() {
+    let dir = tempfile::tempdir().unwrap();
+    run_of_groups(dir.path());
+    let whole = all_of(dir.path()).unwrap();
+    let mut place = 7_u64;
+    for table in crate::table::TABLES {
+        let path = dir.path().join(crate::table::file_name(table));
+        let bytes = std::fs::read(&path).unwrap();
+        for _ in 0..30 {
+            place = place.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let at = (place >> 33) as usize % bytes.len();
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (place >> 20 & 7);
+            std::fs::write(&path, &damaged).unwrap();
+            // Every row group holds rows of some trace, so none goes unread.
+            assert!(all_of(dir.path()).is_err(), "byte {at} of {} of {table}", bytes.len());
+            assert!(RunReader::open(dir.path()).is_err());
+            let reader = RunReader::open_unverified(dir.path());
+            let all = reader.and_then(|reader| {
+                let prefixes = reader.prefixes()?;
+                let (answers, signals) = (reader.answers()?, reader.signals()?);
+                let (traces, tokens) = (reader.traces()?, reader.tokens()?);
+                Ok(Rows { traces, prefixes, answers, tokens, signals, ..Rows::default() })
+            });
+            assert!(all.is_err(), "byte {at} of {} of {table}", bytes.len());
+        }
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    assert_eq!(all_of(dir.path()).unwrap(), whole);
+}
+
+#[test]
+fn one_trace_is_read_though_another_row_group_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    run_of_groups(dir.path());
+    let path = dir.path().join("tokens.parquet");
+    let groups = TableFile::<TokenRow>::open(&path).unwrap().group_sizes();
+    assert!(groups.len() > 1, "{groups:?}");
+    let whole = all_of(dir.path()).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Within the first column of the first row group.
+    bytes[12] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let tables = Tables::open(&RunReader::open_unverified(dir.path()).unwrap()).unwrap();
+    // The first trace is in the first row group of tokens, the third in the second.
+    let rows_of = |number: u32, group: usize| {
+        let only = || vec![Some(number..=number)];
+        let mut tokens = vec![None; 2];
+        tokens[group] = Some(number..=number);
+        let places =
+            Places { tokens, prefixes: only(), answers: only(), signals: only(), ..Places::default() };
+        tables.rows_of(tables.trace(number).unwrap().unwrap(), number, &places)
+    };
+    assert_eq!(rows_of(2, 1).unwrap(), whole[2]);
+    let problem = rows_of(0, 0).unwrap_err().to_string();
+    assert!(problem.contains("row group 0") && problem.contains("not those that were written"), "{problem}");
+}
