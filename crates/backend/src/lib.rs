@@ -5,11 +5,13 @@
 //! - [`ScoreTree`]: score the branches of a token tree
 //! - [`SamplingSession`]: sample completions on a token tree, as branches of it
 //! - [`ReadLayers`]: signals from every layer
+//! - [`Chat`]: reply to conversations, where an engine can do no more
 //!
 //! A capability is a type: an engine that cannot score continuations does not implement [`ScoreTree`], and nothing says
 //! "unsupported" half-way through a run. [`scripted::Scripted`] is a fake whose next-token distribution is a function, for tests;
 //! [`conformance`] holds the tests that every engine passes.
 
+pub mod chat;
 pub mod conformance;
 mod error;
 pub mod generate;
@@ -20,6 +22,7 @@ pub mod sharpness;
 pub mod text;
 pub mod tree;
 
+pub use chat::{Chat, Reply};
 pub use error::Error;
 pub use generate::{
     Completion, Fork, Generate, GenerateRequest, More, Place, Sampling, Watcher, stream_seed,

@@ -41,14 +41,12 @@ pub(crate) fn print(report: &Report, dir: &Path, quiet: bool) -> std::io::Result
     Ok(())
 }
 
-/// Whether items failed, or nothing at all was measured. A trace that is skipped, as one without tokens is, is no failure.
+/// Whether items failed, or nothing at all was measured though something was to be. A trace that is skipped, as one without tokens is, is no
+/// failure.
 pub(crate) fn exit_of(metrics: &Metrics) -> Exit {
     let totals = metrics.totals();
-    if totals.failed + totals.bad_lines > 0 || totals.measured == 0 {
-        Exit::with_failures()
-    } else {
-        Exit::success()
-    }
+    let is_empty = if metrics.measures_nothing() { totals.traces == 0 } else { totals.measured == 0 };
+    if totals.failed + totals.bad_lines > 0 || is_empty { Exit::with_failures() } else { Exit::success() }
 }
 
 /// Columns of the terminal; `None` where the output goes elsewhere.

@@ -63,7 +63,7 @@ impl Column {
             Self::Question => &["question"],
             Self::Target => &["target", "answer"],
             Self::Choices => &["choices", "options"],
-            Self::Id => &["id"],
+            Self::Id => &["id", "question_id"],
             Self::Prompt => &["prompt"],
             Self::Trace => &["trace", "completion"],
             Self::Messages => &["messages"],

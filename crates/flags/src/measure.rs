@@ -20,7 +20,8 @@ pub struct MeasureArgs {
     /// Most steps of a trace; more are merged evenly (default: no limit)
     #[arg(long, value_name = "N", help_heading = "Measurement")]
     pub max_steps: Option<usize>,
-    /// How the answer distribution at a prefix is estimated; auto is choices where there are options, else enumerate
+    /// How the answer distribution at a prefix is estimated; auto is choices where there are options, else enumerate; none writes traces and
+    /// measures nothing, which is all that a server can do that only chats
     #[arg(long, default_value = "auto", help_heading = "Measurement")]
     #[arg(value_parser = by_name(&EstimatorChoice::ALL, EstimatorChoice::name))]
     pub estimator: EstimatorChoice,

@@ -21,7 +21,7 @@ pub struct TraceRow {
     pub question: String,
     /// The options as a JSON object `{"labels": [...], "texts": [...]}`; null without options.
     pub choices: Option<String>,
-    /// The prompt as text, special tokens spelled out.
+    /// The prompt as text, special tokens spelled out; of a server that only chats, the messages that were sent as a JSON list.
     pub prompt: String,
     /// All generated text.
     pub completion: String,

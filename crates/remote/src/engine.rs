@@ -47,12 +47,12 @@ pub(crate) struct Core {
 }
 
 /// The network as the pool sees it.
-struct Network {
-    clients: Vec<Client>,
-    dialect: Dialect,
-    model: String,
-    vocab_size: usize,
-    patience: Patience,
+pub(crate) struct Network {
+    pub(crate) clients: Vec<Client>,
+    pub(crate) dialect: Dialect,
+    pub(crate) model: String,
+    pub(crate) vocab_size: usize,
+    pub(crate) patience: Patience,
 }
 
 impl Transport for Network {
@@ -183,12 +183,12 @@ pub fn root_of_model(options: &Options) -> Result<Option<String>, Unfit> {
     clients.first().map_or(Ok(None), probe::root)
 }
 
-fn clients(options: &Options) -> Vec<Client> {
+pub(crate) fn clients(options: &Options) -> Vec<Client> {
     options.replicas.iter().map(|endpoint| Client::new(endpoint.clone(), options.headers.clone())).collect()
 }
 
 /// Waits until every server answers.
-fn wait_for(clients: &[Client], wait: Duration) -> Result<(), Unfit> {
+pub(crate) fn wait_for(clients: &[Client], wait: Duration) -> Result<(), Unfit> {
     let began = Instant::now();
     for client in clients {
         loop {

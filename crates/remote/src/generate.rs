@@ -252,6 +252,7 @@ fn questions_of(
         let draw = Draw {
             context: slots.context.clone(),
             text: prompt.clone(),
+            messages: Vec::new(),
             n: if greedy { 1 } else { part.len() },
             sampling: Sampling { max_new_tokens: slots.limit, ..sampling.clone() },
             seed: None,

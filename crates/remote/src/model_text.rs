@@ -5,7 +5,7 @@ use entrace_measure::{Thoughts, TokenId};
 use entrace_text::TextSide;
 
 /// Context length where neither server nor files say one.
-const CONTEXT_LENGTH: usize = 4096;
+pub(crate) const CONTEXT_LENGTH: usize = 4096;
 
 /// Tokenizer and chat template of a model behind servers.
 pub struct ModelText {

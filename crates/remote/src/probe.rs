@@ -10,8 +10,9 @@ mod texts;
 use crate::fault::Fault;
 use crate::http::Client;
 use crate::retry::{self, Jitter, Patience};
+use crate::wire::chat::Limit;
 use crate::wire::{Answer, Dialect, Draw, Drawn, Next, NextToken, Path, Question, Usage, completions};
-use entrace_backend::{Sampling, Text};
+use entrace_backend::{ChatMessage, Role, Sampling, Text};
 use entrace_measure::TokenId;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -101,16 +102,8 @@ const MOST_AT_ONCE: usize = 64;
 /// Finds out about a server. `vocab_size` is that of the tokenizer.
 pub(crate) fn probe(client: &Client, text: &dyn Text, patience: &Patience) -> Result<Profile, Unfit> {
     let served = served(client)?;
-    let mut probe = Probe {
-        client,
-        text,
-        served,
-        dialect: Dialect::Vllm,
-        context: context(text),
-        jitter: Jitter::new(0),
-        patience,
-    };
-    let mut profile = probe.blank();
+    let mut probe = Probe { client, text, served, dialect: Dialect::Vllm, context: context(text), patience };
+    let mut profile = blank(&probe.served);
     let Some(dialect) = probe.find_dialect(&mut profile)? else { return Ok(profile) };
     probe.dialect = dialect;
     profile.dialect = Some(dialect);
@@ -200,56 +193,104 @@ struct Probe<'a> {
     served: Served,
     dialect: Dialect,
     context: Vec<TokenId>,
-    jitter: Jitter,
     patience: &'a Patience,
 }
 
-impl Probe<'_> {
-    fn blank(&self) -> Profile {
-        let owner =
-            Some(self.served.owned_by.as_str()).filter(|owner| !owner.is_empty()).unwrap_or("unknown");
-        let version = self.served.version.as_ref().map_or(String::new(), |version| format!(" {version}"));
-        Profile {
-            dialect: None,
-            model: self.served.model.clone(),
-            server: format!("{owner}{version}"),
-            root: self.served.root.clone(),
-            context_length: self.served.context_length,
-            n_parameters: self.served.n_parameters,
-            top_k: 0,
-            lists_by_text: false,
-            gather: 0,
-            gather_nats: None,
-            is_raw: None,
-            repeat_nats: None,
-            n_at_once: 0,
-            draws_are_copies: false,
-            seeds: None,
-            caches: None,
-            tokenizer: (0, 0),
+/// Whether a server only chats, and then what is known of it and what it calls the limit on tokens. `None` where it completes prompts, or answers
+/// in neither way.
+pub(crate) fn chat(client: &Client, patience: &Patience) -> Result<Option<(Profile, Limit)>, Unfit> {
+    let served = served(client)?;
+    if hinted(&served).is_some() {
+        return Ok(None);
+    }
+    let completion = json!({"model": served.model, "prompt": "Hello", "max_tokens": 1});
+    match patiently(patience, || client.post(Path::Below("/completions"), &completion, WAIT)) {
+        Ok(_) => return Ok(None),
+        Err(Fault::Refused { status: 401 | 403, problem, .. }) => return Err(Unfit::Refused(problem)),
+        Err(fault @ (Fault::Down { .. } | Fault::Slow { .. } | Fault::Busy { .. })) => {
+            return Err(fault.into());
+        }
+        Err(_) => {}
+    }
+    let messages = vec![ChatMessage { role: Role::User, content: "Hello".into() }];
+    let sampling =
+        Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: DRAWN, stop: Vec::new() };
+    let draw = Question::Draw(Draw { context: Vec::new(), text: None, messages, n: 1, sampling, seed: None });
+    for limit in Limit::ALL {
+        let call = Dialect::Chat { limit }.call(&served.model, &draw);
+        match patiently(patience, || client.post(call.path, &call.body, WAIT)) {
+            Ok(_) => return Ok(Some((blank(&served), limit))),
+            Err(Fault::Refused { status: 401 | 403, problem, .. }) => return Err(Unfit::Refused(problem)),
+            Err(Fault::Refused { .. }) => {}
+            Err(fault) => return Err(fault.into()),
         }
     }
+    Ok(None)
+}
 
+/// Tries again where a failure may pass.
+fn patiently<T>(patience: &Patience, mut attempt: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
+    let (mut n_failed, mut jitter) = (0, Jitter::new(0));
+    loop {
+        match attempt() {
+            Err(Fault::Busy { .. } | Fault::Broken { .. } | Fault::Down { .. })
+                if n_failed + 1 < patience.attempts =>
+            {
+                n_failed += 1;
+                std::thread::sleep(retry::backoff(n_failed, &mut jitter));
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// What a server speaks, as it says whose it is.
+fn hinted(served: &Served) -> Option<Dialect> {
+    match served.owned_by.as_str() {
+        "vllm" => Some(Dialect::Vllm),
+        "sglang" => Some(Dialect::Sglang),
+        "llamacpp" => Some(Dialect::LlamaServer),
+        _ => None,
+    }
+}
+
+/// What a server says of itself, before it is asked anything.
+fn blank(served: &Served) -> Profile {
+    let owner = Some(served.owned_by.as_str()).filter(|owner| !owner.is_empty()).unwrap_or("unknown");
+    let version = served.version.as_ref().map_or(String::new(), |version| format!(" {version}"));
+    Profile {
+        dialect: None,
+        model: served.model.clone(),
+        server: format!("{owner}{version}"),
+        root: served.root.clone(),
+        context_length: served.context_length,
+        n_parameters: served.n_parameters,
+        top_k: 0,
+        lists_by_text: false,
+        gather: 0,
+        gather_nats: None,
+        is_raw: None,
+        repeat_nats: None,
+        n_at_once: 0,
+        draws_are_copies: false,
+        seeds: None,
+        caches: None,
+        tokenizer: (0, 0),
+    }
+}
+
+impl Probe<'_> {
     fn vocab_size(&self) -> usize {
         self.text.info().vocab_size
     }
 
     /// Asks in a dialect, again where the failure may pass.
-    fn ask(&mut self, dialect: Dialect, question: &Question) -> Result<Answer, Fault> {
+    fn ask(&self, dialect: Dialect, question: &Question) -> Result<Answer, Fault> {
         let call = dialect.call(&self.served.model, question);
-        let mut n_failed = 0;
-        loop {
-            let body = self.client.post(call.path, &call.body, WAIT);
-            match body.and_then(|body| dialect.read(question, &body, Some(self.vocab_size()))) {
-                Err(Fault::Busy { .. } | Fault::Broken { .. } | Fault::Down { .. })
-                    if n_failed + 1 < self.patience.attempts =>
-                {
-                    n_failed += 1;
-                    std::thread::sleep(retry::backoff(n_failed, &mut self.jitter));
-                }
-                ended => return ended,
-            }
-        }
+        patiently(self.patience, || {
+            let body = self.client.post(call.path, &call.body, WAIT)?;
+            dialect.read(question, &body, Some(self.vocab_size()))
+        })
     }
 
     fn next(&self, gather: &[TokenId], top_k: usize, temperature: f64) -> Question {
@@ -264,17 +305,12 @@ impl Probe<'_> {
     fn draw(&self, n: usize, max_new_tokens: usize, seed: Option<u64>) -> Question {
         let sampling = Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens, stop: Vec::new() };
         let text = Some(self.text.decode(&self.context).text);
-        Question::Draw(Draw { context: self.context.clone(), text, n, sampling, seed })
+        Question::Draw(Draw { context: self.context.clone(), text, messages: Vec::new(), n, sampling, seed })
     }
 
     /// The dialect in which the server lists tokens by number, or draws; `None` where it does neither and chats.
     fn find_dialect(&mut self, profile: &mut Profile) -> Result<Option<Dialect>, Unfit> {
-        let hinted = match self.served.owned_by.as_str() {
-            "vllm" => Some(Dialect::Vllm),
-            "sglang" => Some(Dialect::Sglang),
-            "llamacpp" => Some(Dialect::LlamaServer),
-            _ => None,
-        };
+        let hinted = hinted(&self.served);
         let others =
             [Dialect::Vllm, Dialect::LlamaServer, Dialect::Sglang].into_iter().filter(|d| Some(*d) != hinted);
         for dialect in hinted.into_iter().chain(others) {
@@ -472,7 +508,7 @@ impl Probe<'_> {
             Dialect::Vllm | Dialect::Sglang => {
                 json!({"model": self.served.model, "prompt": text, "add_special_tokens": false})
             }
-            Dialect::Completions { .. } => return None,
+            Dialect::Completions { .. } | Dialect::Chat { .. } => return None,
         };
         let body = self.client.post(Path::Beside("/tokenize"), &body, WAIT).ok()?;
         let value: Value = serde_json::from_slice(&body).ok()?;
@@ -516,7 +552,7 @@ impl Profile {
         if self.dialect.is_none() {
             lacks.push(
                 "chat alone: nothing can be asked after a part of a trace, so the server gives traces and no more; \
-                 have it write them, and measure them with `entrace score` and an engine that completes prompts"
+                 write them with the estimator none, and measure them with `entrace score` and a model that completes prompts"
                     .to_string(),
             );
             return lacks;

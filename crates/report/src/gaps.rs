@@ -20,11 +20,12 @@ pub(crate) fn unfinished(metrics: &Metrics) -> Option<String> {
     ))
 }
 
-/// That a run measured nothing at all; `None` where it measured something.
+/// That a run measured nothing at all; `None` where it measured something, and where it was to write traces alone.
 pub(crate) fn nothing(metrics: &Metrics) -> Option<&'static str> {
     let totals = metrics.totals();
     match (totals.measured, totals.traces) {
         (0, 0) => Some("Nothing was measured: the record holds no trace."),
+        (0, n) if metrics.measures_nothing() && n > totals.failed => None,
         (0, _) => Some("Nothing was measured: every trace was skipped or failed."),
         _ => None,
     }

@@ -218,6 +218,12 @@ impl Metrics {
         self.tasks.iter().fold(Totals::default(), |totals, task| totals.add(&task.counts))
     }
 
+    /// Whether traces were only to be written (estimator `none`).
+    pub fn measures_nothing(&self) -> bool {
+        let tasks = &self.run.settings.tasks;
+        !tasks.is_empty() && tasks.iter().all(|task| task.estimator == "none")
+    }
+
     /// Whether the run was finished; else the numbers are those of the questions so far.
     pub fn is_finished(&self) -> bool {
         self.run.finished_at.is_some()

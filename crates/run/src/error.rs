@@ -57,6 +57,12 @@ pub enum BadSettings {
         /// What is asked for besides.
         what: &'static str,
     },
+    /// Something that measures, and an estimator by which nothing is measured.
+    #[error("the estimator none measures nothing, and {what}")]
+    NothingAndMore {
+        /// What is asked for besides.
+        what: &'static str,
+    },
     /// Greedy rollouts, which are all alike.
     #[error("rollout needs a temperature above 0: greedy continuations are all alike")]
     GreedyRollouts,

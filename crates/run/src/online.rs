@@ -375,7 +375,9 @@ impl<'a> Online<'a> {
         let mut found: Vec<Option<(SiteResult, usize)>> = open.iter().map(|_| None).collect();
         for estimator in Estimator::ALL {
             let chosen: Vec<usize> = (0..open.len())
-                .filter(|&i| self.run.how.estimator.for_question(drafts[open[i].draft].question) == estimator)
+                .filter(|&i| {
+                    self.run.how.estimator.for_question(drafts[open[i].draft].question) == Some(estimator)
+                })
                 .collect();
             if chosen.is_empty() {
                 continue;

@@ -108,16 +108,19 @@ pub enum EstimatorChoice {
     Auto,
     /// Always this one.
     Always(Estimator),
+    /// None: traces are written, and no belief is measured.
+    Nothing,
 }
 
 impl EstimatorChoice {
     /// Every choice.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Auto,
         Self::Always(Estimator::Choices),
         Self::Always(Estimator::Enumerate),
         Self::Always(Estimator::Sample),
         Self::Always(Estimator::Rollout),
+        Self::Nothing,
     ];
 
     /// The name used in flags and files.
@@ -125,15 +128,17 @@ impl EstimatorChoice {
         match self {
             Self::Auto => "auto",
             Self::Always(estimator) => estimator.name(),
+            Self::Nothing => "none",
         }
     }
 
-    /// The estimator for a question.
-    pub fn for_question(self, question: &Question) -> Estimator {
+    /// The estimator for a question; `None` where nothing is measured.
+    pub fn for_question(self, question: &Question) -> Option<Estimator> {
         match self {
-            Self::Auto if question.choices.is_some() => Estimator::Choices,
-            Self::Auto => Estimator::Enumerate,
-            Self::Always(estimator) => estimator,
+            Self::Auto if question.choices.is_some() => Some(Estimator::Choices),
+            Self::Auto => Some(Estimator::Enumerate),
+            Self::Always(estimator) => Some(estimator),
+            Self::Nothing => None,
         }
     }
 }

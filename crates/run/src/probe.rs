@@ -186,8 +186,9 @@ impl<'a> Prober<'a> {
             EstimatorChoice::Always(estimator) if estimator.is_sampled() => EstimatorChoice::Auto,
             chosen => chosen,
         };
-        let is_listed =
-            |site: &TreeSite<'_>| chosen.for_question(site.question) == entrace_measure::Estimator::Choices;
+        let is_listed = |site: &TreeSite<'_>| {
+            chosen.for_question(site.question) == Some(entrace_measure::Estimator::Choices)
+        };
         let (listed, open): (Vec<_>, Vec<_>) = sites.into_iter().partition(|(_, site)| is_listed(site));
         let mut results = Vec::new();
         let (places, listed): (Vec<usize>, Vec<TreeSite<'_>>) = listed.into_iter().unzip();

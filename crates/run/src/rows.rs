@@ -8,7 +8,7 @@ use crate::online::Decision;
 use crate::rollouts::Curves;
 use crate::signals::SignalValue;
 use crate::sites::{Findings, Subject};
-use crate::trace::{NoTrace, Posed, Traced, Unmeasured};
+use crate::trace::{self, NoTrace, Posed, TokenScored, Traced, Unmeasured};
 use entrace_measure::{Answer, Choices, EntropyCurve, Prefix, Question, Signature, Statement};
 use entrace_record::rows::{AnswerRow, DecisionRow, Outcome, PrefixRow, Rows, SignalRow, TokenRow, TraceRow};
 use std::sync::Arc;
@@ -52,7 +52,21 @@ pub(crate) fn add_traced(rows: &mut Rows, traced: &Traced, variants: &[Variant],
             add_curve(rows, &identity, &Under { control, cue: 0 }, curve, &statements);
         }
     }
-    add_tokens(rows, traced, &identity, findings);
+    add_tokens(rows, traced, &identity, findings.token_scores.as_ref());
+}
+
+/// Why a trace has no belief that nobody asked for.
+pub(crate) const NOT_MEASURED: &str = "belief was not measured (estimator none)";
+
+/// Adds the rows of a trace of which nothing is measured.
+pub(crate) fn add_written(rows: &mut Rows, outcome: &trace::Outcome) {
+    let traced = match outcome {
+        Ok(traced) => traced,
+        Err(unmeasured) => return add_unmeasured(rows, unmeasured),
+    };
+    let identity = Identity::of(&traced.posed);
+    rows.traces.push(trace_row(traced, &identity, Outcome::Skipped, Some(NOT_MEASURED.to_string()), None));
+    add_tokens(rows, traced, &identity, None);
 }
 
 /// Adds the rows of rollouts.
@@ -157,29 +171,42 @@ pub(crate) fn add_unmeasured(rows: &mut Rows, unmeasured: &Unmeasured) {
         NoTrace::Skipped(reason) => (Outcome::Skipped, reason.clone()),
     };
     rows.traces.push(TraceRow {
-        task: question.task.as_str().into(),
-        question_id: question.id.as_str().into(),
-        sample: unmeasured.sample,
-        question: question.text.clone(),
-        choices: question.choices.as_ref().map(choices_json),
-        prompt: unmeasured.prompt.clone(),
         completion: unmeasured.completion.clone(),
-        target: question.target.as_ref().map(|target| target.name().to_string()),
         answer: unmeasured.answer.as_ref().map(|answer| answer.name().to_string()),
         correct: unmeasured.correct,
-        stop_reason: None,
         n_prompt_tokens: count(unmeasured.n_prompt_tokens),
         n_trace_tokens: count(unmeasured.n_trace_tokens),
+        reason: Some(reason),
+        ..unmeasured_row(question, unmeasured.sample, unmeasured.prompt.clone(), outcome)
+    });
+}
+
+/// The row of a trace of which no more is known than what was asked.
+pub(crate) fn unmeasured_row(question: &Question, sample: u32, prompt: String, outcome: Outcome) -> TraceRow {
+    TraceRow {
+        task: question.task.as_str().into(),
+        question_id: question.id.as_str().into(),
+        sample,
+        question: question.text.clone(),
+        choices: question.choices.as_ref().map(choices_json),
+        prompt,
+        completion: String::new(),
+        target: question.target.as_ref().map(|target| target.name().to_string()),
+        answer: None,
+        correct: None,
+        stop_reason: None,
+        n_prompt_tokens: 0,
+        n_trace_tokens: 0,
         n_steps: 0,
         outcome,
-        reason: Some(reason),
+        reason: None,
         lock_in_step: None,
         total_drop: None,
         monotone: None,
         n_violations: None,
         late_slope: None,
         wasted_tokens: None,
-    });
+    }
 }
 
 fn choices_json(choices: &Choices) -> String {
@@ -191,7 +218,7 @@ fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn count(n: usize) -> u32 {
+pub(crate) fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
@@ -279,9 +306,9 @@ fn add_curve(
     }
 }
 
-fn add_tokens(rows: &mut Rows, traced: &Traced, identity: &Identity, findings: &Findings) {
+fn add_tokens(rows: &mut Rows, traced: &Traced, identity: &Identity, scores: Option<&TokenScored>) {
     let trace = &traced.trace;
-    let scores = traced.scores.as_ref().or(findings.token_scores.as_ref());
+    let scores = traced.scores.as_ref().or(scores);
     let mut start = 0;
     for (index, (&token_id, &end)) in trace.token_ids().iter().zip(trace.token_ends()).enumerate() {
         let logprob = scores.and_then(|scores| scores.logprobs.get(index).copied().flatten());

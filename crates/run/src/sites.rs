@@ -176,7 +176,7 @@ impl Asker<'_> {
         let mut draws: Vec<Vec<Vec<TokenId>>> = vec![Vec::new(); subjects.len()];
         for estimator in Estimator::ALL {
             let chosen: Vec<usize> = (0..subjects.len())
-                .filter(|&i| run.how.estimator.for_question(&subjects[i].posed.question) == estimator)
+                .filter(|&i| run.how.estimator.for_question(&subjects[i].posed.question) == Some(estimator))
                 .filter(|&i| subjects[i].open_sites().next().is_some())
                 .collect();
             if chosen.is_empty() {
@@ -263,7 +263,8 @@ enum Need {
 
 impl Need {
     fn of(engine: Engine<'_>, subject: &Subject<'_>, how: &Measurement) -> Self {
-        let is_sampled = how.estimator.for_question(&subject.posed.question).is_sampled();
+        let is_sampled =
+            how.estimator.for_question(&subject.posed.question).is_some_and(Estimator::is_sampled);
         match (is_sampled, subject.is_unscored()) {
             (_, false) if subject.open_sites().next().is_none() => Self::Nothing,
             (false, _) => Self::All,

@@ -44,6 +44,16 @@ pub fn run(
     check(engine, tasks, how)?;
     let started = Instant::now();
     let walked = walk(engine, tasks, how, writer, observer);
+    conclude(walked, tasks, writer, started)
+}
+
+/// Finishes a run all of whose parts are there, or what belongs to its shard; of others the seconds are added.
+pub(crate) fn conclude(
+    walked: Result<(), Error>,
+    tasks: &[TaskPlan],
+    writer: &mut RunWriter,
+    started: Instant,
+) -> Result<(), Error> {
     let elapsed_secs = started.elapsed().as_secs_f64();
     match walked {
         Ok(()) if writer.manifest().shard.is_some() => Ok(writer.add_elapsed(elapsed_secs)?),
@@ -131,16 +141,19 @@ fn n_rolled_out(how: &Measurement, first_item: usize, items: &[WorkItem]) -> usi
 
 /// Refuses settings with which nothing could be measured.
 pub fn check(engine: Engine<'_>, tasks: &[TaskPlan], how: &Measurement) -> Result<(), Error> {
-    if let Some(problem) = bad_settings(tasks, how) {
-        return Err(problem.into());
-    }
+    check_settings(tasks, how)?;
     lacking(engine, tasks, how).map_or(Ok(()), |lacking| Err(Error::Lacks(lacking)))
+}
+
+/// Refuses settings that contradict one another, or the questions.
+pub fn check_settings(tasks: &[TaskPlan], how: &Measurement) -> Result<(), Error> {
+    bad_settings(tasks, how).map_or(Ok(()), |problem| Err(problem.into()))
 }
 
 fn bad_settings(tasks: &[TaskPlan], how: &Measurement) -> Option<BadSettings> {
     let always = match how.estimator {
         EstimatorChoice::Always(estimator) => Some(estimator),
-        EstimatorChoice::Auto => None,
+        EstimatorChoice::Auto | EstimatorChoice::Nothing => None,
     };
     let rolls_out_only = always == Some(Estimator::Rollout);
     let has_no_options = |task: &&TaskPlan| {
@@ -157,6 +170,11 @@ fn bad_settings(tasks: &[TaskPlan], how: &Measurement) -> Option<BadSettings> {
     if always.is_some_and(Estimator::is_sampled) && how.samples == 0 {
         return Some(BadSettings::NoDraws);
     }
+    if how.estimator == EstimatorChoice::Nothing
+        && let Some(what) = measured_all_the_same(tasks, how)
+    {
+        return Some(BadSettings::NothingAndMore { what });
+    }
     if how.rollouts.is_some_and(|rollouts| rollouts.draws == 0) {
         return Some(BadSettings::NoRolloutDraws);
     }
@@ -171,6 +189,25 @@ fn bad_settings(tasks: &[TaskPlan], how: &Measurement) -> Option<BadSettings> {
     (rolls_out_only && how.traces.sampling.temperature <= 0.0).then_some(BadSettings::GreedyRollouts)
 }
 
+/// What is asked for that measures, though nothing is to be measured.
+fn measured_all_the_same(tasks: &[TaskPlan], how: &Measurement) -> Option<&'static str> {
+    [
+        (are_imported(tasks), "there is nothing else to do with existing traces"),
+        (how.rollouts.is_some(), "rollouts measure belief"),
+        (how.stopping.is_some(), "a rule that stops traces asks for belief"),
+        (!how.signals.is_empty(), "signals are measured"),
+        (!how.more_cues.is_empty(), "further cues ask for belief"),
+    ]
+    .into_iter()
+    .find_map(|(is_asked, what)| is_asked.then_some(what))
+}
+
+/// Whether some traces were written elsewhere.
+fn are_imported(tasks: &[TaskPlan]) -> bool {
+    let is_imported = |(_, input): &(u32, TraceInput)| matches!(input, TraceInput::Imported { .. });
+    tasks.iter().flat_map(|task| &task.items).any(|item| item.traces.iter().any(is_imported))
+}
+
 /// Why traces cannot be stopped while they are written.
 fn bad_stopping(tasks: &[TaskPlan], how: &Measurement) -> Option<BadSettings> {
     let is_known = matches!(
@@ -180,15 +217,13 @@ fn bad_stopping(tasks: &[TaskPlan], how: &Measurement) -> Option<BadSettings> {
     if !is_known {
         return Some(BadSettings::StepsNotKnown { segment: how.segmentation.name() });
     }
-    let is_imported =
-        |item: &WorkItem| item.traces.iter().any(|(_, i)| matches!(i, TraceInput::Imported { .. }));
     [
         (how.max_steps.is_some(), "steps are merged evenly once a trace has ended"),
         (!how.controls.is_empty(), "controls are compared with whole traces"),
         (how.rollouts.is_some(), "rollouts beside the estimator are of whole traces"),
         (!how.signals.is_empty(), "signals that are asked for are of whole traces"),
         (!how.more_cues.is_empty(), "it asks after one cue"),
-        (tasks.iter().flat_map(|task| &task.items).any(is_imported), "existing traces have been written"),
+        (are_imported(tasks), "existing traces have been written"),
     ]
     .into_iter()
     .find_map(|(is_asked, what)| is_asked.then_some(BadSettings::StoppedAndWhole { what }))
@@ -198,8 +233,10 @@ fn bad_stopping(tasks: &[TaskPlan], how: &Measurement) -> Option<BadSettings> {
 fn lacking(engine: Engine<'_>, tasks: &[TaskPlan], how: &Measurement) -> Option<Capability> {
     let asks = |groups: &[Group]| groups.iter().any(|group| how.signals.contains(group));
     let mut items = tasks.iter().flat_map(|task| &task.items);
-    let estimators: BTreeSet<bool> =
-        items.clone().map(|item| how.estimator.for_question(&item.question).is_sampled()).collect();
+    let estimators: BTreeSet<bool> = items
+        .clone()
+        .filter_map(|item| how.estimator.for_question(&item.question).map(Estimator::is_sampled))
+        .collect();
     let is_written =
         |item: &WorkItem| item.traces.iter().any(|(_, input)| matches!(input, TraceInput::Generate));
     let rolls_out = how.rollouts.is_some() && items.clone().any(|item| item.question.choices.is_none());
@@ -225,7 +262,7 @@ fn keys<'a>(task: &'a TaskPlan, items: &'a [WorkItem]) -> impl Iterator<Item = T
 }
 
 /// An error if a part that is there holds other traces than those of its place.
-fn check_parts(
+pub(crate) fn check_parts(
     reader: &RunReader,
     tasks: &[TaskPlan],
     part_size: usize,
@@ -309,7 +346,9 @@ impl<'a> Walk<'a> {
     /// The tree on which the traces of a batch grow and are measured; `None` where the engine draws elsewhere, or belief is asked for by draws,
     /// which have a tree of their own.
     fn ground(&self, batch: &[WorkItem]) -> Result<Option<Box<dyn SamplingSession + 'a>>, Error> {
-        let is_sampled = |item: &WorkItem| self.run.how.estimator.for_question(&item.question).is_sampled();
+        let is_sampled = |item: &WorkItem| {
+            self.run.how.estimator.for_question(&item.question).is_some_and(Estimator::is_sampled)
+        };
         let is_written =
             |item: &WorkItem| item.traces.iter().any(|(_, input)| matches!(input, TraceInput::Generate));
         match self.run.engine.scorer {
@@ -435,6 +474,10 @@ impl Walk<'_> {
         let mut ground = self.ground(batch)?;
         let generated = self.write(batch, &prompts, ground.as_deref_mut(), rows, observer)?;
         let outcomes = trace::outcomes(self.run, batch, &prompts, generated);
+        if self.run.how.estimator == EstimatorChoice::Nothing {
+            outcomes.iter().for_each(|outcome| rows::add_written(rows, outcome));
+            return Ok(());
+        }
         let mut subjects = Vec::new();
         let mut outcomes_by_item = outcomes.iter();
         for (offset, item) in batch.iter().enumerate() {

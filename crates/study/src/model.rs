@@ -2,10 +2,10 @@
 
 use crate::error::Error;
 use crate::host::{Host, OwnEngine};
-use entrace_backend::{ChatMessage, ModelInfo, Role, Text};
+use entrace_backend::{Chat, ChatMessage, ModelInfo, Role, Text};
 use entrace_decoder::{Decoder, DeviceKind, LanguageModel, Options, StorageType};
 use entrace_hub::{Hub, Name};
-use entrace_remote::{Endpoint, Headers, ModelText, Patience, Remote, Secret, Standing};
+use entrace_remote::{Chats, Endpoint, Headers, ModelText, Patience, Remote, Secret, Standing};
 use entrace_run::Engine;
 use jiff::civil::DateTime;
 use serde_json::{Value, json};
@@ -216,6 +216,8 @@ enum Where {
     Here(Box<LanguageModel>),
     /// Behind servers, whose addresses are kept for the record.
     Served { remote: Box<Remote<Box<ModelText>>>, addresses: Vec<String> },
+    /// Behind servers that only chat.
+    Chatting { chats: Box<Chats>, addresses: Vec<String> },
     /// In the program around.
     Brought(Box<dyn OwnEngine>),
 }
@@ -244,6 +246,10 @@ impl Model {
     pub fn connect(options: &ModelOptions, remotes: &Remotes, host: &dyn Host) -> Result<Self, Error> {
         let addresses: Vec<String> = remotes.replicas.iter().map(Endpoint::base).collect();
         host.doing(format!("asking {}", addresses.join(", ")));
+        if let Some(chats) = Chats::connect(remotes)? {
+            let place = Where::Chatting { chats: Box::new(chats), addresses };
+            return Ok(Self { place, revision: None, template_vars: BTreeMap::new() });
+        }
         let root = match &options.server.tokenizer {
             Some(tokenizer) => tokenizer.clone(),
             None => entrace_remote::root_of_model(remotes)?.ok_or_else(|| {
@@ -264,6 +270,7 @@ impl Model {
         match &self.place {
             Where::Here(model) => &**model,
             Where::Served { remote, .. } => &**remote,
+            Where::Chatting { chats, .. } => &**chats,
             Where::Brought(engine) => engine.as_text(),
         }
     }
@@ -283,12 +290,23 @@ impl Model {
                 scorer: remote.scorer(),
                 layers: None,
             },
+            Where::Chatting { chats, .. } => {
+                Engine { text: &**chats, generator: None, scorer: None, layers: None }
+            }
             Where::Brought(engine) => Engine {
                 text: engine.as_text(),
                 generator: engine.generator(),
                 scorer: engine.scorer(),
                 layers: engine.layers(),
             },
+        }
+    }
+
+    /// It as an engine that replies to conversations, where it can do no more.
+    pub fn chat(&self) -> Option<&dyn Chat> {
+        match &self.place {
+            Where::Chatting { chats, .. } => Some(&**chats),
+            Where::Here(_) | Where::Served { .. } | Where::Brought(_) => None,
         }
     }
 
@@ -309,6 +327,10 @@ impl Model {
                 Where::Here(model) => model.set_template_variable(name, value),
                 Where::Served { remote, .. } => {
                     remote.text_mut().side_mut().set_template_variable(name, value)
+                }
+                Where::Chatting { .. } => {
+                    let problem = "is for a chat template of ours; a server that only chats has its own";
+                    return Err(Error::new("template_vars", problem));
                 }
                 Where::Brought(engine) => {
                     engine.side_mut().and_then(|side| side.set_template_variable(name, value))
@@ -334,6 +356,7 @@ impl Model {
         match &self.place {
             Where::Here(model) => model.clock(),
             Where::Served { remote, .. } => remote.text().side().clock(),
+            Where::Chatting { .. } => jiff::Zoned::now().datetime(),
             Where::Brought(engine) => {
                 engine.side().map_or_else(|| jiff::Zoned::now().datetime(), |side| side.clock())
             }
@@ -345,6 +368,7 @@ impl Model {
         match &mut self.place {
             Where::Here(model) => model.set_clock(now),
             Where::Served { remote, .. } => remote.text_mut().side_mut().set_clock(now),
+            Where::Chatting { .. } => {}
             Where::Brought(engine) => {
                 if let Some(side) = engine.side_mut() {
                     side.set_clock(now);
@@ -355,8 +379,11 @@ impl Model {
 
     /// What was found out about its servers, for the manifest.
     pub(crate) fn servers(&self) -> Option<Value> {
-        let Where::Served { remote, addresses } = &self.place else { return None };
-        Some(json!({"addresses": addresses, "found": remote.profile().to_json()}))
+        let addresses = match &self.place {
+            Where::Served { addresses, .. } | Where::Chatting { addresses, .. } => addresses,
+            Where::Here(_) | Where::Brought(_) => return None,
+        };
+        Some(json!({"addresses": addresses, "found": self.profile()?.to_json()}))
     }
 
     /// What was found out about its servers; none of a model in this process.
@@ -364,6 +391,7 @@ impl Model {
         match &self.place {
             Where::Here(_) | Where::Brought(_) => None,
             Where::Served { remote, .. } => Some(remote.profile()),
+            Where::Chatting { chats, .. } => Some(chats.profile()),
         }
     }
 
@@ -372,6 +400,7 @@ impl Model {
         match &self.place {
             Where::Here(_) | Where::Brought(_) => None,
             Where::Served { remote, .. } => Some(Box::new(remote.standing())),
+            Where::Chatting { chats, .. } => Some(Box::new(chats.standing())),
         }
     }
 }

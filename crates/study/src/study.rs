@@ -66,6 +66,10 @@ impl<'m> Study<'m> {
         let Tasks { options, sources } = tasks;
         let asking = Asking::of(&options.prompt, model.text())?;
         how.traces.sampling.stop.extend(asking.stop());
+        if how.estimator == EstimatorChoice::Nothing {
+            // Controls would be measured.
+            how.controls.clear();
+        }
         let mut notes = Vec::new();
         if options.repeats > 1 && how.traces.sampling.temperature <= 0.0 {
             let n = options.repeats;
@@ -74,6 +78,13 @@ impl<'m> Study<'m> {
             ));
         }
         notes.extend(asking.note());
+        if how.estimator == EstimatorChoice::Nothing {
+            let cannot = "the server only chats: nothing can be asked after a part of a trace, so belief cannot be measured there; ";
+            let cannot = if model.chat().is_some() { cannot } else { "" };
+            notes.push(format!(
+                "{cannot}traces are written and not measured; `entrace score` measures those in traces.parquet with another model"
+            ));
+        }
         notes.extend(sources.iter().flat_map(|source| source.notes.clone()));
         let (tasks, bad_lines) = tasks::plan(sources, &options, &asking, &how)?;
         let sampling = entrace_run::sampling_record(&how.traces.sampling);
@@ -153,7 +164,10 @@ impl<'m> Study<'m> {
         if found == Found::Complete {
             return Ok(Recorded { writer, limit, ending: Ending::WasComplete });
         }
-        entrace_run::run(model.engine(), &plans, &how, &mut writer, observer)?;
+        match model.chat() {
+            Some(chat) => entrace_run::write_replies(chat, &plans, &how, &mut writer, observer)?,
+            None => entrace_run::run(model.engine(), &plans, &how, &mut writer, observer)?,
+        }
         let ending = if manifest.shard.is_some() { Ending::Shard } else { Ending::Measured };
         Ok(Recorded { writer, limit, ending })
     }
@@ -208,6 +222,9 @@ fn with_fingerprints(tasks: Vec<Planned>) -> (Vec<TaskPlan>, Vec<TaskRecord>) {
 
 /// Refuses what the model cannot do before anything is measured; of servers it is said what they lack and what would help.
 fn check(model: &Model, plans: &[TaskPlan], how: &Measurement) -> Result<(), Error> {
+    if model.chat().is_some() && how.estimator == EstimatorChoice::Nothing {
+        return Ok(entrace_run::check_settings(plans, how)?);
+    }
     let Err(error) = entrace_run::check(model.engine(), plans, how) else { return Ok(()) };
     let lacks = model.profile().map(entrace_remote::Profile::lacks).unwrap_or_default();
     if matches!(error, entrace_run::Error::Lacks(_)) && !lacks.is_empty() {
@@ -248,7 +265,7 @@ pub fn default_folder(model: &str, tasks: &[String]) -> PathBuf {
 /// The usual rollouts beside the estimator: on as many questions as a model of this size does in minutes rather than hours.
 /// None beside an estimator that is nothing else.
 pub fn usual_rollouts(estimator: EstimatorChoice, model: &ModelInfo) -> Option<Rollouts> {
-    if estimator == EstimatorChoice::Always(Estimator::Rollout) {
+    if matches!(estimator, EstimatorChoice::Always(Estimator::Rollout) | EstimatorChoice::Nothing) {
         return None;
     }
     let n_questions = match model.n_parameters {

@@ -9,7 +9,7 @@ use entrace_decide::rule::Condition;
 use entrace_decide::{Rule, TaskTraces};
 use entrace_decoder::{LanguageModel, Options};
 use entrace_measure::TokenId;
-use entrace_remote::scripted::{Behaviour, Oracle, Server, Speaks};
+use entrace_remote::scripted::{Behaviour, Mischief, Oracle, Server, Speaks};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -263,11 +263,167 @@ fn what_a_server_cannot_do_is_refused_before_any_work() {
     assert_eq!(rows(&out).traces.len(), 4);
     let chat = serve(&model, Behaviour::new(Speaks::Chat));
     let url = chat.url();
-    let said = expect(
-        2,
-        &args("run", &["--model", &url, "--tokenizer", &model], &["--tasks", &tasks], &scratch.arg("chat")),
-    );
-    assert!(said.contains("gives traces and no more"), "{said}");
+    for engine in [&["--model", &*url, "--tokenizer", &*model][..], &["--model", &url]] {
+        let said = expect(2, &args("run", engine, &["--tasks", &tasks], &scratch.arg("chat")));
+        assert!(said.contains("gives traces and no more") && said.contains("estimator none"), "{said}");
+    }
+    assert!(!scratch.path("chat").exists());
+}
+
+#[test]
+fn a_server_that_only_chats_writes_traces_that_another_model_scores() {
+    let scratch = Scratch::new();
+    let (model, tasks) = (scratch.model(), scratch.file("sums.jsonl", QUESTIONS));
+    let server = serve(&model, Behaviour::new(Speaks::Chat));
+    let (url, out) = (server.url(), scratch.arg("chat"));
+    // No tokenizer is needed, nor to be had.
+    let input = ["--tasks", &*tasks, "--estimator", "none", "--repeats", "2", "--temperature", "1"];
+    let run =
+        [&["run", "--model", &*url], &input[..], &["--max-new-tokens", "20", "--output-path", &out]].concat();
+    let said = expect(0, &run);
+    assert!(said.contains("belief cannot be measured there") && said.contains("traces.parquet"), "{said}");
+    let written = rows(&out);
+    assert_eq!((written.traces.len(), written.prefixes.len(), written.tokens.len()), (8, 0, 0));
+    for row in &written.traces {
+        assert!(row.completion.starts_with("<think>\nSo.\n</think>\n\n"), "{}", row.completion);
+        assert_eq!(row.outcome.name(), "skipped");
+        assert!(row.reason.as_deref().unwrap().contains("was not measured"), "{:?}", row.reason);
+        assert!(row.n_trace_tokens > 0 && row.n_prompt_tokens > 0 && row.answer.is_some());
+    }
+    assert!(expect(0, &run).contains("complete already"));
+    let traces = scratch.path("chat").join("traces.parquet").display().to_string();
+    let scored = scratch.arg("scored");
+    expect(0, &args("score", &["--model", &model], &["--traces", &traces, "--controls", "none"], &scored));
+    let scored = rows(&scored);
+    let identity = |row: &entrace_record::rows::TraceRow| (row.question_id.to_string(), row.sample);
+    let known: std::collections::BTreeSet<_> = written.traces.iter().map(identity).collect();
+    assert_eq!(scored.traces.iter().map(identity).collect::<std::collections::BTreeSet<_>>(), known);
+    for row in &scored.traces {
+        assert_eq!(row.outcome.name(), "measured", "{:?}", row.reason);
+        // The other model is asked through its own template, and what is measured is the thought.
+        assert!(row.prompt.contains("<|im_start|>user"), "{}", row.prompt);
+        assert!(row.completion.starts_with("<think>"));
+    }
+    let more = ["--signals", "p_true"];
+    let refused = expect(2, &[&run[..], &more].concat());
+    assert!(refused.contains("measures nothing, and signals are measured"), "{refused}");
+    let refused = expect(2, &["score", "--model", &model, "--traces", &traces, "--estimator", "none"]);
+    assert!(refused.contains("nothing else to do with existing traces"), "{refused}");
+    assert!(expect(1, &["doctor", "--model", &url]).contains("speaks          chat"));
+}
+
+#[test]
+fn replies_of_a_chat_are_resumed_and_divided_as_every_run_is() {
+    let scratch = Scratch::new();
+    let (model, tasks) = (scratch.model(), scratch.file("sums.jsonl", &questions(2)));
+    let server =
+        serve(&model, Behaviour { latency: Duration::from_millis(30), ..Behaviour::new(Speaks::Chat) });
+    // As hosted reasoning models do, it knows another name of the limit.
+    server.misbehave(|seen| {
+        let has_old_name = seen.body.get("max_tokens").is_some() && seen.path.ends_with("/chat/completions");
+        has_old_name.then(|| Mischief::Status(400, vec![], "use max_completion_tokens".into()))
+    });
+    let url = server.url();
+    let engine = ["--model", &*url];
+    let input = ["--tasks", &*tasks, "--estimator", "none", "--batch-size", "1"];
+    let (whole, shards) = (scratch.arg("whole"), scratch.arg("shards"));
+    expect(0, &args("run", &engine, &input, &whole));
+    for shard in ["0/3", "1/3", "2/3"] {
+        let input = [&input[..], &["--shard", shard]].concat();
+        let args = args("run", &engine, &input, &shards);
+        for moment in [40, 90, 140] {
+            let mut child = command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(moment));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        expect(0, &args);
+    }
+    expect(0, &["merge", &shards]);
+    assert_equal_tables(&whole, &shards);
+}
+
+#[test]
+fn traces_are_written_by_a_model_here_and_not_measured_where_that_is_asked_for() {
+    let scratch = Scratch::new();
+    let (model, tasks) = (scratch.model(), scratch.file("sums.jsonl", QUESTIONS));
+    let (written, measured) = (scratch.arg("written"), scratch.arg("measured"));
+    let input = ["--tasks", &*tasks];
+    expect(0, &args("run", &["--model", &model], &[&input[..], &["--estimator", "none"]].concat(), &written));
+    expect(0, &args("run", &["--model", &model], &input, &measured));
+    let (written, measured) = (rows(&written), rows(&measured));
+    assert!(written.prefixes.is_empty() && written.answers.is_empty());
+    assert_eq!(written.tokens, measured.tokens);
+    for (written, measured) in written.traces.iter().zip(&measured.traces) {
+        assert_eq!((&written.completion, &written.answer), (&measured.completion, &measured.answer));
+        assert_eq!(written.outcome.name(), "skipped");
+    }
+}
+
+/// What docs/scaling.md says that a trace costs, against what a server counts: requests, and tokens that were not in its prefix cache.
+#[test]
+fn a_trace_costs_what_is_documented() {
+    const DRAWS: usize = 4;
+    const NODES: usize = 5;
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    let listed = scratch.file("listed.jsonl", TRACES);
+    let open: String = QUESTIONS
+        .lines()
+        .map(|line| line.replace('}', r#", "trace": "There is one.\\nThen 4 more.\\nThat is it."}"#) + "\n")
+        .collect();
+    let open = scratch.file("open.jsonl", &open);
+    let server = serve(&model, Behaviour::new(Speaks::Vllm));
+    let url = server.url();
+    let engine = ["--model", &*url, "--tokenizer", &*model];
+    // What the probe takes is counted apart.
+    server.forget();
+    expect(0, &[&["doctor"][..], &engine].concat());
+    let probe = server.counted();
+    let now = jiff::civil::date(2026, 11, 29).at(12, 0, 0, 0);
+    let here = LanguageModel::open("tiny", Path::new(&model), Options::default(), now).unwrap();
+    let cue = here.encode_plain("\nThe answer is").unwrap().len();
+    for estimator in ["choices", "enumerate", "sample", "rollout"] {
+        let (traces, out) = (if estimator == "choices" { &listed } else { &open }, scratch.arg(estimator));
+        let (draws, nodes) = (DRAWS.to_string(), NODES.to_string());
+        let how =
+            ["--estimator", estimator, "--samples", &draws, "--max-nodes", &nodes, "--temperature", "1"];
+        let short = [
+            "--controls",
+            "none",
+            "--max-new-tokens",
+            "6",
+            "--max-answer-tokens",
+            "3",
+            "--output-path",
+            &out,
+        ];
+        server.forget();
+        let rollouts: &[&str] = if estimator == "rollout" { &[] } else { &["--rollouts", "0"] };
+        expect(0, &[&["score"][..], &engine, &["--traces", traces], &how, &short, rollouts].concat());
+        let counted = server.counted();
+        let rows = rows(&out);
+        let n_requests = counted.requests["/v1/completions"] - probe.requests["/v1/completions"];
+        let prefilled = counted.prefilled_tokens - probe.prefilled_tokens;
+        let n_sequences = counted.sequences - probe.sequences;
+        let (n_traces, n_prefixes) = (rows.traces.len(), rows.prefixes.len());
+        let whole: usize =
+            rows.traces.iter().map(|row| (row.n_prompt_tokens + row.n_trace_tokens) as usize).sum();
+        let cue = if estimator == "rollout" { 0 } else { cue };
+        let block = entrace_remote::scripted::BLOCK;
+        let mut most = whole + n_prefixes * (cue + block);
+        match estimator {
+            "choices" => assert_eq!(n_requests, n_traces, "{counted:?}"),
+            // How many rounds a search takes is not known before; each node runs a block at most.
+            "enumerate" => most += block * n_sequences,
+            _ => assert_eq!(n_requests, n_prefixes, "{estimator}: {counted:?}"),
+        }
+        println!(
+            "{estimator}: {n_traces} traces, {n_prefixes} prefixes, {n_requests} requests, {prefilled} tokens run of {}, at most {most}",
+            counted.prompt_tokens
+        );
+        assert!(prefilled <= most, "{estimator}: {prefilled} tokens, at most {most}");
+    }
 }
 
 #[test]

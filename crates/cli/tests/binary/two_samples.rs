@@ -44,15 +44,15 @@ pub(crate) fn compare(model: &str, there: &[&str], max_new_tokens: &str) -> Stri
     };
     let here = roll_out("here", &["--model", model], "1", "1");
     let there = roll_out("there", there, "1", "2");
-    let cold = roll_out("cold", &["--model", model], "0.3", "3");
+    let hot = roll_out("hot", &["--model", model], "2", "3");
     let n_prefixes = here.len();
     let next: Vec<Draws> = (0..n_prefixes).map(|prefix| there[(prefix + 1) % n_prefixes].clone()).collect();
-    let [same, shifted, colder] = [&there, &next, &cold].map(|other| p_value(&here, other));
+    let [same, shifted, hotter] = [&there, &next, &hot].map(|other| p_value(&here, other));
     let said = format!(
-        "rollouts at {n_prefixes} prefixes, {DRAWS} draws each: p = {same:.4}; of the next prefix {shifted:.4}, of temperature 0.3 {colder:.4}"
+        "rollouts at {n_prefixes} prefixes, {DRAWS} draws each: p = {same:.4}; of the next prefix {shifted:.4}, of temperature 2 {hotter:.4}"
     );
     assert!(n_prefixes > 3 && same >= ALPHA, "{said}");
-    assert!(shifted < ALPHA && colder < ALPHA, "a wrong comparison goes unnoticed: {said}");
+    assert!(shifted < ALPHA && hotter < ALPHA, "a wrong comparison goes unnoticed: {said}");
     said
 }
 

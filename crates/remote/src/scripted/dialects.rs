@@ -213,7 +213,7 @@ fn rendered(shared: &Shared, body: &Value, asked: &Asked, written: &[Written], i
         Speaks::Vllm | Speaks::Completions(_) => completions(shared, body, asked, written, is_mixed),
         Speaks::Sglang => sglang(body, asked, written),
         Speaks::LlamaServer => llama_server(shared, body, asked, written),
-        Speaks::Chat => chat(written),
+        Speaks::Chat => chat(asked, written),
     }
 }
 
@@ -327,10 +327,15 @@ fn llama_server(shared: &Shared, body: &Value, asked: &Asked, written: &[Written
     if items.len() == 1 { items.into_iter().next().unwrap_or_default() } else { json!(items) }
 }
 
-fn chat(written: &[Written]) -> Value {
+fn chat(asked: &Asked, written: &[Written]) -> Value {
     let choice = |(index, written): (usize, &Written)| {
         let reason = if written.reason == "length" { "length" } else { "stop" };
         json!({"index": index, "finish_reason": reason, "message": {"role": "assistant", "content": written.text, "reasoning": "So."}})
     };
-    json!({"choices": written.iter().enumerate().map(choice).collect::<Vec<_>>()})
+    let prompt_tokens: usize = asked.prompts.iter().map(Vec::len).sum();
+    let completion_tokens: usize = written.iter().map(|written| written.tokens.len()).sum();
+    json!({
+        "choices": written.iter().enumerate().map(choice).collect::<Vec<_>>(),
+        "usage": {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": prompt_tokens + completion_tokens},
+    })
 }

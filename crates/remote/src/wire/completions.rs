@@ -117,7 +117,14 @@ mod tests {
             stop: ["a", "b", "c", "d", "e"].map(String::from).to_vec(),
             ..raw(5)
         };
-        Question::Draw(Draw { context: vec![1, 2], text: Some("Q".into()), n, sampling, seed: None })
+        Question::Draw(Draw {
+            context: vec![1, 2],
+            text: Some("Q".into()),
+            messages: vec![],
+            n,
+            sampling,
+            seed: None,
+        })
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub mod sglang;
 pub mod vllm;
 
 use crate::fault::Fault;
-use entrace_backend::Sampling;
+use entrace_backend::{ChatMessage, Sampling};
 use entrace_measure::{StopReason, TokenId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -38,6 +38,8 @@ pub struct Draw {
     pub context: Vec<TokenId>,
     /// The same as text, for servers that take no tokens.
     pub text: Option<String>,
+    /// A conversation in its place, for servers that only chat; empty for others.
+    pub messages: Vec<ChatMessage>,
     /// How many.
     pub n: usize,
     /// How they are sampled; its `max_new_tokens` is the limit of these.
@@ -138,6 +140,11 @@ pub enum Dialect {
         /// Whether prompts may be lists of tokens.
         token_ids: bool,
     },
+    /// OpenAI's `/v1/chat/completions` and no more.
+    Chat {
+        /// What the limit on tokens is called there.
+        limit: chat::Limit,
+    },
 }
 
 impl Dialect {
@@ -149,6 +156,7 @@ impl Dialect {
             Self::LlamaServer => "llama-server",
             Self::Completions { token_ids: true } => "completions",
             Self::Completions { token_ids: false } => "completions (text)",
+            Self::Chat { .. } => "chat",
         }
     }
 
@@ -158,7 +166,7 @@ impl Dialect {
             Self::Vllm => vllm::MOST_CONTEXTS,
             Self::Sglang => sglang::MOST_CONTEXTS,
             Self::LlamaServer => llama_server::MOST_CONTEXTS,
-            Self::Completions { .. } => 1,
+            Self::Completions { .. } | Self::Chat { .. } => 1,
         }
     }
 
@@ -168,7 +176,7 @@ impl Dialect {
             Self::Vllm => vllm::MOST_CHOSEN,
             Self::Sglang => sglang::MOST_CHOSEN,
             Self::LlamaServer => llama_server::MOST_CHOSEN,
-            Self::Completions { .. } => 0,
+            Self::Completions { .. } | Self::Chat { .. } => 0,
         }
     }
 
@@ -184,6 +192,7 @@ impl Dialect {
             Self::Sglang => sglang::call(question),
             Self::LlamaServer => llama_server::call(question),
             Self::Completions { token_ids } => completions::call(model, question, token_ids),
+            Self::Chat { limit } => chat::call(model, question, limit),
         }
     }
 
@@ -194,6 +203,7 @@ impl Dialect {
             Self::Sglang => sglang::read(question, body, vocab_size),
             Self::LlamaServer => llama_server::read(question, body, vocab_size),
             Self::Completions { .. } => completions::read(question, body, vocab_size),
+            Self::Chat { .. } => chat::read(question, body),
         }
     }
 }
@@ -234,6 +244,7 @@ pub(crate) mod tests_support {
         Question::Draw(Draw {
             context: context.to_vec(),
             text: None,
+            messages: vec![],
             n,
             sampling: raw(max_new_tokens),
             seed: None,

@@ -232,8 +232,14 @@ mod tests {
     fn tempered_log_probabilities_are_not_taken() {
         let answer = |temperature: f64| {
             let sampling = entrace_backend::Sampling { temperature, ..raw(4) };
-            let question =
-                Question::Draw(Draw { context: vec![1, 2], text: None, n: 1, sampling, seed: None });
+            let question = Question::Draw(Draw {
+                context: vec![1, 2],
+                text: None,
+                messages: vec![],
+                n: 1,
+                sampling,
+                seed: None,
+            });
             let drawn = json!({"finish_reason": {"type": "stop", "matched": 0}, "output_token_logprobs": [[-0.5, 4, null], [-0.1, 0, null]]});
             let Answer::Draws(mut draws, _) =
                 read(&question, item(2, drawn).to_string().as_bytes(), None).unwrap()

@@ -234,6 +234,7 @@ mod tests {
         let seeded = Question::Draw(Draw {
             context: vec![1],
             text: None,
+            messages: vec![],
             n: 2,
             sampling: raw(9),
             seed: Some(u64::MAX),

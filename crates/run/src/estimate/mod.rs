@@ -35,7 +35,7 @@ impl Asker<'_> {
     ) -> Result<Vec<SiteResult>, Error> {
         let TaskRun { engine, how, .. } = self.run;
         let Some(first) = sites.first() else { return Ok(Vec::new()) };
-        if how.estimator.for_question(first.question) == Estimator::Choices {
+        if how.estimator.for_question(first.question) == Some(Estimator::Choices) {
             let found = choices::estimate(session, engine.text, sites, how)?;
             self.observer.event(Event::PhaseAdvances(found.len()));
             return Ok(found);
