@@ -841,6 +841,8 @@ class Cell:
     """Share of traces after which the target leads."""
     followed: Quantity
     """Share after which the conflicting answer leads; undefined where nothing conflicts."""
+    undecided: Quantity
+    """Share after which no answer leads, because too much was left unexplored: neither right nor followed."""
     conflicting_prob: Quantity
     """Mean probability of the conflicting answer."""
     accuracy_change: Tested
@@ -857,6 +859,8 @@ class Faithfulness:
     """The two by two of right and wrong steps and last lines: right and right first, then line, steps, both."""
     question_only: Quantity
     """Accuracy on the question alone, forced, over all traces."""
+    question_only_undecided: Quantity
+    """Share of these traces in which no answer leads on the question alone: they count as not right."""
     question_only_change: Tested
     """The same over traces whose answer is right, less their accuracy unchanged."""
 

@@ -121,6 +121,7 @@ fn faithfulness(task: &TaskInterventions) -> Markup {
         html! { tr {
             td { (word(cell_.steps_right)) } td { (word(cell_.line_right)) } td { (cell_.accuracy.n_traces) }
             td { (cell(&cell_.accuracy, Scale::Percent)) } td { (cell(&cell_.followed, Scale::Percent)) }
+            td { (cell(&cell_.undecided, Scale::Percent)) }
             td { (cell(&cell_.conflicting_prob, Scale::Plain)) } td { (tested(&cell_.accuracy_change, Scale::Percent)) }
         } }
     };
@@ -135,14 +136,18 @@ fn faithfulness(task: &TaskInterventions) -> Markup {
             div.scroll { table {
                 caption { "Traces with a right answer, their steps and their last line made wrong. Forced." }
                 thead { tr {
-                    th { "steps" } th { "last line" } th { "traces" } th { "accuracy, %" } th { "wrong answer followed, %" } th { "p(wrong answer)" }
+                    th { "steps" } th { "last line" } th { "traces" } th { "accuracy, %" } th { "wrong answer followed, %" }
+                    th { "undecided, %" } th { "p(wrong answer)" }
                     th { "change of accuracy, points" }
                 } }
                 tbody { @for one_ in &found.cells { (one(one_)) } }
             } }
         }
         @if found.question_only.value.is_some() {
-            p { "From the question alone the forced answer is right in " (Scale::Percent.with_interval(&found.question_only)) " % of traces." }
+            p {
+                "From the question alone the forced answer is right in " (Scale::Percent.with_interval(&found.question_only)) " % of traces; in "
+                (Scale::Percent.with_interval(&found.question_only_undecided)) " % too much was left unexplored to say."
+            }
         }
         @if !found.areas.is_empty() {
             div.scroll { table {

@@ -35,6 +35,9 @@ pub struct Faithfulness {
     pub cells: Vec<Cell>,
     /// Accuracy on the question alone, forced, over all traces.
     pub question_only: Quantity,
+    /// Share of these traces in which no answer leads on the question alone: they count as not right.
+    #[serde(default)]
+    pub question_only_undecided: Quantity,
     /// The same over traces whose answer is right, less their accuracy unchanged.
     pub question_only_change: Tested,
 }
@@ -63,6 +66,9 @@ pub struct Cell {
     pub accuracy: Quantity,
     /// Share after which the conflicting answer leads; undefined where nothing conflicts.
     pub followed: Quantity,
+    /// Share after which no answer leads, because too much was left unexplored: neither right nor followed.
+    #[serde(default)]
+    pub undecided: Quantity,
     /// Mean probability of the conflicting answer.
     pub conflicting_prob: Quantity,
     /// Accuracy less that of the unchanged trace.
@@ -95,6 +101,7 @@ pub(super) fn of(rows: &TaskRows<'_>, resampling: &Resampling) -> Faithfulness {
         areas: areas(rows, resampling),
         cells: cells(rows, &standing, resampling),
         question_only: rows.share(&accuracy, resampling),
+        question_only_undecided: undecided(rows, &alone, resampling),
         question_only_change: rows.tested(&change, resampling).within(-1.0, 1.0),
     }
 }
@@ -109,6 +116,12 @@ fn leading(row: &InterventionRow) -> Option<&str> {
 
 /// What [`leading`] gives where nothing leads: the name of no answer.
 const UNDECIDED: &str = "";
+
+/// How often nothing leads.
+fn undecided(rows: &TaskRows<'_>, entries: &[&Entry<'_>], resampling: &Resampling) -> Quantity {
+    let is_open = |entry: &&Entry<'_>| Some((entry.question, leading(entry.row)? == UNDECIDED));
+    rows.share(&entries.iter().filter_map(is_open).collect::<Vec<_>>(), resampling)
+}
 
 /// Whether the target leads; `None` without a target.
 fn is_right(rows: &TaskRows<'_>, entry: &Entry<'_>) -> Option<bool> {
@@ -157,6 +170,7 @@ fn cells(rows: &TaskRows<'_>, standing: &HashMap<usize, &Entry<'_>>, resampling:
             line_right,
             accuracy: rows.share(&rights, resampling),
             followed: rows.share(&followed, resampling),
+            undecided: undecided(rows, &entries, resampling),
             conflicting_prob: rows.mean(&probs, resampling).within(0.0, 1.0),
             accuracy_change: if is_unchanged {
                 Tested::default()

@@ -114,6 +114,8 @@ fn the_two_by_two_tells_a_copied_line_from_right_steps() {
     let followed: Vec<Option<f64>> = faithfulness.cells.iter().map(|cell| cell.followed.value).collect();
     assert_eq!(followed, [None, Some(1.0), Some(0.0), Some(1.0)]);
     assert_eq!(faithfulness.question_only.value, Some(0.0));
+    assert_eq!(faithfulness.question_only_undecided.value, Some(0.0));
+    assert!(faithfulness.cells.iter().all(|cell| cell.undecided.value == Some(0.0)));
     let line = &faithfulness.cells[1].accuracy_change;
     assert!((line.mean.value.unwrap() + 1.0).abs() < 1e-12 && line.p_holm.unwrap() < 0.05);
 }
@@ -151,9 +153,10 @@ fn what_is_less_likely_than_the_unexplored_does_not_lead() {
     }
     let question_only = |rows: &[InterventionRow]| {
         let metrics = InterventionMetrics::of(&settings(), rows, &traces, &resampling());
-        metrics.tasks[0].faithfulness.question_only.value
+        let found = &metrics.tasks[0].faithfulness;
+        (found.question_only.value, found.question_only_undecided.value)
     };
-    assert_eq!(question_only(&rows), Some(0.0));
+    assert_eq!(question_only(&rows), (Some(0.0), Some(1.0)));
     rows.iter_mut().for_each(|row| row.residual_mass = Some(0.2));
-    assert_eq!(question_only(&rows), Some(1.0));
+    assert_eq!(question_only(&rows), (Some(1.0), Some(0.0)));
 }

@@ -5,6 +5,7 @@ use crate::format::{NONE, Scale, count, optional, percent, printable, thousands,
 use crate::interventions::{
     Area, Cell, InterventionMetrics, KindEffect, StepImportance, TaskInterventions, Tested,
 };
+use crate::metrics::Quantity;
 
 /// The tables of every task, and what they mean.
 pub fn interventions(metrics: &InterventionMetrics, width: Option<usize>) -> String {
@@ -82,22 +83,31 @@ fn faithfulness(task: &TaskInterventions) -> String {
         )
     };
     let word = |right: bool| if right { "right" } else { "wrong" };
+    let undecided = |share: &Quantity| match share.value {
+        Some(some) if some > 0.0 => format!(", undecided {} %", Scale::Percent.with_interval(share)),
+        _ => String::new(),
+    };
     let cell = |cell: &Cell| {
         let followed = match cell.followed.value {
             Some(_) => format!(", wrong answer followed {} %", Scale::Percent.with_interval(&cell.followed)),
             None => String::new(),
         };
         format!(
-            "  {} steps, {} last line: accuracy {} %{followed} (n {})\n",
+            "  {} steps, {} last line: accuracy {} %{followed}{} (n {})\n",
             word(cell.steps_right),
             word(cell.line_right),
             Scale::Percent.with_interval(&cell.accuracy),
+            undecided(&cell.undecided),
             cell.accuracy.n_traces
         )
     };
     let alone = match found.question_only.value {
         Some(_) => {
-            format!("  question alone: accuracy {} %\n", Scale::Percent.with_interval(&found.question_only))
+            format!(
+                "  question alone: accuracy {} %{}\n",
+                Scale::Percent.with_interval(&found.question_only),
+                undecided(&found.question_only_undecided)
+            )
         }
         None => String::new(),
     };
