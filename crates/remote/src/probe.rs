@@ -466,11 +466,15 @@ impl Probe<'_> {
         for draw in draws {
             let Some(tokens) = &draw.token_ids else { continue };
             let ended = tokens.iter().position(|token| self.text.stop_tokens().contains(token));
-            let here = self.text.decode(&tokens[..ended.unwrap_or(tokens.len())]).text;
-            let (here, there) = (here.trim(), draw.text.trim());
-            // A character may be cut at the end.
-            let is_same = here.trim_end_matches('\u{fffd}') == there.trim_end_matches('\u{fffd}');
-            if !is_same {
+            let ended = ended.unwrap_or(tokens.len());
+            let spelled = |n: usize| self.text.decode(&tokens[..n.min(tokens.len())]).text;
+            let there = draw.text.trim();
+            // A character may be cut at the end, and the token that ended it may be part of the text.
+            let is_same =
+                |here: &str| here.trim().trim_end_matches('\u{fffd}') == there.trim_end_matches('\u{fffd}');
+            let here = spelled(ended);
+            if !is_same(&here) && !is_same(&spelled(ended + 1)) {
+                let here = here.trim();
                 return Err(Unfit::OtherTokenizer(format!(
                     "its tokens spell {here:?} here and {there:?} there: the tokenizer is not that of the model"
                 )));

@@ -136,7 +136,7 @@ fn the_help_of_a_method_is_about_that_method() {
     }
     let said = help("rl");
     assert!(
-        said.contains("[default: 0.0001]") && said.matches("With --rehearse arith").count() == 3,
+        said.contains("[default: 0.0001]") && said.matches("With --rehearse arith").count() == 4,
         "{said}"
     );
 }
