@@ -124,6 +124,8 @@ INTERRUPTED = textwrap.dedent(
     from entrace import _entrace
 
     folder = sys.argv[1]
+    # A shell that runs the tests in the background has its programs ignore this signal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt():
         while not os.path.exists(os.path.join(folder, "parts", "00000")):
