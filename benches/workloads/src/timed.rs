@@ -4,9 +4,9 @@
 //! entrace's own: text, statistics, files.
 
 use entrace_backend::{
-    Branch, BranchId, BranchScore, ChatMessage, Decoded, Error, Generate, GenerateRequest, LayerRequest,
-    LayerScores, ModelInfo, Prompt, Reach, ReadLayers, Sampled, Sampling, SamplingSession, ScoreTree, Stem,
-    Text, TreeSession, Watcher, generate::RequestCompletions,
+    Branch, BranchId, BranchScore, ChatMessage, Decoded, Each, Error, Generate, GenerateRequest,
+    LayerRequest, LayerScores, ModelInfo, Prompt, Reach, ReadLayers, Sampled, Sampling, SamplingSession,
+    ScoreTree, Stem, Text, TreeSession, Watcher, generate::RequestCompletions,
 };
 use entrace_decoder::LanguageModel;
 use entrace_measure::{Thoughts, TokenId};
@@ -58,22 +58,13 @@ impl OwnEngine for Timed {
 }
 
 impl Generate for Timed {
-    fn generate(
-        &self,
-        requests: &[GenerateRequest],
-        sampling: &Sampling,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Vec<RequestCompletions>, Error> {
-        self.clock.time(|| self.model.generate(requests, sampling, progress))
-    }
-
-    fn generate_watched(
+    fn generate_each(
         &self,
         requests: &[GenerateRequest],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<RequestCompletions>, Error> {
-        self.clock.time(|| self.model.generate_watched(requests, sampling, watcher))
+    ) -> Each<RequestCompletions> {
+        self.clock.time(|| self.model.generate_each(requests, sampling, watcher))
     }
 }
 
@@ -109,8 +100,8 @@ struct Session<'a, S: ?Sized> {
 }
 
 impl<S: TreeSession + ?Sized> TreeSession for Session<'_, S> {
-    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
-        self.clock.time(|| self.own.extend(branches))
+    fn extend_each(&mut self, branches: &[Branch]) -> Each<BranchScore> {
+        self.clock.time(|| self.own.extend_each(branches))
     }
 
     fn truncate(&mut self, n_branches: usize) {
@@ -128,7 +119,7 @@ impl<S: SamplingSession + ?Sized> SamplingSession for Session<'_, S> {
         stems: &[Stem],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<Vec<Sampled>>, Error> {
+    ) -> Each<Vec<Sampled>> {
         self.clock.time(|| self.own.sample(stems, sampling, watcher))
     }
 
@@ -137,7 +128,7 @@ impl<S: SamplingSession + ?Sized> SamplingSession for Session<'_, S> {
         paused: &[BranchId],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<Sampled>, Error> {
+    ) -> Each<Sampled> {
         self.clock.time(|| self.own.resume(paused, sampling, watcher))
     }
 }

@@ -1,9 +1,10 @@
 //! What can go wrong between a question and a model's numbers.
 
 use entrace_measure::TokenId;
+use std::sync::Arc;
 
 /// Failures of a model or an engine.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// More tokens than the model has positions for.
@@ -74,13 +75,17 @@ pub enum Error {
     Unavailable(String),
     /// Any failure inside an engine.
     #[error("the engine failed: {0}")]
-    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Engine(#[source] Arc<dyn std::error::Error + Send + Sync>),
 }
+
+/// An answer for each item of a call, in their order, or why that one has none. The outer error is one that no item is to blame for: nothing of
+/// the call counts then.
+pub type Each<T> = Result<Vec<Result<T, Error>>, Error>;
 
 impl Error {
     /// Wraps an engine's own error.
     pub fn engine(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Engine(source.into())
+        Self::Engine(source.into().into())
     }
 
     /// Whether the fault lies in the one item that was asked for, so that others can be measured.

@@ -8,7 +8,8 @@
 //! transformers and vLLM do. Temperature 0 is greedy. What is recorded of each token (log-probability, sharpness) is always of the raw
 //! distribution.
 
-use crate::{Error, Sharpness};
+use crate::sampling::Counting;
+use crate::{Each, Error, Sharpness};
 use entrace_measure::seed::{fnv1a, mix};
 use entrace_measure::{StopReason, TokenId};
 
@@ -122,52 +123,28 @@ pub trait Watcher {
 
 /// An engine that samples.
 pub trait Generate: Send + Sync {
-    /// Draws every completion of every request. `progress` is told how many tokens were generated since it was last called; when it
-    /// returns `false`, the engine stops with [`Error::Engine`] as soon as it can.
+    /// Draws the completions of each request. A request at fault, or one of whose completions could not be drawn, has an error in its place, and
+    /// the others are drawn all the same. When the watcher wants no more, the engine stops with [`Error::Engine`] as soon as it can. No context
+    /// is run again for completions that the watcher asks for later.
     ///
     /// A completion that reaches the end of the context stops with [`StopReason::Length`]; a context that leaves no room for a
     /// single token is [`Error::ContextTooLong`].
+    fn generate_each(
+        &self,
+        requests: &[GenerateRequest],
+        sampling: &Sampling,
+        watcher: &mut dyn Watcher,
+    ) -> Each<RequestCompletions>;
+
+    /// Draws every completion of every request, or none. `progress` is told how many tokens were generated since it was last called; when it
+    /// returns `false`, the engine stops as soon as it can.
     fn generate(
         &self,
         requests: &[GenerateRequest],
         sampling: &Sampling,
         progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Vec<RequestCompletions>, Error>;
-
-    /// As `generate`, for a watcher who may ask for more completions once some have ended. An engine that overrides this runs no context
-    /// again for them.
-    fn generate_watched(
-        &self,
-        requests: &[GenerateRequest],
-        sampling: &Sampling,
-        watcher: &mut dyn Watcher,
     ) -> Result<Vec<RequestCompletions>, Error> {
-        let mut all = self.generate(requests, sampling, &mut |n| watcher.progress(n))?;
-        let places = |all: &[RequestCompletions]| {
-            let forks =
-                all.iter().enumerate().flat_map(|(r, forks)| forks.iter().enumerate().map(move |f| (r, f)));
-            let place = |(request, (fork, streams)): (usize, (usize, &Vec<Completion>))| {
-                (0..streams.len()).map(move |stream| Place { request, fork, stream })
-            };
-            forks.flat_map(place).collect::<Vec<Place>>()
-        };
-        let mut ended = places(&all);
-        while !ended.is_empty() {
-            let at = |place: &Place| &all[place.request][place.fork][place.stream];
-            let more: Vec<More> = ended.iter().flat_map(|place| watcher.ended(*place, at(place))).collect();
-            ended.clear();
-            for More { request, fork, streams } in more {
-                let fork_again = Fork { streams, ..requests[request].forks[fork].clone() };
-                let again =
-                    [GenerateRequest { context: requests[request].context.clone(), forks: vec![fork_again] }];
-                let drawn = self.generate(&again, sampling, &mut |n| watcher.progress(n))?;
-                let known = &mut all[request][fork];
-                let first = known.len();
-                known.extend(drawn.into_iter().flatten().flatten());
-                ended.extend((first..known.len()).map(|stream| Place { request, fork, stream }));
-            }
-        }
-        Ok(all)
+        self.generate_each(requests, sampling, &mut Counting(progress))?.into_iter().collect()
     }
 }
 

@@ -23,7 +23,7 @@ pub mod text;
 pub mod tree;
 
 pub use chat::{Chat, Reply};
-pub use error::Error;
+pub use error::{Each, Error};
 pub use generate::{
     Completion, Fork, Generate, GenerateRequest, More, Place, Sampling, Watcher, stream_seed,
 };

@@ -11,7 +11,8 @@
 
 use crate::generate::{Place, RequestCompletions, Sampling};
 use crate::{
-    Branch, BranchId, Completion, Error, Fork, GenerateRequest, ModelInfo, More, Parent, TreeSession, Watcher,
+    Branch, BranchId, Completion, Each, Error, Fork, GenerateRequest, ModelInfo, More, Parent, TreeSession,
+    Watcher,
 };
 use entrace_measure::TokenId;
 
@@ -41,8 +42,8 @@ pub struct Sampled {
 
 /// A token tree on which completions are drawn.
 pub trait SamplingSession: TreeSession {
-    /// Draws the completions of all stems, `[stem][stream]`. To the watcher the number of a stem is that of the request, its fork is 0. If
-    /// anything fails, no branch is added.
+    /// Draws the completions of each stem, `[stem][stream]`. To the watcher the number of a stem is that of the request, its fork is 0. A stem at
+    /// fault, or one of whose completions could not be drawn, has an error in its place. After an error of the whole call nothing is added.
     ///
     /// A completion that reaches the end of the context stops with [`entrace_measure::StopReason::Length`]; a place that leaves no room for a
     /// single token is [`Error::ContextTooLong`].
@@ -51,42 +52,40 @@ pub trait SamplingSession: TreeSession {
         stems: &[Stem],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<Vec<Sampled>>, Error>;
+    ) -> Each<Vec<Sampled>>;
 
     /// Draws on where completions were paused, each named by its newest branch, in their order, which is their number to the watcher. What is
-    /// drawn becomes a branch that forks from the newest one. The sampling must be the same as before. If anything fails, no branch is added,
-    /// and the completions cannot be resumed any more.
+    /// drawn becomes a branch that forks from the newest one. The sampling must be the same as before. A completion that fails, and after an
+    /// error of the whole call each of them, cannot be resumed any more.
     fn resume(
         &mut self,
         paused: &[BranchId],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<Sampled>, Error>;
+    ) -> Each<Sampled>;
 }
 
-/// Checks requests against a model, and that they leave room for a token.
-pub fn check_requests(info: &ModelInfo, requests: &[GenerateRequest]) -> Result<(), Error> {
+/// Checks the request of this number in a call against a model, and that it leaves room for a token.
+pub fn check_request(info: &ModelInfo, number: usize, request: &GenerateRequest) -> Result<(), Error> {
     let (limit, vocab_size) = (info.context_length, info.vocab_size);
-    for (number, request) in requests.iter().enumerate() {
-        let available = request.context.len();
-        for (branch, fork) in request.forks.iter().enumerate() {
-            if fork.n_tokens > available {
-                return Err(Error::BadFork { branch, parent: number, n_tokens: fork.n_tokens, available });
-            }
-            let n_tokens = fork.n_tokens + fork.suffix.len();
-            if n_tokens == 0 {
-                return Err(Error::EmptyContext);
-            }
-            if n_tokens >= limit {
-                return Err(Error::ContextTooLong { n_tokens: n_tokens + 1, limit });
-            }
+    let available = request.context.len();
+    for (branch, fork) in request.forks.iter().enumerate() {
+        if fork.n_tokens > available {
+            return Err(Error::BadFork { branch, parent: number, n_tokens: fork.n_tokens, available });
         }
-        let mut tokens = request.forks.iter().flat_map(|fork| &fork.suffix).chain(&request.context);
-        if let Some(&token) = tokens.find(|&&token| token as usize >= vocab_size) {
-            return Err(Error::UnknownToken { token, vocab_size });
+        let n_tokens = fork.n_tokens + fork.suffix.len();
+        if n_tokens == 0 {
+            return Err(Error::EmptyContext);
+        }
+        if n_tokens >= limit {
+            return Err(Error::ContextTooLong { n_tokens: n_tokens + 1, limit });
         }
     }
-    Ok(())
+    let mut tokens = request.forks.iter().flat_map(|fork| &fork.suffix).chain(&request.context);
+    match tokens.find(|&&token| token as usize >= vocab_size) {
+        Some(&token) => Err(Error::UnknownToken { token, vocab_size }),
+        None => Ok(()),
+    }
 }
 
 /// Draws the completions of requests on an empty session of a model.
@@ -96,58 +95,83 @@ pub fn generate(
     requests: &[GenerateRequest],
     sampling: &Sampling,
     watcher: &mut dyn Watcher,
-) -> Result<Vec<RequestCompletions>, Error> {
-    check_requests(info, requests)?;
-    let (branches, stems) = planted(requests);
-    session.extend(&branches)?;
-    let forks =
-        requests.iter().enumerate().flat_map(|(r, request)| (0..request.forks.len()).map(move |f| (r, f)));
-    let mut watcher = OfRequests { forks: forks.collect(), watcher };
-    let drawn = session.sample(&stems, sampling, &mut watcher)?;
-    let completions = |sampled: Vec<Sampled>| sampled.into_iter().map(|sampled| sampled.completion).collect();
-    let mut drawn = drawn.into_iter().map(completions);
-    Ok(requests.iter().map(|request| drawn.by_ref().take(request.forks.len()).collect()).collect())
-}
-
-/// Contexts, as far as they are used, and suffixes as branches; a stem for each fork.
-fn planted(requests: &[GenerateRequest]) -> (Vec<Branch>, Vec<Stem>) {
-    let mut branches: Vec<Branch> = Vec::new();
-    let mut add = |parent: Option<Parent>, tokens: &[TokenId]| {
-        branches.push(Branch { parent, tokens: tokens.to_vec(), keep: true, ..Branch::default() });
-        BranchId(branches.len() - 1)
-    };
-    let mut contexts = Vec::with_capacity(requests.len());
-    for request in requests {
-        let n_used = request.forks.iter().map(|fork| fork.n_tokens).max().unwrap_or(0);
-        contexts.push((n_used > 0).then(|| add(None, &request.context[..n_used])));
+) -> Each<RequestCompletions> {
+    let mut faults: Vec<Option<Error>> = (requests.iter().enumerate())
+        .map(|(number, request)| check_request(info, number, request).err())
+        .collect();
+    let mut planted = Planted::of(requests, &faults);
+    for (&request, score) in planted.owners.iter().zip(session.extend_each(&planted.branches)?) {
+        faults[request] = faults[request].take().or(score.err());
     }
-    let mut stems = Vec::new();
-    for (request, context) in requests.iter().zip(contexts) {
-        for Fork { n_tokens, suffix, streams, max_new_tokens } in &request.forks {
-            let parent =
-                context.filter(|_| *n_tokens > 0).map(|branch| Parent { branch, n_tokens: *n_tokens });
-            let from = match parent {
-                Some(parent) if suffix.is_empty() => parent,
-                parent => Parent { branch: add(parent, suffix), n_tokens: suffix.len() },
-            };
-            let (streams, max_new_tokens) = (streams.clone(), *max_new_tokens);
-            stems.push(Stem { from, streams, max_new_tokens, keep: false });
+    planted.stems.retain(|(place, _)| faults[place.request].is_none());
+    let (places, stems): (Vec<Place>, Vec<Stem>) = planted.stems.into_iter().unzip();
+    let drawn = session.sample(&stems, sampling, &mut OfRequests { places: &places, watcher })?;
+    let mut completions: Vec<RequestCompletions> = requests.iter().map(|_| Vec::new()).collect();
+    for (place, sampled) in places.into_iter().zip(drawn) {
+        match sampled {
+            Ok(sampled) => completions[place.request]
+                .push(sampled.into_iter().map(|sampled| sampled.completion).collect()),
+            Err(error) => faults[place.request] = faults[place.request].take().or(Some(error)),
         }
     }
-    (branches, stems)
+    Ok(completions.into_iter().zip(faults).map(|(found, fault)| fault.map_or(Ok(found), Err)).collect())
+}
+
+/// Contexts, as far as they are used, and suffixes as branches; a stem for each fork. Of requests that have a fault there is nothing.
+#[derive(Default)]
+struct Planted {
+    branches: Vec<Branch>,
+    /// The request of each branch.
+    owners: Vec<usize>,
+    /// Each stem with its request and fork.
+    stems: Vec<(Place, Stem)>,
+}
+
+impl Planted {
+    fn of(requests: &[GenerateRequest], faults: &[Option<Error>]) -> Self {
+        let mut planted = Self::default();
+        let sound = |&(number, _): &(usize, &GenerateRequest)| faults[number].is_none();
+        let mut contexts = Vec::new();
+        for (number, request) in requests.iter().enumerate().filter(sound) {
+            let n_used = request.forks.iter().map(|fork| fork.n_tokens).max().unwrap_or(0);
+            contexts.push((n_used > 0).then(|| planted.add(number, None, &request.context[..n_used])));
+        }
+        for ((number, request), context) in requests.iter().enumerate().filter(sound).zip(contexts) {
+            for (fork, asked) in request.forks.iter().enumerate() {
+                planted.add_stem(Place { request: number, fork, stream: 0 }, asked, context);
+            }
+        }
+        planted
+    }
+
+    fn add(&mut self, request: usize, parent: Option<Parent>, tokens: &[TokenId]) -> BranchId {
+        self.branches.push(Branch { parent, tokens: tokens.to_vec(), keep: true, ..Branch::default() });
+        self.owners.push(request);
+        BranchId(self.branches.len() - 1)
+    }
+
+    fn add_stem(&mut self, place: Place, fork: &Fork, context: Option<BranchId>) {
+        let Fork { n_tokens, suffix, streams, max_new_tokens } = fork;
+        let parent = context.filter(|_| *n_tokens > 0).map(|branch| Parent { branch, n_tokens: *n_tokens });
+        let from = match parent {
+            Some(parent) if suffix.is_empty() => parent,
+            parent => Parent { branch: self.add(place.request, parent, suffix), n_tokens: suffix.len() },
+        };
+        let (streams, max_new_tokens) = (streams.clone(), *max_new_tokens);
+        self.stems.push((place, Stem { from, streams, max_new_tokens, keep: false }));
+    }
 }
 
 /// A watcher of requests who watches stems.
 struct OfRequests<'a> {
     /// Request and fork of each stem.
-    forks: Vec<(usize, usize)>,
+    places: &'a [Place],
     watcher: &'a mut dyn Watcher,
 }
 
 impl OfRequests<'_> {
     fn place(&self, place: Place) -> Place {
-        let (request, fork) = self.forks[place.request];
-        Place { request, fork, stream: place.stream }
+        Place { stream: place.stream, ..self.places[place.request] }
     }
 }
 
@@ -163,7 +187,7 @@ impl Watcher for OfRequests<'_> {
     fn ended(&mut self, place: Place, completion: &Completion) -> Vec<More> {
         let more = self.watcher.ended(self.place(place), completion).into_iter();
         let of_stem = |More { request, fork, streams }: More| {
-            let stem = self.forks.iter().position(|&known| known == (request, fork))?;
+            let stem = self.places.iter().position(|known| (known.request, known.fork) == (request, fork))?;
             Some(More { request: stem, fork: 0, streams })
         };
         more.filter_map(of_stem).collect()

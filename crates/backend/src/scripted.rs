@@ -29,11 +29,11 @@ pub use random::RandomScript;
 pub use vocabulary::{SpecialToken, Vocabulary};
 
 use crate::generate::RequestCompletions;
-use crate::sampling::{self, Counting};
+use crate::sampling;
 use crate::{
-    ChatMessage, Decoded, Error, Generate, GenerateRequest, LayerRequest, LayerScores, ModelInfo, Prompt,
-    Reach, ReadLayers, Role, Sampling, SamplingSession, ScoreTree, Sharpness, Text, TreeSession, Watcher,
-    stream_seed,
+    ChatMessage, Decoded, Each, Error, Generate, GenerateRequest, LayerRequest, LayerScores, ModelInfo,
+    Prompt, Reach, ReadLayers, Role, Sampling, SamplingSession, ScoreTree, Sharpness, Text, TreeSession,
+    Watcher, stream_seed,
 };
 use entrace_measure::{Thoughts, TokenId};
 use std::ops::Range;
@@ -323,21 +323,12 @@ fn leader(probs: &[f64]) -> TokenId {
 }
 
 impl Generate for Scripted {
-    fn generate(
-        &self,
-        requests: &[GenerateRequest],
-        sampling: &Sampling,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Vec<RequestCompletions>, Error> {
-        self.generate_watched(requests, sampling, &mut Counting(progress))
-    }
-
-    fn generate_watched(
+    fn generate_each(
         &self,
         requests: &[GenerateRequest],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<RequestCompletions>, Error> {
+    ) -> Each<RequestCompletions> {
         sampling::generate(&mut tree::Session::new(self), &self.info, requests, sampling, watcher)
     }
 }

@@ -9,7 +9,7 @@
 //! `extend` is one packed pass; branches of several questions go into one call. Numbers are of the raw model distribution
 //! (temperature 1, no penalties). The vocabulary is reduced inside the engine: `[T, V]` logits never leave it.
 
-use crate::{Error, SamplingSession, Sharpness};
+use crate::{Each, Error, SamplingSession, Sharpness};
 use entrace_measure::TokenId;
 use std::sync::Arc;
 
@@ -73,6 +73,15 @@ pub struct Branch {
     pub next: Option<NextRequest>,
     /// Whether later calls may fork from it. What is not kept may be dropped, and its last token need not be run.
     pub keep: bool,
+}
+
+impl Branch {
+    /// Why it cannot be run where what it forks from has failed in the same call: for the same reason. `first` is the number of the call's first
+    /// branch, `earlier` what became of those before this one.
+    pub fn fault_of_parent<T>(&self, first: usize, earlier: &[Result<T, Error>]) -> Option<Error> {
+        let sibling = self.parent?.branch.0.checked_sub(first)?;
+        earlier.get(sibling)?.as_ref().err().cloned()
+    }
 }
 
 /// How much of a next-token distribution an engine tells.
@@ -164,8 +173,17 @@ pub trait ScoreTree: Send + Sync {
 
 /// A growing token tree.
 pub trait TreeSession {
-    /// Runs the branches in packed passes and reports on each, in their order. If any branch is at fault nothing is added.
-    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error>;
+    /// Runs the branches in packed passes and reports on each, in their order. A branch at fault has an error in its place, keeps its number and
+    /// holds no tokens; those of the call that fork from it fail for the same reason. After an error of the whole call nothing is added.
+    fn extend_each(&mut self, branches: &[Branch]) -> Each<BranchScore>;
+
+    /// As `extend_each`, where all branches are needed: if any is at fault nothing is added.
+    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
+        let n_branches = self.n_branches();
+        let scores: Result<Vec<BranchScore>, Error> = self.extend_each(branches)?.into_iter().collect();
+        scores.inspect_err(|_| self.truncate(n_branches))
+    }
+
     /// Forgets all but the first `n_branches` branches. Their memory is free again, and so are their numbers.
     fn truncate(&mut self, n_branches: usize);
     /// Number of branches that were added and not forgotten, kept or not: the number of the next one.

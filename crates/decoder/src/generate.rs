@@ -23,9 +23,9 @@ use crate::sampler::draw;
 use crate::sequence::{CHUNK, Done, Live, Origin, Waiting};
 use crate::tree::{Grown, Held, Session};
 use entrace_backend::generate::RequestCompletions;
-use entrace_backend::sampling::{self, Counting};
+use entrace_backend::sampling;
 use entrace_backend::{
-    Branch, BranchId, BranchScore, Completion, Error, Generate, GenerateRequest, More, Parent, Place,
+    Branch, BranchId, BranchScore, Completion, Each, Error, Generate, GenerateRequest, More, Parent, Place,
     Sampled, Sampling, SamplingSession, Sharpness, Stem, Text, TreeSession, Watcher,
 };
 use entrace_measure::{StopReason, TokenId};
@@ -33,21 +33,12 @@ use rand::RngExt;
 use std::collections::{BTreeMap, VecDeque};
 
 impl Generate for LanguageModel {
-    fn generate(
-        &self,
-        requests: &[GenerateRequest],
-        sampling: &Sampling,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Vec<RequestCompletions>, Error> {
-        self.generate_watched(requests, sampling, &mut Counting(progress))
-    }
-
-    fn generate_watched(
+    fn generate_each(
         &self,
         requests: &[GenerateRequest],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<RequestCompletions>, Error> {
+    ) -> Each<RequestCompletions> {
         sampling::generate(&mut Writing::new(self)?, self.info(), requests, sampling, watcher)
     }
 }
@@ -67,8 +58,8 @@ impl<'a> Writing<'a> {
 }
 
 impl TreeSession for Writing<'_> {
-    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
-        self.tree.extend(branches)
+    fn extend_each(&mut self, branches: &[Branch]) -> Each<BranchScore> {
+        self.tree.extend_each(branches)
     }
 
     fn truncate(&mut self, n_branches: usize) {
@@ -88,23 +79,22 @@ impl SamplingSession for Writing<'_> {
         stems: &[Stem],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<Vec<Sampled>>, Error> {
+    ) -> Each<Vec<Sampled>> {
         let n_branches = self.n_branches();
         let drawn = self.origins(stems).and_then(|origins| {
-            let mut batch = Batch::new(self.model, &mut self.tree, origins, sampling, watcher);
+            let faults = origins.iter().map(|origin| origin.as_ref().err().cloned()).collect();
+            let origins = origins.into_iter().map(Result::ok).collect();
+            let mut batch = Batch::new(self.model, &mut self.tree, (origins, faults), sampling, watcher);
             for (request, stem) in stems.iter().enumerate() {
                 batch.enqueue(More { request, fork: 0, streams: stem.streams.clone() });
             }
             batch.run()?;
-            Ok((batch.n_streams, batch.done))
+            Ok(batch.ended())
         });
-        self.hold(drawn.as_ref().map_or(&[], |(_, done)| done));
+        self.hold(drawn.as_ref().map_or(&[], |(done, _)| done));
         // What ran places anew is not part of the tree.
         self.tree.truncate(n_branches);
-        let sampled = drawn.and_then(|(n_streams, done)| {
-            let mut sampled = self.planted(done)?.into_iter();
-            Ok(n_streams.into_iter().map(|n| sampled.by_ref().take(n).collect()).collect())
-        });
+        let sampled = drawn.and_then(|(done, faults)| self.planted(done, faults));
         self.keep_paused();
         sampled
     }
@@ -114,86 +104,105 @@ impl SamplingSession for Writing<'_> {
         paused: &[BranchId],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<Sampled>, Error> {
+    ) -> Each<Sampled> {
         let sequences: Vec<Option<Live>> = paused.iter().map(|id| self.paused.remove(&id.0)).collect();
-        let mut batch = Batch::new(self.model, &mut self.tree, Vec::new(), sampling, watcher);
-        let mut refused = None;
-        for (request, (sequence, id)) in sequences.into_iter().zip(paused).enumerate() {
+        let fault = |(sequence, id): (&Option<Live>, &BranchId)| {
+            sequence.is_none().then_some(Error::NotPaused { branch: id.0 })
+        };
+        let faults = sequences.iter().zip(paused).map(fault).collect();
+        let origins = paused.iter().map(|_| None).collect();
+        let mut batch = Batch::new(self.model, &mut self.tree, (origins, faults), sampling, watcher);
+        for (request, sequence) in sequences.into_iter().enumerate() {
             let place = Place { request, fork: 0, stream: 0 };
-            match sequence {
-                Some(sequence) => {
-                    batch.queue.push_back(Waiting::Paused(Box::new(Live { place, ..sequence })))
-                }
-                None => refused = refused.or(Some(Error::NotPaused { branch: id.0 })),
-            }
+            let waiting = sequence.map(|sequence| Waiting::Paused(Box::new(Live { place, ..sequence })));
+            batch.queue.extend(waiting);
         }
-        let drawn = refused.map_or_else(|| batch.run(), Err).map(|()| batch.done);
-        self.hold(drawn.as_deref().unwrap_or_default());
-        let resumed = drawn.and_then(|done| self.planted(done));
+        let drawn = batch.run().map(|()| batch.ended());
+        self.hold(drawn.as_ref().map_or(&[], |(done, _)| done));
+        let resumed = drawn.and_then(|(done, faults)| self.planted(done, faults));
         self.keep_paused();
-        resumed
+        let only = |sampled: Result<Vec<Sampled>, Error>| {
+            sampled.and_then(|mut sampled| {
+                sampled.pop().ok_or_else(|| Error::engine("a completion that was paused has not ended"))
+            })
+        };
+        Ok(resumed?.into_iter().map(only).collect())
     }
 }
 
 impl Writing<'_> {
     /// Where the completions of stems begin. A place whose path calls for other angles than its branch was turned by is run anew.
-    fn origins(&mut self, stems: &[Stem]) -> Result<Vec<Origin>, Error> {
-        let spec = self.model.decoder.model.spec();
-        let mut origins = Vec::with_capacity(stems.len());
-        let mut anew = Vec::new();
-        for (index, stem) in stems.iter().enumerate() {
-            let Parent { branch, n_tokens } = stem.from;
-            let available = self.tree.branch(branch).map_or(0, |placed| placed.n_tokens());
-            if !(1..=available).contains(&n_tokens) {
-                return Err(Error::BadFork { branch: index, parent: branch.0, n_tokens, available });
-            }
-            let (path, turning) = self
-                .tree
-                .branch(branch)
-                .map_or_else(Default::default, |placed| (placed.path(n_tokens), placed.turning.clone()));
-            let n_before = self.tree.path_to(stem.from).len();
-            if n_before >= spec.context_length {
-                return Err(Error::ContextTooLong { n_tokens: n_before + 1, limit: spec.context_length });
-            }
-            let now = spec.turning_lengths(n_before);
-            let along = (now == turning).then_some(n_tokens);
-            if along.is_none() {
-                anew.push(index);
-            }
-            let row = along.and_then(|n| Some(self.tree.branch(branch)?.row(n - 1)));
-            let limit = stem.max_new_tokens.unwrap_or(usize::MAX);
-            let (from, keep) = (stem.from, stem.keep);
-            origins.push(Origin { from, path, row, along, turning: now, n_before, limit, keep });
-        }
+    fn origins(&mut self, stems: &[Stem]) -> Each<Origin> {
+        let mut origins: Vec<Result<Origin, Error>> =
+            stems.iter().enumerate().map(|(index, stem)| self.origin(index, stem)).collect();
+        let is_anew = |index: &usize| origins[*index].as_ref().is_ok_and(|origin| origin.along.is_none());
+        let anew: Vec<usize> = (0..stems.len()).filter(is_anew).collect();
         let fork =
             |&index: &usize| Branch { parent: Some(stems[index].from), keep: true, ..Branch::default() };
         let branches: Vec<Branch> = anew.iter().map(fork).collect();
-        for (index, score) in anew.into_iter().zip(self.tree.extend(&branches)?) {
-            if let Some(placed) = self.tree.branch(score.id) {
-                (origins[index].path, origins[index].row) = (placed.path(0), placed.last_row());
+        for (index, score) in anew.into_iter().zip(self.tree.extend_each(&branches)?) {
+            match (score, &mut origins[index]) {
+                (Ok(score), Ok(origin)) => {
+                    if let Some(placed) = self.tree.branch(score.id) {
+                        (origin.path, origin.row) = (placed.path(0), placed.last_row());
+                    }
+                }
+                (Err(error), origin) => *origin = Err(error),
+                (Ok(_), Err(_)) => {}
             }
         }
         Ok(origins)
     }
 
-    /// Completions in their order, those that are kept as branches.
-    fn planted(&mut self, mut done: Vec<Done>) -> Result<Vec<Sampled>, Error> {
+    fn origin(&self, index: usize, stem: &Stem) -> Result<Origin, Error> {
+        let spec = self.model.decoder.model.spec();
+        let Parent { branch, n_tokens } = stem.from;
+        let available = self.tree.branch(branch).map_or(0, |placed| placed.n_tokens());
+        if !(1..=available).contains(&n_tokens) {
+            return Err(Error::BadFork { branch: index, parent: branch.0, n_tokens, available });
+        }
+        let (path, turning) = self
+            .tree
+            .branch(branch)
+            .map_or_else(Default::default, |placed| (placed.path(n_tokens), placed.turning.clone()));
+        let n_before = self.tree.path_to(stem.from).len();
+        if n_before >= spec.context_length {
+            return Err(Error::ContextTooLong { n_tokens: n_before + 1, limit: spec.context_length });
+        }
+        let now = spec.turning_lengths(n_before);
+        let along = (now == turning).then_some(n_tokens);
+        let row = along.and_then(|n| Some(self.tree.branch(branch)?.row(n - 1)));
+        let limit = stem.max_new_tokens.unwrap_or(usize::MAX);
+        Ok(Origin { from: stem.from, path, row, along, turning: now, n_before, limit, keep: stem.keep })
+    }
+
+    /// Completions of each request in their order, those that are kept as branches; nothing of requests that failed.
+    fn planted(&mut self, mut done: Vec<Done>, mut faults: Vec<Option<Error>>) -> Each<Vec<Sampled>> {
+        done.retain(|done| faults[done.sequence.place.request].is_none());
         done.sort_by_key(|done| done.sequence.place);
         let kept = done.iter().filter(|done| done.keep);
         let (branches, grown) =
             kept.map(|done| (done.branch(), done.grown())).unzip::<_, _, Vec<Branch>, Vec<Grown>>();
-        let mut ids = self.tree.extend_grown(&branches, grown)?.into_iter().map(|score| score.id);
-        let mut sampled = Vec::with_capacity(done.len());
+        let mut scores = self.tree.extend_grown(&branches, grown)?.into_iter();
+        let mut sampled: Vec<Vec<Sampled>> = faults.iter().map(|_| Vec::new()).collect();
         for Done { completion, keep, sequence, is_paused } in done {
-            let branch = if keep { ids.next() } else { None };
+            let request = sequence.place.request;
+            let branch = match keep.then(|| scores.next()).flatten() {
+                Some(Ok(score)) => Some(score.id),
+                Some(Err(error)) => {
+                    faults[request].get_or_insert(error);
+                    continue;
+                }
+                None => None,
+            };
             if let (Some(branch), true) = (branch, is_paused) {
                 let n_tokens = completion.token_ids.len();
                 let end = Parent { branch, n_tokens: n_tokens - sequence.n_planted };
                 self.paused.insert(branch.0, Live { end, n_planted: n_tokens, keep: true, ..*sequence });
             }
-            sampled.push(Sampled { completion, branch, is_paused });
+            sampled[request].push(Sampled { completion, branch, is_paused });
         }
-        Ok(sampled)
+        Ok(sampled.into_iter().zip(faults).map(|(sampled, fault)| fault.map_or(Ok(sampled), Err)).collect())
     }
 
     /// Keeps what completions hold that become branches, beside those that are paused.
@@ -225,7 +234,10 @@ struct Drawn {
 struct Batch<'s, 'a> {
     model: &'a LanguageModel,
     tree: &'s mut Session<'a>,
-    origins: Vec<Origin>,
+    /// Where new completions of each request begin.
+    origins: Vec<Option<Origin>>,
+    /// Why requests have none.
+    faults: Vec<Option<Error>>,
     sampling: &'s Sampling,
     watcher: &'s mut dyn Watcher,
     /// Slots from here on are free, and those of these chunks.
@@ -244,7 +256,7 @@ impl<'s, 'a> Batch<'s, 'a> {
     fn new(
         model: &'a LanguageModel,
         tree: &'s mut Session<'a>,
-        origins: Vec<Origin>,
+        (origins, faults): (Vec<Option<Origin>>, Vec<Option<Error>>),
         sampling: &'s Sampling,
         watcher: &'s mut dyn Watcher,
     ) -> Self {
@@ -254,6 +266,7 @@ impl<'s, 'a> Batch<'s, 'a> {
             tree,
             n_streams: vec![0; origins.len()],
             origins,
+            faults,
             sampling,
             watcher,
             free_chunks: Vec::new(),
@@ -264,9 +277,17 @@ impl<'s, 'a> Batch<'s, 'a> {
         }
     }
 
+    /// What has ended or is paused, and why requests failed.
+    fn ended(self) -> (Vec<Done>, Vec<Option<Error>>) {
+        (self.done, self.faults)
+    }
+
     /// Puts the streams of a stem into the queue.
     fn enqueue(&mut self, More { request, streams, .. }: More) {
-        let Some(n_streams) = self.n_streams.get_mut(request) else { return };
+        if self.origins.get(request).is_none_or(Option::is_none) {
+            return;
+        }
+        let n_streams = &mut self.n_streams[request];
         for stream in streams {
             let place = Place { request, fork: 0, stream: *n_streams };
             self.queue.push_back(Waiting::New { place, stream });
@@ -293,12 +314,15 @@ impl<'s, 'a> Batch<'s, 'a> {
             let rows = self.run_newest()?;
             let mut live = std::mem::take(&mut self.live);
             let u: Vec<f64> = live.iter_mut().map(|sequence| sequence.rng.random()).collect();
-            let last = live.iter().map(|sequence| sequence.n_tokens() - 1);
-            let drawn = self.draw_rows(&rows, &u, last)?;
+            let drawn = self.draw_rows(&rows, &u)?;
             if !live.iter().any(|sequence| sequence.keep) {
                 self.tree.hidden.truncate(n_passes);
             }
             for (sequence, drawn) in live.into_iter().zip(drawn) {
+                let Some(drawn) = drawn else {
+                    self.fail(&sequence);
+                    continue;
+                };
                 let goes_on =
                     self.advance(sequence, &drawn).and_then(|sequence| self.unless_paused(sequence));
                 self.live.extend(goes_on);
@@ -394,8 +418,10 @@ impl<'s, 'a> Batch<'s, 'a> {
             let mut following = Vec::new();
             for waiting in waiting {
                 match waiting {
+                    Waiting::New { place, .. } if self.faults[place.request].is_some() => {}
                     Waiting::New { place, stream } => {
-                        following.push(Live::new(place, stream, &self.origins[place.request]));
+                        let origin = self.origins[place.request].as_ref();
+                        following.extend(origin.map(|origin| Live::new(place, stream, origin)));
                     }
                     Waiting::Paused(sequence) if sequence.along.is_some() => following.push(*sequence),
                     Waiting::Paused(sequence) => self.live.push(*sequence),
@@ -422,10 +448,13 @@ impl<'s, 'a> Batch<'s, 'a> {
             rows.push(row.ok_or(Error::EmptyContext)?);
         }
         let u: Vec<f64> = sequences.iter_mut().map(|sequence| sequence.rng.random()).collect();
-        let last = sequences.iter().map(|sequence| sequence.n_tokens() - 1);
-        let drawn = self.draw_rows(&rows, &u, last)?;
+        let drawn = self.draw_rows(&rows, &u)?;
         let mut following = Vec::new();
         for (sequence, drawn) in sequences.into_iter().zip(drawn) {
+            let Some(drawn) = drawn else {
+                self.fail(&sequence);
+                continue;
+            };
             let Some(mut sequence) = self.advance(sequence, &drawn) else { continue };
             let branch = self.tree.branch(sequence.from.branch);
             let repeated =
@@ -444,14 +473,15 @@ impl<'s, 'a> Batch<'s, 'a> {
         Ok(following)
     }
 
-    /// Draws from each row; `last` is the position of each row's token in its context. The logits of a row that several draw from are
-    /// computed once.
-    fn draw_rows(
-        &self,
-        rows: &[HiddenRow],
-        u: &[f64],
-        last: impl Iterator<Item = usize>,
-    ) -> Result<Vec<Drawn>, Error> {
+    /// Ends a sequence whose next token cannot be drawn, and with it its request.
+    fn fail(&mut self, sequence: &Live) {
+        self.free_chunks.extend(sequence.chunks.iter().rev());
+        self.faults[sequence.place.request]
+            .get_or_insert(Error::NotFinite { index: sequence.n_tokens() - 1 });
+    }
+
+    /// Draws from each row; nothing where its logits are not finite. The logits of a row that several draw from are computed once.
+    fn draw_rows(&self, rows: &[HiddenRow], u: &[f64]) -> Result<Vec<Option<Drawn>>, Error> {
         let mut distinct = rows.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
@@ -473,7 +503,7 @@ impl<'s, 'a> Batch<'s, 'a> {
         for (index, drawn) in drawn.map_err(DecoderError::from)?.into_iter().flatten().flatten() {
             by_index[index] = Some(drawn);
         }
-        by_index.into_iter().zip(last).map(|(drawn, index)| drawn.ok_or(Error::NotFinite { index })).collect()
+        Ok(by_index)
     }
 
     /// Takes the newly drawn token. The sequence, unless it ends.
@@ -570,6 +600,7 @@ impl<'s, 'a> Batch<'s, 'a> {
 mod tests {
     use super::*;
     use crate::decoder::Options;
+    use entrace_backend::sampling::Counting;
     use std::path::Path;
 
     /// What a completion costs: its prompt once, and each of its tokens once.
@@ -596,6 +627,7 @@ mod tests {
         let sampling =
             Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 24, stop: Vec::new() };
         let drawn = session.sample(&[stem], &sampling, &mut Counting(&mut |_| true)).unwrap().remove(0);
+        let drawn = drawn.unwrap();
         let n_drawn: usize = drawn.iter().map(|drawn| drawn.completion.token_ids.len()).sum();
         assert!(n_drawn > 24);
         assert_eq!(session.tree.hidden.n_rows(), prompt.len() + n_drawn);

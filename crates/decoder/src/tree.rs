@@ -18,8 +18,8 @@ use crate::passes::{self, Hidden, HiddenRow, Run};
 use crate::row::LogitRow;
 use crate::shared::{self, Beginning};
 use entrace_backend::{
-    Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, ScoreTree, Sharpness, TokenScores,
-    TreeSession,
+    Branch, BranchId, BranchScore, Each, Error, NextRequest, NextScore, Parent, ScoreTree, Sharpness,
+    TokenScores, TreeSession,
 };
 use entrace_measure::TokenId;
 use std::borrow::Cow;
@@ -119,7 +119,8 @@ impl Placed {
     }
 }
 
-/// How far a branch reaches.
+/// How far a branch reaches. The default is that of one that is not run.
+#[derive(Default)]
 struct Extent {
     /// Tokens of its own that must be run.
     n_run: usize,
@@ -156,6 +157,14 @@ enum Want {
     Next { branch: usize },
 }
 
+impl Want {
+    fn branch(&self) -> usize {
+        match *self {
+            Self::Token { branch, .. } | Self::Next { branch } => branch,
+        }
+    }
+}
+
 /// What was read.
 enum Read {
     Token { branch: usize, index: usize, logprob: f64, sharpness: Option<Sharpness> },
@@ -164,7 +173,7 @@ enum Read {
 }
 
 impl TreeSession for Session<'_> {
-    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
+    fn extend_each(&mut self, branches: &[Branch]) -> Each<BranchScore> {
         self.extend_grown(branches, Vec::new())
     }
 
@@ -212,69 +221,93 @@ impl<'a> Session<'a> {
     }
 
     /// Adds branches; what is grown of the first of them, which may be nothing, is not run again.
-    pub(crate) fn extend_grown(
-        &mut self,
-        branches: &[Branch],
-        mut grown: Vec<Grown>,
-    ) -> Result<Vec<BranchScore>, Error> {
+    pub(crate) fn extend_grown(&mut self, branches: &[Branch], mut grown: Vec<Grown>) -> Each<BranchScore> {
         grown.resize_with(branches.len(), Grown::default);
-        let extents = self.check(branches)?;
+        let checked = self.check(branches);
+        let branches = sound(branches, &checked);
+        let faults: Vec<Option<Error>> =
+            checked.iter().map(|checked| checked.as_ref().err().cloned()).collect();
+        grown
+            .iter_mut()
+            .zip(&faults)
+            .filter(|(_, fault)| fault.is_some())
+            .for_each(|(grown, _)| *grown = Grown::default());
+        let mut extents: Vec<Extent> = checked.into_iter().map(Result::unwrap_or_default).collect();
         let n_passes = self.hidden.n_passes();
-        let scored = self.run(branches, &extents, grown).and_then(|placed| {
-            let scores = self.score(branches, &placed)?;
+        let scored = self.run(&branches, &extents, grown).and_then(|placed| {
+            let scores = self.score(&branches, &placed, faults)?;
             Ok((placed, scores))
         });
         let (placed, scores) = scored.inspect_err(|_| self.hidden.truncate(n_passes))?;
+        for (extent, _) in extents.iter_mut().zip(&scores).filter(|(_, score)| score.is_err()) {
+            extent.keep = false;
+        }
         self.keep(&extents, placed, n_passes);
         Ok(scores)
     }
 
     /// Checks all branches and says how far they reach.
-    fn check(&self, branches: &[Branch]) -> Result<Vec<Extent>, Error> {
+    fn check(&self, branches: &[Branch]) -> Vec<Result<Extent, Error>> {
         let first_id = self.branches.len();
-        let spec = self.decoder.model.spec();
-        let mut extents: Vec<Extent> = Vec::with_capacity(branches.len());
+        let mut extents: Vec<Result<Extent, Error>> = Vec::with_capacity(branches.len());
         for (index, branch) in branches.iter().enumerate() {
-            let before = match branch.parent {
-                None if branch.tokens.is_empty() => return Err(Error::EmptyContext),
-                None => 0,
-                Some(parent) => {
-                    let available = self.tokens_of(parent.branch, first_id, &branches[..index]);
-                    if parent.n_tokens == 0 || parent.n_tokens > available {
-                        return Err(Error::BadFork {
-                            branch: index,
-                            parent: parent.branch.0,
-                            n_tokens: parent.n_tokens,
-                            available,
-                        });
-                    }
-                    let before_parent = match parent.branch.0.checked_sub(first_id) {
-                        None => self.branches[parent.branch.0].n_before(),
-                        Some(sibling) => {
-                            let parent_extent = &mut extents[sibling];
-                            parent_extent.n_run = parent_extent.n_run.max(parent.n_tokens);
-                            parent_extent.n_path - branches[sibling].tokens.len()
-                        }
-                    };
-                    before_parent + parent.n_tokens
-                }
+            let extent = match branch.fault_of_parent(first_id, &extents) {
+                Some(fault) => Err(fault),
+                None => self.extent(branches, index, &extents),
             };
-            let n_path = before + branch.tokens.len();
-            if n_path > spec.context_length {
-                return Err(Error::ContextTooLong { n_tokens: n_path, limit: spec.context_length });
+            let sibling = branch.parent.and_then(|parent| parent.branch.0.checked_sub(first_id));
+            if let (Ok(_), Some(parent), Some(sibling)) = (&extent, branch.parent, sibling)
+                && let Ok(of_parent) = &mut extents[sibling]
+            {
+                of_parent.n_run = of_parent.n_run.max(parent.n_tokens);
             }
-            check_requests(branch, spec.vocab_size)?;
-            let all = branch.keep || branch.next.is_some();
-            let n_run = if all { branch.tokens.len() } else { branch.tokens.len().saturating_sub(1) };
-            extents.push(Extent { n_run, n_path, keep: branch.keep });
+            extents.push(extent);
         }
         for (index, branch) in branches.iter().enumerate().rev() {
             let sibling = branch.parent.and_then(|parent| parent.branch.0.checked_sub(first_id));
-            if let Some(sibling) = sibling.filter(|_| extents[index].keep) {
-                extents[sibling].keep = true;
+            if let Some(sibling) = sibling.filter(|_| extents[index].as_ref().is_ok_and(|extent| extent.keep))
+                && let Ok(of_parent) = &mut extents[sibling]
+            {
+                of_parent.keep = true;
             }
         }
-        Ok(extents)
+        extents
+    }
+
+    /// How far a branch reaches by itself, if it is in order.
+    fn extent(
+        &self,
+        branches: &[Branch],
+        index: usize,
+        earlier: &[Result<Extent, Error>],
+    ) -> Result<Extent, Error> {
+        let (branch, first_id) = (&branches[index], self.branches.len());
+        let before = match branch.parent {
+            None if branch.tokens.is_empty() => return Err(Error::EmptyContext),
+            None => 0,
+            Some(Parent { branch: parent, n_tokens }) => {
+                let available = self.tokens_of(parent, first_id, &branches[..index]);
+                if n_tokens == 0 || n_tokens > available {
+                    return Err(Error::BadFork { branch: index, parent: parent.0, n_tokens, available });
+                }
+                let before_parent = match parent.0.checked_sub(first_id) {
+                    None => self.branches[parent.0].n_before(),
+                    Some(sibling) => earlier[sibling]
+                        .as_ref()
+                        .map_or(0, |extent| extent.n_path - branches[sibling].tokens.len()),
+                };
+                before_parent + n_tokens
+            }
+        };
+        let spec = self.decoder.model.spec();
+        let n_path = before + branch.tokens.len();
+        if n_path > spec.context_length {
+            return Err(Error::ContextTooLong { n_tokens: n_path, limit: spec.context_length });
+        }
+        check_requests(branch, spec.vocab_size)?;
+        let all = branch.keep || branch.next.is_some();
+        let n_run = if all { branch.tokens.len() } else { branch.tokens.len().saturating_sub(1) };
+        Ok(Extent { n_run, n_path, keep: branch.keep })
     }
 
     fn tokens_of(&self, id: BranchId, first_id: usize, earlier: &[Branch]) -> usize {
@@ -419,19 +452,26 @@ impl<'a> Session<'a> {
         Ok(placed)
     }
 
-    fn score(&self, branches: &[Branch], placed: &[Placed]) -> Result<Vec<BranchScore>, Error> {
+    /// What is asked about the branches; `faults` are those of branches that were not run.
+    fn score(
+        &self,
+        branches: &[Branch],
+        placed: &[Placed],
+        mut faults: Vec<Option<Error>>,
+    ) -> Each<BranchScore> {
+        let first_id = self.branches.len();
         let wants = wants(branches, placed);
         let rows: Vec<HiddenRow> = wants.keys().copied().collect();
         let wants: Vec<Vec<Want>> = wants.into_values().collect();
-        let mut scores = empty_scores(branches, self.branches.len());
-        if rows.is_empty() {
-            return Ok(scores);
+        let mut scores = empty_scores(branches, first_id);
+        let mut reads = Vec::new();
+        if !rows.is_empty() {
+            let hidden = self.hidden.gather(&rows)?;
+            let head = self.decoder.model.head();
+            reads = head
+                .map_rows(&hidden, |row, logits| read_row(branches, row, &wants[row], logits))
+                .map_err(DecoderError::from)?;
         }
-        let hidden = self.hidden.gather(&rows)?;
-        let head = self.decoder.model.head();
-        let reads = head
-            .map_rows(&hidden, |row, logits| read_row(branches, row, &wants[row], logits))
-            .map_err(DecoderError::from)?;
         for read in reads.into_iter().flatten() {
             match read {
                 Read::Token { branch, index, logprob, sharpness } => {
@@ -442,12 +482,19 @@ impl<'a> Session<'a> {
                 }
                 Read::Next { branch, score } => scores[branch].next = Some(score),
                 Read::Damaged { row } => {
-                    let index = last_position(&wants[row][0], branches, placed);
-                    return Err(Error::NotFinite { index });
+                    for want in &wants[row] {
+                        let index = last_position(want, branches, placed);
+                        faults[want.branch()].get_or_insert(Error::NotFinite { index });
+                    }
                 }
             }
         }
-        Ok(scores)
+        let mut each: Vec<Result<BranchScore, Error>> = Vec::with_capacity(branches.len());
+        for ((branch, score), fault) in branches.iter().zip(scores).zip(faults) {
+            let fault = fault.or_else(|| branch.fault_of_parent(first_id, &each));
+            each.push(fault.map_or(Ok(score), Err));
+        }
+        Ok(each)
     }
 
     /// Remembers kept branches; the others keep their number only. `first_pass` is the first that this call ran.
@@ -473,6 +520,15 @@ impl<'a> Session<'a> {
         let passes = self.branches.iter().filter_map(|b| b.rows.last()).map(|row| row.pass + 1);
         self.hidden.truncate(passes.max().unwrap_or(0).max(self.held.passes));
     }
+}
+
+/// The branches, with nothing in the place of those that cannot be run.
+fn sound<'b>(branches: &'b [Branch], checked: &[Result<Extent, Error>]) -> Cow<'b, [Branch]> {
+    if checked.iter().all(Result::is_ok) {
+        return Cow::Borrowed(branches);
+    }
+    let each = branches.iter().zip(checked);
+    each.map(|(branch, checked)| if checked.is_ok() { branch.clone() } else { Branch::default() }).collect()
 }
 
 fn check_requests(branch: &Branch, vocab_size: usize) -> Result<(), Error> {

@@ -333,7 +333,8 @@ fn what_is_written_has_the_bits_of_what_is_read() {
             Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 45, stop: Vec::new() };
         let mut written = model.sampling_session().unwrap().unwrap();
         written.extend(std::slice::from_ref(&root)).unwrap();
-        let drawn = written.sample(&[stem], &sampling, &mut Counting(&mut |_| true)).unwrap().remove(0);
+        let drawn =
+            written.sample(&[stem], &sampling, &mut Counting(&mut |_| true)).unwrap().remove(0).unwrap();
         let mut read = model.session().unwrap();
         read.extend(&[root]).unwrap();
         for Sampled { completion, branch, .. } in drawn {

@@ -5,6 +5,8 @@
 
 use crate::error::Error;
 use crate::recorded::Recorded;
+use entrace_backend::generate::RequestCompletions;
+use entrace_backend::sampling::Counting;
 use entrace_backend::{ChatMessage, Fork, GenerateRequest, Role, Sampling};
 use entrace_measure::intervention::edit::{Change, reword, same_numbers};
 use entrace_run::{Engine, Event, Observer};
@@ -18,7 +20,8 @@ pub(crate) fn steps(
     let steps = 1..=recorded.n_steps();
     let words: Vec<&str> = steps.clone().map(|step| recorded.text_of_step(step).trim()).collect();
     let (replies, n_tokens) = ask(engine, &words, observer)?;
-    let change = |(step, (words, reply)): (usize, (&str, String))| {
+    let change = |(step, (words, reply)): (usize, (&str, Reply))| {
+        let reply = reply?;
         let said = reply.trim().lines().next().unwrap_or_default().trim();
         if said.is_empty() || said == words {
             return Err("the model did not say it in other words".to_string());
@@ -31,7 +34,10 @@ pub(crate) fn steps(
     Ok((steps.zip(words.into_iter().zip(replies)).map(change).collect(), n_tokens))
 }
 
-fn ask(engine: Engine<'_>, words: &[&str], observer: &mut dyn Observer) -> Result<(Vec<String>, u64), Error> {
+/// What the model said, or why it said nothing.
+type Reply = Result<String, String>;
+
+fn ask(engine: Engine<'_>, words: &[&str], observer: &mut dyn Observer) -> Result<(Vec<Reply>, u64), Error> {
     let text = engine.text;
     let mut requests = Vec::new();
     let mut longest = 0;
@@ -57,14 +63,18 @@ fn ask(engine: Engine<'_>, words: &[&str], observer: &mut dyn Observer) -> Resul
         stop: Vec::new(),
     };
     let mut n_drawn = 0;
-    let drawn = engine.generator()?.generate(&requests, &sampling, &mut |n| {
+    let mut progress = |n| {
         n_drawn += n as u64;
         observer.event(Event::Tokens(n));
         !observer.should_stop()
-    });
+    };
+    let drawn = engine.generator()?.generate_each(&requests, &sampling, &mut Counting(&mut progress));
     if observer.should_stop() {
         return Err(entrace_run::Error::Interrupted.into());
     }
-    let replies = drawn?.into_iter().flatten().flatten().map(|completion| completion.text).collect();
-    Ok((replies, n_drawn))
+    let reply = |forks: Result<RequestCompletions, entrace_backend::Error>| match forks {
+        Ok(forks) => Ok(forks.into_iter().flatten().map(|completion| completion.text).collect()),
+        Err(error) => Err(error.to_string()),
+    };
+    Ok((drawn?.into_iter().map(reply).collect(), n_drawn))
 }

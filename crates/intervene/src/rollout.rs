@@ -17,6 +17,7 @@ use crate::importance::importance;
 use crate::plan::{Edit, Plan, truncated};
 use crate::recorded::Recorded;
 use crate::rows::{self, Found};
+use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{
     Completion, Fork, GenerateRequest, LayerRequest, Place, Sampling, Watcher, stream_seed,
 };
@@ -269,7 +270,14 @@ impl Drawing<'_> {
         let context = [&recorded.prompt.token_ids[..], recorded.trace.token_ids()].concat();
         let n_draws: usize = forks.iter().map(|fork| fork.streams.len()).sum();
         let request = [GenerateRequest { context, forks }];
-        let drawn = self.generate(&request, &sampling, recorded, &befores, observer)?;
+        let drawn = match self.generate(&request, &sampling, recorded, &befores, observer)? {
+            Ok(drawn) => drawn,
+            Err(error) => {
+                let asked = results.iter_mut().filter(|site| site.is_ok());
+                asked.for_each(|site| *site = Err(error.to_string()));
+                return Ok(results);
+            }
+        };
         taken.n_draws += n_draws as u64;
         let segmentation = segmentation(recorded, self.how);
         let mut of_forks = befores.iter().zip(drawn);
@@ -300,18 +308,18 @@ impl Drawing<'_> {
         recorded: &Recorded,
         befores: &[String],
         observer: &mut dyn Observer,
-    ) -> Result<Vec<Vec<Completion>>, Error> {
+    ) -> Result<Result<RequestCompletions, entrace_backend::Error>, Error> {
         let thoughts = self.engine.text.thoughts();
         let open = befores
             .iter()
             .map(|before| thoughts.divide(before, recorded.opened.as_ref()).open_at(before.len()).cloned());
         let mut watching =
             Watching { drawing: self, recorded, open: open.collect(), observer, stopped: false };
-        let drawn = self.engine.generator()?.generate_watched(request, sampling, &mut watching);
+        let drawn = self.engine.generator()?.generate_each(request, sampling, &mut watching);
         if watching.stopped {
             return Err(entrace_run::Error::Interrupted.into());
         }
-        Ok(drawn?.into_iter().flatten().collect())
+        Ok(drawn?.pop().unwrap_or_else(|| Ok(Vec::new())))
     }
 
     fn answer(&self, recorded: &Recorded, before: &str, draw: &Completion) -> Answer {

@@ -11,8 +11,8 @@ use crate::wire::{Answer, Dialect, Path, Question};
 use crate::{Fault, generate};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{
-    ChatMessage, Decoded, Error, Generate, GenerateRequest, ModelInfo, Prompt, Reach, Sampling, ScoreTree,
-    Text, TreeSession, Watcher,
+    ChatMessage, Decoded, Each, Error, Generate, GenerateRequest, ModelInfo, Prompt, Reach, Sampling,
+    ScoreTree, Text, TreeSession, Watcher,
 };
 use entrace_measure::{Thoughts, TokenId};
 use std::ops::Deref;
@@ -43,7 +43,6 @@ pub(crate) struct Core {
     pool: Arc<Pool>,
     pub(crate) profile: Profile,
     pub(crate) info: ModelInfo,
-    pub(crate) kept: generate::Kept,
 }
 
 /// The network as the pool sees it.
@@ -121,7 +120,7 @@ where
             patience: options.patience,
         };
         let pool = Arc::new(Pool::new(&names, Arc::new(network), options.patience));
-        Ok(Self { core: Core { pool, profile, info, kept: generate::Kept::default() }, text })
+        Ok(Self { core: Core { pool, profile, info }, text })
     }
 
     /// Itself as a generator, if completions can be drawn.
@@ -300,21 +299,12 @@ impl<T: Deref<Target: Text + Sized> + Send + Sync> ScoreTree for Remote<T> {
 }
 
 impl<T: Deref<Target: Text + Sized> + Send + Sync> Generate for Remote<T> {
-    fn generate(
-        &self,
-        requests: &[GenerateRequest],
-        sampling: &Sampling,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Vec<RequestCompletions>, Error> {
-        generate::generate(&self.core, &*self.text, requests, sampling, &mut generate::Unwatched(progress))
-    }
-
-    fn generate_watched(
+    fn generate_each(
         &self,
         requests: &[GenerateRequest],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<RequestCompletions>, Error> {
+    ) -> Each<RequestCompletions> {
         generate::generate(&self.core, &*self.text, requests, sampling, watcher)
     }
 }

@@ -1,7 +1,8 @@
 //! Completions drawn by servers.
 //!
 //! A fork is a request for as many completions as it has streams; its seeds are not sent, because servers ignore them, take all for the same
-//! one, or stop (`docs`), so draws differ from run to run. What comes back is cut as everywhere: the token that ends the turn is no part of
+//! one, or stop (`docs`), so draws differ from run to run. A draw that failed is not drawn again, because a completion that took too long is a
+//! long one, and a second try would leave the short ones: its request fails. What comes back is cut as everywhere: the token that ends the turn is no part of
 //! a completion, nor is anything from a stop string on.
 
 use crate::engine::Core;
@@ -10,59 +11,30 @@ use crate::schedule::Lane;
 use crate::session::{error_of, key_of};
 use crate::wire::{Answer, Dialect, Draw, Drawn, Question};
 use entrace_backend::generate::RequestCompletions;
+use entrace_backend::sampling::check_request;
 use entrace_backend::{
-    Completion, Decoded, Error, GenerateRequest, Place, Sampling, Sharpness, Text, Watcher,
+    Completion, Decoded, Each, Error, Fork, GenerateRequest, More, Place, Sampling, Sharpness, Text, Watcher,
 };
 use entrace_measure::TokenId;
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Longest time between two looks at whether to stop.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// A watcher that is told of progress alone.
-pub(crate) struct Unwatched<'a>(pub(crate) &'a mut dyn FnMut(usize) -> bool);
-
-impl Watcher for Unwatched<'_> {
-    fn progress(&mut self, n_tokens: usize) -> bool {
-        (self.0)(n_tokens)
-    }
-}
-
-/// Which completion: the key of its context, and the seed of its stream.
-type Stream = (u64, u64);
-
-/// Completions of a call that failed for the sake of one of them. The caller asks for the others by themselves then, and gets what had come;
-/// what failed is not drawn again, because a completion that took too long is a long one, and a second try would leave the short ones.
-#[derive(Default)]
-pub(crate) struct Kept(Mutex<HashMap<Stream, Result<Completion, String>>>);
-
-impl Kept {
-    fn take(&self, stream: Stream) -> Option<Result<Completion, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&stream)
-    }
-
-    fn keep(&self, stream: Stream, completion: Result<Completion, String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, completion);
-    }
-}
-
 /// Completions of a fork, as far as they have come.
 struct Slots {
     context: Vec<TokenId>,
     limit: usize,
-    streams: Vec<Stream>,
     completions: Vec<Option<Completion>>,
 }
 
 impl Slots {
-    fn add(&mut self, seeds: &[u64]) -> Range<usize> {
-        let (first, key) = (self.streams.len(), key_of(&self.context));
-        self.streams.extend(seeds.iter().map(|&seed| (key, seed)));
-        self.completions.resize(self.streams.len(), None);
-        first..self.streams.len()
+    /// The numbers of some more.
+    fn add(&mut self, n: usize) -> Range<usize> {
+        let first = self.completions.len();
+        self.completions.resize(first + n, None);
+        first..first + n
     }
 }
 
@@ -80,21 +52,20 @@ pub(crate) fn generate(
     requests: &[GenerateRequest],
     sampling: &Sampling,
     watcher: &mut dyn Watcher,
-) -> Result<Vec<RequestCompletions>, Error> {
+) -> Each<RequestCompletions> {
+    let of_request = |(number, request)| slots(core, number, request, sampling);
     let mut drawing = Drawing {
         core,
         text,
         sampling,
         requests,
-        slots: requests.iter().map(|request| slots(core, request, sampling)).collect::<Result<_, _>>()?,
+        slots: requests.iter().enumerate().map(of_request).collect(),
         conversation: core.converse(),
         asked: Vec::new(),
-        failed: None,
     };
     for (request, asked) in requests.iter().enumerate() {
         for (number, fork) in asked.forks.iter().enumerate() {
-            let streams = drawing.slots[request][number].add(&fork.streams);
-            drawing.ask(request, number, streams, watcher);
+            drawing.ask(request, number, fork.streams.len());
         }
     }
     while drawing.conversation.n_open() > 0 {
@@ -112,7 +83,7 @@ pub(crate) fn generate(
                 drawing.drawn(number, draws, watcher)?;
             }
             Ok(Answer::Next(..)) => {}
-            Err(Failure::Item(fault)) => drawing.fail(number, fault.to_string()),
+            Err(failure @ Failure::Item(_)) => drawing.fail(number, error_of(failure)),
             Err(stopped) => return Err(error_of(stopped)),
         }
     }
@@ -125,35 +96,19 @@ struct Drawing<'a> {
     text: &'a dyn Text,
     sampling: &'a Sampling,
     requests: &'a [GenerateRequest],
-    /// `[request][fork]`.
-    slots: Vec<Vec<Slots>>,
+    /// `[request][fork]`, or why a request has failed.
+    slots: Vec<Result<Vec<Slots>, Error>>,
     conversation: Conversation,
     asked: Vec<Asked>,
-    /// Why the first completion failed that did.
-    failed: Option<String>,
 }
 
 impl Drawing<'_> {
-    /// Asks for some completions of a fork, unless they are kept.
-    fn ask(&mut self, request: usize, fork: usize, streams: Range<usize>, watcher: &mut dyn Watcher) {
-        let mut missing: Option<Range<usize>> = None;
-        for stream in streams {
-            match self.core.kept.take(self.slots[request][fork].streams[stream]) {
-                Some(Ok(completion)) => self.put(request, fork, stream, completion, watcher),
-                Some(Err(problem)) => {
-                    self.failed.get_or_insert(problem);
-                }
-                None => {
-                    let first = missing.as_ref().map_or(stream, |missing| missing.start);
-                    missing = Some(first..stream + 1);
-                }
-            }
-        }
-        let Some(missing) = missing else { return };
+    /// Asks for `n` more completions of a fork, unless its request has failed.
+    fn ask(&mut self, request: usize, fork: usize, n: usize) {
+        let Ok(slots) = &mut self.slots[request] else { return };
+        let streams = slots[fork].add(n);
         let key = key_of(&self.requests[request].context);
-        for (question, streams) in
-            questions_of(self.core, self.text, &self.slots[request][fork], missing, self.sampling)
-        {
+        for (question, streams) in questions_of(self.core, self.text, &slots[fork], streams, self.sampling) {
             self.conversation.ask(key, Lane::Any, question);
             self.asked.push(Asked { request, fork, streams });
         }
@@ -164,75 +119,58 @@ impl Drawing<'_> {
         let Asked { request, fork, ref streams } = self.asked[number];
         let streams = streams.clone();
         for (stream, drawn) in streams.clone().zip(spread(draws, streams.len())) {
-            let completion = completion(self.core, self.text, drawn, self.sampling)?;
-            self.put(request, fork, stream, completion, watcher);
+            match completion(self.core, self.text, drawn, self.sampling) {
+                Ok(completion) => self.put(Place { request, fork, stream }, completion, watcher),
+                Err(error) if error.is_about_the_item() => self.fail(number, error),
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
 
-    fn put(
-        &mut self,
-        request: usize,
-        fork: usize,
-        stream: usize,
-        completion: Completion,
-        watcher: &mut dyn Watcher,
-    ) {
-        let more = watcher.ended(Place { request, fork, stream }, &completion);
-        self.slots[request][fork].completions[stream] = Some(completion);
-        for more in more {
-            let streams = self.slots[more.request][more.fork].add(&more.streams);
-            self.ask(more.request, more.fork, streams, watcher);
+    fn put(&mut self, place: Place, completion: Completion, watcher: &mut dyn Watcher) {
+        let Ok(slots) = &mut self.slots[place.request] else { return };
+        let more = watcher.ended(place, &completion);
+        slots[place.fork].completions[place.stream] = Some(completion);
+        for More { request, fork, streams } in more {
+            self.ask(request, fork, streams.len());
         }
     }
 
-    fn fail(&mut self, number: usize, problem: String) {
-        let Asked { request, fork, ref streams } = self.asked[number];
-        for stream in streams.clone() {
-            self.core.kept.keep(self.slots[request][fork].streams[stream], Err(problem.clone()));
+    /// The request of a question fails, for the first reason that there is.
+    fn fail(&mut self, number: usize, error: Error) {
+        let slots = &mut self.slots[self.asked[number].request];
+        if slots.is_ok() {
+            *slots = Err(error);
         }
-        self.failed.get_or_insert(problem);
     }
 
-    fn finish(self) -> Result<Vec<RequestCompletions>, Error> {
-        if let Some(problem) = self.failed {
-            let slots = self.slots.into_iter().flatten();
-            let come = slots.flat_map(|slots| slots.streams.into_iter().zip(slots.completions));
-            come.for_each(|(stream, completion)| {
-                completion.into_iter().for_each(|completion| self.core.kept.keep(stream, Ok(completion)));
-            });
-            return Err(Error::Refused(problem));
-        }
+    fn finish(self) -> Each<RequestCompletions> {
         let whole = |slots: Slots| slots.completions.into_iter().collect::<Option<Vec<Completion>>>();
-        let of_request =
-            |forks: Vec<Slots>| forks.into_iter().map(whole).collect::<Option<RequestCompletions>>();
-        let all = self.slots.into_iter().map(of_request).collect::<Option<Vec<_>>>();
-        all.ok_or_else(|| Error::engine("a completion did not come"))
+        let of_request = |forks: Result<Vec<Slots>, Error>| match forks {
+            Ok(forks) => {
+                let whole = forks.into_iter().map(whole).collect::<Option<RequestCompletions>>();
+                whole.map(Ok).ok_or_else(|| Error::engine("a completion did not come"))
+            }
+            Err(error) => Ok(Err(error)),
+        };
+        self.slots.into_iter().map(of_request).collect()
     }
 }
 
-fn slots(core: &Core, request: &GenerateRequest, sampling: &Sampling) -> Result<Vec<Slots>, Error> {
-    let info = &core.info;
-    let of_fork = |(index, fork): (usize, &entrace_backend::Fork)| {
-        let available = request.context.len();
-        if fork.n_tokens > available {
-            return Err(Error::BadFork { branch: index, parent: 0, n_tokens: fork.n_tokens, available });
-        }
-        let context: Vec<TokenId> =
-            request.context[..fork.n_tokens].iter().chain(&fork.suffix).copied().collect();
-        if context.is_empty() {
-            return Err(Error::EmptyContext);
-        }
-        if let Some(&token) = context.iter().find(|&&token| token as usize >= info.vocab_size) {
-            return Err(Error::UnknownToken { token, vocab_size: info.vocab_size });
-        }
-        if context.len() >= info.context_length {
-            return Err(Error::ContextTooLong { n_tokens: context.len() + 1, limit: info.context_length });
-        }
-        let limit = fork.limit(sampling).min(info.context_length - context.len());
-        Ok(Slots { context, limit, streams: Vec::new(), completions: Vec::new() })
+fn slots(
+    core: &Core,
+    number: usize,
+    request: &GenerateRequest,
+    sampling: &Sampling,
+) -> Result<Vec<Slots>, Error> {
+    check_request(&core.info, number, request)?;
+    let of_fork = |fork: &Fork| {
+        let context = [&request.context[..fork.n_tokens], &fork.suffix].concat();
+        let limit = fork.limit(sampling).min(core.info.context_length - context.len());
+        Slots { context, limit, completions: Vec::new() }
     };
-    request.forks.iter().enumerate().map(of_fork).collect()
+    Ok(request.forks.iter().map(of_fork).collect())
 }
 
 /// Questions for some completions of a fork, each for as many as the server draws at once. Greedy ones are all alike: one is asked for.

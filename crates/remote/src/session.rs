@@ -2,7 +2,8 @@
 //!
 //! A branch is written down and nothing is sent: planting a prompt and a trace costs no request. What is asked about a branch is asked about
 //! its whole path. The paths of one root, a question, go into one request, so that any balancer in front of the servers keeps its prefix
-//! cache warm. A call asks in two rounds at most: lists of the likeliest tokens, and then those chosen tokens that no list had.
+//! cache warm. A call asks in two rounds at most: lists of the likeliest tokens, and then those chosen tokens that no list had. Where a server
+//! refuses a request for several paths, each is asked about apart: only that tells which of them is at fault.
 //!
 //! Scores of a branch's own tokens are one-token reads after each of its beginnings; options that begin alike share them, as in a trie. Of a
 //! whole trace (`TokenScores::Full`) they would be as many reads as it has tokens, each of its own prefix; they are left unknown.
@@ -11,7 +12,8 @@ use crate::engine::Core;
 use crate::pool::Failure;
 use crate::wire::{Answer, Next, NextToken, Question};
 use entrace_backend::{
-    Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, Rest, TokenScores, TreeSession,
+    Branch, BranchId, BranchScore, Each, Error, NextRequest, NextScore, Parent, Rest, TokenScores,
+    TreeSession,
 };
 use entrace_measure::TokenId;
 use entrace_measure::seed::fnv1a;
@@ -26,7 +28,8 @@ pub(crate) struct Session<'a> {
     nodes: Vec<Node>,
 }
 
-/// A branch, written down.
+/// A branch, written down; the default is one that failed.
+#[derive(Default)]
 struct Node {
     /// Number of its root.
     root: usize,
@@ -50,15 +53,20 @@ type Place = (usize, Vec<TokenId>);
 struct Known {
     top: Vec<(TokenId, f64)>,
     chosen: BTreeMap<TokenId, f64>,
+    /// Why it is not what was asked for.
+    fault: Option<Error>,
 }
+
+/// A request for the tokens after some paths, with their places.
+type Request = (Vec<Place>, Next);
 
 impl<'a> Session<'a> {
     pub(crate) fn new(core: &'a Core) -> Self {
         Self { core, nodes: Vec::new() }
     }
 
-    /// Writes a branch down, if it is in order.
-    fn add(&mut self, index: usize, branch: &Branch) -> Result<(), Error> {
+    /// A branch that is in order.
+    fn node(&self, index: usize, branch: &Branch) -> Result<Node, Error> {
         let info = &self.core.info;
         let (root, mut path) = match branch.parent {
             None if branch.tokens.is_empty() => return Err(Error::EmptyContext),
@@ -85,14 +93,27 @@ impl<'a> Session<'a> {
         {
             return Err(Error::BadClasses { n_tokens: classes.class_of.len(), vocab_size: info.vocab_size });
         }
-        self.nodes.push(Node { root, path, n_own: branch.tokens.len() });
-        Ok(())
+        Ok(Node { root, path, n_own: branch.tokens.len() })
     }
 
-    /// What has to be asked about the branches that begin at node `first`.
-    fn wants(&self, first: usize, branches: &[Branch]) -> BTreeMap<Place, Want> {
+    /// Writes branches down; of one that is not in order its number.
+    fn add(&mut self, branches: &[Branch]) -> Vec<Result<(), Error>> {
+        let first = self.nodes.len();
+        let mut added: Vec<Result<(), Error>> = Vec::with_capacity(branches.len());
+        for (index, branch) in branches.iter().enumerate() {
+            let inherited = branch.fault_of_parent(first, &added);
+            let node = inherited.map_or_else(|| self.node(index, branch), Err);
+            added.push(node.as_ref().map(|_| ()).map_err(Error::clone));
+            self.nodes.push(node.unwrap_or_default());
+        }
+        added
+    }
+
+    /// What has to be asked about the branches that begin at node `first`, those that are in order.
+    fn wants(&self, first: usize, branches: &[Branch], added: &[Result<(), Error>]) -> BTreeMap<Place, Want> {
         let mut wants: BTreeMap<Place, Want> = BTreeMap::new();
-        for (node, branch) in self.nodes[first..].iter().zip(branches) {
+        let sound = self.nodes[first..].iter().zip(branches).zip(added).filter(|(_, added)| added.is_ok());
+        for ((node, branch), _) in sound {
             if branch.token_scores == TokenScores::Logprobs {
                 for at in self.scored(node) {
                     let want = wants.entry((node.root, node.path[..at].to_vec())).or_default();
@@ -133,7 +154,7 @@ impl<'a> Session<'a> {
     }
 
     /// Requests for the likeliest tokens; with chosen ones beside them where the server tells both at once.
-    fn lists(&self, wants: &BTreeMap<Place, Want>) -> Vec<(Vec<Place>, Next)> {
+    fn lists(&self, wants: &BTreeMap<Place, Want>) -> Vec<Request> {
         let Some(dialect) = self.core.profile.dialect else { return Vec::new() };
         let listed: Vec<(&Place, &Want)> = wants.iter().filter(|(_, want)| want.list).collect();
         let mut requests = Vec::new();
@@ -154,11 +175,7 @@ impl<'a> Session<'a> {
     }
 
     /// Requests for chosen tokens that are not known yet.
-    fn choices(
-        &self,
-        wants: &BTreeMap<Place, Want>,
-        known: &BTreeMap<Place, Known>,
-    ) -> Vec<(Vec<Place>, Next)> {
+    fn choices(&self, wants: &BTreeMap<Place, Want>, known: &BTreeMap<Place, Known>) -> Vec<Request> {
         let Some(dialect) = self.core.profile.dialect else { return Vec::new() };
         if self.core.profile.gather == 0 {
             return Vec::new();
@@ -167,6 +184,9 @@ impl<'a> Session<'a> {
         // Of each root, the contexts that a set of tokens is asked of.
         let mut requests = Vec::new();
         let missing = |(place, want): (&Place, &Want)| {
+            if known[place].fault.is_some() {
+                return None;
+            }
             let missing: BTreeSet<TokenId> =
                 want.chosen.iter().copied().filter(|token| !known[place].knows(*token)).collect();
             (!missing.is_empty()).then(|| (place.clone(), missing))
@@ -211,40 +231,83 @@ impl<'a> Session<'a> {
         requests
     }
 
-    fn request(
-        &self,
-        places: impl Iterator<Item = Place>,
-        gather: Vec<TokenId>,
-        top_k: usize,
-    ) -> (Vec<Place>, Next) {
+    fn request(&self, places: impl Iterator<Item = Place>, gather: Vec<TokenId>, top_k: usize) -> Request {
         let places: Vec<Place> = places.collect();
         let contexts = places.iter().map(|(_, path)| path.clone()).collect();
         (places, Next { contexts, gather, top_k, temperature: 1.0 })
     }
 
-    /// Sends requests and takes down what they tell.
-    fn round(
+    /// Sends requests and takes down what they tell, or why a path has no answer.
+    fn round(&self, requests: Vec<Request>, known: &mut BTreeMap<Place, Known>) -> Result<(), Error> {
+        for (number, fault) in self.send(&requests, known)? {
+            match &requests[number] {
+                (places, _) if places.len() > 1 => self.send_one_by_one(&requests[number], &fault, known)?,
+                (places, _) => known.entry(places[0].clone()).or_default().fault = Some(fault),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends requests, takes down what they tell, and returns those that failed.
+    fn send(
         &self,
-        requests: Vec<(Vec<Place>, Next)>,
+        requests: &[Request],
         known: &mut BTreeMap<Place, Known>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<(usize, Error)>, Error> {
         let mut conversation = self.core.converse();
-        for (places, next) in &requests {
+        for (places, next) in requests {
             let question = Question::Next(next.clone());
             let key = key_of(&self.nodes[places[0].0].path);
             conversation.ask(key, self.core.lane(&question), question);
         }
+        let mut failed = Vec::new();
         while conversation.n_open() > 0 {
             let Some((number, ended)) = conversation.next(Duration::from_secs(1)) else { continue };
             let (places, next) = &requests[number];
-            let Answer::Next(tokens, _) = ended.map_err(error_of)? else { continue };
-            for (place, token) in places.iter().zip(tokens) {
-                if let Some(known) = known.get_mut(place) {
-                    known.learn(next, token);
+            match ended {
+                Ok(Answer::Next(tokens, _)) => {
+                    for (place, token) in places.iter().zip(tokens) {
+                        known.entry(place.clone()).or_default().learn(next, token);
+                    }
                 }
+                Ok(Answer::Draws(..)) => {}
+                Err(failure @ Failure::Item(_)) => failed.push((number, error_of(failure))),
+                Err(stopped) => return Err(error_of(stopped)),
             }
         }
+        Ok(failed)
+    }
+
+    /// Asks about the places of a request that failed one by one. Where the first two fail by themselves, the fault is that of all: failures in a
+    /// row end a run.
+    fn send_one_by_one(
+        &self,
+        (places, next): &Request,
+        fault: &Error,
+        known: &mut BTreeMap<Place, Known>,
+    ) -> Result<(), Error> {
+        let mut faults: Vec<Option<Error>> = Vec::with_capacity(places.len());
+        for place in places {
+            let alone = self.request([place.clone()].into_iter(), next.gather.clone(), next.top_k);
+            faults.push(self.send(&[alone], known)?.pop().map(|(_, fault)| fault));
+            if let [Some(_), Some(_)] = faults[..] {
+                faults = vec![Some(fault.clone()); places.len()];
+                break;
+            }
+        }
+        for (place, fault) in places.iter().zip(faults) {
+            known.entry(place.clone()).or_default().fault = fault;
+        }
         Ok(())
+    }
+
+    /// Why a branch has no score: what was asked of it did not come.
+    fn fault(&self, id: usize, branch: &Branch, known: &BTreeMap<Place, Known>) -> Option<Error> {
+        let node = &self.nodes[id];
+        let scored = (branch.token_scores == TokenScores::Logprobs).then(|| self.scored(node));
+        let last = branch.next.as_ref().map(|_| node.path.len());
+        let asked = scored.into_iter().flatten().chain(last);
+        asked.filter_map(|n| known.get(&(node.root, node.path[..n].to_vec()))?.fault.clone()).next()
     }
 
     fn score(&self, id: usize, branch: &Branch, known: &BTreeMap<Place, Known>) -> BranchScore {
@@ -273,19 +336,22 @@ impl<'a> Session<'a> {
 }
 
 impl TreeSession for Session<'_> {
-    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
+    fn extend_each(&mut self, branches: &[Branch]) -> Each<BranchScore> {
         let first = self.nodes.len();
-        let added = branches.iter().enumerate().try_for_each(|(index, branch)| self.add(index, branch));
-        let known = added.and_then(|()| self.ask(&self.wants(first, branches)));
-        match known {
-            Ok(known) => {
-                Ok((first..).zip(branches).map(|(id, branch)| self.score(id, branch, &known)).collect())
+        let added = self.add(branches);
+        let wants = self.wants(first, branches, &added);
+        let known = self.ask(&wants).inspect_err(|_| self.nodes.truncate(first))?;
+        let mut scores: Vec<Result<BranchScore, Error>> = Vec::with_capacity(branches.len());
+        for ((id, branch), added) in (first..).zip(branches).zip(added) {
+            let fault = added.err().or_else(|| branch.fault_of_parent(first, &scores));
+            let fault = fault.or_else(|| self.fault(id, branch, &known));
+            let score = fault.map_or_else(|| Ok(self.score(id, branch, &known)), Err);
+            if score.is_err() {
+                self.nodes[id] = Node::default();
             }
-            Err(error) => {
-                self.nodes.truncate(first);
-                Err(error)
-            }
+            scores.push(score);
         }
+        Ok(scores)
     }
 
     fn truncate(&mut self, n_branches: usize) {

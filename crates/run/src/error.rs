@@ -93,8 +93,17 @@ impl std::fmt::Display for Capability {
 }
 
 impl Error {
-    /// Whether the fault lies in one item of a batch, so that the others can be measured.
-    pub(crate) fn is_about_one_item(&self) -> bool {
+    /// Whether the fault lies in one item, so that others can be measured.
+    fn is_about_one_item(&self) -> bool {
         matches!(self, Self::Engine(error) if error.is_about_the_item())
+    }
+}
+
+/// A result that is only its item's own failure becomes a reason.
+pub(crate) fn own_failure<T>(result: Result<T, Error>) -> Result<Result<T, String>, Error> {
+    match result {
+        Ok(found) => Ok(Ok(found)),
+        Err(error) if error.is_about_one_item() => Ok(Err(error.to_string())),
+        Err(error) => Err(error),
     }
 }

@@ -13,7 +13,7 @@
 //! text began within a thought, they may differ: nobody can know while it is written.
 
 use crate::cue;
-use crate::error::{Capability, Error};
+use crate::error::{Capability, Error, own_failure};
 use crate::estimate::sampled::{self, FlatSites};
 use crate::estimate::{Asker, SiteResult, TreeSite};
 use crate::event::{Event, Observer, Phase};
@@ -21,8 +21,8 @@ use crate::plan::{Engine, TaskRun};
 use crate::stopping::{Judged, Seen, StopWatch, Stopping};
 use crate::trace::{Generated, NoTrace, Stopped, Wanted, trace_of};
 use entrace_backend::{
-    Branch, BranchId, BranchScore, Completion, Decoded, Error as EngineError, Fork, GenerateRequest, Parent,
-    Place, Sampled, SamplingSession, Stem, TreeSession, Watcher, stream_seed,
+    Branch, BranchId, BranchScore, Completion, Decoded, Each, Error as EngineError, Fork, GenerateRequest,
+    Parent, Place, Sampled, SamplingSession, Stem, TreeSession, Watcher, stream_seed,
 };
 use entrace_measure::{Act, Answer, Estimator, Prefix, Question, StopReason, ThoughtKind, TokenId, prefixes};
 use std::sync::Arc;
@@ -70,6 +70,8 @@ struct Draft<'a> {
     asked: Vec<SiteResult>,
     decisions: Vec<Decision>,
     stopped: Option<Act>,
+    /// Why it cannot be written.
+    fault: Option<String>,
 }
 
 /// A prefix at which belief is wanted.
@@ -93,29 +95,10 @@ impl<'a> Online<'a> {
         asker.observer.event(Event::PhaseBegins { phase: Phase::Traces, n: places.len() });
         let mut written: Vec<Vec<Result<Generated, NoTrace>>> = wanted.iter().map(|_| Vec::new()).collect();
         for group in self.groups(wanted, &places) {
-            let found = match self.group(wanted, group, asker) {
-                Ok(found) => found.into_iter().map(Ok).collect(),
-                Err(error) if error.is_about_one_item() => self.apart(wanted, group, asker)?,
-                Err(error) => return Err(error),
-            };
+            let found = self.group(wanted, group, asker)?;
             group.iter().zip(found).for_each(|(&(item, _), found)| written[item].push(found));
         }
         Ok(written)
-    }
-
-    /// Each trace of a group by itself, so that what goes wrong is its own failure.
-    fn apart(
-        self,
-        wanted: &'a [Wanted<'a>],
-        group: &[(usize, usize)],
-        asker: &mut Asker<'_>,
-    ) -> Result<Vec<Result<Generated, NoTrace>>, Error> {
-        let alone = |place| match self.group(wanted, std::slice::from_ref(place), asker) {
-            Ok(mut found) => Ok(Ok(found.remove(0))),
-            Err(error) if error.is_about_one_item() => Ok(Err(NoTrace::Failed(error.to_string()))),
-            Err(error) => Err(error),
-        };
-        group.iter().map(alone).collect()
     }
 
     /// Traces whose tree stays within what the engine holds, were all of them to reach their limit.
@@ -161,6 +144,7 @@ impl<'a> Online<'a> {
             asked: Vec::new(),
             decisions: Vec::new(),
             stopped: None,
+            fault: None,
         }
     }
 
@@ -170,7 +154,7 @@ impl<'a> Online<'a> {
         wanted: &'a [Wanted<'a>],
         group: &[(usize, usize)],
         asker: &mut Asker<'_>,
-    ) -> Result<Vec<Generated>, Error> {
+    ) -> Result<Vec<Result<Generated, NoTrace>>, Error> {
         let mut drafts: Vec<Draft<'a>> =
             group.iter().map(|&(item, index)| self.draft(&wanted[item], index)).collect();
         let mut pen = Pen::of(self.run.engine)?;
@@ -181,11 +165,8 @@ impl<'a> Online<'a> {
             let open: Vec<Open> =
                 (0..drafts.len()).filter_map(|draft| self.open(&drafts[draft], draft)).collect();
             let is_asked = |draft: &usize| open.iter().any(|open| open.draft == *draft);
-            let going: Vec<usize> = (0..drafts.len())
-                .filter(|draft| {
-                    !is_asked(draft) && !drafts[*draft].is_over && drafts[*draft].stopped.is_none()
-                })
-                .collect();
+            let going: Vec<usize> =
+                (0..drafts.len()).filter(|draft| !is_asked(draft) && drafts[*draft].goes_on()).collect();
             if open.is_empty() && going.is_empty() {
                 break;
             }
@@ -195,12 +176,17 @@ impl<'a> Online<'a> {
                 self.decide(&mut pen, &mut drafts, &open, asker)?;
             }
         }
-        Ok(drafts.into_iter().map(|draft| self.finished(draft)).collect())
+        let written = |draft: Draft<'_>| match draft.fault {
+            Some(reason) => Err(NoTrace::Failed(reason)),
+            None => Ok(self.finished(draft)),
+        };
+        Ok(drafts.into_iter().map(written).collect())
     }
 
     /// The next prefix of a draft, once it is sure to be one.
     fn open(self, draft: &Draft<'_>, number: usize) -> Option<Open> {
-        if draft.stopped.is_some() || draft.asked.last().is_some_and(Result::is_err) {
+        if draft.stopped.is_some() || draft.fault.is_some() || draft.asked.last().is_some_and(Result::is_err)
+        {
             return None;
         }
         if draft.asked.is_empty() {
@@ -239,7 +225,7 @@ impl<'a> Online<'a> {
             Pen::OnTree(session) => self.write_on_tree(session.as_mut(), drafts, going, observer)?,
             Pen::ByChunks(session) => self.write_chunk(session.as_deref_mut(), drafts, going, observer)?,
         }
-        let n_over = going.iter().filter(|&&draft| drafts[draft].is_over).count();
+        let n_over = going.iter().filter(|&&draft| !drafts[draft].goes_on()).count();
         observer.event(Event::PhaseAdvances(n_over));
         Ok(())
     }
@@ -257,13 +243,17 @@ impl<'a> Online<'a> {
         let stems: Vec<Stem> = new.iter().filter_map(|&draft| drafts[draft].stem()).collect();
         let paused: Vec<BranchId> =
             begun.iter().filter_map(|&draft| drafts[draft].pieces.last().map(|piece| piece.1)).collect();
-        let mut drawn: Vec<Sampled> = Vec::new();
+        let mut drawn: Vec<Result<Sampled, EngineError>> = Vec::new();
         let mut watching = Watching { online: self, drafts, numbers: &new, observer, stopped: false };
         let mut result = Ok(());
         if !stems.is_empty() {
+            let only = |sampled: Result<Vec<Sampled>, EngineError>| {
+                let none = || EngineError::engine("a stem has no completion");
+                sampled.and_then(|mut sampled| sampled.pop().ok_or_else(none))
+            };
             result = session
                 .sample(&stems, sampling, &mut watching)
-                .map(|sampled| drawn.extend(sampled.into_iter().flatten()));
+                .map(|sampled| drawn.extend(sampled.into_iter().map(only)));
         }
         if result.is_ok() && !paused.is_empty() {
             watching.numbers = &begun;
@@ -273,8 +263,15 @@ impl<'a> Online<'a> {
             return Err(Error::Interrupted);
         }
         result?;
-        for (&draft, Sampled { completion, branch, is_paused }) in new.iter().chain(&begun).zip(drawn) {
+        for (&draft, drawn) in new.iter().chain(&begun).zip(drawn) {
             let draft = &mut drafts[draft];
+            let Sampled { completion, branch, is_paused } = match drawn {
+                Ok(drawn) => drawn,
+                Err(error) => {
+                    draft.fault = Some(error.to_string());
+                    continue;
+                }
+            };
             let n_before = draft.completion.token_ids.len();
             draft.pieces.extend(branch.map(|branch| (n_before, branch)));
             (draft.completion, draft.is_over) = (completion, !is_paused);
@@ -319,19 +316,30 @@ impl<'a> Online<'a> {
         };
         let requests: Vec<GenerateRequest> = going.iter().map(request).collect();
         let mut watching = Watching { online: self, drafts, numbers: &going, observer, stopped: false };
-        let drawn = self.run.engine.generator()?.generate_watched(&requests, sampling, &mut watching);
+        let drawn = self.run.engine.generator()?.generate_each(&requests, sampling, &mut watching);
         if watching.stopped {
             return Err(Error::Interrupted);
         }
-        for (&number, drawn) in going.iter().zip(drawn?.into_iter().flatten().flatten()) {
+        for (&number, drawn) in going.iter().zip(drawn?) {
             let draft = &mut drafts[number];
+            let drawn = match drawn.map(|forks| forks.into_iter().flatten().next()) {
+                Ok(Some(drawn)) => drawn,
+                Ok(None) => return Err(EngineError::engine("a request has no completion").into()),
+                Err(error) => {
+                    draft.fault = Some(error.to_string());
+                    continue;
+                }
+            };
             let (end, n_before) = (draft.end(), draft.completion.token_ids.len());
             draft.is_over = drawn.stop_reason != StopReason::Length || drawn.token_ids.len() < room(draft);
             self.append(draft, drawn);
             let tokens = draft.completion.token_ids.get(n_before..).unwrap_or_default().to_vec();
             if let (Some(session), false) = (session.as_deref_mut(), tokens.is_empty()) {
                 let branch = Branch { parent: end, tokens, keep: true, ..Branch::default() };
-                draft.pieces.push((n_before, session.extend(&[branch])?[0].id));
+                match session.extend_each(&[branch])?.pop() {
+                    Some(Ok(score)) => draft.pieces.push((n_before, score.id)),
+                    fault => draft.fault = fault.and_then(|score| Some(score.err()?.to_string())),
+                }
             }
         }
         Ok(())
@@ -411,17 +419,20 @@ impl<'a> Online<'a> {
         asker: &mut Asker<'_>,
     ) -> Result<Vec<(SiteResult, usize)>, Error> {
         let mut sites = Vec::with_capacity(asked.len());
+        let mut cues = Vec::with_capacity(asked.len());
         for open in asked {
             let draft = &drafts[open.draft];
             let at = draft.place(open.prefix.n_tokens).ok_or(Error::Lacks(Capability::ScoreTree))?;
-            let cue = self.cue(draft, open.prefix)?;
-            sites.push(TreeSite { question: draft.question, at, max_nodes: self.run.how.max_nodes, cue });
+            cues.push(own_failure(self.cue(draft, open.prefix))?.map(|cue| {
+                sites.push(TreeSite { question: draft.question, at, max_nodes: self.run.how.max_nodes, cue });
+            }));
         }
         let mut counted = Counted::new(session, &sites);
         let observer = &mut OnlyTokens(asker.observer);
         let found =
             Asker { run: self.run, enumerator: asker.enumerator, observer }.score(&mut counted, &sites);
-        Ok(found?.into_iter().zip(counted.n_tokens).collect())
+        let mut found = found?.into_iter().zip(counted.n_tokens);
+        Ok(in_place_of_cues(cues, || found.next()))
     }
 
     /// Belief by draws, with the tokens that each took, the context among them.
@@ -433,28 +444,32 @@ impl<'a> Online<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Vec<(SiteResult, usize)>, Error> {
         let mut contexts = Vec::with_capacity(asked.len());
+        let mut cues = Vec::with_capacity(asked.len());
         for open in asked {
             let draft = &drafts[open.draft];
             let (id, sample) = (draft.question.id.clone(), draft.sample.to_string());
             let written = &draft.completion.token_ids[..open.prefix.n_tokens];
-            contexts.push(FlatSites {
-                question: draft.question,
-                stream: vec![self.run.task.name.clone(), id, sample, "none".to_string()],
-                context: [draft.prompt, written].concat(),
-                n_prompt: draft.prompt.len(),
-                most_tokens: Some(self.run.how.traces.sampling.max_new_tokens),
-                cues: vec![self.cue(draft, open.prefix)?],
-                opened: draft.opened.as_ref(),
-                sites: vec![(open.prefix.step, open.prefix.n_tokens)],
-            });
+            cues.push(own_failure(self.cue(draft, open.prefix))?.map(|cue| {
+                contexts.push(FlatSites {
+                    question: draft.question,
+                    stream: vec![self.run.task.name.clone(), id, sample, "none".to_string()],
+                    context: [draft.prompt, written].concat(),
+                    n_prompt: draft.prompt.len(),
+                    most_tokens: Some(self.run.how.traces.sampling.max_new_tokens),
+                    cues: vec![cue],
+                    opened: draft.opened.as_ref(),
+                    sites: vec![(open.prefix.step, open.prefix.n_tokens)],
+                });
+            }));
         }
         let found = sampled::estimate(self.run, estimator, &contexts, &mut OnlyTokens(observer))?;
-        let results = found.into_iter().zip(&contexts).map(|(mut found, context)| {
-            let result = found.results.pop().unwrap_or_else(|| Err("nothing was drawn".into()));
+        let mut found = found.into_iter().zip(&contexts);
+        let drawn = || {
+            let (mut found, context) = found.next()?;
             let n_cue = if estimator == Estimator::Sample { context.cues[0].len() } else { 0 };
-            (result, context.context.len() + n_cue + found.n_drawn)
-        });
-        Ok(results.collect())
+            Some((found.results.pop()?, context.context.len() + n_cue + found.n_drawn))
+        };
+        Ok(in_place_of_cues(cues, drawn))
     }
 
     /// What asks for the answer after a prefix.
@@ -485,6 +500,18 @@ impl<'a> Online<'a> {
     }
 }
 
+/// Results where there are cues, and elsewhere why there is none.
+fn in_place_of_cues(
+    cues: Vec<Result<(), String>>,
+    mut next: impl FnMut() -> Option<(SiteResult, usize)>,
+) -> Vec<(SiteResult, usize)> {
+    let result = |cue: Result<(), String>| match cue {
+        Ok(()) => next().unwrap_or_else(|| (Err("belief was not asked for".into()), 0)),
+        Err(reason) => (Err(reason), 0),
+    };
+    cues.into_iter().map(result).collect()
+}
+
 /// Ends a completion after so many tokens and bytes.
 fn cut(completion: &mut Completion, n_tokens: usize, at: usize) {
     completion.text.truncate(at);
@@ -496,6 +523,11 @@ fn cut(completion: &mut Completion, n_tokens: usize, at: usize) {
 }
 
 impl Draft<'_> {
+    /// Whether more of it can be written.
+    fn goes_on(&self) -> bool {
+        !self.is_over && self.stopped.is_none() && self.fault.is_none()
+    }
+
     /// Where it begins to grow.
     fn stem(&self) -> Option<Stem> {
         let from = Parent { branch: self.root?, n_tokens: self.prompt.len() };
@@ -561,8 +593,12 @@ impl<'a> Pen<'a> {
         let root =
             |draft: &Draft<'_>| Branch { tokens: draft.prompt.to_vec(), keep: true, ..Branch::default() };
         let roots: Vec<Branch> = drafts.iter().map(root).collect();
-        let scores = session.extend(&roots)?;
-        drafts.iter_mut().zip(scores).for_each(|(draft, score)| draft.root = Some(score.id));
+        for (draft, score) in drafts.iter_mut().zip(session.extend_each(&roots)?) {
+            match score {
+                Ok(score) => draft.root = Some(score.id),
+                Err(error) => draft.fault = Some(error.to_string()),
+            }
+        }
         Ok(())
     }
 }
@@ -615,7 +651,7 @@ impl<'s> Counted<'s> {
 }
 
 impl TreeSession for Counted<'_> {
-    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, EngineError> {
+    fn extend_each(&mut self, branches: &[Branch]) -> Each<BranchScore> {
         let n_known = self.owners.len();
         for branch in branches {
             let owner = branch.parent.and_then(|parent| match parent.branch.0.checked_sub(self.n_before) {
@@ -624,9 +660,9 @@ impl TreeSession for Counted<'_> {
             });
             self.owners.push(owner);
         }
-        let scores = self.inner.extend(branches).inspect_err(|_| self.owners.truncate(n_known))?;
-        for (branch, owner) in branches.iter().zip(&self.owners[n_known..]) {
-            if let Some(owner) = owner {
+        let scores = self.inner.extend_each(branches).inspect_err(|_| self.owners.truncate(n_known))?;
+        for ((branch, owner), score) in branches.iter().zip(&self.owners[n_known..]).zip(&scores) {
+            if let (Some(owner), Ok(_)) = (owner, score) {
                 self.n_tokens[*owner] += branch.tokens.len();
             }
         }

@@ -6,12 +6,12 @@
 //! end of each path belief is asked for as at a prefix (`cue`, `estimate`).
 
 use crate::cue;
-use crate::error::Error;
+use crate::error::{Error, own_failure};
 use crate::estimate::enumerate::Enumerator;
 use crate::estimate::{SiteResult, TreeSite, choices, enumerate};
 use crate::event::{Event, Observer};
 use crate::plan::{Engine, EstimatorChoice, Measurement};
-use entrace_backend::{Branch, BranchId, Parent, Prompt, TreeSession};
+use entrace_backend::{Branch, BranchId, BranchScore, Error as EngineError, Parent, Prompt, TreeSession};
 use entrace_measure::{AnswerDistribution, AnswerFormat, Question, ThoughtKind, TokenId};
 use std::sync::Arc;
 
@@ -75,34 +75,9 @@ impl<'a> Prober<'a> {
             if observer.should_stop() {
                 return Err(Error::Interrupted);
             }
-            match self.group(group, observer) {
-                Ok(probes) => found.extend(probes),
-                Err(error) if !error.is_about_one_item() => return Err(error),
-                Err(_) => {
-                    for trace in group {
-                        found.push(self.alone(trace, observer)?);
-                    }
-                }
-            }
+            found.extend(self.group(group, observer)?);
         }
         Ok(found)
-    }
-
-    /// A trace by itself, and where that fails each of its paths, so that a fault takes nothing but its own path away.
-    fn alone(&mut self, trace: &Probed<'_>, observer: &mut dyn Observer) -> Result<Vec<Probe>, Error> {
-        match self.group(std::slice::from_ref(trace), observer) {
-            Ok(mut probes) => Ok(probes.remove(0)),
-            Err(error) if !error.is_about_one_item() => Err(error),
-            Err(error) if trace.paths.len() < 2 => Ok(vec![Err(error.to_string()); trace.paths.len()]),
-            Err(_) => {
-                let mut probes = Vec::new();
-                for &path in &trace.paths {
-                    let alone = Probed { paths: vec![path], ..*trace };
-                    probes.extend(self.alone(&alone, observer)?);
-                }
-                Ok(probes)
-            }
-        }
     }
 
     /// Plants prompts and traces, then the paths in lots that stay within the tree's budget.
@@ -138,34 +113,45 @@ impl<'a> Prober<'a> {
         lot: &[(usize, &Path)],
         observer: &mut dyn Observer,
     ) -> Result<Vec<Probe>, Error> {
-        let mut probes: Vec<Option<Probe>> = Vec::with_capacity(lot.len());
+        let mut probes: Vec<Option<Probe>> = vec![None; lot.len()];
+        let n_branches = session.n_branches();
         let mut branches = Vec::new();
         let mut sites: Vec<(usize, TreeSite<'_>)> = Vec::new();
         for (place, &(number, path)) in lot.iter().enumerate() {
             let Planted { probed: trace, root } = &planted[number];
-            let cue = self.cue(trace, path)?;
-            if let Err(reason) = self.check_room(trace, path, &cue) {
-                probes.push(Some(Err(reason)));
-                continue;
-            }
-            probes.push(None);
+            let cue = own_failure(self.cue(trace, path))?.and_then(|cue| {
+                self.check_room(trace, path, &cue)?;
+                Ok((root.after(path.kept)?, cue))
+            });
+            let (after, cue) = match cue {
+                Ok(asked) => asked,
+                Err(reason) => {
+                    probes[place] = Some(Err(reason));
+                    continue;
+                }
+            };
             let at = if path.tail.is_empty() {
-                root.after(path.kept)
+                after
             } else {
-                let branch = BranchId(session.n_branches() + branches.len());
                 branches.push(Branch {
-                    parent: Some(root.after(path.kept)),
+                    parent: Some(after),
                     tokens: path.tail.clone(),
                     keep: true,
                     ..Branch::default()
                 });
-                Parent { branch, n_tokens: path.tail.len() }
+                Parent { branch: BranchId(n_branches + branches.len() - 1), n_tokens: path.tail.len() }
             };
             sites
                 .push((place, TreeSite { question: trace.question, at, max_nodes: self.how.max_nodes, cue }));
         }
         observer.event(Event::Tokens(branches.iter().map(|branch| branch.tokens.len()).sum()));
-        session.extend(&branches)?;
+        let scores = session.extend_each(&branches)?;
+        sites.retain(|(place, site)| {
+            let score = site.at.branch.0.checked_sub(n_branches).map(|number| &scores[number]);
+            let fault = score.and_then(|score| score.as_ref().err());
+            probes[*place] = fault.map(|error| Err(error.to_string()));
+            fault.is_none()
+        });
         for (place, result) in self.ask(session, sites, observer)? {
             probes[place] = Some(result);
         }
@@ -229,15 +215,19 @@ struct Planted<'a> {
     root: Root,
 }
 
-/// The branches of a prompt and its trace.
+/// The branches of a prompt and its trace, or why one could not be planted.
 struct Root {
-    prompt: Parent,
-    trace: BranchId,
+    prompt: Result<Parent, String>,
+    trace: Result<BranchId, String>,
 }
 
 impl Root {
-    fn after(&self, kept: usize) -> Parent {
-        if kept == 0 { self.prompt } else { Parent { branch: self.trace, n_tokens: kept } }
+    /// The place after so many tokens of the trace.
+    fn after(&self, kept: usize) -> Result<Parent, String> {
+        match kept {
+            0 => self.prompt.clone(),
+            _ => Ok(Parent { branch: self.trace.clone()?, n_tokens: kept }),
+        }
     }
 }
 
@@ -246,7 +236,7 @@ fn plant<'a>(
     traces: &'a [Probed<'_>],
     observer: &mut dyn Observer,
 ) -> Result<Vec<Planted<'a>>, Error> {
-    let (mut branches, mut planted) = (Vec::new(), Vec::new());
+    let mut branches = Vec::new();
     for trace in traces {
         let prompt = Parent { branch: BranchId(branches.len()), n_tokens: trace.prompt.token_ids.len() };
         let longest = trace.paths.iter().map(|path| path.kept).max().unwrap_or(0);
@@ -257,12 +247,19 @@ fn plant<'a>(
             keep: true,
             ..Branch::default()
         });
-        let root = Root { prompt, trace: BranchId(branches.len() - 1) };
-        planted.push(Planted { probed: trace, root });
     }
     observer.event(Event::Tokens(branches.iter().map(|branch| branch.tokens.len()).sum()));
-    session.extend(&branches)?;
-    Ok(planted)
+    let scores = session.extend_each(&branches)?;
+    let id = |score: &Result<BranchScore, EngineError>| match score {
+        Ok(score) => Ok(score.id),
+        Err(error) => Err(error.to_string()),
+    };
+    let of_trace = |(probed, scores): (&'a Probed<'_>, &[_])| {
+        let n_tokens = probed.prompt.token_ids.len();
+        let prompt = id(&scores[0]).map(|branch| Parent { branch, n_tokens });
+        Planted { probed, root: Root { prompt, trace: id(&scores[1]) } }
+    };
+    Ok(traces.iter().zip(scores.chunks_exact(2)).map(of_trace).collect())
 }
 
 /// How many of the paths are run together, at least one.

@@ -18,7 +18,9 @@ use crate::event::{Event, Observer, Phase};
 use crate::plan::{QUARTERS, Rollouts, TaskRun};
 use crate::sites::{self, Subject};
 use entrace_backend::generate::RequestCompletions;
-use entrace_backend::{Completion, Fork, GenerateRequest, More, Place, ScoreTree, Watcher};
+use entrace_backend::{
+    Completion, Error as EngineError, Fork, GenerateRequest, More, Place, ScoreTree, Watcher,
+};
 use entrace_measure::{
     Answer, AnswerDistribution, AnswerFormat, Control, EntropyCurve, Estimator, ThoughtKind,
 };
@@ -42,15 +44,7 @@ pub(crate) fn measure(
     observer.event(Event::PhaseBegins { phase: Phase::Rollouts, n: n_draws });
     let mut curves = Vec::with_capacity(subjects.len());
     for group in sites::groups(&thinned, run.engine.scorer.map_or(usize::MAX, ScoreTree::holds), false) {
-        match asking.measure(group, observer) {
-            Ok(found) => curves.extend(found),
-            Err(error) if !error.is_about_one_item() => return Err(error),
-            Err(_) => {
-                for subject in group {
-                    curves.push(asking.measure_alone(subject, observer)?);
-                }
-            }
-        }
+        curves.extend(asking.measure(group, observer)?);
     }
     Ok(curves)
 }
@@ -81,20 +75,11 @@ impl Asking<'_> {
         subject.sites().map(|(v, p)| self.first_draws(subject.variants[v].measured[p].step)).sum()
     }
 
-    fn measure_alone(&self, subject: &Subject<'_>, observer: &mut dyn Observer) -> Result<Curves, Error> {
-        match self.measure(std::slice::from_ref(subject), observer) {
-            Ok(mut found) => Ok(found.remove(0)),
-            Err(error) if error.is_about_one_item() => {
-                let warning = format!("no rollouts of question {}: {error}", subject.posed.question.id);
-                observer.event(Event::Warning(&warning));
-                Ok(Vec::new())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
+    /// Curves of each subject; none of one of whose contexts no draws could be made.
     fn measure(&self, subjects: &[Subject<'_>], observer: &mut dyn Observer) -> Result<Vec<Curves>, Error> {
-        let all: Vec<usize> = (0..subjects.len()).collect();
+        let of_subject =
+            |(i, subject): (usize, &Subject<'_>)| (0..subject.variants.len()).map(move |v| (i, v));
+        let all: Vec<(usize, usize)> = subjects.iter().enumerate().flat_map(of_subject).collect();
         let contexts = sites::flat_sites(self.run, subjects, &[], &all);
         let requests: Vec<GenerateRequest> = contexts.iter().map(|context| self.request(context)).collect();
         let format = self.run.task.format.as_ref();
@@ -112,7 +97,7 @@ impl Asking<'_> {
             stopped: false,
         };
         let sampling = self.run.how.rollout_sampling();
-        let drawn = self.run.engine.generator()?.generate_watched(&requests, &sampling, &mut rounds);
+        let drawn = self.run.engine.generator()?.generate_each(&requests, &sampling, &mut rounds);
         if rounds.stopped {
             return Err(Error::Interrupted);
         }
@@ -120,10 +105,18 @@ impl Asking<'_> {
             .iter()
             .zip(&texts)
             .zip(drawn?)
-            .map(|((context, texts), forks)| self.distributions(context, texts, &forks));
+            .map(|((context, texts), forks)| Ok(self.distributions(context, texts, &forks?)));
         let of_subject = |subject: &Subject<'_>| {
-            let found: Vec<Vec<AnswerDistribution>> = found.by_ref().take(subject.variants.len()).collect();
-            curves(&subject.variants, found)
+            let found: Vec<Result<Vec<AnswerDistribution>, EngineError>> =
+                found.by_ref().take(subject.variants.len()).collect();
+            match found.into_iter().collect::<Result<Vec<_>, _>>() {
+                Ok(found) => curves(&subject.variants, found),
+                Err(error) => {
+                    let warning = format!("no rollouts of question {}: {error}", subject.posed.question.id);
+                    observer.event(Event::Warning(&warning));
+                    Vec::new()
+                }
+            }
         };
         Ok(subjects.iter().map(of_subject).collect())
     }

@@ -79,12 +79,3 @@ pub(crate) fn measure(
 fn names(group: Group) -> Vec<&'static str> {
     SIGNALS.iter().filter(|signal| signal.group() == Some(group)).map(|signal| signal.name).collect()
 }
-
-/// A result that is only its item's own failure becomes a reason.
-fn own_failure<T>(result: Result<T, Error>) -> Result<Result<T, String>, Error> {
-    match result {
-        Ok(found) => Ok(Ok(found)),
-        Err(error) if error.is_about_one_item() => Ok(Err(error.to_string())),
-        Err(error) => Err(error),
-    }
-}

@@ -9,7 +9,7 @@
 
 use crate::control::Variant;
 use crate::cue;
-use crate::error::{Capability, Error};
+use crate::error::{Capability, Error, own_failure};
 use crate::estimate::sampled::{self, FlatSites};
 use crate::estimate::{Asker, SiteResult, TreeSite};
 use crate::event::{Event, Phase};
@@ -94,45 +94,9 @@ impl Asker<'_> {
             if self.observer.should_stop() {
                 return Err(Error::Interrupted);
             }
-            match self.measure_group(group, ground.as_deref_mut()) {
-                Ok(found) => findings.extend(found),
-                Err(error) if error.is_about_one_item() => {
-                    for subject in group {
-                        findings.push(self.measure_alone(subject)?);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
+            findings.extend(self.measure_group(group, ground.as_deref_mut())?);
         }
         Ok(findings)
-    }
-
-    /// One subject by itself: what goes wrong is its own failure. Where the fault may lie in a control, each is measured apart, so that it
-    /// takes nothing but itself away.
-    fn measure_alone(&mut self, subject: &Subject<'_>) -> Result<Findings, Error> {
-        match self.measure_group(std::slice::from_ref(subject), None) {
-            Ok(mut found) => Ok(found.remove(0)),
-            Err(error) if !error.is_about_one_item() => Err(error),
-            Err(error) if subject.variants.len() < 2 => {
-                Ok(Findings { curves: vec![Err(error.to_string())], token_scores: None, draws: Vec::new() })
-            }
-            Err(_) => {
-                let part = |variants: &[&Variant]| Subject {
-                    variants: variants.iter().map(|&variant| variant.clone()).collect(),
-                    ..*subject
-                };
-                let own = &subject.variants[0];
-                let mut findings = self.measure_alone(&part(&[own]))?;
-                for control in &subject.variants[1..] {
-                    findings.curves.push(match self.measure_group(&[part(&[own, control])], None) {
-                        Ok(mut found) => found.remove(0).curves.remove(1),
-                        Err(error) if error.is_about_one_item() => Err(error.to_string()),
-                        Err(error) => return Err(error),
-                    });
-                }
-                Ok(findings)
-            }
-        }
     }
 
     /// Subjects whose tree is held at once.
@@ -171,6 +135,7 @@ impl Asker<'_> {
         let run = self.run;
         self.observer.event(Event::Tokens(tree.n_tokens));
         let cues: Vec<Cues> = subjects.iter().map(|subject| cues(run, subject)).collect::<Result<_, _>>()?;
+        let faults = faults(subjects, &tree, &cues);
         let mut results: Vec<Vec<Option<SiteResult>>> =
             subjects.iter().map(|s| s.sites().map(|site| s.known(site).cloned()).collect()).collect();
         let mut draws: Vec<Vec<Vec<TokenId>>> = vec![Vec::new(); subjects.len()];
@@ -182,13 +147,14 @@ impl Asker<'_> {
             if chosen.is_empty() {
                 continue;
             }
+            let of_subject = |&i: &usize| (0..subjects[i].variants.len()).map(move |v| (i, v));
+            let is_sound = |&(i, v): &(usize, usize)| faults[i][v].is_none();
+            let variants: Vec<(usize, usize)> = chosen.iter().flat_map(of_subject).filter(is_sound).collect();
             let found = if estimator.is_sampled() {
-                let contexts = flat_sites(run, subjects, &cues, &chosen);
+                let contexts = flat_sites(run, subjects, &cues, &variants);
                 let by_context = sampled::estimate(run, estimator, &contexts, self.observer)?;
-                let owners =
-                    chosen.iter().flat_map(|&i| (0..subjects[i].variants.len()).map(move |v| (i, v)));
                 let mut found = Vec::new();
-                for ((subject, variant), context) in owners.zip(by_context) {
+                for (&(subject, variant), context) in variants.iter().zip(by_context) {
                     if variant == 0 {
                         draws[subject] = context.first_draws;
                     }
@@ -196,24 +162,28 @@ impl Asker<'_> {
                 }
                 found
             } else {
-                let sites = tree.sites(subjects, &cues, &chosen, run.how);
+                let sites = tree.sites(subjects, &cues, &variants, run.how);
                 let session = session.as_deref_mut().ok_or(Error::Lacks(Capability::ScoreTree))?;
                 self.score(session, &sites)?
             };
-            let is_open = |&(i, s): &(usize, usize)| results[i][s].is_none();
-            let slots = chosen.iter().flat_map(|&i| (0..results[i].len()).map(move |s| (i, s)));
-            let slots: Vec<(usize, usize)> = slots.filter(is_open).collect();
-            for ((subject, site), result) in slots.into_iter().zip(found) {
+            let slots =
+                chosen.iter().flat_map(|&i| subjects[i].sites().enumerate().map(move |site| (i, site)));
+            let open: Vec<(usize, usize)> = slots
+                .filter(|&(i, (s, (v, _)))| results[i][s].is_none() && faults[i][v].is_none())
+                .map(|(i, (s, _))| (i, s))
+                .collect();
+            for ((subject, site), result) in open.into_iter().zip(found) {
                 results[subject][site] = Some(result);
             }
         }
         Ok(subjects
             .iter()
             .zip(results)
+            .zip(faults)
             .zip(tree.token_scores)
             .zip(draws)
-            .map(|(((subject, results), token_scores), draws)| Findings {
-                curves: curves(subject, results),
+            .map(|((((subject, results), faults), token_scores), draws)| Findings {
+                curves: curves(subject, results, faults),
                 token_scores,
                 draws,
             })
@@ -286,8 +256,8 @@ struct Tree {
 /// The branches of a subject.
 struct Planted {
     prompt: BranchId,
-    /// Of its variants, as many as were planted.
-    traces: Vec<BranchId>,
+    /// Of its variants, as many as were planted, or why one could not be.
+    traces: Vec<Result<BranchId, String>>,
 }
 
 impl Tree {
@@ -328,9 +298,10 @@ impl Tree {
                 });
                 BranchId(n_branches + branches.len() - 1)
             });
-            let mut traces: Vec<BranchId> = grown.and_then(|grown| grown.trace).into_iter().collect();
+            let mut traces: Vec<Result<BranchId, String>> =
+                grown.and_then(|grown| grown.trace).map(Ok).into_iter().collect();
             for variant in &subject.variants[traces.len()..n_variants] {
-                traces.push(BranchId(n_branches + branches.len()));
+                traces.push(Ok(BranchId(n_branches + branches.len())));
                 let unscored = variant.control.is_none() && subject.is_unscored();
                 branches.push(Branch {
                     parent: Some(Parent { branch: prompt, n_tokens }),
@@ -342,41 +313,49 @@ impl Tree {
             }
             planted.push(Some(Planted { prompt, traces }));
         }
-        let mut scores = session.extend(&branches)?;
-        let scores_of = |(subject, planted): (&Subject<'_>, &Option<Planted>)| {
-            let planted = planted.as_ref().filter(|_| subject.is_unscored())?;
-            let score = scores.iter_mut().find(|score| score.id == planted.traces[0])?;
-            Some(TokenScored {
-                logprobs: std::mem::take(&mut score.token_logprobs),
-                sharpness: std::mem::take(&mut score.token_sharpness),
-            })
-        };
-        let token_scores = subjects.iter().zip(&planted).map(scores_of).collect();
+        let mut scores = session.extend_each(&branches)?;
+        let mut token_scores = vec![None; subjects.len()];
+        for ((subject, planted), token_scores) in subjects.iter().zip(&mut planted).zip(&mut token_scores) {
+            let traces = planted.iter_mut().flat_map(|planted| &mut planted.traces);
+            for (place, trace) in traces.enumerate() {
+                // What grew on this tree before is not among the new branches.
+                let number = trace.as_ref().ok().and_then(|trace| trace.0.checked_sub(n_branches));
+                match number.map(|number| &mut scores[number]) {
+                    Some(Ok(score)) if place == 0 && subject.is_unscored() => {
+                        *token_scores = Some(TokenScored {
+                            logprobs: std::mem::take(&mut score.token_logprobs),
+                            sharpness: std::mem::take(&mut score.token_sharpness),
+                        });
+                    }
+                    Some(Err(error)) => *trace = Err(error.to_string()),
+                    Some(Ok(_)) | None => {}
+                }
+            }
+        }
         let n_tokens = branches.iter().map(|branch| branch.tokens.len()).sum();
         Ok(Self { planted, token_scores, n_tokens })
     }
 
+    /// The open sites of some variants, each named by its subject and its own number.
     fn sites<'a>(
         &self,
         subjects: &[Subject<'a>],
         cues: &[Cues],
-        chosen: &[usize],
+        variants: &[(usize, usize)],
         how: &Measurement,
     ) -> Vec<TreeSite<'a>> {
         let mut sites = Vec::new();
-        for &i in chosen {
-            let subject = &subjects[i];
-            let Some(planted) = &self.planted[i] else { continue };
-            for (v, p) in subject.open_sites() {
-                let variant = &subject.variants[v];
+        for &(i, v) in variants {
+            let (subject, variant) = (&subjects[i], &subjects[i].variants[v]);
+            let (Some(planted), Ok(cues)) = (&self.planted[i], &cues[i][v]) else { continue };
+            for (_, p) in subject.open_sites().filter(|site| site.0 == v) {
                 let n_tokens = variant.measured[p].n_tokens;
-                let at = if n_tokens == 0 {
-                    Parent { branch: planted.prompt, n_tokens: subject.posed.prompt.token_ids.len() }
-                } else {
-                    Parent { branch: planted.traces[v], n_tokens }
+                let at = match (n_tokens, &planted.traces[v]) {
+                    (1.., Ok(trace)) => Parent { branch: *trace, n_tokens },
+                    _ => Parent { branch: planted.prompt, n_tokens: subject.posed.prompt.token_ids.len() },
                 };
                 let max_nodes = if variant.control.is_none() { how.max_nodes } else { how.control_nodes };
-                let cue = Arc::clone(&cues[i][v][p]);
+                let cue = Arc::clone(&cues[p]);
                 sites.push(TreeSite { question: &subject.posed.question, at, max_nodes, cue });
             }
         }
@@ -384,8 +363,8 @@ impl Tree {
     }
 }
 
-/// What asks for the answer where each variant of a subject is measured, `[variant][prefix]`.
-type Cues = Vec<Vec<Arc<[TokenId]>>>;
+/// What asks for the answer where each variant of a subject is measured, `[variant][prefix]`, or why it cannot be asked.
+type Cues = Vec<Result<Vec<Arc<[TokenId]>>, String>>;
 
 fn cues(TaskRun { engine, how, .. }: TaskRun<'_>, subject: &Subject<'_>) -> Result<Cues, Error> {
     let (text, posed) = (engine.text, subject.posed);
@@ -397,49 +376,66 @@ fn cues(TaskRun { engine, how, .. }: TaskRun<'_>, subject: &Subject<'_>) -> Resu
             let before = if end == 0 { &posed.prompt.text } else { &written.text[..end] };
             Ok(cue::after(text, before, division.open_at(end), &how.cue)?.into())
         };
-        variant.measured.iter().map(at_prefix).collect()
+        own_failure(variant.measured.iter().map(at_prefix).collect())
     };
     subject.variants.iter().map(of_variant).collect()
 }
 
-/// Each variant of the chosen subjects as a context; without `cues` nothing is asked.
+/// Why variants cannot be measured, `[subject][variant]`.
+fn faults(subjects: &[Subject<'_>], tree: &Tree, cues: &[Cues]) -> Vec<Vec<Option<String>>> {
+    let of_variant = |i: usize, v: usize| {
+        let trace = tree.planted[i].as_ref().and_then(|planted| planted.traces.get(v)?.as_ref().err());
+        trace.or(cues[i][v].as_ref().err()).cloned()
+    };
+    let of_subject =
+        |(i, subject): (usize, &Subject<'_>)| (0..subject.variants.len()).map(|v| of_variant(i, v)).collect();
+    subjects.iter().enumerate().map(of_subject).collect()
+}
+
+/// Variants as contexts, each named by its subject and its own number; without `cues` nothing is asked.
 pub(crate) fn flat_sites<'a>(
     TaskRun { task, how, .. }: TaskRun<'_>,
     subjects: &[Subject<'a>],
     cues: &[Cues],
-    chosen: &[usize],
+    variants: &[(usize, usize)],
 ) -> Vec<FlatSites<'a>> {
     let mut contexts = Vec::new();
-    for &i in chosen {
-        let posed = subjects[i].posed;
-        for (v, variant) in subjects[i].variants.iter().enumerate() {
-            let control = variant.control.map_or("none", |c| c.name());
-            let sites = subjects[i].open_sites().filter(|&(variant, _)| variant == v);
-            contexts.push(FlatSites {
-                question: &posed.question,
-                stream: vec![
-                    task.name.clone(),
-                    posed.question.id.clone(),
-                    posed.sample.to_string(),
-                    control.to_string(),
-                ],
-                context: posed.prompt.token_ids.iter().chain(&variant.token_ids).copied().collect(),
-                n_prompt: posed.prompt.token_ids.len(),
-                most_tokens: (!posed.is_imported).then_some(how.traces.sampling.max_new_tokens),
-                cues: sites.clone().filter_map(|(v, p)| Some(Arc::clone(&cues.get(i)?[v][p]))).collect(),
-                opened: posed.opened.as_ref(),
-                sites: sites.map(|(_, p)| (variant.measured[p].step, variant.measured[p].n_tokens)).collect(),
-            });
-        }
+    for &(i, v) in variants {
+        let (posed, variant) = (subjects[i].posed, &subjects[i].variants[v]);
+        let control = variant.control.map_or("none", |c| c.name());
+        let sites = subjects[i].open_sites().filter(|&(variant, _)| variant == v);
+        let cues = cues.get(i).and_then(|cues| cues[v].as_ref().ok());
+        contexts.push(FlatSites {
+            question: &posed.question,
+            stream: vec![
+                task.name.clone(),
+                posed.question.id.clone(),
+                posed.sample.to_string(),
+                control.to_string(),
+            ],
+            context: posed.prompt.token_ids.iter().chain(&variant.token_ids).copied().collect(),
+            n_prompt: posed.prompt.token_ids.len(),
+            most_tokens: (!posed.is_imported).then_some(how.traces.sampling.max_new_tokens),
+            cues: sites.clone().filter_map(|(_, p)| Some(Arc::clone(&cues?[p]))).collect(),
+            opened: posed.opened.as_ref(),
+            sites: sites.map(|(_, p)| (variant.measured[p].step, variant.measured[p].n_tokens)).collect(),
+        });
     }
     contexts
 }
 
-/// Puts the results of a subject's sites together, variant by variant.
-fn curves(subject: &Subject<'_>, results: Vec<Option<SiteResult>>) -> Vec<Result<EntropyCurve, String>> {
+/// Puts the results of a subject's sites together, variant by variant; those that could not be measured have a reason.
+fn curves(
+    subject: &Subject<'_>,
+    results: Vec<Option<SiteResult>>,
+    faults: Vec<Option<String>>,
+) -> Vec<Result<EntropyCurve, String>> {
     let mut by_variant: Vec<Vec<SiteResult>> = subject.variants.iter().map(|_| Vec::new()).collect();
+    let unmeasured = |variant: usize| {
+        Err(faults[variant].clone().unwrap_or_else(|| "no estimator was chosen".to_string()))
+    };
     for ((variant, _), result) in subject.sites().zip(results) {
-        by_variant[variant].push(result.unwrap_or_else(|| Err("no estimator was chosen".into())));
+        by_variant[variant].push(result.unwrap_or_else(|| unmeasured(variant)));
     }
     let before: SiteResult =
         by_variant.first().and_then(|own| own.first()).cloned().unwrap_or_else(|| Err("no prefix".into()));
@@ -447,7 +443,9 @@ fn curves(subject: &Subject<'_>, results: Vec<Option<SiteResult>>) -> Vec<Result
         .variants
         .iter()
         .zip(by_variant)
-        .map(|(variant, mut results)| {
+        .zip(&faults)
+        .map(|((variant, mut results), fault)| {
+            fault.clone().map_or(Ok(()), Err)?;
             if variant.control.is_some() {
                 results.insert(0, before.clone());
             }

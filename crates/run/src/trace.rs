@@ -14,8 +14,8 @@ use crate::online::Decision;
 use crate::plan::{Engine, Measurement, Prompting, TaskPlan, TaskRun, TraceInput, WorkItem};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::{
-    Branch, BranchId, Completion, Fork, GenerateRequest, More, Parent, Place, Prompt, SamplingSession,
-    Sharpness, Stem, Watcher, stream_seed,
+    Branch, BranchId, BranchScore, Completion, Fork, GenerateRequest, More, Parent, Place, Prompt,
+    SamplingSession, Sharpness, Stem, Watcher, stream_seed,
 };
 use entrace_measure::trace::NotATrace;
 use entrace_measure::{Answer, Division, Prefix, Question, StopReason, ThoughtKind, TokenId, Trace};
@@ -302,8 +302,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Completions of all traces that the model writes, in order, or why there is none. They grow on `ground`, an empty tree, if there is one; what
-/// cannot be written together is written without it.
+/// Completions of all traces that the model writes, in order, or why there is none. They grow on `ground`, an empty tree, if there is one.
 pub(crate) fn generate(
     engine: Engine<'_>,
     plan: &Plan<'_>,
@@ -315,11 +314,7 @@ pub(crate) fn generate(
     observer.event(Event::PhaseBegins { phase: Phase::Traces, n });
     if let Some(ground) = ground {
         let holds = engine.scorer.map_or(0, |scorer| scorer.holds());
-        match grow(ground, &plan.wanted, holds, how, observer) {
-            Ok(grown) => return Ok(plan.filled(grown)),
-            Err(error) if error.is_about_one_item() => ground.truncate(0),
-            Err(error) => return Err(error),
-        }
+        return Ok(plan.filled(grow(ground, &plan.wanted, holds, how, observer)?));
     }
     let request = |wanted: &Wanted<'_>| GenerateRequest {
         context: wanted.prompt.token_ids.clone(),
@@ -332,10 +327,20 @@ pub(crate) fn generate(
     };
     let requests: Vec<GenerateRequest> = plan.wanted.iter().map(request).collect();
     let written = sample_each(engine, &requests, &how.traces.sampling, observer)?;
-    let of_item = |item: Vec<Result<Completion, NoTrace>>| {
-        item.into_iter().map(|written| written.map(|completion| Generated::new(completion, None))).collect()
+    let of_item = |(wanted, forks): (&Wanted<'_>, Result<RequestCompletions, _>)| match forks {
+        Ok(forks) => {
+            forks.into_iter().flatten().map(|completion| Ok(Generated::new(completion, None))).collect()
+        }
+        Err(error) => wanted.failed(&error),
     };
-    Ok(plan.filled(written.into_iter().map(of_item).collect()))
+    Ok(plan.filled(plan.wanted.iter().zip(written).map(of_item).collect()))
+}
+
+impl Wanted<'_> {
+    /// No trace at all, for the same reason.
+    fn failed(&self, error: &entrace_backend::Error) -> Vec<Writing> {
+        self.streams.iter().map(|_| Err(NoTrace::Failed(error.to_string()))).collect()
+    }
 }
 
 /// Plants the prompts and lets the traces grow from them, as branches if the tree holds all of them.
@@ -364,66 +369,54 @@ fn grow(
         ..Branch::default()
     };
     let roots: Vec<Branch> = wanted.iter().map(root).collect();
-    let prompts: Vec<BranchId> = ground.extend(&roots)?.into_iter().map(|score| score.id).collect();
+    let prompts = ground.extend_each(&roots)?;
     observer.event(Event::Tokens(roots.iter().map(|root| root.tokens.len()).sum()));
-    let stem = |(wanted, &branch): (&Wanted<'_>, &BranchId)| Stem {
-        from: Parent { branch, n_tokens: wanted.prompt.token_ids.len() },
+    let planted =
+        wanted.iter().zip(&prompts).filter_map(|(wanted, prompt)| Some((wanted, prompt.as_ref().ok()?)));
+    let stem = |(wanted, prompt): (&Wanted<'_>, &BranchScore)| Stem {
+        from: Parent { branch: prompt.id, n_tokens: wanted.prompt.token_ids.len() },
         streams: wanted.streams.clone(),
         max_new_tokens: None,
         keep,
     };
-    let stems: Vec<Stem> = wanted.iter().zip(&prompts).map(stem).collect();
+    let stems: Vec<Stem> = planted.map(stem).collect();
     let mut watching = Watching { observer, stopped: false };
     let grown = ground.sample(&stems, sampling, &mut watching);
     if watching.stopped {
         return Err(Error::Interrupted);
     }
-    let of_item = |(prompt, sampled): (BranchId, Vec<entrace_backend::Sampled>)| {
-        let planted = |trace| Some(Planted { prompt, trace });
-        sampled.into_iter().map(|drawn| Ok(Generated::new(drawn.completion, planted(drawn.branch)))).collect()
+    let mut grown = grown?.into_iter();
+    let of_item = |(wanted, prompt): (&Wanted<'_>, Result<BranchScore, _>)| {
+        let grown = prompt.and_then(|prompt| {
+            let sampled =
+                grown.next().ok_or_else(|| entrace_backend::Error::engine("a stem has no answer"))?;
+            Ok((prompt.id, sampled?))
+        });
+        match grown {
+            Ok((prompt, sampled)) => {
+                let planted = |trace| Some(Planted { prompt, trace });
+                let written = sampled.into_iter();
+                written.map(|drawn| Ok(Generated::new(drawn.completion, planted(drawn.branch)))).collect()
+            }
+            Err(error) => wanted.failed(&error),
+        }
     };
-    Ok(prompts.into_iter().zip(grown?).map(of_item).collect())
+    Ok(wanted.iter().zip(prompts).map(of_item).collect())
 }
 
-/// One completion for each stream of each request. Where the batch fails for the sake of one request, each is run by itself.
+/// Completions of each request, under the observer's eyes.
 pub(crate) fn sample_each(
     engine: Engine<'_>,
     requests: &[GenerateRequest],
     sampling: &entrace_backend::Sampling,
     observer: &mut dyn Observer,
-) -> Result<Vec<Vec<Result<Completion, NoTrace>>>, Error> {
-    match sample(engine, requests, sampling, observer) {
-        Ok(completions) => {
-            let of_request = |forks: RequestCompletions| forks.into_iter().flatten().map(Ok).collect();
-            Ok(completions.into_iter().map(of_request).collect())
-        }
-        Err(error) if !error.is_about_one_item() => Err(error),
-        Err(error) if requests.len() == 1 => {
-            let n = requests[0].forks.iter().map(|fork| fork.streams.len()).sum();
-            Ok(vec![vec![Err(NoTrace::Failed(error.to_string())); n]])
-        }
-        Err(_) => {
-            let alone = |request| {
-                Ok(sample_each(engine, std::slice::from_ref(request), sampling, observer)?.remove(0))
-            };
-            requests.iter().map(alone).collect()
-        }
-    }
-}
-
-/// Runs the generator under the observer's eyes.
-pub(crate) fn sample(
-    engine: Engine<'_>,
-    requests: &[GenerateRequest],
-    sampling: &entrace_backend::Sampling,
-    observer: &mut dyn Observer,
-) -> Result<Vec<RequestCompletions>, Error> {
+) -> Result<Vec<Result<RequestCompletions, entrace_backend::Error>>, Error> {
     if requests.is_empty() {
         return Ok(Vec::new());
     }
     let mut watching = Watching { observer, stopped: false };
-    let result = engine.generator()?.generate_watched(requests, sampling, &mut watching);
-    if watching.stopped { Err(Error::Interrupted) } else { Ok(result?) }
+    let drawn = engine.generator()?.generate_each(requests, sampling, &mut watching);
+    if watching.stopped { Err(Error::Interrupted) } else { Ok(drawn?) }
 }
 
 /// Tells an observer what a generator does.

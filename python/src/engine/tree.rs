@@ -5,7 +5,7 @@
 
 use super::{Engine, ids};
 use crate::failure::raised;
-use entrace_backend::{Branch, BranchId, BranchScore, Error, ScoreTree, TokenScores, TreeSession};
+use entrace_backend::{Branch, BranchId, BranchScore, Each, Error, ScoreTree, TokenScores, TreeSession};
 use entrace_decoder::LogitRow;
 use entrace_measure::TokenId;
 use pyo3::exceptions::PyValueError;
@@ -57,16 +57,15 @@ impl Path {
 }
 
 impl TreeSession for Session<'_> {
-    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
+    fn extend_each(&mut self, branches: &[Branch]) -> Each<BranchScore> {
         let first = self.branches.len();
-        let scored = self.add(branches);
-        self.branches.truncate(if scored.is_ok() { first + branches.len() } else { first });
-        for (branch, path) in branches.iter().zip(self.branches.iter_mut().skip(first)) {
-            if !branch.keep {
+        let scores = self.add(branches).inspect_err(|_| self.branches.truncate(first))?;
+        for ((branch, score), path) in branches.iter().zip(&scores).zip(&mut self.branches[first..]) {
+            if !branch.keep || score.is_err() {
                 *path = Path::default();
             }
         }
-        scored
+        Ok(scores)
     }
 
     fn truncate(&mut self, n_branches: usize) {
@@ -79,24 +78,34 @@ impl TreeSession for Session<'_> {
 }
 
 impl Session<'_> {
-    fn add(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
+    /// Scores of the branches; of one that is not in order there is an empty path, which the object is not asked about.
+    fn add(&mut self, branches: &[Branch]) -> Each<BranchScore> {
         let first = self.branches.len();
+        let mut checked: Vec<Result<(), Error>> = Vec::with_capacity(branches.len());
         for (index, branch) in branches.iter().enumerate() {
-            let path = self.path(index, branch)?;
-            self.branches.push(path);
+            let inherited = branch.fault_of_parent(first, &checked);
+            let path = inherited.map_or_else(|| self.path(index, branch), Err);
+            checked.push(path.as_ref().map(|_| ()).map_err(Error::clone));
+            self.branches.push(path.unwrap_or_default());
         }
-        let added = &self.branches[first..];
-        let asked: Vec<(BranchId, &Branch, &Path)> = branches
-            .iter()
-            .zip(added)
-            .enumerate()
-            .map(|(i, (b, path))| (BranchId(first + i), b, path))
-            .collect();
-        let paths: Vec<&Path> = added.iter().collect();
-        self.engine.scored(&paths, |index, rows| {
-            let (id, branch, path) = asked[index];
-            score(id, branch, path, rows)
-        })
+        let asked: Vec<usize> = (0..branches.len()).filter(|&index| checked[index].is_ok()).collect();
+        let paths: Vec<&Path> = asked.iter().map(|&index| &self.branches[first + index]).collect();
+        let scored = self.engine.scored(&paths, |at, rows| {
+            score(BranchId(first + asked[at]), &branches[asked[at]], paths[at], rows)
+        });
+        let mut scored = scored?.into_iter();
+        let mut scores: Vec<Result<BranchScore, Error>> = Vec::with_capacity(branches.len());
+        for (branch, checked) in branches.iter().zip(checked) {
+            let score = checked.and_then(|()| {
+                scored.next().ok_or_else(|| Error::engine("an array that was asked for is missing"))?
+            });
+            match (score, branch.fault_of_parent(first, &scores)) {
+                (Err(error), _) if !error.is_about_the_item() => return Err(error),
+                (Ok(_), Some(fault)) => scores.push(Err(fault)),
+                (score, _) => scores.push(score),
+            }
+        }
+        Ok(scores)
     }
 
     /// The path of a branch, checked.
@@ -144,13 +153,13 @@ impl Engine {
     pub(super) fn scored<T: Send>(
         &self,
         paths: &[&Path],
-        read: impl Fn(usize, &[f32]) -> Result<T, Error> + Sync,
+        read: impl Fn(usize, &[f32]) -> T + Sync,
     ) -> Result<Vec<T>, Error> {
         Python::attach(|py| {
             let found = self.ask(py, paths).map_err(|error| Error::engine(raised(py, error)))?;
             let rows: Result<Vec<&[f32]>, _> = found.iter().map(|array| array.as_slice()).collect();
             let rows = rows.map_err(|error| Error::engine(error.to_string()))?;
-            py.detach(|| rows.par_iter().enumerate().map(|(index, rows)| read(index, rows)).collect())
+            Ok(py.detach(|| rows.par_iter().enumerate().map(|(index, rows)| read(index, rows)).collect()))
         })
     }
 

@@ -8,9 +8,10 @@ use super::tree::Path;
 use super::{Engine, ids};
 use crate::failure::raised;
 use entrace_backend::generate::RequestCompletions;
-use entrace_backend::sampling::{Counting, check_requests};
+use entrace_backend::sampling::check_request;
 use entrace_backend::{
-    Completion, Decoded, Error, Generate, GenerateRequest, More, Place, Sampling, Sharpness, Text, Watcher,
+    Completion, Decoded, Each, Error, Generate, GenerateRequest, More, Place, Sampling, Sharpness, Text,
+    Watcher,
 };
 use entrace_decoder::LogitRow;
 use entrace_measure::{StopReason, TokenId};
@@ -34,23 +35,19 @@ struct Live {
     sharpness: Vec<Sharpness>,
 }
 
-impl Generate for Engine {
-    fn generate(
-        &self,
-        requests: &[GenerateRequest],
-        sampling: &Sampling,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Vec<RequestCompletions>, Error> {
-        self.generate_watched(requests, sampling, &mut Counting(progress))
-    }
+/// A completion that has ended, or why it could not be drawn.
+type Ended = (Place, Result<Completion, Error>);
 
-    fn generate_watched(
+impl Generate for Engine {
+    fn generate_each(
         &self,
         requests: &[GenerateRequest],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<RequestCompletions>, Error> {
-        check_requests(&self.info, requests)?;
+    ) -> Each<RequestCompletions> {
+        let mut faults: Vec<Option<Error>> = (requests.iter().enumerate())
+            .map(|(number, request)| check_request(&self.info, number, request).err())
+            .collect();
         self.reset()?;
         let mut waiting: VecDeque<Live> = VecDeque::new();
         let mut counts: Vec<Vec<usize>> =
@@ -62,27 +59,37 @@ impl Generate for Engine {
                 waiting.push_back(self.begun(&requests[request], place, stream, sampling));
             }
         };
-        for (request, forks) in requests.iter().map(|request| &request.forks).enumerate() {
-            for (fork, of_fork) in forks.iter().enumerate() {
+        for (request, asked) in requests.iter().enumerate().filter(|(request, _)| faults[*request].is_none())
+        {
+            for (fork, of_fork) in asked.forks.iter().enumerate() {
                 enqueue(&mut waiting, More { request, fork, streams: of_fork.streams.clone() });
             }
         }
         let mut all: Vec<(Place, Completion)> = Vec::new();
         while !waiting.is_empty() {
             let live: Vec<Live> = waiting.drain(..waiting.len().min(MOST_LIVE)).collect();
-            for (place, completion) in self.wave(live, sampling, watcher)? {
-                for more in watcher.ended(place, &completion) {
-                    enqueue(&mut waiting, more);
+            for (place, drawn) in self.wave(live, sampling, watcher)? {
+                match drawn {
+                    Ok(completion) => {
+                        for more in watcher.ended(place, &completion) {
+                            enqueue(&mut waiting, more);
+                        }
+                        all.push((place, completion));
+                    }
+                    Err(error) => {
+                        faults[place.request].get_or_insert(error);
+                    }
                 }
-                all.push((place, completion));
             }
+            waiting.retain(|waiting| faults[waiting.place.request].is_none());
         }
         all.sort_by_key(|(place, _)| *place);
-        let mut all = all.into_iter().map(|(_, completion)| completion);
-        Ok(counts
-            .iter()
-            .map(|forks| forks.iter().map(|&n| all.by_ref().take(n).collect()).collect())
-            .collect())
+        let mut found: Vec<RequestCompletions> =
+            requests.iter().map(|request| vec![Vec::new(); request.forks.len()]).collect();
+        for (place, completion) in all {
+            found[place.request][place.fork].push(completion);
+        }
+        Ok(found.into_iter().zip(faults).map(|(found, fault)| fault.map_or(Ok(found), Err)).collect())
     }
 }
 
@@ -96,17 +103,17 @@ impl Engine {
         Live { place, context, drawn, limit, rng, logprobs, sharpness }
     }
 
-    /// Draws sequences side by side until all have ended.
+    /// Draws sequences side by side until all have ended, each for itself if its numbers are at fault.
     fn wave(
         &self,
         mut live: Vec<Live>,
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<(Place, Completion)>, Error> {
+    ) -> Result<Vec<Ended>, Error> {
         let mut ended = Vec::new();
         let without_room = |sequence: &mut Live| sequence.limit == 0;
         for sequence in live.extract_if(.., without_room) {
-            ended.push((sequence.place, self.completion(sequence, StopReason::Length, None)));
+            ended.push((sequence.place, Ok(self.completion(sequence, StopReason::Length, None))));
         }
         let mut steps = Steps::new(self);
         // Places, in the last logits, of the sequences that are live.
@@ -117,14 +124,16 @@ impl Engine {
             let mut still = Vec::with_capacity(live.len());
             for (at, mut sequence) in live.into_iter().enumerate() {
                 let row = &logits[at * vocab_size..(at + 1) * vocab_size];
-                match self.step(&mut sequence, row, sampling, watcher)? {
-                    None => {
+                match self.step(&mut sequence, row, sampling, watcher) {
+                    Ok(None) => {
                         going_on.push(at);
                         still.push(sequence);
                     }
-                    Some((reason, cut)) => {
-                        ended.push((sequence.place, self.completion(sequence, reason, cut)))
+                    Ok(Some((reason, cut))) => {
+                        ended.push((sequence.place, Ok(self.completion(sequence, reason, cut))))
                     }
+                    Err(error) if error.is_about_the_item() => ended.push((sequence.place, Err(error))),
+                    Err(error) => return Err(error),
                 }
             }
             live = still;
@@ -235,7 +244,7 @@ impl<'a> Steps<'a> {
         };
         let paths: Vec<Path> = live.iter().map(path).collect();
         let paths: Vec<&Path> = paths.iter().collect();
-        Ok(self.engine.scored(&paths, |_, rows| Ok(rows.to_vec()))?.concat())
+        Ok(self.engine.scored(&paths, |_, rows| rows.to_vec())?.concat())
     }
 
     /// Lets the generator go.

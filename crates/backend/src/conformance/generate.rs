@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 use super::{Tolerances, assert_close, assert_same_sharpness, random_tokens};
+use crate::generate::RequestCompletions;
+use crate::sampling::Counting;
 use crate::scripted::candidates;
 use crate::{
     Branch, BranchId, Completion, Error, Fork, Generate, GenerateRequest, More, NextRequest, Parent, Place,
@@ -30,7 +32,7 @@ pub fn check_generate<M: Text + Generate + ScoreTree + ?Sized>(
     check.limits_are_kept();
     check.stop_strings_end_the_text();
     check.progress_is_told();
-    check.faulty_requests_are_refused();
+    check.faulty_requests_fail_alone();
     check.the_context_may_be_filled();
 }
 
@@ -246,7 +248,8 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
         };
         let all = self.generate(&[request(&[1, 2, 3, 4], &[5, 6, 7])], &plain(6));
         let mut watcher = AsksForMore { ended: Vec::new() };
-        let found = self.model.generate_watched(&[request(&[1, 2], &[5])], &plain(6), &mut watcher).unwrap();
+        let found = self.model.generate_each(&[request(&[1, 2], &[5])], &plain(6), &mut watcher);
+        let found: Vec<RequestCompletions> = found.unwrap().into_iter().map(Result::unwrap).collect();
         assert_eq!(found[0].iter().map(Vec::len).collect::<Vec<_>>(), [4, 3], "what was asked for is there");
         self.assert_same("streams asked for later", &found[0], &all[0]);
         watcher.ended.sort_unstable();
@@ -376,7 +379,7 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
         }
     }
 
-    fn faulty_requests_are_refused(&self) {
+    fn faulty_requests_fail_alone(&self) {
         let info = self.model.info();
         let unknown = info.vocab_size as TokenId;
         let n = self.context.len();
@@ -388,8 +391,18 @@ impl<M: Text + Generate + ScoreTree + ?Sized> Check<'_, M> {
                 Fork { n_tokens, suffix, streams: vec![1], max_new_tokens: None },
             ],
         };
+        let alone = self.generate(std::slice::from_ref(&good), &plain(2)).remove(0);
         let refused = |faulty: GenerateRequest| {
-            self.model.generate(&[good.clone(), faulty], &plain(2), &mut |_| true).err()
+            let requests = [good.clone(), faulty, good.clone()];
+            let all_or_none = self.model.generate(&requests, &plain(2), &mut |_| true).is_err();
+            let each = self.model.generate_each(&requests, &plain(2), &mut Counting(&mut |_| true));
+            let [before, faulty, after] = each.unwrap().try_into().unwrap();
+            for found in [before, after] {
+                let tokens = |found: &RequestCompletions| found[0][0].token_ids.clone();
+                assert_eq!(tokens(&found.unwrap()), tokens(&alone), "a request beside a faulty one");
+            }
+            assert!(all_or_none, "where all are wanted, one fault is one of all");
+            faulty.err()
         };
         let found = refused(with(n + 1, vec![]));
         let bad_fork = matches!(found, Some(Error::BadFork { branch: 1, parent: 1, n_tokens, available })

@@ -4,8 +4,8 @@ use super::{Tolerances, check, check_limited_tree};
 use crate::generate::RequestCompletions;
 use crate::scripted::{KnownAnswers, RandomScript, Scripted, Vocabulary};
 use crate::{
-    Branch, BranchScore, ChatMessage, Decoded, Error, Generate, GenerateRequest, LayerRequest, LayerScores,
-    ModelInfo, Prompt, Reach, ReadLayers, Sampling, ScoreTree, Text, TreeSession,
+    Branch, BranchScore, ChatMessage, Decoded, Each, Error, Generate, GenerateRequest, LayerRequest,
+    LayerScores, ModelInfo, Prompt, Reach, ReadLayers, Sampling, ScoreTree, Text, TreeSession, Watcher,
 };
 use entrace_measure::{StopReason, Thoughts, TokenId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -62,6 +62,7 @@ enum Fault {
     GathersOthers,
     ClassesShifted,
     RefusedCallsCount,
+    OneForAll,
     NeverForgets,
     IgnoresTemperature,
     IgnoresTopK,
@@ -81,7 +82,7 @@ enum Fault {
     AttentionInBits,
 }
 
-const FAULTS: [Fault; 24] = [
+const FAULTS: [Fault; 25] = [
     Fault::ForksLate,
     Fault::IgnoresParents,
     Fault::BitsNotNats,
@@ -89,6 +90,7 @@ const FAULTS: [Fault; 24] = [
     Fault::GathersOthers,
     Fault::ClassesShifted,
     Fault::RefusedCallsCount,
+    Fault::OneForAll,
     Fault::NeverForgets,
     Fault::IgnoresTemperature,
     Fault::IgnoresTopK,
@@ -130,7 +132,7 @@ struct WrongSession<'a> {
 }
 
 impl TreeSession for WrongSession<'_> {
-    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
+    fn extend_each(&mut self, branches: &[Branch]) -> Each<BranchScore> {
         let mut asked = branches.to_vec();
         for (index, branch) in asked.iter_mut().enumerate() {
             match (self.fault, &mut branch.parent, &mut branch.next) {
@@ -144,10 +146,13 @@ impl TreeSession for WrongSession<'_> {
                 _ => {}
             }
         }
-        let found = self.inner.extend(&asked);
-        self.n_refused += usize::from(found.is_err());
-        let mut scores = found?;
-        for score in &mut scores {
+        let mut scores = self.inner.extend_each(&asked)?;
+        let fault = scores.iter().find_map(|score| score.as_ref().err().cloned());
+        self.n_refused += usize::from(fault.is_some());
+        if let (Fault::OneForAll, Some(fault)) = (self.fault, fault) {
+            scores.fill_with(|| Err(fault.clone()));
+        }
+        for score in scores.iter_mut().flatten() {
             if self.fault == Fault::RefusedCallsCount {
                 score.id.0 += self.n_refused;
             }
@@ -189,24 +194,33 @@ impl ScoreTree for Wrong {
     }
 }
 
+/// Tells nobody of progress.
+struct Silent;
+
+impl Watcher for Silent {
+    fn progress(&mut self, _: usize) -> bool {
+        true
+    }
+}
+
 impl Generate for Wrong {
-    fn generate(
+    fn generate_each(
         &self,
         requests: &[GenerateRequest],
         sampling: &Sampling,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Vec<RequestCompletions>, Error> {
+        watcher: &mut dyn Watcher,
+    ) -> Each<RequestCompletions> {
         let mut requests = requests.to_vec();
         let mut sampling = sampling.clone();
-        let mut silent = |_: usize| true;
-        let mut progress = progress;
+        let mut silent = Silent;
+        let mut watcher = watcher;
         match self.fault {
             Fault::IgnoresTemperature if sampling.temperature > 0.0 => sampling.temperature = 1.0,
             Fault::IgnoresTopK => sampling.top_k = 0,
             Fault::IgnoresTopP => sampling.top_p = 1.0,
             Fault::KeepsStopStrings => sampling.stop.clear(),
             Fault::OneTokenMore if sampling.max_new_tokens > 0 => sampling.max_new_tokens += 1,
-            Fault::NoProgress => progress = &mut silent,
+            Fault::NoProgress => watcher = &mut silent,
             _ => {}
         }
         let streams = requests.iter_mut().flat_map(|r| &mut r.forks).flat_map(|f| &mut f.streams);
@@ -217,8 +231,8 @@ impl Generate for Wrong {
                 _ => {}
             }
         }
-        let mut found = self.inner.generate(&requests, &sampling, progress)?;
-        for completion in found.iter_mut().flatten().flatten() {
+        let mut found = self.inner.generate_each(&requests, &sampling, watcher)?;
+        for completion in found.iter_mut().flatten().flatten().flatten() {
             match self.fault {
                 Fault::CooledLogprobs if sampling.temperature > 0.0 => {
                     completion.logprobs.iter_mut().flatten().for_each(|lp| *lp /= sampling.temperature);

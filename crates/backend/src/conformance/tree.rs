@@ -19,6 +19,7 @@ pub fn check_tree(model: &dyn ScoreTree, info: &ModelInfo, tolerances: &Toleranc
     check.sequences_are_sums_of_steps();
     check.only_what_was_asked_for_is_reported();
     check.faulty_branches_are_refused();
+    check.a_fault_stays_in_its_branch();
     check.sessions_do_not_share_anything();
     check.forgotten_branches_are_gone();
     check.what_forks_from_a_dropped_branch_stays();
@@ -322,6 +323,44 @@ impl Check<'_> {
         whole.token_sharpness.drain(..7);
         self.assert_same("a fork beside another session", &b[0], &whole);
         assert!(second.extend(&[fork]).is_err(), "a session knows its own branches only");
+    }
+
+    /// A branch at fault and its descendants fail, and take nothing but themselves away.
+    fn a_fault_stays_in_its_branch(&self) {
+        let mut session = self.session();
+        let fork = |branch, n_tokens, seed| Branch {
+            parent: Some(Parent { branch: BranchId(branch), n_tokens }),
+            tokens: self.tokens(4, seed),
+            token_scores: TokenScores::Full,
+            next: Some(self.request()),
+            keep: true,
+        };
+        let root = Branch { tokens: self.tokens(9, 23), keep: true, ..Branch::default() };
+        let unknown = Branch { tokens: vec![self.vocab_size as TokenId], ..fork(0, 5, 24) };
+        let too_long = Branch { tokens: self.tokens(self.limit, 25), ..fork(0, 5, 25) };
+        let call =
+            [root.clone(), unknown, fork(1, 1, 26), fork(0, 7, 27), too_long, fork(4, 2, 28), fork(3, 2, 29)];
+        let found = session.extend_each(&call).unwrap();
+        let is_unknown = |index: usize| matches!(found[index], Err(Error::UnknownToken { .. }));
+        assert!(is_unknown(1) && is_unknown(2), "a fork fails as its parent does: {:?}", found[2]);
+        let is_too_long = |index: usize| matches!(found[index], Err(Error::ContextTooLong { .. }));
+        assert!(is_too_long(4) && is_too_long(5), "a fork fails as its parent does: {:?}", found[5]);
+        assert_eq!(session.n_branches(), call.len(), "branches that failed keep their numbers");
+        let later = extend(&mut *session, &[fork(6, 4, 30)]).remove(0);
+        let first = [&root.tokens[..7], &self.tokens(4, 27)].concat();
+        let second = [&first[..9], &self.tokens(4, 29)].concat();
+        let third = [second.as_slice(), &self.tokens(4, 30)].concat();
+        let sound =
+            [(found[3].as_ref().unwrap(), first), (found[6].as_ref().unwrap(), second), (&later, third)];
+        for ((score, path), number) in sound.into_iter().zip([3, 6, 7]) {
+            assert_eq!(score.id, BranchId(number), "numbers count what failed");
+            let mut whole = self.flat(&path, &self.request());
+            whole.token_logprobs.drain(..path.len() - 4);
+            whole.token_sharpness.drain(..path.len() - 4);
+            self.assert_same("a branch beside faulty ones", score, &whole);
+        }
+        let orphan = session.extend(&[fork(1, 1, 31)]);
+        assert!(matches!(orphan, Err(Error::BadFork { available: 0, .. })), "it holds no tokens: {orphan:?}");
     }
 
     fn forgotten_branches_are_gone(&self) {

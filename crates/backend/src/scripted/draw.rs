@@ -4,8 +4,8 @@
 use super::tree::{Path, Session};
 use super::{Scripted, sampler, sharpness_of};
 use crate::{
-    BranchId, Completion, Decoded, Error, More, Parent, Place, Sampled, Sampling, SamplingSession, Sharpness,
-    Stem, Text, TreeSession, Watcher,
+    BranchId, Completion, Decoded, Each, Error, More, Parent, Place, Sampled, Sampling, SamplingSession,
+    Sharpness, Stem, Text, TreeSession, Watcher,
 };
 use entrace_measure::{StopReason, TokenId};
 use rand::{RngExt, SeedableRng};
@@ -101,35 +101,39 @@ impl SamplingSession for Session<'_> {
         stems: &[Stem],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<Vec<Sampled>>, Error> {
-        let paths: Vec<Vec<TokenId>> = stems
-            .iter()
-            .enumerate()
-            .map(|(index, stem)| self.path_to(index, stem.from))
-            .collect::<Result<_, _>>()?;
-        let limit = self.model.info.context_length;
-        if let Some(path) = paths.iter().find(|path| path.len() >= limit) {
-            return Err(Error::ContextTooLong { n_tokens: path.len() + 1, limit });
-        }
+    ) -> Each<Vec<Sampled>> {
         let n_branches = self.n_branches();
+        let paths: Vec<Result<Vec<TokenId>, Error>> =
+            stems.iter().enumerate().map(|(index, stem)| self.origin(index, stem.from)).collect();
         let mut waiting: Vec<(usize, u64)> = Vec::new();
         for (index, stem) in stems.iter().enumerate() {
             waiting.extend(stem.streams.iter().map(|&stream| (index, stream)));
         }
-        let mut sampled: Vec<Vec<Sampled>> = stems.iter().map(|_| Vec::new()).collect();
+        let begun = |path: &Result<_, Error>| path.as_ref().map(|_| Vec::new()).map_err(Error::clone);
+        let mut sampled: Vec<Result<Vec<Sampled>, Error>> = paths.iter().map(begun).collect();
         let mut next = 0;
         while let Some(&(index, stream)) = waiting.get(next) {
             next += 1;
-            let place = Place { request: index, fork: 0, stream: sampled[index].len() };
+            let (Ok(path), Ok(known)) = (&paths[index], &mut sampled[index]) else { continue };
+            let place = Place { request: index, fork: 0, stream: known.len() };
             let most = stems[index].max_new_tokens.unwrap_or(usize::MAX).min(sampling.max_new_tokens);
-            let drawing = Drawing::new(paths[index].clone(), stream, most, stems[index].keep);
-            let (drawn, more) =
-                self.draw_on(drawing, place, sampling, watcher).inspect_err(|_| self.truncate(n_branches))?;
-            sampled[index].push(drawn);
-            let more = more.into_iter().filter(|more| more.request < stems.len());
-            waiting.extend(
-                more.flat_map(|more| more.streams.into_iter().map(move |stream| (more.request, stream))),
-            );
+            let drawing = Drawing::new(path.clone(), stream, most, stems[index].keep);
+            match self.draw_on(drawing, place, sampling, watcher) {
+                Ok((drawn, more)) => {
+                    known.push(drawn);
+                    let more = more.into_iter().filter(|more| more.request < stems.len());
+                    waiting.extend(
+                        more.flat_map(|more| {
+                            more.streams.into_iter().map(move |stream| (more.request, stream))
+                        }),
+                    );
+                }
+                Err(error) if error.is_about_the_item() => sampled[index] = Err(error),
+                Err(error) => {
+                    self.truncate(n_branches);
+                    return Err(error);
+                }
+            }
         }
         Ok(sampled)
     }
@@ -139,25 +143,35 @@ impl SamplingSession for Session<'_> {
         paused: &[BranchId],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<Sampled>, Error> {
+    ) -> Each<Sampled> {
         let n_branches = self.n_branches();
         let drawings: Vec<Option<Drawing>> = paused.iter().map(|id| self.paused.remove(id)).collect();
         let mut resumed = Vec::with_capacity(paused.len());
         for (index, drawing) in drawings.into_iter().enumerate() {
             let place = Place { request: index, fork: 0, stream: 0 };
-            let drawing = drawing.ok_or(Error::NotPaused { branch: paused[index].0 })?;
-            let (drawn, _) =
-                self.draw_on(drawing, place, sampling, watcher).inspect_err(|_| self.truncate(n_branches))?;
-            resumed.push(drawn);
+            let drawing = drawing.ok_or(Error::NotPaused { branch: paused[index].0 });
+            let drawn = drawing.and_then(|drawing| self.draw_on(drawing, place, sampling, watcher));
+            match drawn.map(|(drawn, _)| drawn) {
+                Err(error) if !error.is_about_the_item() => {
+                    self.truncate(n_branches);
+                    return Err(error);
+                }
+                drawn => resumed.push(drawn),
+            }
         }
         Ok(resumed)
     }
 }
 
 impl Session<'_> {
-    /// All tokens up to a place.
-    fn path_to(&self, index: usize, from: Parent) -> Result<Vec<TokenId>, Error> {
-        self.path_of(index, Some(from), &[])
+    /// All tokens up to the place of a stem, if they leave room for another one.
+    fn origin(&self, index: usize, from: Parent) -> Result<Vec<TokenId>, Error> {
+        let path = self.path_of(index, Some(from), &[])?;
+        let limit = self.model.info.context_length;
+        if path.len() >= limit {
+            return Err(Error::ContextTooLong { n_tokens: path.len() + 1, limit });
+        }
+        Ok(path)
     }
 
     /// Draws on, and makes a branch of it where that is wanted.

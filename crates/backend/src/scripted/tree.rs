@@ -3,7 +3,7 @@
 use super::draw::Drawing;
 use super::{Scripted, entropy, sharpness_of};
 use crate::{
-    Branch, BranchId, BranchScore, Error, NextRequest, NextScore, Parent, Reach, Rest, TokenScores,
+    Branch, BranchId, BranchScore, Each, Error, NextRequest, NextScore, Parent, Reach, Rest, TokenScores,
     TreeSession,
 };
 use entrace_measure::TokenId;
@@ -41,17 +41,15 @@ impl<'a> Session<'a> {
 }
 
 impl TreeSession for Session<'_> {
-    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
-        let first_id = self.branches.len();
-        let result = self.add_all(branches);
-        let kept = if result.is_ok() { first_id + branches.len() } else { first_id };
-        self.branches.truncate(kept);
-        for (branch, path) in branches.iter().zip(self.branches.iter_mut().skip(first_id)) {
-            if !branch.keep {
+    fn extend_each(&mut self, branches: &[Branch]) -> Each<BranchScore> {
+        let first = self.branches.len();
+        let scores = self.add_all(branches).inspect_err(|_| self.branches.truncate(first))?;
+        for ((branch, score), path) in branches.iter().zip(&scores).zip(&mut self.branches[first..]) {
+            if !branch.keep || score.is_err() {
                 *path = Path::default();
             }
         }
-        result
+        Ok(scores)
     }
 
     fn truncate(&mut self, n_branches: usize) {
@@ -65,14 +63,24 @@ impl TreeSession for Session<'_> {
 }
 
 impl Session<'_> {
-    fn add_all(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
-        let first_id = self.branches.len();
+    /// Scores of the branches, one after the other; of one that failed there is an empty path.
+    fn add_all(&mut self, branches: &[Branch]) -> Each<BranchScore> {
+        let first = self.branches.len();
+        let mut scores: Vec<Result<BranchScore, Error>> = Vec::with_capacity(branches.len());
         for (index, branch) in branches.iter().enumerate() {
-            let path = self.path(index, branch)?;
-            self.branches.push(path);
+            let inherited = branch.fault_of_parent(first, &scores);
+            let path = inherited.map_or_else(|| self.path(index, branch), Err);
+            let score = path.and_then(|path| {
+                self.branches.push(path);
+                self.score(BranchId(first + index), branch)
+            });
+            self.branches.resize_with(first + index + 1, Path::default);
+            match score {
+                Err(error) if !error.is_about_the_item() => return Err(error),
+                score => scores.push(score),
+            }
         }
-        let numbered = branches.iter().enumerate();
-        numbered.map(|(index, branch)| self.score(BranchId(first_id + index), branch)).collect()
+        Ok(scores)
     }
 
     /// The tokens of a path that adds some to its parent's.

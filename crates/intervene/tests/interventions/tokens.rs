@@ -2,7 +2,7 @@
 
 use super::support::{Patient, engine, measurement, plan, questions, record, second_step};
 use entrace_backend::scripted::Scripted;
-use entrace_backend::{Branch, BranchScore, Error, ScoreTree, TreeSession};
+use entrace_backend::{Branch, BranchScore, Each, Error, ScoreTree, TreeSession};
 use entrace_datasets::FormatKind;
 use entrace_intervene::{Draws, cost, measure};
 use entrace_measure::intervention::{Kind, Reading};
@@ -27,10 +27,10 @@ impl ScoreTree for Counting<'_> {
 }
 
 impl TreeSession for CountingSession<'_> {
-    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
+    fn extend_each(&mut self, branches: &[Branch]) -> Each<BranchScore> {
         let asked = branches.iter().filter(|branch| branch.next.is_none()).map(|branch| branch.tokens.len());
         self.n_tokens.fetch_add(asked.sum(), Ordering::Relaxed);
-        self.session.extend(branches)
+        self.session.extend_each(branches)
     }
 
     fn truncate(&mut self, n_branches: usize) {

@@ -1,7 +1,8 @@
 //! Every fault that clients have met: no number is wrong, nothing is lost that can be had, and what happened is said.
 
 use super::*;
-use entrace_backend::{Fork, Generate, GenerateRequest, Sampling};
+use entrace_backend::sampling::Counting;
+use entrace_backend::{BranchScore, Fork, Generate, GenerateRequest, Sampling};
 use entrace_remote::scripted::Mischief;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -91,7 +92,8 @@ fn wrong_numbers_are_never_taken() {
         }),
         ("an entry less", "did not come", || {
             Mischief::Change(Box::new(|value| {
-                let lists = value["choices"][1]["logprobs"]["top_logprobs"].as_array_mut().unwrap();
+                let last = value["choices"].as_array_mut().unwrap().last_mut().unwrap();
+                let lists = last["logprobs"]["top_logprobs"].as_array_mut().unwrap();
                 lists[0].as_object_mut().unwrap().retain(|name, _| name != "token_id:41");
             }))
         }),
@@ -100,7 +102,11 @@ fn wrong_numbers_are_never_taken() {
             Mischief::Change(Box::new(|value| drop(value["choices"].as_array_mut().unwrap().pop())))
         }),
         ("a choice twice", "another came twice", || {
-            Mischief::Change(Box::new(|value| value["choices"][2]["index"] = json!(0)))
+            Mischief::Change(Box::new(|value| {
+                let choices = value["choices"].as_array_mut().unwrap();
+                let others = usize::from(choices.len() == 1);
+                choices.last_mut().unwrap()["index"] = json!(others);
+            }))
         }),
         ("token counts", "tokens where", || {
             Mischief::Change(Box::new(|value| value["usage"]["prompt_tokens"] = json!(7)))
@@ -122,6 +128,36 @@ fn wrong_numbers_are_never_taken() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn a_path_that_a_server_refuses_takes_nothing_but_itself_away() {
+    let model = model();
+    let (server, remote) = served(&model, Behaviour::new(Speaks::Vllm));
+    let root = Branch { tokens: tokens(40, 3), keep: true, ..Branch::default() };
+    let cue = |n_tokens: usize, tokens: &[TokenId]| Branch {
+        parent: Some(Parent { branch: BranchId(0), n_tokens }),
+        tokens: tokens.to_vec(),
+        next: Some(chosen(&TOKENS)),
+        keep: true,
+        ..Branch::default()
+    };
+    let mut branches = vec![root];
+    branches.extend(PREFIXES.iter().map(|&n| cue(n, &[])));
+    let next = |score: BranchScore| score.next.unwrap();
+    let truth = model.session().unwrap().extend(&branches).unwrap();
+    let truth: Vec<NextScore> = truth.into_iter().skip(1).map(next).collect();
+    branches.insert(2, cue(5, &[44, 44]));
+    let on_it = Branch { parent: Some(Parent { branch: BranchId(2), n_tokens: 1 }), ..cue(1, &[9]) };
+    branches.push(on_it);
+    server.misbehave(|seen| seen.body.to_string().contains("44,44]").then(|| status(400, &[])));
+    let mut found = remote.session().unwrap().extend_each(&branches).unwrap();
+    for at_fault in [found.pop().unwrap(), found.remove(2)] {
+        let error = at_fault.err().unwrap();
+        assert!(error.is_about_the_item() && error.to_string().contains("(400)"), "{error}");
+    }
+    let told: Vec<NextScore> = found.drain(1..).map(|score| next(score.unwrap())).collect();
+    assert!(difference(&told, &truth) < 1e-6);
 }
 
 #[test]
@@ -235,18 +271,14 @@ fn a_server_that_says_nothing_is_given_up_in_time() {
     let sampling = Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 4, stop: vec![] };
     let error = remote.generate(std::slice::from_ref(&request), &sampling, &mut |_| true).err().unwrap();
     assert!(error.is_about_the_item() && error.to_string().contains("no answer within 0.3 s"), "{error}");
-    // Nor when it is asked for alone; what had come with it is not drawn again either.
-    assert!(remote.generate(std::slice::from_ref(&request), &sampling, &mut |_| true).is_err());
+    // What was asked for beside it comes, and is not drawn again either.
     server.misbehave(first(1, || Mischief::Hang(Duration::from_secs(3))));
+    server.forget();
     let fork = Fork { n_tokens: 9, ..request.forks[0].clone() };
     let other = GenerateRequest { context: tokens(9, 3), forks: vec![fork] };
-    let both = [request.clone(), other];
-    assert!(remote.generate(&both, &sampling, &mut |_| true).is_err());
-    server.forget();
-    server.behave();
-    let alone = both.map(|request| remote.generate(&[request], &sampling, &mut |_| true).is_ok());
-    assert_eq!(alone.iter().filter(|is_ok| **is_ok).count(), 1);
-    assert_eq!((server.counted().sequences, remote.standing()().redrawn), (0, 0));
+    let both = remote.generate_each(&[request, other], &sampling, &mut Counting(&mut |_| true)).unwrap();
+    assert_eq!(both.iter().filter(|found| found.is_ok()).count(), 1, "{both:?}");
+    assert_eq!((server.counted().sequences, remote.standing()().redrawn), (1, 0));
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn branches_at_fault_are_refused_without_a_request() {
         Err(Error::ContextTooLong { n_tokens: 513, limit: 512 })
     ));
     assert!(matches!(
-        session.extend(&[root(vec![9, 9]), fork(0, 3, &[8])]),
+        session.extend(&[Branch { tokens: vec![9, 9], ..Branch::default() }, fork(0, 3, &[8])]),
         Err(Error::BadFork { branch: 1, available: 2, .. })
     ));
     assert_eq!(session.n_branches(), 0, "nothing of a call at fault stays");
@@ -203,7 +203,7 @@ fn more_draws_are_made_where_a_watcher_asks_for_them() {
     let (_server, remote) = served(&model, Behaviour::new(Speaks::Vllm));
     let mut asks = Asks(0);
     let found =
-        remote.generate_watched(&[request(&tokens(20, 3), 3)], &drawing(4, 1.0, &[]), &mut asks).unwrap();
-    assert_eq!(found[0].iter().map(Vec::len).collect::<Vec<_>>(), [5, 5]);
+        remote.generate_each(&[request(&tokens(20, 3), 3)], &drawing(4, 1.0, &[]), &mut asks).unwrap();
+    assert_eq!(found[0].as_ref().unwrap().iter().map(Vec::len).collect::<Vec<_>>(), [5, 5]);
     assert_eq!(asks.0, 10);
 }

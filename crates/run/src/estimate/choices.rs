@@ -7,10 +7,11 @@
 //! of which no share belongs to either: such a question fails.
 
 use super::{SiteResult, TreeSite};
-use crate::error::Error;
+use crate::error::{Error, own_failure};
 use crate::plan::{ChoiceForm, Measurement};
 use entrace_backend::{
-    Branch, BranchId, BranchScore, NextRequest, Parent, Rest, Text, TokenScores, TreeSession,
+    Branch, BranchId, BranchScore, Error as EngineError, NextRequest, Parent, Rest, Text, TokenScores,
+    TreeSession,
 };
 use entrace_measure::{AnswerDistribution, Choices, TokenId};
 
@@ -29,7 +30,13 @@ pub(crate) fn estimate(
             plans.push(Err("the question lists no choices, which the estimator needs".to_string()));
             continue;
         };
-        let options = options(text, choices, how.choice_form)?;
+        let options = match own_failure(options(text, choices, how.choice_form))? {
+            Ok(options) => options,
+            Err(reason) => {
+                plans.push(Err(reason));
+                continue;
+            }
+        };
         let distinct = alike(&options).map_or(Ok(()), |(a, b)| {
             let [a, b] = [a, b].map(|option| &choices.labels()[option]);
             Err(format!(
@@ -38,11 +45,11 @@ pub(crate) fn estimate(
         });
         plans.push(distinct.map(|()| add_branches(&mut branches, n_branches, site.at, &site.cue, options)));
     }
-    let scores = session.extend(&branches)?;
+    let scores = session.extend_each(&branches)?;
     session.truncate(n_branches);
     let results = sites.iter().zip(&plans).map(|(site, plan)| match plan {
         Err(reason) => Err(reason.clone()),
-        Ok(plan) => distribution(site, plan, &scores, how.choice_form),
+        Ok(plan) => distribution(site, plan, &plan.scores(&scores)?, how.choice_form),
     });
     Ok(results.collect())
 }
@@ -67,6 +74,21 @@ struct SitePlan {
     options: Vec<Vec<TokenId>>,
     /// Branch of each option that has more than one token.
     longer: Vec<Option<usize>>,
+}
+
+/// What was found out about the branches of a site.
+struct SiteScores<'s> {
+    cue: &'s BranchScore,
+    longer: Vec<Option<&'s BranchScore>>,
+}
+
+impl SitePlan {
+    /// Its own of the scores of a call, or why one of them failed.
+    fn scores<'s>(&self, scores: &'s [Result<BranchScore, EngineError>]) -> Result<SiteScores<'s>, String> {
+        let of = |branch: usize| scores[branch].as_ref().map_err(ToString::to_string);
+        let longer = self.longer.iter().map(|branch| branch.map(of).transpose());
+        Ok(SiteScores { cue: of(self.cue)?, longer: longer.collect::<Result<_, String>>()? })
+    }
 }
 
 fn add_branches(
@@ -109,23 +131,23 @@ fn add_branches(
 fn distribution(
     site: &TreeSite<'_>,
     plan: &SitePlan,
-    scores: &[BranchScore],
+    scores: &SiteScores<'_>,
     form: ChoiceForm,
 ) -> SiteResult {
     let labels = site.question.choices.as_ref().map_or(&[] as &[String], |choices| choices.labels());
-    let next = scores[plan.cue].next.as_ref();
+    let next = scores.cue.next.as_ref();
     let first = next.map_or(&[] as &[Option<f64>], |next| &next.gather);
     if first.len() != labels.len() {
         return Err("an option has no tokens".into());
     }
     let logprobs: Vec<Option<f64>> = first
         .iter()
-        .zip(&plan.longer)
+        .zip(&scores.longer)
         .zip(&plan.options)
         .map(|((&first, longer), option)| {
             let sum: Option<f64> = match longer {
                 None => first,
-                Some(branch) => scores[*branch].token_logprobs.iter().copied().sum(),
+                Some(score) => score.token_logprobs.iter().copied().sum(),
             };
             sum.map(|sum| if form == ChoiceForm::TextMean { sum / option.len() as f64 } else { sum })
         })

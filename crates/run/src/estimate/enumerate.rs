@@ -78,16 +78,16 @@ fn search_wave(
         let root = Node { logmass: 0.0, path: Vec::new(), text: String::new(), state, parent: site.at };
         roots.push(vec![(enumerator.tokens(search.grammar, state), root)]);
     }
-    let foremost = |searches: &[Search<'_>], enumerator: &Enumerator, search: usize, node: &Node| {
+    let foremost = |enumerator: &Enumerator, search: &Search<'_>, node: &Node| {
         let is_asked = enumerator.is_limited;
-        let on_form = is_asked.then(|| target::on_form(&searches[search], &enumerator.vocabulary, node));
+        let on_form = is_asked.then(|| target::on_form(search, &enumerator.vocabulary, node));
         on_form.unwrap_or_default()
     };
-    let cue = |search: usize, node: &Node| Asked {
-        tokens: sites[search].cue.to_vec(),
-        foremost: foremost(&searches, enumerator, search, node),
+    let cue = |number: usize, search: &Search<'_>, node: &Node| Asked {
+        tokens: sites[number].cue.to_vec(),
+        foremost: foremost(enumerator, search, node),
     };
-    let mut expansions = run(session, roots, cue, observer)?;
+    let mut expansions = run(session, &mut searches, roots, cue, observer)?;
     let vocabulary = &enumerator.vocabulary;
     searches.par_iter_mut().zip(&expansions).for_each(|(search, root)| {
         root.iter().for_each(|root| search.begin(vocabulary, root));
@@ -101,11 +101,11 @@ fn search_wave(
         expansions = if taken.iter().all(Vec::is_empty) {
             Vec::new()
         } else {
-            let last = |search: usize, node: &Node| Asked {
+            let last = |_: usize, search: &Search<'_>, node: &Node| Asked {
                 tokens: node.path.last().copied().into_iter().collect(),
-                foremost: foremost(&searches, enumerator, search, node),
+                foremost: foremost(enumerator, search, node),
             };
-            run(session, taken, last, observer)?
+            run(session, &mut searches, taken, last, observer)?
         };
         let vocabulary = &enumerator.vocabulary;
         searches.par_iter_mut().zip(&expansions).for_each(|(search, expansions)| {
@@ -136,15 +136,16 @@ struct Asked {
     foremost: Vec<TokenId>,
 }
 
-/// Runs the nodes of all searches in one pass.
+/// Runs the nodes of all searches in one pass. A search of which one cannot be run fails.
 fn run(
     session: &mut dyn TreeSession,
+    searches: &mut [Search<'_>],
     nodes: Vec<Vec<(Arc<StateTokens>, Node)>>,
-    asked: impl Fn(usize, &Node) -> Asked,
+    asked: impl Fn(usize, &Search<'_>, &Node) -> Asked,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Vec<Expansion>>, Error> {
-    let branch = |search: usize, (state, node): &(Arc<StateTokens>, Node)| {
-        let Asked { tokens, foremost } = asked(search, node);
+    let branch = |number: usize, (state, node): &(Arc<StateTokens>, Node)| {
+        let Asked { tokens, foremost } = asked(number, &searches[number], node);
         let next = NextRequest {
             gather: Arc::clone(&state.extending),
             foremost,
@@ -162,12 +163,20 @@ fn run(
         return Err(Error::Interrupted);
     }
     observer.event(Event::Tokens(branches.iter().map(|branch| branch.tokens.len()).sum()));
-    let mut scores = session.extend(&branches)?.into_iter().zip(&branches);
-    let mut expansion = |(tokens, node): (Arc<StateTokens>, Node)| {
-        let (BranchScore { id, next, .. }, branch) = scores.next()?;
-        let n_tokens = branch.tokens.len();
-        let here = if n_tokens == 0 { node.parent } else { Parent { branch: id, n_tokens } };
-        Some(Expansion { node, tokens, here, next: next? })
-    };
-    Ok(nodes.into_iter().map(|nodes| nodes.into_iter().filter_map(&mut expansion).collect()).collect())
+    let mut scores = session.extend_each(&branches)?.into_iter().zip(&branches);
+    let mut expansions: Vec<Vec<Expansion>> =
+        nodes.iter().map(|nodes| Vec::with_capacity(nodes.len())).collect();
+    for ((search, expansions), nodes) in searches.iter_mut().zip(&mut expansions).zip(nodes) {
+        for ((tokens, node), (score, branch)) in nodes.into_iter().zip(&mut scores) {
+            match score {
+                Ok(BranchScore { id, next, .. }) => {
+                    let n_tokens = branch.tokens.len();
+                    let here = if n_tokens == 0 { node.parent } else { Parent { branch: id, n_tokens } };
+                    expansions.extend(next.map(|next| Expansion { node, tokens, here, next }));
+                }
+                Err(error) => search.fail(error.to_string()),
+            }
+        }
+    }
+    Ok(expansions)
 }

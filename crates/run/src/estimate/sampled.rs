@@ -11,7 +11,7 @@ use super::SiteResult;
 use crate::error::Error;
 use crate::event::Observer;
 use crate::plan::{Engine, Measurement, TaskRun};
-use crate::trace::sample as generate;
+use crate::trace::sample_each;
 use entrace_backend::{Completion, Fork, GenerateRequest, Sampling, stream_seed};
 use entrace_measure::{
     Answer, AnswerDistribution, AnswerFormat, Choices, Estimator, Question, StopReason, ThoughtKind, TokenId,
@@ -79,6 +79,13 @@ pub(crate) struct Sampled {
     pub(crate) n_drawn: usize,
 }
 
+impl Sampled {
+    fn failed(context: &FlatSites<'_>, reason: &str) -> Self {
+        let results = vec![Err(reason.to_string()); context.sites.len()];
+        Self { results, first_draws: Vec::new(), n_drawn: 0 }
+    }
+}
+
 /// Distributions at all sites of all contexts.
 pub(crate) fn estimate(
     TaskRun { engine, task, how }: TaskRun<'_>,
@@ -100,8 +107,12 @@ pub(crate) fn estimate(
         how.traces.sampling.clone()
     };
     let requests: Vec<GenerateRequest> = contexts.iter().map(|c| request(c, estimator, how)).collect();
-    let completions = generate(engine, &requests, &sampling, observer)?;
+    let completions = sample_each(engine, &requests, &sampling, observer)?;
     let results = contexts.iter().zip(completions).map(|(context, forks)| {
+        let forks = match forks {
+            Ok(forks) => forks,
+            Err(error) => return Sampled::failed(context, &error.to_string()),
+        };
         let first_draws = first_draws(context, forced, &forks);
         let n_drawn = forks.iter().flatten().map(|draw| draw.token_ids.len()).sum();
         let sites = context.sites.iter().zip(forks);

@@ -12,12 +12,12 @@
 //! The completion is rendered anew by the template, which may leave a reasoning part out, as it would in use. A thought that the completion
 //! leaves open, or that the template opens for the reply, is closed first; what runs on into another question is left out.
 
-use super::{Asked, own_failure};
+use super::Asked;
 use crate::cue;
-use crate::error::{Capability, Error};
+use crate::error::{Capability, Error, own_failure};
 use crate::event::{Event, Observer};
 use crate::plan::{Engine, Prompting, TaskRun};
-use crate::trace::{NoTrace, Traced, sample_each};
+use crate::trace::{Traced, sample_each};
 use entrace_backend::{
     Branch, BranchId, ChatMessage, Fork, GenerateRequest, Parent, Role, Sampling, TokenScores,
 };
@@ -77,14 +77,14 @@ pub(super) fn verbalised(
         }
         contexts.push(context.map(|_| ()));
     }
-    let mut replies = sample_each(engine, &requests, &sampling, observer)?.into_iter().flatten();
+    let mut replies = sample_each(engine, &requests, &sampling, observer)?.into_iter();
     let read = contexts.into_iter().map(|context| match context {
         Err(reason) => Err(reason),
-        Ok(()) => match replies.next() {
-            Some(Ok(reply)) => confidence(whole_numbers(&reply.text, reply.stop_reason))
+        Ok(()) => match replies.next().map(|reply| reply.map(|forks| forks.into_iter().flatten().next())) {
+            Some(Ok(Some(reply))) => confidence(whole_numbers(&reply.text, reply.stop_reason))
                 .ok_or_else(|| format!("no number from 0 to 100 in the reply {:?}", reply.text)),
-            Some(Err(NoTrace::Failed(reason) | NoTrace::Skipped(reason))) => Err(reason),
-            None => Err(format!("the engine returned too few replies for {}", task.name)),
+            Some(Err(error)) => Err(error.to_string()),
+            Some(Ok(None)) | None => Err(format!("the engine returned too few replies for {}", task.name)),
         },
     });
     Ok(read.collect())

@@ -14,9 +14,9 @@
 //! `eigen_score` needs the middle hidden state of the last token of each of m ≥ 2 answers that `sample` or `rollout` drew before any
 //! reasoning, one pass each (arXiv:2402.03744 samples answers to the question too).
 
-use super::{Asked, SignalValue, own_failure};
+use super::{Asked, SignalValue};
 use crate::cue;
-use crate::error::Error;
+use crate::error::{Error, own_failure};
 use crate::event::{Event, Observer};
 use crate::plan::TaskRun;
 use entrace_backend::{LayerRequest, LayerScores, ReadLayers};

@@ -5,9 +5,9 @@
 //! other formats are classes already. Only the likeliest answers are judged, and each other one is a class of its own, as is what cannot
 //! be read.
 
+use super::Asked;
 use super::follow_up::{first_option_share, rendered};
-use super::{Asked, own_failure};
-use crate::error::Error;
+use crate::error::{Error, own_failure};
 use crate::event::{Event, Observer};
 use crate::plan::{Engine, TaskRun};
 use crate::trace::Posed;

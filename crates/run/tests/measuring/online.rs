@@ -1,17 +1,17 @@
 //! Traces that are written and measured on one tree, and traces that a rule stops while they are written.
 
 use crate::support::{
-    StopAfter, asked, engine, measure, measure_by, measurement, numbers, question, rows, sit,
+    StopAfter, asked, engine, imported, measure, measure_by, measurement, numbers, question, rows, sit,
 };
 use entrace_backend::generate::RequestCompletions;
-use entrace_backend::scripted::{KnownAnswers, Scripted, Vocabulary};
+use entrace_backend::scripted::{Fault, Faulty, KnownAnswers, Scripted, Vocabulary};
 use entrace_backend::{
-    Branch, BranchId, BranchScore, Error, Generate, GenerateRequest, Sampled, Sampling, SamplingSession,
-    ScoreTree, Stem, TreeSession, Watcher,
+    Branch, BranchId, BranchScore, Each, Error, Generate, GenerateRequest, Sampled, Sampling,
+    SamplingSession, ScoreTree, Stem, TreeSession, Watcher,
 };
 use entrace_measure::{Act, Estimator, Segmentation};
 use entrace_record::manifest::StoppingRecord;
-use entrace_record::rows::{PrefixRow, Rows, TraceRow};
+use entrace_record::rows::{Outcome, PrefixRow, Rows, TraceRow};
 use entrace_run::{
     Control, Engine, EstimatorChoice, Judged, Measurement, Rollouts, Seen, StopWatch, Stopping, StoppingRule,
     TaskPlan, TraceInput, TraceMaking,
@@ -207,9 +207,9 @@ struct Counted<'a, S: ?Sized> {
 }
 
 impl<S: TreeSession + ?Sized> TreeSession for Counted<'_, S> {
-    fn extend(&mut self, branches: &[Branch]) -> Result<Vec<BranchScore>, Error> {
+    fn extend_each(&mut self, branches: &[Branch]) -> Each<BranchScore> {
         self.counting.count(branches.iter().map(|branch| branch.tokens.len()).sum());
-        self.inner.extend(branches)
+        self.inner.extend_each(branches)
     }
 
     fn truncate(&mut self, n_branches: usize) {
@@ -227,9 +227,10 @@ impl SamplingSession for Counted<'_, dyn SamplingSession + '_> {
         stems: &[Stem],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<Vec<Sampled>>, Error> {
+    ) -> Each<Vec<Sampled>> {
         let sampled = self.inner.sample(stems, sampling, watcher)?;
-        self.counting.count(sampled.iter().flatten().map(|drawn| drawn.completion.token_ids.len()).sum());
+        self.counting
+            .count(sampled.iter().flatten().flatten().map(|drawn| drawn.completion.token_ids.len()).sum());
         Ok(sampled)
     }
 
@@ -238,7 +239,7 @@ impl SamplingSession for Counted<'_, dyn SamplingSession + '_> {
         paused: &[BranchId],
         sampling: &Sampling,
         watcher: &mut dyn Watcher,
-    ) -> Result<Vec<Sampled>, Error> {
+    ) -> Each<Sampled> {
         self.inner.resume(paused, sampling, watcher)
     }
 }
@@ -258,14 +259,14 @@ impl ScoreTree for Counting<'_> {
 }
 
 impl Generate for Counting<'_> {
-    fn generate(
+    fn generate_each(
         &self,
         requests: &[GenerateRequest],
         sampling: &Sampling,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Vec<RequestCompletions>, Error> {
-        let drawn = self.model.generate(requests, sampling, progress)?;
-        let completions = drawn.iter().flatten().flatten();
+        watcher: &mut dyn Watcher,
+    ) -> Each<RequestCompletions> {
+        let drawn = self.model.generate_each(requests, sampling, watcher)?;
+        let completions = drawn.iter().flatten().flatten().flatten();
         self.count(requests.iter().map(|request| request.context.len()).sum());
         self.count(completions.map(|completion| completion.token_ids.len()).sum());
         Ok(drawn)
@@ -284,6 +285,38 @@ fn a_generated_trace_is_measured_where_it_grew() {
     let n_saved: u32 = found.traces.iter().map(|trace| trace.n_prompt_tokens + trace.n_trace_tokens).sum();
     let [apart, together] = [apart, together].map(|counting| counting.n_tokens.into_inner());
     assert_eq!(apart - together, n_saved as usize, "prompt and trace of each are not run again");
+}
+
+#[test]
+fn a_fault_makes_nothing_run_again() {
+    let pieces =
+        ["1", "2", "3", "4", "5", "6", ".", "\n", " ", "Q", "The answer is", "Step", ":", "up", "down"];
+    let known = KnownAnswers::following_the_steps(2, " 1", " 2");
+    // The numbers of the second question's trace are damaged in the middle, and those of the fourth one's prompt.
+    let damaged = |_: usize, text: &str| text.contains("Step 6") || text.contains("Q3");
+    let model = Scripted::new(Vocabulary::chat(pieces), Faulty::when(known, Fault::NotANumber, damaged));
+    let traces = [
+        imported("Step 1: up.\n\nStep 2: down."),
+        imported("Step 1: up.\n\nStep 6: down."),
+        TraceInput::Generate,
+        TraceInput::Generate,
+        TraceInput::Generate,
+    ];
+    let item = |i: usize| asked(question(i, Some("1")), &format!("Q{i}\nA:"), &traces[i..=i]);
+    for on_tree in [true, false] {
+        for estimator in [Estimator::Enumerate, Estimator::Sample] {
+            let how = Measurement { estimator: EstimatorChoice::Always(estimator), ..measurement() };
+            let n_tokens = |questions: std::ops::Range<usize>, n_failed: usize| {
+                let counting = Counting::new(&model, on_tree);
+                let rows = measure_by(counting.engine(), &[numbers(questions.map(item).collect())], &how);
+                let failed = rows.traces.iter().filter(|row| row.outcome == Outcome::Failed);
+                assert_eq!(failed.count(), n_failed);
+                counting.n_tokens.into_inner()
+            };
+            let apart: usize = (0..5).map(|i| n_tokens(i..i + 1, usize::from(i % 2 == 1))).sum();
+            assert_eq!(n_tokens(0..5, 2), apart, "by {estimator:?}, on the tree: {on_tree}");
+        }
+    }
 }
 
 #[test]

@@ -84,6 +84,8 @@ pub(super) struct Search<'a> {
     n_to_target: usize,
     /// Entropy of the token after the cue.
     cue_entropy: Option<f64>,
+    /// Why it has no result.
+    fault: Option<String>,
 }
 
 impl<'a> Search<'a> {
@@ -102,7 +104,13 @@ impl<'a> Search<'a> {
             n_expanded: 0,
             n_to_target: 0,
             cue_entropy: None,
+            fault: None,
         }
+    }
+
+    /// Ends it without a result, for the first reason that there is.
+    pub(super) fn fail(&mut self, reason: String) {
+        self.fault.get_or_insert(reason);
     }
 
     /// Takes what follows the cue, whose node is the answer of no tokens.
@@ -113,6 +121,9 @@ impl<'a> Search<'a> {
 
     /// The nodes to expand next, the likeliest first; none when the site is done. What is open elsewhere does not matter.
     pub(super) fn take(&mut self, how: &Measurement) -> Vec<Node> {
+        if self.fault.is_some() {
+            return Vec::new();
+        }
         loop {
             let n_open = self.open.len() + self.on_target.len();
             let taken = self.take_likeliest(how);
@@ -259,6 +270,9 @@ impl<'a> Search<'a> {
 
     /// The distribution; `n_extending` is the most tokens that extend an answer from any state.
     pub(super) fn finish(self, vocabulary: &Vocabulary, n_extending: usize, how: &Measurement) -> SiteResult {
+        if let Some(reason) = self.fault {
+            return Err(reason);
+        }
         let residual = (self.open.iter().chain(&self.on_target).map(|node| node.logmass.exp()).sum::<f64>()
             + self.given_up)
             .max(0.0);
