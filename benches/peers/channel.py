@@ -1,5 +1,7 @@
 """How an engine answers the driver: a line with a command comes in, a line of JSON goes out.
 
+`bf16-products` asks for the rate of large products of bf16 matrices, of an engine that has such.
+
 A command is `NAME` or `NAME N` (only the first N traces). What libraries print goes to standard error.
 """
 
@@ -51,6 +53,8 @@ def serve(answers, engine, workload):
                 run(text["token_ids"])
             n_tokens = sum(len(text["token_ids"]) for text in workload.tokens)
             say({"seconds": time.perf_counter() - begin, "amount": n_tokens, "unit": "tokens"})
+        elif name == "bf16-products":
+            say({"gflops": engine.bf16_products()})
         elif name == "scores":
             tokens = []
             for text in workload.tokens:

@@ -3,6 +3,11 @@
 Every engine stays loaded in a process of its own; all but the one that is being timed are stopped. In each round every engine runs every
 workload once, so that a machine whose speed drifts treats all alike; ratios are of best times.
 
+Engines are compared within their class: those that compute in float32 with each other, and those that round activations (to bf16, or the f16
+of attention) with each other. The floor of a class is the best rate of a large product of its numbers that was measured in the same rounds:
+sgemm, and for the rounded class the faster of that and torch's product of bf16 matrices, which uses the processor's tiles. The share of the floor
+counts the products that the workload needs when every common beginning is run once, whatever an engine runs.
+
     python compare.py --entrace target/release/entrace-bench --model FOLDER --workload FILE \\
         --python transformers=PYTHON --python llama.cpp=PYTHON --python vllm=PYTHON --json OUT
 
@@ -36,12 +41,16 @@ ENGINES = {
     "vllm": ("vllm", []),
     "vllm, bf16": ("vllm", ["bfloat16"]),
 }
+# Of a processor, what products are made of.
+FEATURES = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_bf16", "amx_int8")
 SCRIPTS = {"transformers": "with_transformers.py", "llama.cpp": "with_llama_cpp.py", "vllm": "with_vllm.py"}
 # The modes of an engine differ in W1 only.
 ONLY_W1 = {"transformers, cropped cache", "llama.cpp, forked, f16 attention"}
 # Fewer traces are enough for what takes seconds each and does not pack traces together.
 SLOW = {"transformers, one at a time", "transformers, one at a time, bf16", "transformers, cropped cache"}
 WORKLOADS = {"W1": "s/trace", "W2": "tokens/s", "W3": "tokens/s", "prefill": "tokens/s"}
+# The engine of ours in each class.
+OURS = {"float32": "entrace", "rounded": "entrace, bf16"}
 
 
 class Engine:
@@ -117,6 +126,10 @@ def workloads_of(name):
     return ["W1"] if name in ONLY_W1 else list(WORKLOADS)
 
 
+def class_of(name):
+    return "rounded" if "bf16" in name or "f16" in name else "float32"
+
+
 def rate(workload, answer):
     """What is compared: seconds for a trace, or tokens in a second."""
     if workload == "W1":
@@ -124,20 +137,42 @@ def rate(workload, answer):
     return answer["amount"] / answer["seconds"]
 
 
+class Measured:
+    """What the rounds gave."""
+
+    def __init__(self):
+        # By workload and engine, one of each round.
+        self.rates = {workload: {} for workload in WORKLOADS}
+        # Of large products, in GFLOP/s, one of each round and workload.
+        self.products = {"float32": [], "bf16": []}
+        # GFLOP that the products of a workload need, for each trace or token.
+        self.gflop = {}
+
+    def floors(self):
+        """The best rate of each class; none of products that nobody measured."""
+        float32, bf16 = (max(rates, default=None) for rates in self.products.values())
+        return {"float32": float32, "rounded": max(filter(None, (float32, bf16)), default=None)}
+
+
 def measure(engines, args):
-    """Rates by workload and engine, one of each round."""
-    rates = {workload: {} for workload in WORKLOADS}
-    sgemm = []
+    found = Measured()
+    torch = next((engine for name, engine in engines.items() if name.startswith("transformers")), None)
     for turn in range(args.rounds):
         for workload in args.only:
-            sgemm.append(engines["entrace"].ask("sgemm")["gflops"])
+            found.products["float32"].append(engines["entrace"].ask("sgemm")["gflops"])
+            if torch:
+                found.products["bf16"].append(torch.ask("bf16-products")["gflops"])
             for name, engine in engines.items():
-                if workload in workloads_of(name):
-                    n = args.slow_traces if name in SLOW else args.traces
-                    answer = engine.ask(f"W1 {n}" if workload == "W1" else workload)
-                    rates[workload].setdefault(name, []).append(rate(workload, answer))
-                    print(f"round {turn}: {workload} {name}: {rates[workload][name][-1]:.4g}", file=sys.stderr)
-    return rates, sgemm
+                if workload not in workloads_of(name):
+                    continue
+                n = args.slow_traces if name in SLOW else args.traces
+                answer = engine.ask(f"W1 {n}" if workload == "W1" else workload)
+                rates = found.rates[workload].setdefault(name, [])
+                rates.append(rate(workload, answer))
+                if name == "entrace" and answer.get("gflop"):
+                    found.gflop[workload] = answer["gflop"] / answer["amount"]
+                print(f"round {turn}: {workload} {name}: {rates[-1]:.4g}", file=sys.stderr)
+    return found
 
 
 def differences(engines, args):
@@ -163,24 +198,46 @@ def best(workload, values):
     return min(values) if workload == "W1" else max(values)
 
 
-def tell(rates, sgemm, found):
-    print(f"sgemm {max(sgemm):.0f} GFLOP/s")
-    print(f"{'':10}{'engine':38}{'best':>10}{'median':>10}  {'':9}{'entrace is':>11}")
-    for workload, engines in rates.items():
-        ours = rates["W3" if workload == "prefill" else workload].get("entrace")
-        for name, values in engines.items():
-            value = best(workload, values)
-            ratio = ""
-            if ours and name != "entrace":
-                our_best = best(workload, ours)
-                times = value / our_best if workload == "W1" else our_best / value
-                ratio = f"{times:.2f} x"
-            print(f"{workload:10}{name:38}{value:10.4g}{median(values):10.4g}  {WORKLOADS[workload]:9}{ratio:>11}")
+def tell(measured, differences, machine):
+    tiles = "with" if "amx_bf16" in machine["features"] else "without"
+    print(f"{machine['processor']}, {machine['n_threads']} threads, {tiles} bf16 tiles ({', '.join(machine['features'])})")
+    for kind, floor in measured.floors().items():
+        if any(class_of(name) == kind for engines in measured.rates.values() for name in engines):
+            tell_class(kind, floor, measured)
     print("\nlargest difference of a log-probability from entrace's (nats)")
-    for name, difference in found.items():
+    for name, difference in differences.items():
         tolerance = TOLERANCE_BF16 if "bf16" in name else TOLERANCE_F16 if "f16" in name else TOLERANCE
         verdict = "agrees" if difference <= tolerance else f"DISAGREES (tolerance {tolerance})"
         print(f"  {name:38}{difference:10.2e}  {verdict}")
+
+
+def tell_class(kind, floor, measured):
+    """The engines of a class: rates, ratios to ours of the same class, and shares of the floor."""
+    print(f"\n{kind}: large products at {f'{floor:.0f} GFLOP/s' if floor else 'a rate that was not measured'}")
+    print(f"{'':10}{'engine':38}{'best':>10}{'median':>10}  {'':9}{'entrace is':>11}{'of the floor':>14}")
+    for workload, engines in measured.rates.items():
+        # What is known of a whole text is known of its beginning: scoring stands against a prefill.
+        ours = measured.rates["W3" if workload == "prefill" else workload].get(OURS[kind])
+        for name, values in engines.items():
+            if class_of(name) != kind:
+                continue
+            value = best(workload, values)
+            ratio = "" if not ours or name == OURS[kind] else f"{times_as_fast(workload, best(workload, ours), value):.2f} x"
+            share = share_of_floor(workload, value, measured.gflop.get(workload), floor)
+            print(
+                f"{workload:10}{name:38}{value:10.4g}{median(values):10.4g}  {WORKLOADS[workload]:9}{ratio:>11}{share:>14}"
+            )
+
+
+def times_as_fast(workload, ours, theirs):
+    return theirs / ours if workload == "W1" else ours / theirs
+
+
+def share_of_floor(workload, value, gflop, floor):
+    if not gflop or not floor:
+        return ""
+    per_second = gflop / value if workload == "W1" else gflop * value
+    return f"{per_second / floor:.0%}"
 
 
 def main():
@@ -213,18 +270,20 @@ def main():
         try:
             start(args, pythons, folder, engines, absent)
             found = differences(engines, args)
-            rates, sgemm = measure(engines, args)
+            measured = measure(engines, args)
         finally:
             for engine in engines.values():
                 engine.close()
-    tell(rates, sgemm, found)
+    tell(measured, found, machine(args.threads))
     if args.json:
         report = {
             "date": str(datetime.date.today()),
             "machine": machine(args.threads),
             "model": Path(args.model).name,
-            "sgemm_gflops": {"best": max(sgemm), "each": sgemm},
-            "rates": rates,
+            "product_gflops": measured.products,
+            "floor_gflops": measured.floors(),
+            "gflop_per_unit": measured.gflop,
+            "rates": measured.rates,
             "units": WORKLOADS,
             "largest_difference": found,
             "absent": absent,
@@ -240,7 +299,7 @@ def machine(threads):
     flags = (field("/proc/cpuinfo", "flags") or "").split()
     return {
         "processor": field("/proc/cpuinfo", "model name"),
-        "features": [flag for flag in ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile") if flag in flags],
+        "features": [flag for flag in FEATURES if flag in flags],
         "n_threads": threads,
         "memory": field("/proc/meminfo", "MemTotal"),
     }

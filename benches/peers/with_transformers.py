@@ -7,6 +7,7 @@ prefix, the longest first. Rollouts share the run of their prefix and are sample
 """
 
 import sys
+import time
 
 import torch
 from transformers import AutoModelForCausalLM
@@ -85,6 +86,18 @@ class Transformers:
         ids = torch.tensor(token_ids)
         logits = self.model(ids[None], use_cache=False).logits[0, :-1]
         return torch.log_softmax(logits.float(), -1).gather(1, ids[1:, None])[:, 0].tolist()
+
+    @torch.inference_mode()
+    def bf16_products(self):
+        """The best rate of a product of bf16 matrices, GFLOP/s."""
+        best = 0.0
+        for side in (1024, 2048):
+            a, b = (torch.randn(side, side).to(torch.bfloat16) for _ in range(2))
+            for _ in range(3):
+                begin = time.perf_counter()
+                a @ b
+                best = max(best, 2 * side**3 / (time.perf_counter() - begin) / 1e9)
+        return best
 
     @torch.inference_mode()
     def prefill(self, token_ids):
