@@ -71,7 +71,8 @@ impl Generate for Engine {
             for (place, drawn) in self.wave(live, sampling, watcher)? {
                 match drawn {
                     Ok(completion) => {
-                        for more in watcher.ended(place, &completion) {
+                        let more = watcher.ended(place, &completion).into_iter();
+                        for more in more.filter(|more| faults[more.request].is_none()) {
                             enqueue(&mut waiting, more);
                         }
                         all.push((place, completion));
