@@ -7,7 +7,7 @@ use crate::cache::KvArena;
 use crate::error::Error;
 use crate::model::{PassContext, load_norm};
 use crate::ops::attention::{Attention, Readings};
-use crate::ops::linear::{Around, Linear, Weight};
+use crate::ops::linear::{Around, Linear};
 use crate::ops::norm::Norm;
 use crate::ops::rope::{Angles, Rotation};
 use crate::ops::row_map::{self, RowMap};
@@ -109,7 +109,7 @@ pub(crate) fn linear(
 ) -> Result<Linear, Error> {
     let weight = weights.matrix(&format!("{name}.weight"), rows, columns)?;
     let bias = if bias { Some(weights.vector(&format!("{name}.bias"), rows)?) } else { None };
-    Ok(Linear::new(Weight::new(weight, weights.products())?, bias))
+    Ok(Linear::new(weight, bias))
 }
 
 impl Plain {
@@ -189,7 +189,7 @@ pub(crate) fn stacked(
         |suffix: &str| parts.iter().map(|(name, n)| (format!("{name}.{suffix}"), *n)).collect::<Vec<_>>();
     let weight = weights.stacked(&named("weight"), columns)?;
     let bias = if bias { Some(weights.stacked_vectors(&named("bias"))?) } else { None };
-    Ok(Linear::new(Weight::new(weight, weights.products())?, bias))
+    Ok(Linear::new(weight, bias))
 }
 
 fn normed(norm: &Option<(Norm, QkNorm)>, x: &Tensor, head_dim: usize) -> TensorResult<Tensor> {

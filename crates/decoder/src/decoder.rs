@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::model::Model;
 use crate::ops::packed::Products;
-use crate::weights::{Adapters, GgufFile, Numbers, SafetensorsFolder, WeightFile, Weights};
+use crate::weights::{Adapters, GgufFile, Rows, SafetensorsFolder, WeightFile, Weights};
 use candle_core::{DType, Device};
 use entrace_backend::ModelInfo;
 use sha2::{Digest, Sha256};
@@ -203,11 +203,19 @@ impl WeightFile for Files {
         }
     }
 
-    fn read(&self, name: &str) -> Result<Numbers, Error> {
+    fn rows(&self, name: &str) -> Result<Rows<'_>, Error> {
         match self {
-            Self::Folder(folder) => folder.read(name),
-            Self::Gguf(file) => file.read(name),
-            Self::Adapted { model, adapters, .. } => adapters.read(name, model.as_ref()),
+            Self::Folder(folder) => folder.rows(name),
+            Self::Gguf(file) => file.rows(name),
+            Self::Adapted { model, adapters, .. } => adapters.rows(name, model.as_ref()),
+        }
+    }
+
+    fn let_go(&self, name: &str) {
+        match self {
+            Self::Folder(folder) => folder.let_go(name),
+            Self::Gguf(file) => file.let_go(name),
+            Self::Adapted { model, adapters, .. } => adapters.let_go(name, model.as_ref()),
         }
     }
 

@@ -7,8 +7,7 @@
 use crate::attention::{linear, stacked};
 use crate::error::Error;
 use crate::ops::activation::Gate;
-use crate::ops::linear::{Around, Linear, Weight};
-use crate::ops::packed::Products;
+use crate::ops::linear::{Around, Linear};
 use crate::ops::residual;
 use crate::ops::row_map;
 use crate::spec::{Activation, MlpSpec, Routing, RoutingScores};
@@ -101,8 +100,7 @@ impl Mlp {
 
 /// Rounding would change which experts are picked, so this product is exact whatever the others are.
 fn router(weights: &Weights<'_>, name: &str, n_experts: usize, hidden: usize) -> Result<Linear, Error> {
-    let weight = weights.matrix(&format!("{name}.weight"), n_experts, hidden)?;
-    Ok(Linear::new(Weight::new(weight, Products::Float32)?, None))
+    Ok(Linear::new(weights.exact_matrix(&format!("{name}.weight"), n_experts, hidden)?, None))
 }
 
 struct GatedSize {

@@ -17,7 +17,7 @@ use crate::ops::residual;
 use crate::ops::rope::Angles;
 use crate::ops::row_map::RowMap;
 use crate::spec::{NormKind, NormPlacement, Spec};
-use crate::weights::Weights;
+use crate::weights::{Table, Weights};
 use candle_core::{DType, Device, Result as TensorResult, Tensor};
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub struct Model {
 /// Where the embeddings of tokens are.
 enum Embeddings {
     /// A matrix of their own, `[V, E]`.
-    Own(Tensor),
+    Own(Table),
     /// The output head's.
     Shared(Weight),
 }
@@ -83,12 +83,11 @@ impl Model {
         let (embeddings, head) = if spec.tie_word_embeddings {
             let only_head = !weights.has(EMBEDDINGS) && weights.has(HEAD);
             let name = if only_head { HEAD } else { EMBEDDINGS };
-            let shared = Weight::new(weights.matrix(name, vocab, hidden)?, weights.products())?;
+            let shared = weights.matrix(name, vocab, hidden)?;
             (Embeddings::Shared(shared.clone()), shared)
         } else {
-            let embeddings = weights.matrix(EMBEDDINGS, vocab, hidden)?;
-            let head = weights.matrix(HEAD, vocab, hidden)?;
-            (Embeddings::Own(embeddings), Weight::new(head, weights.products())?)
+            let embeddings = weights.table(EMBEDDINGS, vocab, hidden)?;
+            (Embeddings::Own(embeddings), weights.matrix(HEAD, vocab, hidden)?)
         };
         let layers =
             (0..spec.n_layers()).map(|index| Layer::load(&spec, index, weights)).collect::<Result<_, _>>()?;
@@ -179,9 +178,7 @@ impl Model {
 
     fn embed(&self, token_ids: &[u32]) -> TensorResult<Tensor> {
         let embedded = match &self.embeddings {
-            Embeddings::Own(rows) => {
-                rows.index_select(&Tensor::from_slice(token_ids, token_ids.len(), &self.device)?, 0)?
-            }
+            Embeddings::Own(table) => table.rows(token_ids, self.spec.hidden_size)?,
             Embeddings::Shared(weight) => weight.rows(token_ids, self.spec.hidden_size)?,
         };
         let embedded = embedded.to_dtype(self.dtype)?;

@@ -3,7 +3,7 @@
 //! On the CPU activations are float32 whatever the weights are kept in, and weights are laid out once for all products (see `packed`). On
 //! other devices both have one type and the product is the device's.
 
-use super::packed::{Packed, Products};
+use super::packed::Packed;
 use super::row_map::RowMap;
 use super::rows::Rows;
 use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
@@ -26,15 +26,6 @@ pub(crate) enum Weight {
 }
 
 impl Weight {
-    /// Takes a matrix to where its products are computed.
-    pub(crate) fn new(matrix: Tensor, products: Products) -> Result<Self> {
-        Ok(if matrix.device().is_cpu() {
-            Self::Packed(Arc::new(Packed::new(&matrix, products)?))
-        } else {
-            Self::Device(matrix)
-        })
-    }
-
     /// N.
     pub(crate) fn n_rows(&self) -> Result<usize> {
         match self {
@@ -144,14 +135,19 @@ impl Linear {
 mod tests {
     use super::*;
     use crate::ops::activation::Gate;
+    use crate::ops::packed::Products;
     use crate::ops::row_map::apply;
     use crate::ops::tests_support::{assert_close, random};
     use crate::spec::Activation;
 
+    fn packed(matrix: &Tensor) -> Weight {
+        Weight::Packed(Arc::new(Packed::of_tensor(matrix, Products::Float32)))
+    }
+
     #[test]
     fn fused_equals_composed() {
         let (weight, bias) = (random(&[30, 17], 1), random(&[30], 2));
-        let linear = Linear::new(Weight::new(weight.clone(), Products::Float32).unwrap(), Some(bias.clone()));
+        let linear = Linear::new(packed(&weight), Some(bias.clone()));
         for x in [random(&[1, 17], 3), random(&[9, 17], 4), random(&[9, 40], 5).narrow(1, 7, 17).unwrap()] {
             let expected =
                 x.contiguous().unwrap().matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
@@ -161,10 +157,7 @@ mod tests {
 
     #[test]
     fn what_is_done_along_the_way_equals_doing_it_apart() {
-        let linear = Linear::new(
-            Weight::new(random(&[70, 20], 1), Products::Float32).unwrap(),
-            Some(random(&[70], 2)),
-        );
+        let linear = Linear::new(packed(&random(&[70, 20], 1)), Some(random(&[70], 2)));
         let onto = random(&[29, 70], 4);
         for activation in [Activation::Silu, Activation::Gelu] {
             let (x, gate) = (random(&[29, 40], 3), Gate(activation));

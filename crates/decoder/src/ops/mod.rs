@@ -6,6 +6,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod attention;
+pub(crate) mod large_pages;
 pub(crate) mod linear;
 pub(crate) mod norm;
 pub(crate) mod packed;

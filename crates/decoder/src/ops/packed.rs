@@ -8,13 +8,18 @@
 //! same bits alone and in any batch. bf16 and f16 panels are widened to float32 as they are used, or rows are rounded to bf16 as well (see
 //! `pairs`).
 
+use super::large_pages;
 use super::row_map::RowMap;
 use super::rows::{Rows, rows_for_each_task};
-use candle_core::{CpuStorage, Result, Tensor};
+use candle_core::DType;
 use entrace_kernels::pairs;
 use entrace_kernels::tile::{self, Kernel, Left};
+use entrace_kernels::turn::turn;
+use half::slice::HalfFloatSliceExt;
+use half::vec::HalfBitsVecExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Columns of the result that one panel makes.
 const PANEL: usize = tile::MAX_COLUMNS;
@@ -49,23 +54,21 @@ pub(crate) enum Products {
 }
 
 impl Packed {
-    /// Lays out a matrix in CPU memory.
-    pub(crate) fn new(weight: &Tensor, products: Products) -> Result<Self> {
-        let (n, k) = weight.dims2()?;
-        let weight = weight.contiguous()?;
-        let (storage, layout) = weight.storage_and_layout();
-        let candle_core::Storage::Cpu(storage) = &*storage else {
-            candle_core::bail!("the matrix is not on the CPU")
-        };
-        let from = layout.start_offset();
-        let panels = match storage {
-            CpuStorage::BF16(w) if products == Products::Bf16 => {
-                Panels::Pairs(panels(&w[from..from + n * k], n, k, pairs::padded(k), pairs::place))
+    /// Lays out N rows of K numbers in the type `dtype`. `read` gives some of the rows, `[rows, K]`.
+    pub(crate) fn new<E: Send>(
+        n: usize,
+        k: usize,
+        dtype: DType,
+        products: Products,
+        read: impl Fn(Range<usize>, &mut [f32]) -> std::result::Result<(), E> + Sync,
+    ) -> std::result::Result<Self, E> {
+        let panels = match dtype {
+            DType::BF16 if products == Products::Bf16 => {
+                Panels::Pairs(panels(n, k, pairs::padded(k), &read, side_by_side)?)
             }
-            CpuStorage::F32(w) => Panels::F32(panels(&w[from..from + n * k], n, k, k, place)),
-            CpuStorage::BF16(w) => Panels::BF16(panels(&w[from..from + n * k], n, k, k, place)),
-            CpuStorage::F16(w) => Panels::F16(panels(&w[from..from + n * k], n, k, k, place)),
-            _ => candle_core::bail!("weights must be f32, bf16 or f16"),
+            DType::BF16 => Panels::BF16(panels(n, k, k, &read, bf16::narrow)?),
+            DType::F16 => Panels::F16(panels(n, k, k, &read, f16::narrow)?),
+            _ => Panels::F32(panels(n, k, k, &read, f32::narrow)?),
         };
         Ok(Self { panels, n, k })
     }
@@ -215,23 +218,86 @@ fn place(k: usize, column: usize) -> usize {
     k * PANEL + column
 }
 
-/// Panels of `[padded, 32]` numbers, which stand where `place` says. Rows beyond N and steps beyond K are zero.
-fn panels<T: Copy + Default + Send + Sync>(
-    w: &[T],
+/// A type that panels are kept in.
+trait Number: Copy + Send + Sync {
+    /// Zeros that take memory only when they are written.
+    fn zeros(n: usize) -> Vec<Self>;
+    /// Rounds numbers to the type.
+    fn narrow(numbers: &[f32], out: &mut [Self]);
+}
+
+impl Number for f32 {
+    fn zeros(n: usize) -> Vec<Self> {
+        vec![0.0; n]
+    }
+
+    fn narrow(numbers: &[f32], out: &mut [Self]) {
+        out.copy_from_slice(numbers);
+    }
+}
+
+impl Number for bf16 {
+    fn zeros(n: usize) -> Vec<Self> {
+        vec![0u16; n].reinterpret_into()
+    }
+
+    fn narrow(numbers: &[f32], out: &mut [Self]) {
+        pairs::round(numbers, out);
+    }
+}
+
+impl Number for f16 {
+    fn zeros(n: usize) -> Vec<Self> {
+        vec![0u16; n].reinterpret_into()
+    }
+
+    fn narrow(numbers: &[f32], out: &mut [Self]) {
+        out.convert_from_f32_slice(numbers);
+    }
+}
+
+/// Steps of k, `[steps, 32]`, rounded to bf16 and two and two side by side.
+fn side_by_side(steps: &[f32], out: &mut [bf16]) {
+    for (steps, out) in steps.chunks(2 * PANEL).zip(out.chunks_exact_mut(2 * PANEL)) {
+        for (i, step) in steps.chunks_exact(PANEL).enumerate() {
+            let mut rounded = [bf16::ZERO; PANEL];
+            pairs::round(step, &mut rounded);
+            for (out, x) in out[i..].iter_mut().step_by(2).zip(rounded) {
+                *out = x;
+            }
+        }
+    }
+}
+
+/// Steps of k that are turned at a time, so that they stay in the first-level cache; an even number.
+const TURNED: usize = 64;
+
+/// Panels of `[padded, 32]` numbers, into which `store` writes steps of k. Rows beyond N and steps beyond K are zero.
+fn panels<T: Number, E: Send>(
     n: usize,
     k: usize,
     padded: usize,
-    place: fn(usize, usize) -> usize,
-) -> Vec<T> {
-    let mut out = vec![T::default(); n.div_ceil(PANEL) * PANEL * padded];
-    out.par_chunks_exact_mut((PANEL * padded).max(1)).enumerate().for_each(|(panel, out)| {
-        for (column, row) in (panel * PANEL..n.min((panel + 1) * PANEL)).enumerate() {
-            for (i, &x) in w[row * k..(row + 1) * k].iter().enumerate() {
-                out[place(i, column)] = x;
-            }
+    read: &(impl Fn(Range<usize>, &mut [f32]) -> std::result::Result<(), E> + Sync),
+    store: fn(&[f32], &mut [T]),
+) -> std::result::Result<Vec<T>, E> {
+    let mut out = T::zeros(n.div_ceil(PANEL) * PANEL * padded);
+    large_pages::ask_for(&mut out);
+    let lay_out = |rows: &mut Vec<f32>, (panel, out): (usize, &mut [T])| {
+        let which = panel * PANEL..n.min((panel + 1) * PANEL);
+        let n_rows = which.len();
+        rows.resize(n_rows * k, 0.0);
+        read(which, rows)?;
+        let mut turned = [0.0; TURNED * PANEL];
+        for first in (0..k).step_by(TURNED) {
+            let steps = TURNED.min(k - first);
+            turn(&rows[first..], k, n_rows, steps, &mut turned);
+            let end = (first + TURNED).min(padded);
+            store(&turned[..steps * PANEL], &mut out[first * PANEL..end * PANEL]);
         }
-    });
-    out
+        Ok(())
+    };
+    out.par_chunks_exact_mut((PANEL * padded).max(1)).enumerate().try_for_each_init(Vec::new, lay_out)?;
+    Ok(out)
 }
 
 /// The rows of x after the map, in memory of their own: `[M, K]`, rows `pitch` apart.
@@ -309,7 +375,21 @@ impl Target<'_> {
 mod tests {
     use super::*;
     use crate::ops::tests_support::random;
-    use candle_core::DType;
+    use candle_core::Tensor;
+
+    impl Packed {
+        /// Lays out a matrix, `[N, K]`, in its type.
+        pub(crate) fn of_tensor(weight: &Tensor, products: Products) -> Self {
+            let (n, k) = weight.dims2().unwrap();
+            let numbers =
+                weight.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let read = |rows: Range<usize>, out: &mut [f32]| {
+                out.copy_from_slice(&numbers[rows.start * k..rows.end * k]);
+                Ok::<(), std::convert::Infallible>(())
+            };
+            Self::new(n, k, weight.dtype(), products, read).unwrap()
+        }
+    }
 
     fn product(packed: &Packed, x: &Tensor) -> Vec<f32> {
         let (storage, layout) = x.storage_and_layout();
@@ -323,7 +403,7 @@ mod tests {
             [(1, 1, 1), (1, 40, 7), (3, 31, 64), (12, 32, 33), (13, 33, 100), (30, 96, 2100), (5, 64, 4100)]
         {
             let (x, w) = (random(&[m, k], 1), random(&[n, k], 2));
-            let found = product(&Packed::new(&w, Products::Float32).unwrap(), &x);
+            let found = product(&Packed::of_tensor(&w, Products::Float32), &x);
             let expected =
                 x.matmul(&w.t().unwrap()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             for (f, e) in found.iter().zip(&expected) {
@@ -334,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_product_over_nothing_is_what_it_is_added_to() {
-        let empty = Packed::new(&random(&[3, 0], 1), Products::Float32).unwrap();
+        let empty = Packed::of_tensor(&random(&[3, 0], 1), Products::Float32);
         let (x, onto) = (random(&[2, 0], 2), random(&[2, 3], 3));
         assert_eq!(product(&empty, &x), [0.0; 6]);
         let (x_storage, x_layout) = x.storage_and_layout();
@@ -351,7 +431,7 @@ mod tests {
     #[test]
     fn a_row_has_the_same_bits_alone_and_in_any_batch() {
         let (x, w) = (random(&[29, 150], 3), random(&[70, 150], 4));
-        let packed = Packed::new(&w, Products::Float32).unwrap();
+        let packed = Packed::of_tensor(&w, Products::Float32);
         let all = product(&packed, &x);
         for row in 0..29 {
             let alone = product(&packed, &x.narrow(0, row, 1).unwrap());
@@ -365,8 +445,8 @@ mod tests {
         for dtype in [DType::BF16, DType::F16] {
             let narrow = w.to_dtype(dtype).unwrap();
             let wide = narrow.to_dtype(DType::F32).unwrap();
-            let packed = Packed::new(&narrow, Products::Float32).unwrap();
-            assert_eq!(product(&packed, &x), product(&Packed::new(&wide, Products::Float32).unwrap(), &x));
+            let packed = Packed::of_tensor(&narrow, Products::Float32);
+            assert_eq!(product(&packed, &x), product(&Packed::of_tensor(&wide, Products::Float32), &x));
             let mut row = vec![0f32; 20];
             packed.copy_row(33, &mut row);
             assert_eq!(row, wide.get(33).unwrap().to_vec1::<f32>().unwrap());
@@ -378,9 +458,9 @@ mod tests {
     fn pairs_multiply_rounded_rows() {
         for (m, n, k) in [(1, 1, 1), (3, 31, 64), (13, 33, 101), (30, 40, 4200)] {
             let (x, w) = (random(&[m, k], 9), random(&[n, k], 10).to_dtype(DType::BF16).unwrap());
-            let packed = Packed::new(&w, Products::Bf16).unwrap();
+            let packed = Packed::of_tensor(&w, Products::Bf16);
             let rounded = x.to_dtype(DType::BF16).unwrap().to_dtype(DType::F32).unwrap();
-            let expected = product(&Packed::new(&w, Products::Float32).unwrap(), &rounded);
+            let expected = product(&Packed::of_tensor(&w, Products::Float32), &rounded);
             let found = product(&packed, &x);
             let mut widened = vec![0f32; m * n];
             let (storage, layout) = x.storage_and_layout();

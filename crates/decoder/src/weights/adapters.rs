@@ -5,7 +5,7 @@
 //! model's. What is more than a sum is refused by name.
 //! Source: Hu et al. 2021; peft's `LoraConfig` for the meaning of every key.
 
-use super::{Numbers, SafetensorsFolder, WeightFile};
+use super::{Rows, SafetensorsFolder, WeightFile};
 use crate::config::Config;
 use crate::error::Error;
 use candle_core::{Device, Tensor};
@@ -119,18 +119,26 @@ impl Adapters {
     }
 
     /// A weight of the model with what its adapter adds.
-    pub(crate) fn read(&self, name: &str, model: &dyn WeightFile) -> Result<Numbers, Error> {
+    pub(crate) fn rows<'a>(&'a self, name: &str, model: &'a dyn WeightFile) -> Result<Rows<'a>, Error> {
         let own = match self.whole(name) {
-            Some(whole) => self.file.read(whole)?,
-            None => model.read(name)?,
+            Some(whole) => self.file.rows(whole)?,
+            None => model.rows(name)?,
         };
         let Some((a, b)) = self.changes.get(name).and_then(|change| change.product.as_ref()) else {
             return Ok(own);
         };
         let shape = self.shape(name, model).unwrap_or_default();
         let (rank, product) = self.product(name, a, b, &shape)?;
-        let sum = (in_float32(own, &shape)? + (product * self.scale(name, rank))?)?;
-        Ok(Numbers::F32(sum.flatten_all()?.to_vec1()?))
+        let sum = (in_float32(&own, &shape)? + (product * self.scale(name, rank))?)?;
+        Ok(Rows::computed(sum.flatten_all()?.to_vec1()?, shape[1]))
+    }
+
+    /// As for any file of weights.
+    pub(crate) fn let_go(&self, name: &str, model: &dyn WeightFile) {
+        match self.whole(name) {
+            Some(whole) => self.file.let_go(whole),
+            None => model.let_go(name),
+        }
     }
 
     /// The rank and B·A, checked against the shape of what it is added to.
@@ -149,7 +157,7 @@ impl Adapters {
         if found != *shape {
             return Err(self.misfit(name, found.to_vec(), shape));
         }
-        let (b, a) = (in_float32(self.file.read(b)?, &of_b)?, in_float32(self.file.read(a)?, &of_a)?);
+        let (b, a) = (in_float32(&self.file.rows(b)?, &of_b)?, in_float32(&self.file.rows(a)?, &of_a)?);
         let product = b.matmul(&a)?;
         Ok((rank, if turned { product.t()?.contiguous()? } else { product }))
     }
@@ -176,10 +184,8 @@ fn names_module(pattern: &str, module: &str) -> bool {
     module.strip_suffix(pattern).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-fn in_float32(numbers: Numbers, shape: &[usize]) -> Result<Tensor, Error> {
-    let mut all = Numbers::F32(Vec::new());
-    numbers.append_to(&mut all);
-    all.into_tensor(shape, &Device::Cpu)
+fn in_float32(rows: &Rows<'_>, shape: &[usize]) -> Result<Tensor, Error> {
+    Ok(Tensor::from_vec(rows.read_all()?, shape, &Device::Cpu)?)
 }
 
 /// What a tensor of the adapters' file is to a weight.

@@ -2,73 +2,31 @@
 //!
 //! Names and layouts are those of the Hugging Face checkpoint, whatever the file: GGUF names, LLaMA's reordered query and key rows and
 //! Gemma's norm offset are turned back on reading. Every weight is checked against the shape that the configuration asks for.
-//! Matrices are kept in the storage type that the user chose; norms and biases always in float32.
+//! Matrices are kept in the storage type that the user chose; norms and biases always in float32. A matrix is never in memory as plain
+//! numbers: some rows at a time are read and laid out where products find them.
 
 mod adapters;
 mod cut;
 mod gguf;
 mod mapped;
+mod rows;
 mod safetensors;
+mod table;
 
 pub(crate) use adapters::Adapters;
 pub(crate) use gguf::GgufFile;
+pub(crate) use rows::Rows;
 pub(crate) use safetensors::SafetensorsFolder;
+pub(crate) use table::Table;
 
-use crate::error::Error;
-use crate::ops::packed::Products;
-use candle_core::{DType, Device, Tensor};
+use crate::error::{Error, tensor_problem};
+use crate::ops::linear::Weight;
+use crate::ops::packed::{Packed, Products};
+use candle_core::{DType, Device, Result as TensorResult, Tensor};
 use std::cell::Cell;
+use std::ops::Range;
 use std::path::Path;
-
-/// A matrix or vector as raw numbers of some type.
-pub(crate) enum Numbers {
-    /// 4 bytes each.
-    F32(Vec<f32>),
-    /// Upper half of a float32.
-    BF16(Vec<half::bf16>),
-    /// IEEE half.
-    F16(Vec<half::f16>),
-}
-
-impl Numbers {
-    /// As the given type, appended to what is there.
-    fn append_to(self, all: &mut Numbers) {
-        match (all, self) {
-            (Numbers::F32(all), Numbers::F32(more)) if all.is_empty() => *all = more,
-            (Numbers::F32(all), Numbers::F32(more)) => all.extend(more),
-            (Numbers::F32(all), Numbers::BF16(more)) => all.extend(more.into_iter().map(f32::from)),
-            (Numbers::F32(all), Numbers::F16(more)) => all.extend(more.into_iter().map(f32::from)),
-            (Numbers::BF16(all), Numbers::BF16(more)) => all.extend(more),
-            (Numbers::BF16(all), Numbers::F32(more)) => {
-                all.extend(more.into_iter().map(half::bf16::from_f32))
-            }
-            (Numbers::BF16(all), Numbers::F16(more)) => {
-                all.extend(more.into_iter().map(|x| half::bf16::from_f32(x.to_f32())));
-            }
-            (Numbers::F16(all), Numbers::F16(more)) => all.extend(more),
-            (Numbers::F16(all), Numbers::F32(more)) => all.extend(more.into_iter().map(half::f16::from_f32)),
-            (Numbers::F16(all), Numbers::BF16(more)) => {
-                all.extend(more.into_iter().map(|x| half::f16::from_f32(x.to_f32())));
-            }
-        }
-    }
-
-    fn empty(dtype: DType) -> Self {
-        match dtype {
-            DType::BF16 => Self::BF16(Vec::new()),
-            DType::F16 => Self::F16(Vec::new()),
-            _ => Self::F32(Vec::new()),
-        }
-    }
-
-    fn into_tensor(self, shape: &[usize], device: &Device) -> Result<Tensor, Error> {
-        Ok(match self {
-            Self::F32(numbers) => Tensor::from_vec(numbers, shape, device)?,
-            Self::BF16(numbers) => Tensor::from_vec(numbers, shape, device)?,
-            Self::F16(numbers) => Tensor::from_vec(numbers, shape, device)?,
-        })
-    }
-}
+use std::sync::Arc;
 
 /// A file or folder that holds weights under checkpoint keys.
 pub(crate) trait WeightFile {
@@ -77,7 +35,9 @@ pub(crate) trait WeightFile {
     /// Shape of a weight, if it is there.
     fn shape(&self, name: &str) -> Option<Vec<usize>>;
     /// The numbers of a weight that is there.
-    fn read(&self, name: &str) -> Result<Numbers, Error>;
+    fn rows(&self, name: &str) -> Result<Rows<'_>, Error>;
+    /// Tells the system that a weight will not be read again.
+    fn let_go(&self, name: &str);
     /// Whether the file holds the same bytes under two names.
     fn same(&self, a: &str, b: &str) -> bool;
 }
@@ -101,11 +61,6 @@ impl<'a> Weights<'a> {
         Self { file, dtype, products, device, n_loaded: Cell::new(0) }
     }
 
-    /// What products with the matrices are made of.
-    pub(crate) fn products(&self) -> Products {
-        self.products
-    }
-
     /// Whether there is a weight of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.file.shape(name).is_some()
@@ -121,8 +76,8 @@ impl<'a> Weights<'a> {
         self.n_loaded.get()
     }
 
-    /// One matrix in the storage type.
-    pub(crate) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Tensor, Error> {
+    /// One matrix.
+    pub(crate) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Weight, Error> {
         self.stacked(&[(name, rows)], columns)
     }
 
@@ -131,13 +86,42 @@ impl<'a> Weights<'a> {
         &self,
         parts: &[(impl AsRef<str>, usize)],
         columns: usize,
-    ) -> Result<Tensor, Error> {
-        let mut all = Numbers::empty(self.dtype);
-        for (name, rows) in parts {
-            self.checked(name.as_ref(), &[*rows, columns])?.append_to(&mut all);
-        }
-        let rows: usize = parts.iter().map(|(_, rows)| rows).sum();
-        all.into_tensor(&[rows, columns], self.device)
+    ) -> Result<Weight, Error> {
+        self.laid_out(parts, columns, self.products)
+    }
+
+    /// One matrix whose products are those of float32 rows, whatever the others' are.
+    pub(crate) fn exact_matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Weight, Error> {
+        self.laid_out(&[(name, rows)], columns, Products::Float32)
+    }
+
+    /// One matrix of which single rows are asked for.
+    pub(crate) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Table, Error> {
+        let table = if self.device.is_cpu() {
+            Table::Kept(self.checked(name, &[rows, columns])?.kept(), self.dtype)
+        } else {
+            Table::Device(Stacked::new(self, &[(name, rows)], columns)?.on(self.device, self.dtype)?)
+        };
+        self.file.let_go(name);
+        Ok(table)
+    }
+
+    fn laid_out(
+        &self,
+        parts: &[(impl AsRef<str>, usize)],
+        columns: usize,
+        products: Products,
+    ) -> Result<Weight, Error> {
+        let stacked = Stacked::new(self, parts, columns)?;
+        let weight = if self.device.is_cpu() {
+            let read = |rows: Range<usize>, out: &mut [f32]| stacked.read(rows, out);
+            let packed = Packed::new(stacked.n_rows, columns, self.dtype, products, read);
+            Weight::Packed(Arc::new(packed.map_err(|e| self.damaged(&stacked.names(), &e))?))
+        } else {
+            Weight::Device(stacked.on(self.device, self.dtype)?)
+        };
+        parts.iter().for_each(|(name, _)| self.file.let_go(name.as_ref()));
+        Ok(weight)
     }
 
     /// One vector in float32.
@@ -147,15 +131,16 @@ impl<'a> Weights<'a> {
 
     /// Several vectors one after another, in float32.
     pub(crate) fn stacked_vectors(&self, parts: &[(impl AsRef<str>, usize)]) -> Result<Tensor, Error> {
-        let mut all = Numbers::empty(DType::F32);
+        let mut all = Vec::new();
         for (name, len) in parts {
-            self.checked(name.as_ref(), &[*len])?.append_to(&mut all);
+            let numbers = self.checked(name.as_ref(), &[*len])?.read_all();
+            all.extend(numbers.map_err(|e| self.damaged(name.as_ref(), &e))?);
         }
-        let len: usize = parts.iter().map(|(_, len)| len).sum();
-        all.into_tensor(&[len], self.device)
+        let len = all.len();
+        Ok(Tensor::from_vec(all, len, self.device)?)
     }
 
-    fn checked(&self, name: &str, expected: &[usize]) -> Result<Numbers, Error> {
+    fn checked(&self, name: &str, expected: &[usize]) -> Result<Rows<'a>, Error> {
         let path = self.file.path();
         let found = self
             .file
@@ -170,6 +155,56 @@ impl<'a> Weights<'a> {
             });
         }
         self.n_loaded.set(self.n_loaded.get() + expected.iter().product::<usize>() as u64);
-        self.file.read(name)
+        self.file.rows(name)
+    }
+
+    fn damaged(&self, names: &str, problem: &candle_core::Error) -> Error {
+        let problem = format!("the weight {names}: {}", tensor_problem(problem));
+        Error::DamagedWeights { path: self.file.path().to_path_buf(), problem }
+    }
+}
+
+/// Matrices above one another.
+struct Stacked<'a> {
+    parts: Vec<(String, Rows<'a>)>,
+    n_rows: usize,
+    columns: usize,
+}
+
+impl<'a> Stacked<'a> {
+    fn new(weights: &Weights<'a>, parts: &[(impl AsRef<str>, usize)], columns: usize) -> Result<Self, Error> {
+        let open = |(name, rows): &(_, usize)| {
+            let name: &str = AsRef::as_ref(name);
+            Ok((name.to_string(), weights.checked(name, &[*rows, columns])?))
+        };
+        let n_rows = parts.iter().map(|(_, rows)| rows).sum();
+        Ok(Self { parts: parts.iter().map(open).collect::<Result<_, Error>>()?, n_rows, columns })
+    }
+
+    fn names(&self) -> String {
+        self.parts.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Reads some rows of the whole.
+    fn read(&self, rows: Range<usize>, out: &mut [f32]) -> TensorResult<()> {
+        let mut first = 0;
+        for (_, part) in &self.parts {
+            let own = rows.start.max(first)..rows.end.min(first + part.len());
+            if !own.is_empty() {
+                let at = (own.start - rows.start) * self.columns..(own.end - rows.start) * self.columns;
+                part.read(own.start - first..own.end - first, &mut out[at])?;
+            }
+            first += part.len();
+        }
+        Ok(())
+    }
+
+    /// The whole as a tensor.
+    fn on(&self, device: &Device, dtype: DType) -> TensorResult<Tensor> {
+        let mut all = Vec::with_capacity(self.n_rows * self.columns);
+        for (_, part) in &self.parts {
+            all.extend(part.read_all()?);
+        }
+        Tensor::from_vec(all, (self.n_rows, self.columns), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
     }
 }

@@ -3,8 +3,9 @@
 //! One file, or shards named by `model.safetensors.index.json`. The header of every file is checked against its length when it is
 //! opened, so that a cut-off download is found before anything runs.
 
+use super::WeightFile;
 use super::mapped::Mapped;
-use super::{Numbers, WeightFile};
+use super::rows::{Encoding, Rows};
 use crate::error::Error;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, SafeTensors, TensorInfo};
@@ -153,16 +154,14 @@ impl WeightFile for SafetensorsFolder {
         matches!((of(a), of(b)), (Some(a), Some(b)) if a == b)
     }
 
-    fn read(&self, name: &str) -> Result<Numbers, Error> {
+    fn rows(&self, name: &str) -> Result<Rows<'_>, Error> {
         let missing = || Error::MissingWeight { path: self.path.clone(), name: name.to_string() };
         let (shard, info) = self.raw(name).ok_or_else(missing)?;
-        let place = shard.place(info);
-        let bytes = &shard.file.bytes()[place.clone()];
-        let numbers = match info.dtype {
-            Dtype::F32 => Numbers::F32(numbers(bytes, f32::from_le_bytes)),
-            Dtype::BF16 => Numbers::BF16(numbers(bytes, half::bf16::from_le_bytes)),
-            Dtype::F16 => Numbers::F16(numbers(bytes, half::f16::from_le_bytes)),
-            Dtype::F64 => Numbers::F32(numbers(bytes, |b| f64::from_le_bytes(b) as f32)),
+        let encoding = match info.dtype {
+            Dtype::F32 => Encoding::F32,
+            Dtype::BF16 => Encoding::BF16,
+            Dtype::F16 => Encoding::F16,
+            Dtype::F64 => Encoding::F64,
             other => {
                 return Err(Error::UnsupportedType {
                     path: shard.file.path.clone(),
@@ -172,11 +171,13 @@ impl WeightFile for SafetensorsFolder {
                 });
             }
         };
-        shard.file.let_go(place);
-        Ok(numbers)
+        let columns = info.shape.last().copied().unwrap_or(1);
+        Ok(Rows::encoded(&shard.file.bytes()[shard.place(info)], encoding, columns))
     }
-}
 
-fn numbers<const N: usize, T>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect()
+    fn let_go(&self, name: &str) {
+        if let Some((shard, info)) = self.raw(name) {
+            shard.file.let_go(shard.place(info));
+        }
+    }
 }

@@ -12,7 +12,7 @@ mod names;
 mod types;
 
 use super::mapped::Mapped;
-use super::{Numbers, WeightFile};
+use super::{Rows, WeightFile};
 use crate::error::{Error, tensor_problem};
 use entrace_text::tokenizer::GgufVocabulary;
 use header::{Header, List, TensorInfo, Value};
@@ -163,6 +163,20 @@ impl GgufFile {
         self.parts.iter().find_map(|part| Some((part, part.header.tensors.get(tensor)?)))
     }
 
+    /// Where the bytes of a tensor, or of one of the matrices that it stacks, lie.
+    fn place(&self, source: &Source) -> Option<(&Part, &TensorInfo, Range<usize>)> {
+        match source {
+            Source::Whole(tensor) => self.find(tensor).map(|(part, info)| (part, info, info.bytes.clone())),
+            Source::Slice { tensor, index } => {
+                let (part, info) = self.find(tensor)?;
+                let n_bytes = info.bytes.len() / info.shape[0];
+                let start = info.bytes.start + index * n_bytes;
+                Some((part, info, start..start + n_bytes))
+            }
+            Source::KeysAndValues { .. } => None,
+        }
+    }
+
     fn raw_shape(&self, tensor: &str) -> Option<Vec<usize>> {
         Some(self.find(tensor)?.1.shape.clone())
     }
@@ -170,15 +184,7 @@ impl GgufFile {
     /// All numbers of a tensor.
     fn raw_numbers(&self, tensor: &str) -> Result<Vec<f32>, Error> {
         let (part, info) = self.find(tensor).ok_or_else(|| self.missing(tensor))?;
-        part.numbers(tensor, info, info.bytes.clone())
-    }
-
-    /// The numbers of one of the matrices that a tensor stacks.
-    fn slice(&self, tensor: &str, index: usize) -> Result<Vec<f32>, Error> {
-        let (part, info) = self.find(tensor).ok_or_else(|| self.missing(tensor))?;
-        let n_bytes = info.bytes.len() / info.shape[0];
-        let start = info.bytes.start + index * n_bytes;
-        part.numbers(tensor, info, start..start + n_bytes)
+        part.numbers(tensor, &part.rows(tensor, info, info.bytes.clone())?)
     }
 
     fn missing(&self, name: &str) -> Error {
@@ -209,13 +215,16 @@ impl GgufFile {
 }
 
 impl Part {
-    fn numbers(&self, name: &str, info: &TensorInfo, bytes: Range<usize>) -> Result<Vec<f32>, Error> {
-        let numbers = info
-            .kind
-            .numbers(&self.file.bytes()[bytes.clone()])
-            .map_err(|e| self.file.damaged(format!("the weight {name}: {}", tensor_problem(&e))))?;
-        self.file.let_go(bytes);
-        Ok(numbers)
+    /// The rows in some of a tensor's bytes.
+    fn rows(&self, name: &str, info: &TensorInfo, bytes: Range<usize>) -> Result<Rows<'_>, Error> {
+        let unread = || self.file.damaged(format!("the weight {name} has type {}", info.kind.name));
+        let encoding = info.kind.encoding.ok_or_else(unread)?;
+        let columns = info.shape.last().copied().unwrap_or(1);
+        Ok(Rows::encoded(&self.file.bytes()[bytes], encoding, columns))
+    }
+
+    fn numbers(&self, name: &str, rows: &Rows<'_>) -> Result<Vec<f32>, Error> {
+        rows.read_all().map_err(|e| self.file.damaged(format!("the weight {name}: {}", tensor_problem(&e))))
     }
 }
 
@@ -243,23 +252,44 @@ impl WeightFile for GgufFile {
         }
     }
 
-    fn read(&self, name: &str) -> Result<Numbers, Error> {
+    fn rows(&self, name: &str) -> Result<Rows<'_>, Error> {
         let shape = self.shape(name).ok_or_else(|| self.missing(name))?;
-        let mut numbers = match self.source(name).ok_or_else(|| self.missing(name))? {
-            Source::Whole(tensor) => self.raw_numbers(&tensor)?,
-            Source::Slice { tensor, index } => self.slice(&tensor, index)?,
+        let columns = shape.last().copied().unwrap_or(1);
+        let source = self.source(name).ok_or_else(|| self.missing(name))?;
+        let rows = match &source {
             Source::KeysAndValues { keys, values } => {
-                let n_heads = self.raw_shape(&keys).ok_or_else(|| self.missing(&keys))?[0];
-                keys_and_values(&self.raw_numbers(&keys)?, &self.raw_numbers(&values)?, n_heads, shape[1])
+                let n_heads = self.raw_shape(keys).ok_or_else(|| self.missing(keys))?[0];
+                let (keys, values) = (self.raw_numbers(keys)?, self.raw_numbers(values)?);
+                return Ok(Rows::computed(keys_and_values(&keys, &values, n_heads, columns), columns));
+            }
+            Source::Whole(tensor) | Source::Slice { tensor, .. } => {
+                let (part, info, bytes) = self.place(&source).ok_or_else(|| self.missing(tensor))?;
+                part.rows(name, info, bytes)?
             }
         };
-        if let Some(n_heads) = self.interleaved_heads(name)? {
+        let interleaved = self.interleaved_heads(name)?;
+        let norm = self.architecture.starts_with("gemma") && name.ends_with("norm.weight");
+        if interleaved.is_none() && !norm {
+            return Ok(rows);
+        }
+        let mut numbers = self.parts[0].numbers(name, &rows)?;
+        if let Some(n_heads) = interleaved {
             numbers = halves_from_pairs(&numbers, shape[0], n_heads);
         }
-        if self.architecture.starts_with("gemma") && name.ends_with("norm.weight") {
+        if norm {
             numbers.iter_mut().for_each(|weight| *weight -= 1.0);
         }
-        Ok(Numbers::F32(numbers))
+        Ok(Rows::computed(numbers, columns))
+    }
+
+    fn let_go(&self, name: &str) {
+        let places = match self.source(name) {
+            Some(Source::KeysAndValues { keys, values }) => vec![Source::Whole(keys), Source::Whole(values)],
+            source => source.into_iter().collect(),
+        };
+        for (part, _, bytes) in places.iter().filter_map(|source| self.place(source)) {
+            part.file.let_go(bytes);
+        }
     }
 
     fn same(&self, a: &str, b: &str) -> bool {

@@ -4,13 +4,8 @@
 //! extent of each tensor is known and a type that cannot be read is refused by its name. The numbers come from candle.
 //! Source: `ggml.h` and the Python package `gguf`.
 
+use crate::weights::rows::Encoding;
 use candle_core::quantized::GgmlDType;
-use candle_core::quantized::ggml_file::qtensor_from_ggml;
-use candle_core::{Device, Result as TensorResult};
-use rayon::prelude::*;
-
-/// Numbers that are brought to float32 at a time; a multiple of every block.
-const CHUNK: usize = 1 << 18;
 
 /// One type.
 #[derive(Debug)]
@@ -21,21 +16,22 @@ pub(super) struct TensorType {
     /// Numbers in a block.
     pub(super) block: usize,
     block_bytes: usize,
-    candle: Option<GgmlDType>,
+    /// How its numbers are written, if they can be read.
+    pub(super) encoding: Option<Encoding>,
 }
 
-const fn read(
-    id: u32,
-    name: &'static str,
-    block: usize,
-    block_bytes: usize,
-    candle: GgmlDType,
-) -> TensorType {
-    TensorType { id, name, block, block_bytes, candle: Some(candle) }
+const fn read(id: u32, name: &'static str, block: usize, block_bytes: usize, kind: GgmlDType) -> TensorType {
+    let encoding = match kind {
+        GgmlDType::F32 => Encoding::F32,
+        GgmlDType::F16 => Encoding::F16,
+        GgmlDType::BF16 => Encoding::BF16,
+        _ => Encoding::Blocks(kind),
+    };
+    TensorType { id, name, block, block_bytes, encoding: Some(encoding) }
 }
 
 const fn unread(id: u32, name: &'static str, block: usize, block_bytes: usize) -> TensorType {
-    TensorType { id, name, block, block_bytes, candle: None }
+    TensorType { id, name, block, block_bytes, encoding: None }
 }
 
 const TYPES: &[TensorType] = &[
@@ -89,26 +85,11 @@ impl TensorType {
 
     /// Whether its numbers can be read.
     pub(super) fn is_read(&self) -> bool {
-        self.candle.is_some()
+        self.encoding.is_some()
     }
 
     /// Bytes of so many numbers, which are whole blocks; `None` if they cannot be counted.
     pub(super) fn bytes(&self, n: usize) -> Option<usize> {
         (n / self.block).checked_mul(self.block_bytes)
-    }
-
-    /// The numbers of whole blocks.
-    pub(super) fn numbers(&self, bytes: &[u8]) -> TensorResult<Vec<f32>> {
-        let Some(candle) = self.candle else { candle_core::bail!("type {} is not read", self.name) };
-        let mut numbers = vec![0.0; bytes.len() / self.block_bytes * self.block];
-        numbers
-            .par_chunks_mut(CHUNK)
-            .zip(bytes.par_chunks(CHUNK / self.block * self.block_bytes))
-            .try_for_each(|(numbers, bytes)| {
-                let blocks = qtensor_from_ggml(candle, bytes, vec![numbers.len()], &Device::Cpu)?;
-                numbers.copy_from_slice(&blocks.dequantize(&Device::Cpu)?.to_vec1::<f32>()?);
-                Ok::<(), candle_core::Error>(())
-            })?;
-        Ok(numbers)
     }
 }
