@@ -225,6 +225,10 @@ impl Text for Scripted {
         self.vocabulary.decode(token_ids)
     }
 
+    fn spell(&self, token_ids: &[TokenId]) -> String {
+        token_ids.iter().map(|&token| self.vocabulary.spelling(token)).collect()
+    }
+
     fn token_text(&self, token: TokenId) -> String {
         self.vocabulary.token_text(token).to_string()
     }

@@ -103,6 +103,10 @@ pub trait Text: Send + Sync {
     fn render_chat(&self, messages: &[ChatMessage]) -> Result<Prompt, Error>;
     /// Text of tokens.
     fn decode(&self, token_ids: &[TokenId]) -> Decoded;
+    /// The text that `encode_prompt` reads as these tokens: special tokens are spelled out. For engines that take prompts as text alone.
+    fn spell(&self, token_ids: &[TokenId]) -> String {
+        self.decode(token_ids).text
+    }
     /// Text that one token adds in the middle of a text; empty for incomplete bytes and for special tokens that are no marks of thoughts.
     fn token_text(&self, token: TokenId) -> String;
     /// Most bytes of text that one token adds, where it is known: a text of n bytes has at least n divided by it tokens.

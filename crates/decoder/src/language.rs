@@ -141,6 +141,10 @@ impl Text for LanguageModel {
         self.text.decode(token_ids)
     }
 
+    fn spell(&self, token_ids: &[TokenId]) -> String {
+        self.text.spell(token_ids)
+    }
+
     fn token_text(&self, token: TokenId) -> String {
         self.text.token_text(token)
     }

@@ -114,7 +114,7 @@ where
         let names: Vec<String> = options.replicas.iter().map(Endpoint::base).collect();
         let network = Network {
             clients,
-            dialect: profile.dialect.unwrap_or(Dialect::Completions { token_ids: false }),
+            dialect: profile.dialect.unwrap_or(Dialect::Completions { token_ids: false, neutral: false }),
             model: profile.model.clone(),
             vocab_size: own.vocab_size,
             patience: options.patience,
@@ -265,6 +265,10 @@ impl<T: Deref<Target: Text + Sized> + Send + Sync> Text for Remote<T> {
 
     fn decode(&self, token_ids: &[TokenId]) -> Decoded {
         self.text.decode(token_ids)
+    }
+
+    fn spell(&self, token_ids: &[TokenId]) -> String {
+        self.text.spell(token_ids)
     }
 
     fn token_text(&self, token: TokenId) -> String {

@@ -9,11 +9,11 @@ use crate::engine::Core;
 use crate::pool::{Conversation, Failure};
 use crate::schedule::Lane;
 use crate::session::{error_of, key_of};
-use crate::wire::{Answer, Dialect, Draw, Drawn, Question};
+use crate::wire::{Answer, Dialect, Draw, Drawn, Question, Spelled};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::sampling::check_request;
 use entrace_backend::{
-    Completion, Decoded, Each, Error, Fork, GenerateRequest, More, Place, Sampling, Sharpness, Text, Watcher,
+    Completion, Decoded, Each, Error, Fork, GenerateRequest, More, Place, Prompt, Sampling, Sharpness, Text, Watcher,
 };
 use entrace_measure::TokenId;
 use std::ops::Range;
@@ -183,8 +183,8 @@ fn questions_of(
 ) -> Vec<(Question, Range<usize>)> {
     let greedy = sampling.temperature <= 0.0;
     let at_once = if greedy { streams.len().max(1) } else { core.profile.n_at_once.max(1) };
-    let by_text = matches!(core.profile.dialect, Some(Dialect::Completions { token_ids: false }));
-    let prompt = by_text.then(|| text.decode(&slots.context).text);
+    let by_text = matches!(core.profile.dialect, Some(Dialect::Completions { token_ids: false, .. }));
+    let prompt = by_text.then(|| spelled(core, text, &slots.context));
     let parts = streams.clone().step_by(at_once).map(|first| first..(first + at_once).min(streams.end));
     let question = |part: Range<usize>| {
         let draw = Draw {
@@ -198,6 +198,24 @@ fn questions_of(
         (Question::Draw(draw), part)
     };
     parts.map(question).collect()
+}
+
+/// A context as text, without the token that the server puts in front by itself.
+fn spelled(core: &Core, side: &dyn Text, context: &[TokenId]) -> Spelled {
+    let whole = side.spell(context);
+    let begins = |tokens: &[TokenId]| tokens.first().is_some_and(|&token| is_special(side, token));
+    // The text is cut into tokens anew, there as here; where two parts of the context meet they may be other ones than its own.
+    let n_tokens = side.encode_prompt(&whole).map_or(context.len(), |Prompt { token_ids, .. }| {
+        token_ids.len() - usize::from(begins(&token_ids) && !begins(context))
+    });
+    let is_put_there = core.profile.begins_texts && begins(context);
+    let text = if is_put_there { side.spell(&context[1..]) } else { whole };
+    Spelled { text, n_tokens: Some(n_tokens) }
+}
+
+/// Whether a token is spelled in prompts and is no text.
+pub(crate) fn is_special(side: &dyn Text, token: TokenId) -> bool {
+    side.decode(&[token]).text.is_empty() && !side.spell(&[token]).is_empty()
 }
 
 /// As many completions as there are streams: those that came, or the one greedy one for all.

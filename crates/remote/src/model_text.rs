@@ -76,6 +76,10 @@ impl Text for ModelText {
         self.side.decode(token_ids)
     }
 
+    fn spell(&self, token_ids: &[TokenId]) -> String {
+        self.side.spell(token_ids)
+    }
+
     fn token_text(&self, token: TokenId) -> String {
         self.side.token_text(token)
     }

@@ -11,7 +11,10 @@ use crate::fault::Fault;
 use crate::http::Client;
 use crate::retry::{self, Jitter, Patience};
 use crate::wire::chat::Limit;
-use crate::wire::{Answer, Dialect, Draw, Drawn, Next, NextToken, Path, Question, Usage, completions};
+use crate::generate::is_special;
+use crate::wire::{
+    Answer, Dialect, Draw, Drawn, Next, NextToken, Path, Question, Spelled, Usage, completions,
+};
 use entrace_backend::{ChatMessage, Role, Sampling, Text};
 use entrace_measure::TokenId;
 use serde_json::{Value, json};
@@ -52,6 +55,8 @@ pub struct Profile {
     pub seeds: Option<bool>,
     /// Whether it keeps prefixes in a cache; `None` where it does not say.
     pub caches: Option<bool>,
+    /// Whether it puts the token that begins a text in front of prompts that are text.
+    pub begins_texts: bool,
     /// Texts that are the same tokens there and here, of those that were compared.
     pub tokenizer: (usize, usize),
 }
@@ -109,6 +114,9 @@ pub(crate) fn probe(client: &Client, text: &dyn Text, patience: &Patience) -> Re
     profile.dialect = Some(dialect);
     if !matches!(dialect, Dialect::Completions { .. }) {
         probe.next_tokens(&mut profile)?;
+    }
+    if matches!(dialect, Dialect::Completions { token_ids: false, .. }) {
+        profile.begins_texts = probe.begins_texts()?;
     }
     probe.draws(&mut profile)?;
     probe.tokenizer(&mut profile)?;
@@ -275,6 +283,7 @@ fn blank(served: &Served) -> Profile {
         draws_are_copies: false,
         seeds: None,
         caches: None,
+        begins_texts: false,
         tokenizer: (0, 0),
     }
 }
@@ -286,8 +295,22 @@ impl Probe<'_> {
 
     /// Asks in a dialect, again where the failure may pass.
     fn ask(&self, dialect: Dialect, question: &Question) -> Result<Answer, Fault> {
+        self.ask_patiently(dialect, question, self.patience)
+    }
+
+    /// Asks in a dialect that the server may not know: some fail over a question that they do not understand, instead of refusing it.
+    fn guess(&self, dialect: Dialect, question: &Question) -> Result<Answer, Fault> {
+        self.ask_patiently(dialect, question, &Patience { attempts: 2, ..*self.patience })
+    }
+
+    fn ask_patiently(
+        &self,
+        dialect: Dialect,
+        question: &Question,
+        patience: &Patience,
+    ) -> Result<Answer, Fault> {
         let call = dialect.call(&self.served.model, question);
-        patiently(self.patience, || {
+        patiently(patience, || {
             let body = self.client.post(call.path, &call.body, WAIT)?;
             dialect.read(question, &body, Some(self.vocab_size()))
         })
@@ -304,7 +327,7 @@ impl Probe<'_> {
 
     fn draw(&self, n: usize, max_new_tokens: usize, seed: Option<u64>) -> Question {
         let sampling = Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens, stop: Vec::new() };
-        let text = Some(self.text.decode(&self.context).text);
+        let text = Some(Spelled { text: self.text.spell(&self.context), n_tokens: None });
         Question::Draw(Draw { context: self.context.clone(), text, messages: Vec::new(), n, sampling, seed })
     }
 
@@ -314,7 +337,9 @@ impl Probe<'_> {
         let others =
             [Dialect::Vllm, Dialect::LlamaServer, Dialect::Sglang].into_iter().filter(|d| Some(*d) != hinted);
         for dialect in hinted.into_iter().chain(others) {
-            match self.ask(dialect, &self.next(&[], 1, 1.0)) {
+            let question = self.next(&[], 1, 1.0);
+            let asked = if Some(dialect) == hinted { self.ask(dialect, &question) } else { self.guess(dialect, &question) };
+            match asked {
                 Ok(_) => return Ok(Some(dialect)),
                 Err(Fault::Refused { status: 401 | 403, problem, .. }) => {
                     return Err(Unfit::Refused(problem));
@@ -328,8 +353,9 @@ impl Probe<'_> {
             }
         }
         profile.lists_by_text = self.lists_by_text();
-        for dialect in [Dialect::Completions { token_ids: true }, Dialect::Completions { token_ids: false }] {
-            if self.ask(dialect, &self.draw(1, 1, None)).is_ok() {
+        for (token_ids, neutral) in [(true, true), (false, true), (true, false), (false, false)] {
+            let dialect = Dialect::Completions { token_ids, neutral };
+            if self.guess(dialect, &self.draw(1, 1, None)).is_ok() {
                 return Ok(Some(dialect));
             }
         }
@@ -338,6 +364,38 @@ impl Probe<'_> {
             Ok(_) => Ok(None),
             Err(fault) => Err(Unfit::Refused(format!("neither completions nor chat are answered: {fault}"))),
         }
+    }
+
+    /// Whether the server puts the token that begins a text in front of a prompt that is text.
+    fn begins_texts(&self) -> Result<bool, Unfit> {
+        let counted = self.ask(self.dialect, &self.draw(1, 1, None))?.usage().prompt_tokens;
+        let Ok(own) = self.text.encode_plain(&self.text.spell(&self.context)) else { return Ok(false) };
+        let begins = counted == own.len() + 1;
+        if counted != 0 && counted != own.len() && !begins {
+            return Err(Unfit::OtherTokenizer(format!(
+                "a text of {} tokens is {counted} there: the tokenizer is not that of the model",
+                own.len()
+            )));
+        }
+        if begins && !self.prompts_begin() {
+            return Err(Unfit::OtherTokenizer(
+                "the server puts a token in front of every text and the tokenizer here does not: it is not that of the model"
+                    .into(),
+            ));
+        }
+        Ok(begins)
+    }
+
+    /// Whether prompts begin with a token that is no text.
+    fn prompts_begin(&self) -> bool {
+        let hello = ChatMessage { role: Role::User, content: "Hello".into() };
+        let prompt = if self.text.has_chat_template() {
+            self.text.render_chat(&[hello])
+        } else {
+            self.text.encode_prompt("Hello")
+        };
+        let first = prompt.ok().and_then(|prompt| prompt.token_ids.first().copied());
+        first.is_some_and(|token| is_special(self.text, token))
     }
 
     fn lists_by_text(&self) -> bool {
@@ -442,7 +500,8 @@ impl Probe<'_> {
             are_copies(&several) || are_copies(&[several[0].clone(), again[0].clone()]);
         self.check_texts(&several)?;
         if self.dialect != Dialect::Vllm {
-            let seeded: Vec<Drawn> = [1u64 << 40, 1 << 40, 3 << 40]
+            // Other in their lower half too: some servers take no more of a seed.
+            let seeded: Vec<Drawn> = [0x0123_4567_89ab, 0x0123_4567_89ab, 0x0fed_cba9_8765]
                 .into_iter()
                 .map(|seed| Ok(self.drawn(1, Some(seed))?.remove(0)))
                 .collect::<Result<_, Fault>>()?;
@@ -488,7 +547,10 @@ impl Probe<'_> {
         let mut differing: Option<&str> = None;
         for text in texts::compared() {
             let Ok(here) = self.text.encode_plain(text) else { continue };
-            let Some(there) = self.tokenized(text) else { return Ok(()) };
+            let Some(mut there) = self.tokenized(text) else { return Ok(()) };
+            if profile.begins_texts && there.len() == here.len() + 1 {
+                there.remove(0);
+            }
             profile.tokenizer.1 += 1;
             if here == there {
                 profile.tokenizer.0 += 1;
@@ -507,14 +569,21 @@ impl Probe<'_> {
     }
 
     fn tokenized(&self, text: &str) -> Option<Vec<TokenId>> {
-        let body = match self.dialect {
-            Dialect::LlamaServer => json!({"content": text, "add_special": false, "parse_special": false}),
-            Dialect::Vllm | Dialect::Sglang => {
-                json!({"model": self.served.model, "prompt": text, "add_special_tokens": false})
+        let (path, body) = match self.dialect {
+            Dialect::LlamaServer => {
+                ("/tokenize", json!({"content": text, "add_special": false, "parse_special": false}))
             }
-            Dialect::Completions { .. } | Dialect::Chat { .. } => return None,
+            Dialect::Vllm | Dialect::Sglang => (
+                "/tokenize",
+                json!({"model": self.served.model, "prompt": text, "add_special_tokens": false}),
+            ),
+            // As llama-cpp-python has it.
+            Dialect::Completions { .. } => {
+                ("/extras/tokenize", json!({"model": self.served.model, "input": text}))
+            }
+            Dialect::Chat { .. } => return None,
         };
-        let body = self.client.post(Path::Beside("/tokenize"), &body, WAIT).ok()?;
+        let body = self.client.post(Path::Beside(path), &body, WAIT).ok()?;
         let value: Value = serde_json::from_slice(&body).ok()?;
         value["tokens"].as_array()?.iter().map(|token| TokenId::try_from(token.as_u64()?).ok()).collect()
     }

@@ -97,6 +97,11 @@ impl TextSide {
         Decoded { text: decoded.text, token_ends: decoded.token_ends }
     }
 
+    /// As `Text::spell`.
+    pub fn spell(&self, token_ids: &[TokenId]) -> String {
+        self.tokenizer.decode(token_ids, SpecialTokens::Keep, TextStart::Beginning).text
+    }
+
     /// As `Text::token_text`.
     pub fn token_text(&self, token: TokenId) -> String {
         self.tokenizer.token_text(token).to_string()

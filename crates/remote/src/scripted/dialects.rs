@@ -35,7 +35,8 @@ pub(super) fn reply(shared: &Shared, seen: &Seen) -> Reply {
         ),
         (Speaks::Vllm, "/version") => ok(json!({"version": "0.32.0"})),
         (Speaks::Sglang, "/get_server_info" | "/server_info") => ok(json!({"version": "0.5.23"})),
-        (Speaks::Vllm | Speaks::Sglang | Speaks::LlamaServer, "/tokenize") => tokenize(shared, &seen.body),
+        (Speaks::Vllm | Speaks::Sglang | Speaks::LlamaServer, "/tokenize")
+        | (Speaks::Completions(false), "/extras/tokenize") => tokenize(shared, &seen.body),
         (Speaks::Vllm | Speaks::Completions(_), "/v1/completions")
         | (Speaks::Sglang, "/generate")
         | (Speaks::LlamaServer, "/completion")
@@ -67,11 +68,18 @@ fn models(shared: &Shared) -> Value {
 }
 
 fn tokenize(shared: &Shared, body: &Value) -> Reply {
-    let name = if shared.behaviour.speaks == Speaks::LlamaServer { "content" } else { "prompt" };
+    let name = match shared.behaviour.speaks {
+        Speaks::LlamaServer => "content",
+        Speaks::Completions(_) => "input",
+        _ => "prompt",
+    };
     match shared.oracle.encode(body[name].as_str().unwrap_or_default()) {
-        Ok(tokens) => ok(
-            json!({"count": tokens.len(), "tokens": tokens, "max_model_len": shared.oracle.context_length()}),
-        ),
+        Ok(mut tokens) => {
+            tokens.splice(..0, shared.behaviour.begin).for_each(drop);
+            ok(
+                json!({"count": tokens.len(), "tokens": tokens, "max_model_len": shared.oracle.context_length()}),
+            )
+        }
         Err(error) => refused(400, &error.to_string()),
     }
 }
@@ -80,6 +88,8 @@ fn tokenize(shared: &Shared, body: &Value) -> Reply {
 fn generate(shared: &Shared, body: &Value) -> Reply {
     let asked = match asked(shared, body) {
         Ok(asked) => asked,
+        // llama-cpp-python fails over what it does not take.
+        Err(problem) if shared.behaviour.speaks == Speaks::Completions(false) => return refused(500, &problem),
         Err(problem) => return refused(400, &problem),
     };
     let limit = shared.oracle.context_length();
@@ -149,16 +159,22 @@ fn asked(shared: &Shared, body: &Value) -> Result<Asked, String> {
     Ok(match speaks {
         Speaks::Vllm | Speaks::Completions(_) => {
             listed(count(body, "logprobs", 0))?;
-            let takes_tokens = speaks != Speaks::Completions(false);
-            // llama-cpp-python ignores n.
-            let n = if speaks == Speaks::Completions(false) { 1 } else { count(body, "n", 1) };
+            let by_text = speaks == Speaks::Completions(false);
+            let mut prompts = sampling::prompts(oracle, &body["prompt"], !by_text)?;
+            let begin = shared.behaviour.begin.filter(|_| body["prompt"].is_string());
+            prompts.iter_mut().for_each(|prompt| prompt.splice(..0, begin).for_each(drop));
+            // llama-cpp-python ignores n, and narrows and penalises draws.
+            let (top_p, top_k, min_p, repeat_penalty) =
+                if by_text { (0.95, 40, 0.05, 1.1) } else { (1.0, 0, 0.0, 1.0) };
             Asked {
-                prompts: sampling::prompts(oracle, &body["prompt"], takes_tokens)?,
-                n,
+                prompts,
+                n: if by_text { 1 } else { count(body, "n", 1) },
                 max_tokens: count(body, "max_tokens", 16),
                 temperature: number(body, "temperature", 1.0),
-                top_p: number(body, "top_p", 1.0),
-                top_k: count(body, "top_k", 0),
+                top_p: number(body, "top_p", top_p),
+                top_k: count(body, "top_k", top_k),
+                min_p: number(body, "min_p", min_p),
+                repeat_penalty: number(body, "repeat_penalty", repeat_penalty),
                 stop: stop(body),
                 seed: body["seed"].as_u64(),
                 forced: None,
@@ -174,6 +190,8 @@ fn asked(shared: &Shared, body: &Value) -> Result<Asked, String> {
                 temperature: number(p, "temperature", 1.0),
                 top_p: number(p, "top_p", 1.0),
                 top_k: count(p, "top_k", 0),
+                min_p: 0.0,
+                repeat_penalty: 1.0,
                 stop: stop(p),
                 seed: p["sampling_seed"].as_u64(),
                 forced: None,
@@ -186,6 +204,8 @@ fn asked(shared: &Shared, body: &Value) -> Result<Asked, String> {
             temperature: number(body, "temperature", 0.8),
             top_p: number(body, "top_p", 0.95),
             top_k: count(body, "top_k", 40),
+            min_p: number(body, "min_p", 0.05),
+            repeat_penalty: number(body, "repeat_penalty", 1.0),
             stop: stop(body),
             seed: body["seed"].as_u64(),
             forced: body["logit_bias"][0][0].as_u64().map(|token| token as TokenId),
@@ -200,6 +220,8 @@ fn asked(shared: &Shared, body: &Value) -> Result<Asked, String> {
                 temperature: number(body, "temperature", 1.0),
                 top_p: number(body, "top_p", 1.0),
                 top_k: 0,
+                min_p: 0.0,
+                repeat_penalty: 1.0,
                 stop: stop(body),
                 seed: body["seed"].as_u64(),
                 forced: None,

@@ -8,7 +8,7 @@ mod dialects;
 mod http;
 mod sampling;
 
-use entrace_backend::scripted::Scripted;
+use entrace_backend::scripted::{Scripted, SpecialToken};
 use entrace_backend::{Error, Text};
 use entrace_measure::TokenId;
 use serde_json::Value;
@@ -32,6 +32,10 @@ pub trait Oracle: Send + Sync {
     fn stop_tokens(&self) -> Vec<TokenId>;
     /// Most tokens of a context.
     fn context_length(&self) -> usize;
+    /// Tokens of a prompt in which special tokens are spelled out. None is put in front.
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, Error> {
+        self.encode(text)
+    }
 }
 
 impl Oracle for Scripted {
@@ -58,6 +62,15 @@ impl Oracle for Scripted {
     fn context_length(&self) -> usize {
         self.info().context_length
     }
+
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, Error> {
+        let mut tokens = Text::encode_prompt(self, text)?.token_ids;
+        let has_begin = self.vocabulary().special(SpecialToken::Begin).is_some();
+        if has_begin && !text.starts_with(SpecialToken::Begin.text()) {
+            tokens.remove(0);
+        }
+        Ok(tokens)
+    }
 }
 
 /// What a server speaks.
@@ -69,7 +82,8 @@ pub enum Speaks {
     Sglang,
     /// llama.cpp's server.
     LlamaServer,
-    /// Completions with log-probabilities by text, as llama-cpp-python; `true` takes tokens as prompts.
+    /// Completions with log-probabilities by text. `true` takes tokens as prompts, as hosted APIs do; `false` is llama-cpp-python: text alone,
+    /// one draw whatever `n` is, and draws that are narrowed and penalised unless it is told not to.
     Completions(bool),
     /// Chat alone.
     Chat,
@@ -109,6 +123,8 @@ pub struct Behaviour {
     pub mixes_up: bool,
     /// Whether log-probabilities of next tokens are those at the temperature of the request.
     pub tempered: bool,
+    /// The token that it puts in front of every prompt that is text.
+    pub begin: Option<TokenId>,
 }
 
 impl Behaviour {
@@ -125,6 +141,7 @@ impl Behaviour {
             seeds: Seeds::Honoured,
             mixes_up: false,
             tempered: false,
+            begin: None,
         }
     }
 }

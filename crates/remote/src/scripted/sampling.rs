@@ -3,6 +3,7 @@
 use super::{Oracle, Seeds, Shared};
 use entrace_backend::{Error, stream_seed};
 use entrace_measure::TokenId;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 /// What a request asks for, whatever its protocol.
@@ -14,6 +15,10 @@ pub(super) struct Asked {
     pub(super) temperature: f64,
     pub(super) top_p: f64,
     pub(super) top_k: usize,
+    /// Tokens with less than this share of the likeliest one's probability are not drawn.
+    pub(super) min_p: f64,
+    /// Log-probabilities of tokens that the sequence has are multiplied by it; 1 for none.
+    pub(super) repeat_penalty: f64,
     pub(super) stop: Vec<String>,
     pub(super) seed: Option<u64>,
     /// A token that is drawn for certain.
@@ -89,7 +94,8 @@ fn complete(
         if step >= asked.max_tokens {
             break;
         }
-        let token = asked.forced.unwrap_or_else(|| draw(&probs, asked, stream.next()));
+        let penalised = penalised(probs, &path, asked.repeat_penalty);
+        let token = asked.forced.unwrap_or_else(|| draw(&penalised, asked, stream.next()));
         path.push(token);
         written.tokens.push(token);
         if oracle.stop_tokens().contains(&token) {
@@ -118,6 +124,13 @@ impl Shared {
     }
 }
 
+/// Probabilities, not summing to one, after the penalty on tokens that were seen.
+fn penalised(mut probs: Vec<f64>, seen: &[TokenId], penalty: f64) -> Vec<f64> {
+    let seen: BTreeSet<TokenId> = seen.iter().copied().collect();
+    seen.into_iter().for_each(|token| probs[token as usize] = probs[token as usize].powf(penalty));
+    probs
+}
+
 /// One token: the likeliest at temperature 0, else by its tempered probability within `top_k` and `top_p`.
 fn draw(probs: &[f64], asked: &Asked, u: f64) -> TokenId {
     let mut ranked: Vec<(TokenId, f64)> = (0..).zip(probs.iter().copied()).collect();
@@ -130,6 +143,7 @@ fn draw(probs: &[f64], asked: &Asked, u: f64) -> TokenId {
     if asked.top_k > 0 {
         ranked.truncate(asked.top_k);
     }
+    ranked.retain(|entry| entry.1 >= asked.min_p);
     let mass: f64 = ranked.iter().map(|entry| entry.1).sum();
     let mut sum = 0.0;
     let reached = ranked.iter().position(|entry| {
@@ -166,7 +180,9 @@ pub(super) fn prompts(
         value.as_array()?.iter().map(|token| token.as_u64().map(|token| token as TokenId)).collect()
     };
     let all = match value {
-        serde_json::Value::String(text) => vec![oracle.encode(text).map_err(|error| error.to_string())?],
+        serde_json::Value::String(text) => {
+            vec![oracle.encode_prompt(text).map_err(|error| error.to_string())?]
+        }
         serde_json::Value::Array(_) if !takes_tokens => return Err("prompt must be a text".into()),
         serde_json::Value::Array(items) if items.first().is_some_and(serde_json::Value::is_array) => items
             .iter()

@@ -2,6 +2,10 @@
 //!
 //! Log-probabilities come by text there, if at all, and tokens of the same text would be one; so nothing is scored through it. It draws
 //! completions, from which any answer distribution that is sampled can be made.
+//!
+//! llama-cpp-python and others like it draw with top_k 40, min_p 0.05 and a repeat penalty of 1.1 unless they are told otherwise, so these are
+//! turned off where the server takes such fields; OpenAI's API refuses them, and has no such defaults. Where a prompt can only be text, the
+//! server makes tokens of it again, and the number that it counts is compared with the number here.
 
 use super::vllm::{ByText, Counts, stop_reason};
 use super::{Answer, Call, Drawn, Path, Question, Usage, check, parse};
@@ -9,13 +13,13 @@ use crate::fault::Fault;
 use serde::Deserialize;
 use serde_json::json;
 
-/// A question as a POST. `token_ids` says whether the prompt goes as tokens.
-pub fn call(model: &str, question: &Question, token_ids: bool) -> Call {
+/// A question as a POST. `token_ids` says whether the prompt goes as tokens, `neutral` whether defaults are turned off.
+pub fn call(model: &str, question: &Question, token_ids: bool, neutral: bool) -> Call {
     let body = match question {
         Question::Draw(draw) => {
             let s = &draw.sampling;
             let prompt = match (&draw.text, token_ids) {
-                (Some(text), false) => json!(text),
+                (Some(spelled), false) => json!(spelled.text),
                 _ => json!(draw.context),
             };
             let mut body = json!({
@@ -23,6 +27,11 @@ pub fn call(model: &str, question: &Question, token_ids: bool) -> Call {
                 "temperature": s.temperature, "top_p": s.top_p, "presence_penalty": 0.0, "frequency_penalty": 0.0,
                 "echo": false, "stream": false,
             });
+            if neutral {
+                for (field, off) in NEUTRAL {
+                    body[field] = json!(off);
+                }
+            }
             // A hosted API refuses fields that it does not know, and more than four stop strings.
             if !s.stop.is_empty() {
                 body["stop"] = json!(s.stop[..s.stop.len().min(MOST_STOPS)]);
@@ -43,6 +52,10 @@ pub fn call(model: &str, question: &Question, token_ids: bool) -> Call {
     Call { path: Path::Below("/completions"), body }
 }
 
+/// What servers do to draws by default, under the names that they have for it, and the value that turns it off.
+const NEUTRAL: [(&str, u32); 4] =
+    [("top_k", 0), ("min_p", 0), ("repeat_penalty", 1), ("repetition_penalty", 1)];
+
 /// Most stop strings that OpenAI's API takes; the others are found in the text all the same.
 const MOST_STOPS: usize = 4;
 
@@ -56,8 +69,9 @@ pub fn read(question: &Question, body: &[u8], vocab_size: Option<usize>) -> Resu
     let mut response: Response = parse(body)?;
     check::count("completions", response.choices.len(), draw.n)?;
     response.choices.sort_by_key(|choice| choice.index);
-    if draw.text.is_none() {
-        check::prompt_tokens(response.usage.map(|usage| usage.prompt_tokens), draw.context.len())?;
+    let sent = draw.text.as_ref().map_or(Some(draw.context.len()), |spelled| spelled.n_tokens);
+    if let Some(sent) = sent {
+        check::prompt_tokens(response.usage.map(|usage| usage.prompt_tokens), sent)?;
     }
     let usage = response.usage.map(Usage::from).unwrap_or_default();
     let draws = response.choices.into_iter().map(|choice| {
@@ -107,7 +121,7 @@ struct Choice {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Draw;
+    use super::super::{Draw, Spelled};
     use super::super::tests_support::raw;
     use super::*;
     use entrace_measure::StopReason;
@@ -119,7 +133,7 @@ mod tests {
         };
         Question::Draw(Draw {
             context: vec![1, 2],
-            text: Some("Q".into()),
+            text: Some(Spelled { text: "Q".into(), n_tokens: Some(1) }),
             messages: vec![],
             n,
             sampling,
@@ -129,11 +143,28 @@ mod tests {
 
     #[test]
     fn prompts_are_tokens_where_the_server_takes_them() {
-        assert_eq!(call("m", &question(1), true).body["prompt"], json!([1, 2]));
-        let by_text = call("m", &question(1), false).body;
+        assert_eq!(call("m", &question(1), true, true).body["prompt"], json!([1, 2]));
+        let by_text = call("m", &question(1), false, false).body;
         assert_eq!(by_text["prompt"], json!("Q"));
         assert_eq!(by_text["stop"], json!(["a", "b", "c", "d"]));
         assert!(by_text.get("top_k").is_none() && by_text.get("logprobs").is_none());
+    }
+
+    #[test]
+    fn defaults_of_sampling_are_turned_off() {
+        let body = call("m", &question(1), false, true).body;
+        assert_eq!((&body["top_k"], &body["min_p"], &body["repeat_penalty"]), (&json!(0), &json!(0), &json!(1)));
+        let Question::Draw(mut draw) = question(1) else { panic!("draws") };
+        draw.sampling.top_k = 5;
+        assert_eq!(call("m", &Question::Draw(draw), false, true).body["top_k"], json!(5));
+    }
+
+    #[test]
+    fn tokens_of_a_text_are_counted() {
+        let counted = |n: usize| json!({"choices": [{"text": "hi"}], "usage": {"prompt_tokens": n}}).to_string();
+        assert!(read(&question(1), counted(1).as_bytes(), None).is_ok());
+        let problem = read(&question(1), counted(2).as_bytes(), None).unwrap_err().to_string();
+        assert!(problem.contains("counts 2 tokens where 1 were sent"), "{problem}");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Draw {
     /// Its tokens.
     pub context: Vec<TokenId>,
     /// The same as text, for servers that take no tokens.
-    pub text: Option<String>,
+    pub text: Option<Spelled>,
     /// A conversation in its place, for servers that only chat; empty for others.
     pub messages: Vec<ChatMessage>,
     /// How many.
@@ -46,6 +46,15 @@ pub struct Draw {
     pub sampling: Sampling,
     /// Seed of the first, where the server is given one.
     pub seed: Option<u64>,
+}
+
+/// A context as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spelled {
+    /// The text, as the server is sent it.
+    pub text: String,
+    /// Tokens that the server should count in it, with what it puts in front; `None` to take any number.
+    pub n_tokens: Option<usize>,
 }
 
 /// One POST.
@@ -139,6 +148,8 @@ pub enum Dialect {
     Completions {
         /// Whether prompts may be lists of tokens.
         token_ids: bool,
+        /// Whether it takes the fields that turn its own defaults of sampling off.
+        neutral: bool,
     },
     /// OpenAI's `/v1/chat/completions` and no more.
     Chat {
@@ -154,8 +165,8 @@ impl Dialect {
             Self::Vllm => "vllm",
             Self::Sglang => "sglang",
             Self::LlamaServer => "llama-server",
-            Self::Completions { token_ids: true } => "completions",
-            Self::Completions { token_ids: false } => "completions (text)",
+            Self::Completions { token_ids: true, .. } => "completions",
+            Self::Completions { token_ids: false, .. } => "completions (text)",
             Self::Chat { .. } => "chat",
         }
     }
@@ -191,7 +202,7 @@ impl Dialect {
             Self::Vllm => vllm::call(model, question),
             Self::Sglang => sglang::call(question),
             Self::LlamaServer => llama_server::call(question),
-            Self::Completions { token_ids } => completions::call(model, question, token_ids),
+            Self::Completions { token_ids, neutral } => completions::call(model, question, token_ids, neutral),
             Self::Chat { limit } => chat::call(model, question, limit),
         }
     }

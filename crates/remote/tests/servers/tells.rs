@@ -2,8 +2,11 @@
 
 use super::*;
 use entrace_backend::conformance::{Tolerances, check_limited_tree};
+use entrace_backend::generate::RequestCompletions;
+use entrace_backend::scripted::SpecialToken;
 use entrace_backend::{Error, Fork, Generate, GenerateRequest, Reach, Sampling, Text, TokenScores};
 use entrace_measure::StopReason;
+use entrace_remote::scripted::Mischief;
 
 #[test]
 fn each_dialect_is_found_and_tells_what_the_model_says() {
@@ -146,6 +149,64 @@ fn completions_hold_together_and_are_cut_as_everywhere() {
         let texts: Vec<&str> = found.iter().flatten().flatten().map(|c| c.text.as_str()).collect();
         assert!(texts.iter().any(|text| *text != texts[0]), "draws differ: {texts:?}");
     }
+}
+
+#[test]
+fn a_prompt_that_goes_as_text_is_the_same_tokens_there() {
+    let model = model();
+    let special = |token| model.vocabulary().special(token).unwrap();
+    let begin = special(SpecialToken::Begin);
+    let question = [special(SpecialToken::User)].into_iter().chain(tokens(30, 3));
+    let context: Vec<TokenId> =
+        [begin].into_iter().chain(question).chain([special(SpecialToken::Assistant)]).collect();
+    let fork = |n_tokens: usize, streams: usize| Fork {
+        n_tokens,
+        suffix: vec![6],
+        streams: (0..streams as u64).collect(),
+        max_new_tokens: None,
+    };
+    let requests =
+        [GenerateRequest { context: context.clone(), forks: vec![fork(context.len(), 1), fork(9, 2)] }];
+    let sampling = drawing(24, 0.0, &[]);
+    let truth = model.generate(&requests, &sampling, &mut |_| true).unwrap();
+    let texts = |all: &[RequestCompletions]| -> Vec<String> {
+        all.iter().flatten().flatten().map(|completion| completion.text.clone()).collect()
+    };
+    for begin in [None, Some(begin)] {
+        let (server, remote) = served(&model, Behaviour { begin, ..Behaviour::new(Speaks::Completions(false)) });
+        assert_eq!(remote.profile().begins_texts, begin.is_some());
+        assert!(remote.profile().tokenizer.1 >= 40 && remote.profile().tokenizer.0 == remote.profile().tokenizer.1);
+        // Draws are neither narrowed nor penalised, as they are there by default.
+        let found = remote.generate(&requests, &sampling, &mut |_| true).unwrap();
+        assert_eq!(texts(&found), texts(&truth), "{begin:?}");
+        let (sender, bodies) = std::sync::mpsc::channel();
+        server.misbehave(move |seen| {
+            sender.send(seen.body.clone()).unwrap();
+            None
+        });
+        remote.generate(&requests, &drawing(3, 1.0, &[]), &mut |_| true).unwrap();
+        let bodies: Vec<serde_json::Value> = bodies.try_iter().collect();
+        assert_eq!(bodies.len(), 3, "one draw each");
+        for body in bodies {
+            assert_eq!((&body["top_k"], &body["min_p"], &body["repeat_penalty"]), (&0.into(), &0.into(), &1.into()));
+            let text = body["prompt"].as_str().unwrap();
+            assert!(text.contains("<|user|>") && text.starts_with("<|begin|>") == begin.is_none(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn fields_that_a_server_refuses_are_not_sent() {
+    let model = model();
+    let server = start(&model, Behaviour::new(Speaks::Completions(true)));
+    server.misbehave(|seen| {
+        let refusal = r#"{"error": {"message": "Unrecognized request argument supplied: min_p"}}"#;
+        seen.body.get("min_p").map(|_| Mischief::Status(400, Vec::new(), refusal.into()))
+    });
+    let remote = connect(&model, &[&server]).unwrap();
+    assert_eq!(remote.profile().dialect.unwrap().name(), "completions");
+    let found = remote.generate(&[request(&tokens(20, 3), 2)], &drawing(5, 1.0, &[]), &mut |_| true);
+    assert_eq!(found.unwrap()[0].len(), 2);
 }
 
 #[test]
