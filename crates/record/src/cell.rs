@@ -47,6 +47,9 @@ pub(crate) trait Cell: Sized {
     }
 }
 
+/// Strings beyond which they are not remembered from one row group to the next.
+const MOST_STRINGS: usize = 1 << 16;
+
 /// Strings that were seen before: equal strings share one allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Strings {
@@ -55,6 +58,13 @@ pub(crate) struct Strings {
 }
 
 impl Strings {
+    /// Lets strings go once there are many, as question ids are in a long table.
+    pub(crate) fn forget(&mut self) {
+        if self.known.len() > MOST_STRINGS {
+            self.known.clear();
+        }
+    }
+
     /// The shared copy of a string. Neighbours in a column are often equal, hence the look at the last one.
     fn share(&mut self, text: &str) -> Arc<str> {
         if let Some(last) = &self.last

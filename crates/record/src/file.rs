@@ -9,7 +9,7 @@
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, BufWriter, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -30,6 +30,43 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut file = create_new(path)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", path))
+}
+
+/// A file that is being written under a temporary name, and gets its own once it is whole; one that is dropped before that is removed.
+#[derive(Debug)]
+pub struct Unfinished {
+    file: BufWriter<File>,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Unfinished {
+    /// Begins a file; an existing one of the name stays until this one is whole.
+    pub fn create(path: &Path) -> Result<Self, Error> {
+        let temporary = temporary(path);
+        let file = BufWriter::new(create_new(&temporary)?);
+        Ok(Self { file, temporary, path: path.to_owned() })
+    }
+
+    /// Writes more of it.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all(bytes).map_err(Error::io("write", &self.path))
+    }
+
+    /// Gives the file its name, and returns it.
+    pub fn publish(mut self) -> Result<PathBuf, Error> {
+        let written = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        written.map_err(Error::io("write", &self.path))?;
+        publish(&self.temporary, &self.path)?;
+        Ok(self.path.clone())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // A whole file has another name by now.
+        let _ = fs::remove_file(&self.temporary);
+    }
 }
 
 /// A name that leaves room for endings within what file systems allow: a longer one is cut, and told apart by its hash.

@@ -12,6 +12,7 @@ pub mod manifest;
 pub mod merge;
 pub mod reader;
 pub mod rows;
+pub mod spool;
 pub mod tables;
 pub mod time;
 pub mod writer;

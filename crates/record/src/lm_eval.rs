@@ -13,16 +13,18 @@
 //! Source: lm-evaluation-harness 0.4, `evaluator.py` and `loggers/evaluation_tracker.py`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::file::short_name;
 use crate::hash::sha256;
+use crate::spool::Spool;
 use crate::time::file_stamp;
-use crate::writer::RunWriter;
+use crate::writer::{Output, RunWriter};
 
 /// All results of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,14 +62,12 @@ pub struct TaskResults {
     pub n_original: usize,
     /// Questions whose answers were scored.
     pub n_effective: usize,
-    /// The samples; without any, no file of samples is written.
-    pub samples: Vec<Sample>,
 }
 
 /// One question, one answer filter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Position of the question in its task.
+    /// Position of the question in its task, from 0 and without gaps.
     pub doc_id: usize,
     /// The question as an object.
     pub doc: Value,
@@ -89,25 +89,94 @@ pub struct Sample {
     pub extra: Map<String, Value>,
 }
 
-/// Writes `results_<time>.json` and, for each task with samples, `samples_<task>_<time>.jsonl`, and replaces those that were written
-/// before. Returns their paths in this order.
-pub fn write(writer: &mut RunWriter, results: &Results) -> Result<Vec<PathBuf>, Error> {
-    let stamp = file_stamp(results.date);
-    let mut files = vec![(format!("results_{stamp}.json"), pretty(&summary(results)))];
-    for task in results.tasks.iter().filter(|task| !task.samples.is_empty()) {
-        let name = format!("samples_{}_{stamp}.jsonl", file_part(&task.name));
-        let lines: Vec<String> = task.samples.iter().map(|sample| format!("{}\n", line(sample))).collect();
-        files.push((name, lines.concat().into_bytes()));
-    }
-    writer.replace_outputs(&files)
+/// `samples_<task>_<time>.jsonl` of every task, written one sample after another.
+#[derive(Debug)]
+pub struct SampleFiles {
+    stamp: String,
+    /// In the order of the tasks.
+    files: Vec<SampleFile>,
 }
 
-fn summary(results: &Results) -> Value {
+/// The samples of a task. One that comes before its turn waits on the disk.
+#[derive(Debug)]
+struct SampleFile {
+    output: Output,
+    hasher: Sha256,
+    /// The sample whose turn it is.
+    next: usize,
+    /// Where samples that wait are.
+    waiting: BTreeMap<usize, (u64, usize)>,
+    /// The file in which they do; made when the first of them comes.
+    spool: Option<Spool>,
+}
+
+impl SampleFiles {
+    /// Begins the files of these results.
+    pub fn begin(writer: &RunWriter, results: &Results) -> Result<Self, Error> {
+        let stamp = file_stamp(results.date);
+        let file = |task: &TaskResults| {
+            let output = writer.begin_output(&format!("samples_{}_{stamp}.jsonl", file_part(&task.name)))?;
+            let (waiting, spool) = (BTreeMap::new(), None);
+            Ok(SampleFile { output, hasher: Sha256::new(), next: 0, waiting, spool })
+        };
+        let files = results.tasks.iter().map(file).collect::<Result<_, _>>()?;
+        Ok(Self { stamp, files })
+    }
+
+    /// Takes the next sample of a task, by its number, in any order.
+    pub fn push(&mut self, task: usize, sample: &Sample, dir: &Path) -> Result<(), Error> {
+        let file = &mut self.files[task];
+        let hashes = sample_hashes(sample).concat();
+        let line = format!("{hashes}{}\n", line(sample));
+        if sample.doc_id != file.next {
+            let spool = match &mut file.spool {
+                Some(spool) => spool,
+                none => none.insert(Spool::create(dir)?),
+            };
+            file.waiting.insert(sample.doc_id, spool.push(line.as_bytes())?);
+            return Ok(());
+        }
+        file.write(line.as_bytes())?;
+        while let Some((at, n_bytes)) = file.waiting.remove(&file.next) {
+            let Some(spool) = &mut file.spool else { break };
+            let line = spool.read(at, n_bytes)?;
+            file.write(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Writes `results_<time>.json`, and puts all files in the place of those that were written before; a task without samples has no file.
+    /// Returns their paths, the results first.
+    pub fn finish(self, writer: &mut RunWriter, results: &Results) -> Result<Vec<PathBuf>, Error> {
+        let mut first = writer.begin_output(&format!("results_{}.json", self.stamp))?;
+        let (mut outputs, mut hashes) = (Vec::new(), Map::new());
+        for (file, task) in self.files.into_iter().zip(&results.tasks).filter(|(file, _)| file.next > 0) {
+            let hash = base16ct::lower::encode_string(&file.hasher.finalize());
+            hashes.insert(task.name.clone(), hash.into());
+            outputs.push(file.output);
+        }
+        first.file.write(&pretty(&summary(results, hashes)))?;
+        outputs.insert(0, first);
+        writer.replace_outputs(outputs)
+    }
+}
+
+/// Bytes of a sample's hashes, which stand before its line until it is written.
+const HASHES_BYTES: usize = 3 * 64;
+
+impl SampleFile {
+    fn write(&mut self, line: &[u8]) -> Result<(), Error> {
+        let (hashes, line) = line.split_at(HASHES_BYTES);
+        self.hasher.update(hashes);
+        self.next += 1;
+        self.output.file.write(line)
+    }
+}
+
+fn summary(results: &Results, task_hashes: Map<String, Value>) -> Value {
     let by_task = |of: &dyn Fn(&TaskResults) -> Value| -> Map<String, Value> {
         results.tasks.iter().map(|task| (task.name.clone(), of(task))).collect()
     };
-    let hashed = results.tasks.iter().filter(|task| !task.samples.is_empty());
-    let task_hashes: Map<String, Value> = hashed.map(|t| (t.name.clone(), task_hash(t).into())).collect();
     json!({
         "results": by_task(&task_values),
         "group_subtasks": by_task(&|_| json!([])),
@@ -160,11 +229,6 @@ fn sample_hashes(sample: &Sample) -> [String; 3] {
     [sha256(&pretty(&sample.doc)), sha256(sample.prompt.as_bytes()), sha256(sample.target.as_bytes())]
 }
 
-fn task_hash(task: &TaskResults) -> String {
-    let hashes: Vec<String> = task.samples.iter().map(|sample| sample_hashes(sample).concat()).collect();
-    sha256(hashes.concat().as_bytes())
-}
-
 /// JSON with two spaces of indentation and no escapes for letters beyond ASCII: the text that lm-eval hashes.
 fn pretty(value: &Value) -> Vec<u8> {
     format!("{value:#}").into_bytes()
@@ -208,7 +272,7 @@ mod tests {
 
     fn sample() -> Sample {
         Sample {
-            doc_id: 3,
+            doc_id: 0,
             doc: json!({"question": "1 + 2 = ? ✓"}),
             target: "3".to_owned(),
             prompt: "1 + 2 = ?".to_owned(),
@@ -241,7 +305,6 @@ mod tests {
                 num_fewshot: 0,
                 n_original: 10,
                 n_effective: 1,
-                samples: vec![sample()],
             }],
         }
     }
@@ -250,7 +313,9 @@ mod tests {
     fn files_have_the_names_and_the_shape_of_lm_eval() {
         let dir = tempfile::tempdir().unwrap();
         let (mut writer, _) = RunWriter::open(dir.path(), &example::manifest()).unwrap();
-        let paths = write(&mut writer, &results()).unwrap();
+        let mut files = SampleFiles::begin(&writer, &results()).unwrap();
+        files.push(0, &sample(), dir.path()).unwrap();
+        let paths = files.finish(&mut writer, &results()).unwrap();
         let names: Vec<_> = paths.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
         let stamp = "2026-04-07T09-30-00.500000";
         assert_eq!(names, [format!("results_{stamp}.json"), format!("samples_my__sums_{stamp}.jsonl")]);
@@ -269,6 +334,28 @@ mod tests {
         assert_eq!(line["resps"], json!([["it is 3"]]));
         assert_eq!((&line["metrics"], &line["exact_match"]), (&json!(["exact_match"]), &json!(1.0)));
         assert_eq!(line["prompt_hash"], json!(sha256(b"1 + 2 = ?")));
+    }
+
+    #[test]
+    fn samples_are_written_in_order_whatever_order_they_come_in() {
+        let written = |order: &[usize]| {
+            let dir = tempfile::tempdir().unwrap();
+            let (mut writer, _) = RunWriter::open(dir.path(), &example::manifest()).unwrap();
+            let mut files = SampleFiles::begin(&writer, &results()).unwrap();
+            for &doc_id in order {
+                let sample = Sample { doc_id, target: doc_id.to_string(), ..sample() };
+                files.push(0, &sample, dir.path()).unwrap();
+            }
+            let paths = files.finish(&mut writer, &results()).unwrap();
+            let left = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+            assert!(left.into_iter().all(|name| !name.to_string_lossy().ends_with("entrace-tmp")));
+            paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect::<Vec<_>>()
+        };
+        let in_order = written(&[0, 1, 2, 3, 4]);
+        assert_eq!(in_order[1].lines().count(), 5);
+        assert_eq!(written(&[3, 1, 0, 4, 2]), in_order);
+        assert_eq!(written(&[4, 3, 2, 1, 0]), in_order);
+        assert_eq!(written(&[]).len(), 1, "a task without samples has no file");
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::manifest::{MANIFEST_FILE, Manifest};
 use crate::parts;
 use crate::rows::{AnswerRow, DecisionRow, PrefixRow, SignalRow, TokenRow, TraceRow};
-use crate::table::{DECISIONS, Row, TableFile, TableReader, file_name};
+use crate::table::{DECISIONS, Row, TableFile, TableReader, file_name, parts as parts_of};
+use crate::tables::{PrefixLeader, TokenStep, TraceHead};
 
 /// A run folder, checked.
 #[derive(Debug)]
@@ -165,6 +166,21 @@ impl RunReader {
     /// The rows of `traces`, one row group in memory at a time. An error ends the iteration.
     pub fn stream_traces(&self) -> impl Iterator<Item = Result<TraceRow, Error>> + use<> {
         self.rows()
+    }
+
+    /// The rows of `traces` without their texts, likewise.
+    pub fn stream_trace_heads(&self) -> impl Iterator<Item = Result<TraceHead, Error>> + use<> {
+        parts_of(self.files(TraceRow::TABLE))
+    }
+
+    /// The leaders of `prefixes`, likewise.
+    pub fn stream_prefix_leaders(&self) -> impl Iterator<Item = Result<PrefixLeader, Error>> + use<> {
+        parts_of(self.files(PrefixRow::TABLE))
+    }
+
+    /// The tokens of one part of an unfinished run, by number.
+    pub fn part_tokens(&self, index: usize) -> impl Iterator<Item = Result<TokenStep, Error>> + use<> {
+        parts_of(vec![parts::folder(&self.dir, index).join(file_name(TokenRow::TABLE))])
     }
 
     /// The rows of `prefixes`, likewise.

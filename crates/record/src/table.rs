@@ -37,7 +37,7 @@ use crate::error::Error;
 use crate::file;
 use crate::manifest::{FORMAT_VERSION, Version};
 use crate::rows::{AnswerRow, DecisionRow, InterventionRow, PrefixRow, SignalRow, TokenRow, TraceRow};
-use crate::tables::{Asked, PrefixHead, TokenHead, TraceHead};
+use crate::tables::{Asked, PrefixHead, PrefixLeader, TokenHead, TokenStep, TraceHead};
 
 /// Most rows in a row group.
 const GROUP_ROWS: usize = 1 << 16;
@@ -147,7 +147,9 @@ part!(TraceHead, TraceRow:
 part!(Asked, TraceRow: question);
 part!(PrefixHead, PrefixRow:
     task question_id sample control depth estimator answer_entropy information_gain leader_prob cue);
+part!(PrefixLeader, PrefixRow: task question_id sample estimator leader n_samples cue);
 part!(TokenHead, TokenRow: task question_id sample token_entropy);
+part!(TokenStep, TokenRow: task question_id sample step token_id);
 
 /// Names of the tables that every run has.
 pub(crate) const TABLES: [&str; 5] =
@@ -362,7 +364,10 @@ impl<R: Row> Iterator for TableReader<R> {
                 return Some(Ok(row));
             }
             match self.next_group() {
-                Ok(Some(rows)) => self.rows = rows.into_iter(),
+                Ok(Some(rows)) => {
+                    self.rows = rows.into_iter();
+                    self.strings.forget();
+                }
                 Ok(None) => return None,
                 Err(error) => {
                     self.file = None;
@@ -372,6 +377,24 @@ impl<R: Row> Iterator for TableReader<R> {
             }
         }
     }
+}
+
+/// Some columns of the rows of one table, out of one file or several in turn, a row group in memory at a time. An error ends the use of them.
+pub(crate) fn parts<P: Part + 'static>(paths: Vec<PathBuf>) -> impl Iterator<Item = Result<P, Error>> {
+    type Groups<P> = Box<dyn Iterator<Item = Result<Vec<P>, Error>>>;
+    let groups = paths.into_iter().flat_map(|path| -> Groups<P> {
+        match TableFile::<P::Table>::open(&path) {
+            Ok(file) => Box::new((0..file.n_groups()).map(move |group| file.part(group))),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    });
+    groups.flat_map(|rows| {
+        let (rows, error) = match rows {
+            Ok(rows) => (rows, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        rows.into_iter().map(Ok).chain(error.map(Err))
+    })
 }
 
 /// A file whose schema and version are those of the table.

@@ -76,6 +76,40 @@ pub struct PrefixHead {
     pub cue: Option<u32>,
 }
 
+/// What numbers the answers and estimators of a run need of a belief.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrefixLeader {
+    /// Name of the task.
+    pub task: Arc<str>,
+    /// Identity of the question.
+    pub question_id: Arc<str>,
+    /// Number of the trace.
+    pub sample: u32,
+    /// `choices`, `enumerate`, `sample` or `rollout`.
+    pub estimator: Arc<str>,
+    /// The most likely answer.
+    pub leader: Arc<str>,
+    /// Number of draws m.
+    pub n_samples: Option<u32>,
+    /// Number of the cue.
+    pub cue: Option<u32>,
+}
+
+/// What a trace needs of a token to be followed by others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenStep {
+    /// Name of the task.
+    pub task: Arc<str>,
+    /// Identity of the question.
+    pub question_id: Arc<str>,
+    /// Number of the trace.
+    pub sample: u32,
+    /// The step that the token belongs to, from 1.
+    pub step: u32,
+    /// The token's number in the vocabulary.
+    pub token_id: u32,
+}
+
 /// What a list of traces needs of a token.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenHead {

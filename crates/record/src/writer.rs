@@ -18,7 +18,7 @@ use std::path::{Component, Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::error::Error;
-use crate::file;
+use crate::file::{self, Unfinished};
 use crate::interventions;
 use crate::lock::Lock;
 use crate::manifest::{FORMAT_VERSION, MANIFEST_FILE, Manifest};
@@ -54,6 +54,14 @@ pub enum Found {
     },
     /// A finished run with equal settings.
     Complete,
+}
+
+/// A file in the shape of lm-eval that is being written.
+#[derive(Debug)]
+pub struct Output {
+    name: String,
+    /// Its content so far.
+    pub file: Unfinished,
 }
 
 /// A run folder that this process alone writes.
@@ -241,14 +249,19 @@ impl RunWriter {
         Ok(())
     }
 
-    /// Writes files in the shape of lm-eval, by name, in the place of those that were written so before. Returns their paths.
-    pub fn replace_outputs(&mut self, files: &[(String, Vec<u8>)]) -> Result<Vec<PathBuf>, Error> {
+    /// Begins a file in the shape of lm-eval.
+    pub fn begin_output(&self, name: &str) -> Result<Output, Error> {
+        check_name(name)?;
+        Ok(Output { name: name.to_owned(), file: Unfinished::create(&self.dir.join(name))? })
+    }
+
+    /// Puts files in the shape of lm-eval, which are written, in the place of those that were there before. Returns their paths.
+    pub fn replace_outputs(&mut self, files: Vec<Output>) -> Result<Vec<PathBuf>, Error> {
         let earlier = self.manifest.outputs.clone();
-        let new: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+        let new: Vec<String> = files.iter().map(|output| output.name.clone()).collect();
         let both = earlier.iter().chain(&new).cloned().collect();
         self.update(Manifest { outputs: both, ..self.manifest.clone() })?;
-        let paths =
-            files.iter().map(|(name, bytes)| self.write_file(name, bytes)).collect::<Result<_, _>>()?;
+        let paths = files.into_iter().map(|output| output.file.publish()).collect::<Result<_, _>>()?;
         for name in earlier.iter().filter(|name| !new.contains(name)) {
             file::remove_file(&self.dir.join(name))?;
         }

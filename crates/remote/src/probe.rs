@@ -8,10 +8,10 @@
 mod texts;
 
 use crate::fault::Fault;
+use crate::generate::is_special;
 use crate::http::Client;
 use crate::retry::{self, Jitter, Patience};
 use crate::wire::chat::Limit;
-use crate::generate::is_special;
 use crate::wire::{
     Answer, Dialect, Draw, Drawn, Next, NextToken, Path, Question, Spelled, Usage, completions,
 };
@@ -338,7 +338,11 @@ impl Probe<'_> {
             [Dialect::Vllm, Dialect::LlamaServer, Dialect::Sglang].into_iter().filter(|d| Some(*d) != hinted);
         for dialect in hinted.into_iter().chain(others) {
             let question = self.next(&[], 1, 1.0);
-            let asked = if Some(dialect) == hinted { self.ask(dialect, &question) } else { self.guess(dialect, &question) };
+            let asked = if Some(dialect) == hinted {
+                self.ask(dialect, &question)
+            } else {
+                self.guess(dialect, &question)
+            };
             match asked {
                 Ok(_) => return Ok(Some(dialect)),
                 Err(Fault::Refused { status: 401 | 403, problem, .. }) => {

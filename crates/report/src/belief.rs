@@ -23,8 +23,8 @@ use std::sync::Arc;
 use entrace_measure::profile::Belief;
 use entrace_measure::{Answer, Profile, signature};
 
-use crate::facts::{Drift, DriftKind, Path, Point, TraceFacts};
-use crate::signals;
+use crate::facts::{Draft, Drift, DriftKind, Path, TraceFacts};
+use crate::signals::{self, Score};
 
 /// One answer at one prefix, while its trace is being read.
 #[derive(Debug, Clone, Copy)]
@@ -40,26 +40,34 @@ pub(crate) struct Mass {
 pub(crate) const COMPLETE: f64 = 1e-3;
 
 /// Fills in path, drift and the signals of the answer curve from all that was read of a trace; points and masses are in order of step.
-pub(crate) fn reduce(trace: &mut TraceFacts, masses: &[Mass], names: &[Arc<str>], is_rollout: bool) {
-    let Some(points) = trace.measured_curve().filter(|points| !points.is_empty()) else { return };
-    let points = points.to_vec();
-    let complete = complete_beliefs(&points, masses, names);
+pub(crate) fn reduce(
+    trace: &mut TraceFacts,
+    scores: &mut [Score],
+    points: &[Draft],
+    masses: &[Mass],
+    names: &[Arc<str>],
+    is_rollout: bool,
+) {
+    if points.is_empty() {
+        return;
+    }
+    let complete = complete_beliefs(points, masses, names);
     let leaders_only = || points.iter().map(|p| belief(p.entropy, [(name(names, p.leader), p.leader_prob)]));
     let beliefs: Vec<Belief<'_>> = complete.clone().unwrap_or_else(|| leaders_only().collect());
     let Some(profile) = Profile::of_beliefs(&beliefs, trace.target.as_deref(), trace.correct) else { return };
     let curve: Vec<signature::Point<'_>> = points.iter().map(|p| signature_point(p, names)).collect();
     let known = complete.as_ref().map(|_| &profile);
-    signals::from_curve(&mut trace.scores, &curve, known);
+    signals::from_curve(scores, &curve, known);
     if let Some(beliefs) = complete.filter(|_| is_rollout) {
-        trace.drift = Some(drift_of(&beliefs, trace));
+        trace.drift = Some(Box::new(drift_of(&beliefs, trace)));
     }
-    trace.path = Some(path(&profile, known.is_some()));
+    trace.path = Some(Box::new(path(&profile, known.is_some())));
 }
 
 /// The drift of rollouts that were measured beside another estimator.
 pub(crate) fn drift_of_rollouts(
     trace: &TraceFacts,
-    points: &[Point],
+    points: &[Draft],
     masses: &[Mass],
     names: &[Arc<str>],
 ) -> Option<Drift> {
@@ -75,8 +83,8 @@ fn belief<'a>(entropy: f64, masses: impl IntoIterator<Item = (&'a str, f64)>) ->
 }
 
 /// The beliefs at all points; `None` unless the answers of each add up to what was explored.
-fn complete_beliefs<'a>(points: &[Point], masses: &[Mass], names: &'a [Arc<str>]) -> Option<Vec<Belief<'a>>> {
-    let at = |point: &Point| {
+fn complete_beliefs<'a>(points: &[Draft], masses: &[Mass], names: &'a [Arc<str>]) -> Option<Vec<Belief<'a>>> {
+    let at = |point: &Draft| {
         let start = masses.partition_point(|mass| mass.step < point.step);
         let here = masses[start..].iter().take_while(|mass| mass.step == point.step);
         let belief = belief(point.entropy, here.map(|mass| (name(names, mass.answer), mass.prob)));
@@ -86,7 +94,7 @@ fn complete_beliefs<'a>(points: &[Point], masses: &[Mass], names: &'a [Arc<str>]
     points.iter().map(at).collect()
 }
 
-fn signature_point<'a>(point: &Point, names: &'a [Arc<str>]) -> signature::Point<'a> {
+fn signature_point<'a>(point: &Draft, names: &'a [Arc<str>]) -> signature::Point<'a> {
     signature::Point {
         n_tokens: point.n_tokens as usize,
         depth: point.depth,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::belief::Mass;
-use crate::facts::{CuePoint, Point};
+use crate::facts::{CuePoint, Draft};
 
 /// What was found under further cues, while its trace is being read.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(crate) struct Found {
 
 /// By cue and step; `points` and `masses` are those of the first cue, `names` the answers by number.
 pub(crate) fn differences(
-    points: &[Point],
+    points: &[Draft],
     masses: &[Mass],
     names: &[Arc<str>],
     mut found: Found,

@@ -5,28 +5,26 @@
 //! E|n − mp| = 2 (1 − p)^{m−ν} p^{ν+1} (ν + 1) C(m, ν + 1), ν = ⌊mp⌋.
 
 use crate::belief::Mass;
-use crate::facts::{Disagreement, Point};
+use crate::facts::{Disagreement, Draft};
 
-/// Fills in the disagreement of rollouts with the forced points at the same steps. Masses are in order of step.
-pub(crate) fn fill(
-    rollouts: &mut [Point],
+/// The disagreement of each rollout with the forced point at the same step. Masses are in order of step.
+pub(crate) fn of(
+    rollouts: &[Draft],
     rollout_masses: &[Mass],
-    forced: &[Point],
+    forced: &[Draft],
     forced_masses: &[Mass],
-) {
-    for point in rollouts {
-        let Some(other) = forced.iter().find(|other| other.step == point.step) else { continue };
-        let Some(draws) = point.n_samples.filter(|draws| *draws > 0) else { continue };
+) -> Vec<Option<Disagreement>> {
+    let of_point = |point: &Draft| {
+        let other = forced.iter().find(|other| other.step == point.step)?;
+        let draws = point.n_samples.filter(|draws| *draws > 0)?;
         let (drawn, believed) = (at(rollout_masses, point.step), at(forced_masses, point.step));
-        if drawn.is_empty() || believed.is_empty() {
-            continue;
-        }
-        point.disagreement = Some(Disagreement {
+        (!drawn.is_empty() && !believed.is_empty()).then(|| Disagreement {
             distance: distance(drawn, believed, other.residual_mass),
             floor: floor(believed, other.residual_mass, draws),
             same_leader: point.leader == other.leader,
-        });
-    }
+        })
+    };
+    rollouts.iter().map(of_point).collect()
 }
 
 fn at(masses: &[Mass], step: u32) -> &[Mass] {

@@ -80,7 +80,7 @@ fn best(positions: impl Iterator<Item = usize>, fit: impl Fn(usize) -> Option<f6
 }
 
 fn most_informative((trace, points): &Candidate<'_>) -> Option<f64> {
-    (trace.correct == Some(true)).then(|| points.last()?.gain).flatten()
+    (trace.correct == Some(true)).then(|| points.last()?.gain()).flatten()
 }
 
 fn confident_wrong((trace, points): &Candidate<'_>) -> Option<f64> {

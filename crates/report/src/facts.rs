@@ -1,15 +1,18 @@
 //! What metrics need to know of a trace, without its text.
 
+use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use entrace_measure::number::numerals;
 use entrace_measure::profile;
-use entrace_measure::readout::TEMPERATURES;
-use entrace_measure::signal::{Absent, SIGNALS, TraceData};
+use entrace_measure::readout::{TEMPERATURES, TargetReadout};
 use entrace_measure::{Choices, Number, Statement};
 use entrace_record::manifest::TaskRecord;
-use entrace_record::rows::{Outcome, TraceRow};
+use entrace_record::rows::{Outcome, PrefixRow, TraceRow};
+
+use crate::signals::Scores;
 
 /// The control name of a trace as it is.
 pub(crate) const OWN: &str = "none";
@@ -29,37 +32,102 @@ pub(crate) enum Source {
 }
 
 /// Points by control, in order of name; `none` is the trace itself.
-pub(crate) type Curves = Vec<(Arc<str>, Vec<Point>)>;
+pub(crate) type Curves = Box<[(Arc<str>, Box<[Point]>)]>;
 
-/// Belief at one prefix, without text.
+/// Belief at one prefix, without text. There are millions of them: what is undefined takes no room of its own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Point {
-    pub(crate) step: u32,
-    pub(crate) n_tokens: u32,
     pub(crate) depth: f64,
     pub(crate) entropy: f64,
     pub(crate) lower: f64,
     pub(crate) upper: f64,
-    pub(crate) gain: Option<f64>,
+    pub(crate) leader_prob: f64,
+    pub(crate) residual_mass: f64,
+    /// NaN where it is undefined.
+    gain: f64,
+    /// NaN where it is undefined.
+    elicited_mass: f64,
+    pub(crate) step: u32,
+    /// ln T_τ p_k(target) at every temperature; NaN without a target, and where some answers are missing.
+    readout: [f32; TEMPERATURES.len()],
+    /// `None` without a target.
+    pub(crate) leader_is_target: Option<bool>,
+    /// Whether the leader is the last number of the text; `None` without a number in it, and where answers are no numbers.
+    pub(crate) leader_is_last_number: Option<bool>,
+}
+
+impl Point {
+    /// ℓ_k − ℓ_0, where it is finite.
+    pub(crate) fn gain(&self) -> Option<f64> {
+        finite(Some(self.gain))
+    }
+
+    /// Share of raw probability on answers, where it is known.
+    pub(crate) fn elicited_mass(&self) -> Option<f64> {
+        finite(Some(self.elicited_mass))
+    }
+
+    /// ln T_τ p_k(target) at every temperature; `None` without a target, and where some answers are missing.
+    pub(crate) fn readout(&self) -> Option<TargetReadout> {
+        (!self.readout[0].is_nan()).then(|| self.readout.map(f64::from))
+    }
+
+    pub(crate) fn set_readout(&mut self, readout: TargetReadout) {
+        self.readout = readout.map(|logprob| logprob as f32);
+    }
+}
+
+/// Curves while their trace is being read.
+pub(crate) type Drafts = Vec<(Arc<str>, Vec<Draft>)>;
+
+/// A point with what is needed only while its trace is being read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Draft {
+    pub(crate) point: Point,
+    pub(crate) n_tokens: u32,
+    /// The most likely answer, by its number in the task.
+    pub(crate) leader: u32,
     /// ln p_k(target), where it is finite.
     pub(crate) target_logprob: Option<f64>,
     /// Number of draws, for estimators that sample.
     pub(crate) n_samples: Option<u32>,
-    /// ln T_τ p_k(target) at every temperature; `None` without a target, and where some answers are missing.
-    pub(crate) readout: Option<[f32; TEMPERATURES.len()]>,
-    /// The most likely answer, by its number in the task.
-    pub(crate) leader: u32,
-    pub(crate) leader_prob: f64,
-    /// `None` without a target.
-    pub(crate) leader_is_target: Option<bool>,
-    pub(crate) elicited_mass: Option<f64>,
-    pub(crate) residual_mass: f64,
     /// `None` where nothing was asked after a cue.
     pub(crate) cue_entropy: Option<f64>,
-    /// How far rollouts are from the forced belief; `None` but for rollouts beside another estimator.
-    pub(crate) disagreement: Option<Disagreement>,
-    /// Whether the leader is the last number of the text; `None` without a number in it, and where answers are no numbers.
-    pub(crate) leader_is_last_number: Option<bool>,
+}
+
+impl Deref for Draft {
+    type Target = Point;
+
+    fn deref(&self) -> &Point {
+        &self.point
+    }
+}
+
+impl Draft {
+    pub(crate) fn of(row: &PrefixRow, leader: u32, target: Option<&str>) -> Self {
+        let point = Point {
+            depth: row.depth,
+            entropy: row.answer_entropy,
+            lower: row.entropy_lower,
+            upper: row.entropy_upper,
+            leader_prob: row.leader_prob,
+            residual_mass: row.residual_mass,
+            gain: finite(row.information_gain).unwrap_or(f64::NAN),
+            elicited_mass: finite(row.elicited_mass).unwrap_or(f64::NAN),
+            step: row.step,
+            readout: [f32::NAN; TEMPERATURES.len()],
+            leader_is_target: target.map(|target| &*row.leader == target),
+            leader_is_last_number: None,
+        };
+        Self {
+            point,
+            n_tokens: row.n_tokens,
+            leader,
+            target_logprob: finite(row.target_logprob),
+            n_samples: row.n_samples,
+            cue_entropy: finite(row.cue_entropy),
+        }
+    }
 }
 
 /// How far two readouts at one prefix are from each other.
@@ -177,19 +245,20 @@ pub(crate) struct TraceFacts {
     /// Number of the question within the task, in order of identity.
     pub(crate) question: usize,
     pub(crate) sample: u32,
-    pub(crate) target: Option<String>,
+    pub(crate) target: Option<Arc<str>>,
     /// The answer that the trace states.
-    pub(crate) answer: Option<String>,
-    pub(crate) choices: Option<Choices>,
+    pub(crate) answer: Option<Arc<str>>,
+    /// Number of options; `None` where answers are open.
+    pub(crate) n_choices: Option<u32>,
     pub(crate) correct: Option<bool>,
-    pub(crate) stop_reason: Option<String>,
+    pub(crate) stop_reason: Option<Arc<str>>,
     pub(crate) n_prompt_tokens: u32,
     pub(crate) n_trace_tokens: u32,
     pub(crate) n_steps: u32,
     /// Equal where completions are.
     pub(crate) completion_hash: u64,
     pub(crate) outcome: Outcome,
-    pub(crate) reason: Option<String>,
+    pub(crate) reason: Option<Arc<str>>,
     pub(crate) lock_in_step: Option<u32>,
     pub(crate) total_drop: Option<f64>,
     pub(crate) monotone: Option<bool>,
@@ -197,41 +266,47 @@ pub(crate) struct TraceFacts {
     pub(crate) late_slope: Option<f64>,
     pub(crate) wasted_tokens: Option<u32>,
     /// What asking for belief while it was written took; `None` where nothing was asked then.
-    pub(crate) asking: Option<Asking>,
+    pub(crate) asking: Option<Box<Asking>>,
     /// What the steps say of answers; `None` where the record lacks tokens of the trace.
     pub(crate) statements: Option<Statements>,
     /// Belief under further cues against that under the first.
-    pub(crate) cues: Vec<CuePoint>,
+    pub(crate) cues: Box<[CuePoint]>,
     /// Of the run's estimator.
     pub(crate) curves: Curves,
     /// Of rollouts that were measured beside the estimator of `curves`.
     pub(crate) rollouts: Curves,
+    /// Fewest and most draws of these; `None` without any.
+    pub(crate) rollout_draws: Option<(u32, u32)>,
+    /// How far these are from the forced beliefs at the same steps, for each point of the trace itself; empty without either.
+    pub(crate) disagreements: Box<[Option<Disagreement>]>,
     pub(crate) tokens: TokenSums,
     /// The way that belief took; `None` without prefixes.
-    pub(crate) path: Option<Path>,
+    pub(crate) path: Option<Box<Path>>,
     /// How belief drifted, for `rollout`.
-    pub(crate) drift: Option<Drift>,
+    pub(crate) drift: Option<Box<Drift>>,
     /// The score of every signal, in the order of the registry.
-    pub(crate) scores: Vec<Result<f64, Absent>>,
+    pub(crate) scores: Scores,
 }
 
 impl TraceFacts {
-    pub(crate) fn of(row: &TraceRow) -> Self {
+    /// Of its row alone; `texts` are those that traces share.
+    pub(crate) fn of(row: &TraceRow, texts: &mut HashSet<Arc<str>>) -> Self {
+        let mut shared = |text: &Option<String>| text.as_deref().map(|text| share(texts, text));
         Self {
             question_id: row.question_id.clone(),
             question: 0,
             sample: row.sample,
-            target: row.target.clone(),
-            answer: row.answer.clone(),
-            choices: row.choices.as_deref().and_then(read_choices),
+            target: shared(&row.target),
+            answer: shared(&row.answer),
+            n_choices: row.choices.as_deref().and_then(read_choices).map(|choices| choices.len() as u32),
             correct: row.correct,
-            stop_reason: row.stop_reason.clone(),
+            stop_reason: shared(&row.stop_reason),
             n_prompt_tokens: row.n_prompt_tokens,
             n_trace_tokens: row.n_trace_tokens,
             n_steps: row.n_steps,
             completion_hash: hash_of(&row.completion),
             outcome: row.outcome,
-            reason: row.reason.clone(),
+            reason: shared(&row.reason),
             lock_in_step: row.lock_in_step,
             total_drop: finite(row.total_drop),
             monotone: row.monotone,
@@ -240,13 +315,15 @@ impl TraceFacts {
             wasted_tokens: row.wasted_tokens,
             asking: None,
             statements: None,
-            cues: Vec::new(),
-            curves: Vec::new(),
-            rollouts: Vec::new(),
+            cues: Box::default(),
+            curves: Box::default(),
+            rollouts: Box::default(),
+            rollout_draws: None,
+            disagreements: Box::default(),
             tokens: TokenSums::default(),
             path: None,
             drift: None,
-            scores: nothing_recorded(),
+            scores: Scores::default(),
         }
     }
 
@@ -262,10 +339,7 @@ impl TraceFacts {
 
     /// The curve of one source under a control.
     pub(crate) fn curve_of(&self, source: Source, control: &str) -> Option<&[Point]> {
-        self.curves_of(source)
-            .iter()
-            .find(|(name, _)| &**name == control)
-            .map(|(_, points)| points.as_slice())
+        self.curves_of(source).iter().find(|(name, _)| &**name == control).map(|(_, points)| &**points)
     }
 
     fn curves_of(&self, source: Source) -> &Curves {
@@ -280,15 +354,15 @@ impl TraceFacts {
         (self.outcome == Outcome::Measured).then(|| self.curve(OWN)).flatten()
     }
 
-    /// Says at each prefix of the trace whether the leader is the last number of the text; `numbers` are the task's answers.
-    pub(crate) fn compare_with_last_numbers(&mut self, numbers: &[Option<Number>]) {
-        let Some(statements) = &self.statements else { return };
-        let Some((_, points)) = self.curves.iter_mut().find(|(control, _)| &**control == OWN) else { return };
-        for point in points {
-            let last = statements.last_numbers.get(point.step as usize).and_then(Option::as_ref);
-            let leader = numbers.get(point.leader as usize).and_then(Option::as_ref);
-            point.leader_is_last_number = last.map(|last| leader == Some(last));
-        }
+    /// Keeps the points of curves, without what was needed to read them.
+    pub(crate) fn keep(&mut self, curves: Drafts, rollouts: Drafts) {
+        let draws = rollouts.iter().flat_map(|(_, points)| points).filter_map(|point| point.n_samples);
+        self.rollout_draws = draws.map(|m| (m, m)).reduce(widest);
+        let kept = |drafts: Drafts| -> Curves {
+            let points = |points: Vec<Draft>| points.into_iter().map(|draft| draft.point).collect();
+            drafts.into_iter().map(|(control, drafts)| (control, points(drafts))).collect()
+        };
+        (self.curves, self.rollouts) = (kept(curves), kept(rollouts));
     }
 
     /// The first step, from 1, whose text states the answer that the trace ends with; `None` where none does, where that answer cannot be
@@ -309,10 +383,19 @@ impl TraceFacts {
     }
 }
 
-/// Scores of a trace of which nothing is known.
-fn nothing_recorded() -> Vec<Result<f64, Absent>> {
-    let data = TraceData::default();
-    SIGNALS.iter().map(|signal| signal.score(&data)).collect()
+/// One copy of a text that many traces have.
+fn share(texts: &mut HashSet<Arc<str>>, text: &str) -> Arc<str> {
+    if let Some(known) = texts.get(text) {
+        return known.clone();
+    }
+    let shared: Arc<str> = Arc::from(text);
+    texts.insert(shared.clone());
+    shared
+}
+
+/// The range that holds both.
+fn widest((low, high): (u32, u32), (other_low, other_high): (u32, u32)) -> (u32, u32) {
+    (low.min(other_low), high.max(other_high))
 }
 
 /// What the text of a trace's steps says of answers.
@@ -322,8 +405,6 @@ pub(crate) struct Statements {
     pub(crate) answer: Option<Stated>,
     /// Of the target; `None` without one.
     pub(crate) target: Option<Stated>,
-    /// The last number of the text of the steps 1..k, for k from 0.
-    pub(crate) last_numbers: Vec<Option<Number>>,
 }
 
 /// When an answer is stated.
@@ -334,10 +415,16 @@ pub(crate) struct Stated {
 }
 
 impl Statements {
-    /// Reads the steps of a trace: `ends` are the bytes of its text at which steps end.
-    pub(crate) fn of(trace: &TraceFacts, text: &str, ends: &[usize]) -> Self {
+    /// Reads the steps of a trace: `ends` are the bytes of its text at which steps end. Returns the last number of the text of the steps
+    /// 1..k as well, for k from 0.
+    pub(crate) fn of(
+        trace: &TraceFacts,
+        choices: Option<&Choices>,
+        text: &str,
+        ends: &[usize],
+    ) -> (Self, Vec<Option<Number>>) {
         let stated = |answer: &str| {
-            let first_step = Statement::of(answer, trace.choices.as_ref())?.first_step(text, ends);
+            let first_step = Statement::of(answer, choices)?.first_step(text, ends);
             Some(Stated { first_step: first_step.map(|step| u32::try_from(step).unwrap_or(u32::MAX)) })
         };
         let numerals = numerals(text);
@@ -345,11 +432,11 @@ impl Statements {
             let n = numerals.partition_point(|numeral| numeral.bytes.end <= end);
             n.checked_sub(1).map(|last| numerals[last].number.clone())
         };
-        Self {
+        let statements = Self {
             answer: trace.answer.as_deref().and_then(stated),
             target: trace.target.as_deref().and_then(stated),
-            last_numbers: std::iter::once(&0).chain(ends).map(last_number).collect(),
-        }
+        };
+        (statements, std::iter::once(&0).chain(ends).map(last_number).collect())
     }
 }
 
@@ -420,11 +507,17 @@ impl TaskFacts {
 
     /// Fewest and most draws of rollouts beside the run's estimator; `None` without any.
     pub(crate) fn rollout_draws(&self) -> Option<(u32, u32)> {
-        let curves = self.measured().flat_map(|(trace, _)| &trace.rollouts);
-        let draws = curves.flat_map(|(_, points)| points).filter_map(|point| point.n_samples);
-        draws.fold(None, |range, m| {
-            Some(range.map_or((m, m), |(low, high): (u32, u32)| (low.min(m), high.max(m))))
-        })
+        self.measured().filter_map(|(trace, _)| trace.rollout_draws).reduce(widest)
+    }
+
+    /// Takes note of an estimator that beliefs are read by, and of its draws.
+    pub(crate) fn add_estimator(&mut self, estimator: &Arc<str>, n_samples: Option<u32>) {
+        if !self.estimators.contains(estimator) {
+            self.estimators.push(estimator.clone());
+        }
+        if let Some(m) = n_samples {
+            self.n_samples = Some(self.n_samples.map_or((m, m), |range| widest(range, (m, m))));
+        }
     }
 
     /// Whether all beliefs are those of `rollout`.

@@ -8,14 +8,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use entrace_measure::readout::{Atoms, FoundAnswer, TargetReadout};
+use entrace_measure::readout::{Atoms, FoundAnswer};
 
 use crate::belief::{COMPLETE, Mass};
-use crate::facts::Point;
+use crate::facts::Draft;
 
 /// Fills in the readouts of a curve. `masses` are in order of step; `names` are the answers of the task by number.
 pub(crate) fn fill(
-    points: &mut [Point],
+    points: &mut [Draft],
     masses: &[Mass],
     names: &[Arc<str>],
     target: &str,
@@ -35,7 +35,7 @@ pub(crate) fn fill(
             Some(draws) => counted(&here, draws, &outcomes, is_target),
             None => found(&here, point, n_choices, is_target),
         };
-        point.readout = Some(atoms.target_readout().map(|logprob| logprob as f32));
+        point.point.set_readout(atoms.target_readout());
     }
 }
 
@@ -50,7 +50,7 @@ fn counted(here: &[Mass], draws: u32, outcomes: &BTreeSet<u32>, is_target: impl 
     Atoms::of_counts(target, &others)
 }
 
-fn found(here: &[Mass], point: &Point, n_choices: Option<usize>, is_target: impl Fn(u32) -> bool) -> Atoms {
+fn found(here: &[Mass], point: &Draft, n_choices: Option<usize>, is_target: impl Fn(u32) -> bool) -> Atoms {
     let answers: Vec<FoundAnswer> = here
         .iter()
         .map(|mass| FoundAnswer { logprob: mass.logprob, is_target: is_target(mass.answer) })
@@ -60,9 +60,4 @@ fn found(here: &[Mass], point: &Point, n_choices: Option<usize>, is_target: impl
         Some(_) => Atoms::of_options(&answers, target_logprob),
         None => Atoms::of_enumeration(&answers, point.residual_mass, target_logprob),
     }
-}
-
-/// The readout of a point in double precision.
-pub(crate) fn readout(point: &Point) -> Option<TargetReadout> {
-    point.readout.map(|readout| readout.map(f64::from))
 }

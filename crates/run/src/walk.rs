@@ -79,11 +79,11 @@ fn walk(
 ) -> Result<(), Error> {
     let finished_parts = &writer.finished_parts()?;
     let part_size = writer.manifest().settings.batch_size.max(1);
-    let mut recorded = Recorded::default();
+    let mut earlier = None;
     if !finished_parts.is_empty() {
         let reader = RunReader::open(writer.dir())?;
         check_parts(&reader, tasks, part_size, finished_parts)?;
-        recorded = Recorded::read(&reader)?;
+        earlier = Some(reader);
     }
     let shard = writer.manifest().shard.map(|shard| shard.parts());
     let is_own = |part: usize| shard.as_ref().is_none_or(|parts| parts.contains(&part));
@@ -117,7 +117,9 @@ fn walk(
             walk.before(first * part_size, end + 1 == parts.len(), observer)?;
         }
         for (index, items) in parts.iter().enumerate().filter(|(index, _)| own.contains(index)) {
-            if finished_parts.contains(&(first_part + index)) {
+            if let Some(reader) = earlier.as_ref().filter(|_| finished_parts.contains(&(first_part + index)))
+            {
+                let recorded = Recorded::of_part(reader, first_part + index)?;
                 walk.skip(index * part_size, items, &recorded);
                 continue;
             }
@@ -297,16 +299,15 @@ pub(crate) fn check_parts(
     Ok(())
 }
 
-/// What an earlier sitting recorded of each trace with tokens, measured or failed: `(task, question, sample)` to what it can lend.
-#[derive(Default)]
+/// What an earlier sitting recorded of each trace of a part with tokens, measured or failed: `(task, question, sample)` to what it can lend.
 struct Recorded {
     donors: BTreeMap<(String, String, u32), Donor>,
 }
 
 impl Recorded {
-    fn read(reader: &RunReader) -> Result<Self, Error> {
+    fn of_part(reader: &RunReader, part: usize) -> Result<Self, Error> {
         let mut donors: BTreeMap<(String, String, u32), Donor> = BTreeMap::new();
-        for row in reader.stream_tokens() {
+        for row in reader.part_tokens(part) {
             let row = row?;
             let key = (row.task.to_string(), row.question_id.to_string(), row.sample);
             let donor = donors.entry(key).or_insert_with(|| Donor {

@@ -1,36 +1,91 @@
 //! What a finished run leaves besides its tables: metrics, report, figures, and lm-eval's files.
 
 use crate::error::Error;
-use entrace_record::lm_eval::{self, Results, Sample, TaskResults};
+use entrace_record::lm_eval::{Results, Sample, SampleFiles, TaskResults};
 use entrace_record::manifest::{Manifest, TraceSource};
 use entrace_record::rows::{Outcome, TraceRow};
 use entrace_record::{RunReader, RunWriter};
 use entrace_report::metrics::{Curve, Metrics, TaskMetrics};
 use entrace_report::{Report, ReportOptions, write_report};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// Writes all that is made from the rows of a finished run. `limit` is the one that the questions were chosen by, for lm-eval's files.
 pub fn write(writer: &mut RunWriter, limit: Option<f64>) -> Result<Report, Error> {
     let report = write_report(writer.dir(), &ReportOptions::default())?;
     let reader = RunReader::open(writer.dir())?;
-    lm_eval::write(writer, &lm_eval_results(&reader, &report.metrics, limit)?)?;
+    let mut questions = Questions::of(&reader, &report.metrics)?;
+    let results = lm_eval_results(&report.metrics, &questions, limit);
+    let mut files = SampleFiles::begin(writer, &results)?;
+    for row in reader.stream_traces() {
+        if let Some((task, doc_id, rows)) = questions.take(row?) {
+            files.push(task, &sample(doc_id, &rows, &report.metrics.run), writer.dir())?;
+        }
+    }
+    files.finish(writer, &results)?;
     Ok(report)
 }
 
-fn lm_eval_results(reader: &RunReader, metrics: &Metrics, limit: Option<f64>) -> Result<Results, Error> {
-    let manifest = &metrics.run;
-    let mut traces: BTreeMap<String, Vec<TraceRow>> = BTreeMap::new();
-    for row in reader.stream_traces() {
-        let row = row?;
-        traces.entry(row.task.to_string()).or_default().push(row);
+/// The questions of each task, in the order of their names, and the traces that have come of those that wait for others.
+struct Questions {
+    /// By name of the task: its number, and its questions.
+    tasks: BTreeMap<Arc<str>, (usize, HashMap<Arc<str>, Counted>)>,
+    waiting: BTreeMap<(usize, usize), Vec<TraceRow>>,
+}
+
+/// A question: its position in its task, and how many traces it has.
+struct Counted {
+    doc_id: usize,
+    n_traces: usize,
+}
+
+impl Questions {
+    fn of(reader: &RunReader, metrics: &Metrics) -> Result<Self, Error> {
+        let number =
+            |(number, task): (usize, &TaskMetrics)| (Arc::from(&*task.task), (number, HashMap::new()));
+        let mut tasks: BTreeMap<Arc<str>, (usize, HashMap<Arc<str>, Counted>)> =
+            metrics.tasks.iter().enumerate().map(number).collect();
+        for row in reader.stream_trace_heads() {
+            let row = row?;
+            let Some((_, questions)) = tasks.get_mut(&row.task) else { continue };
+            let question = Arc::from(row.question_id);
+            questions.entry(question).or_insert(Counted { doc_id: 0, n_traces: 0 }).n_traces += 1;
+        }
+        for (_, questions) in tasks.values_mut() {
+            let mut ids: Vec<Arc<str>> = questions.keys().cloned().collect();
+            ids.sort_by(|a, b| natural(a).cmp(&natural(b)));
+            for (doc_id, id) in ids.iter().enumerate() {
+                questions.get_mut(id).into_iter().for_each(|question| question.doc_id = doc_id);
+            }
+        }
+        Ok(Self { tasks, waiting: BTreeMap::new() })
     }
-    let tasks = metrics
-        .tasks
-        .iter()
-        .map(|task| task_results(task, manifest, traces.remove(&task.task).unwrap_or_default()));
+
+    fn len(&self, task: &str) -> usize {
+        self.tasks.get(task).map_or(0, |(_, questions)| questions.len())
+    }
+
+    /// Takes a trace; with the last one of a question returns its task, its position there, and all of its traces.
+    fn take(&mut self, row: TraceRow) -> Option<(usize, usize, Vec<TraceRow>)> {
+        let (task, questions) = self.tasks.get(&row.task)?;
+        let (task, Counted { doc_id, n_traces }) = (*task, questions.get(&row.question_id)?);
+        let come = self.waiting.entry((task, *doc_id)).or_default();
+        come.push(row);
+        if come.len() < *n_traces {
+            return None;
+        }
+        let mut rows = self.waiting.remove(&(task, *doc_id))?;
+        rows.sort_by_key(|row| row.sample);
+        Some((task, *doc_id, rows))
+    }
+}
+
+fn lm_eval_results(metrics: &Metrics, questions: &Questions, limit: Option<f64>) -> Results {
+    let manifest = &metrics.run;
+    let tasks = metrics.tasks.iter().map(|task| task_results(task, manifest, questions.len(&task.task)));
     let settings = &manifest.settings;
-    Ok(Results {
+    Results {
         model_source: "entrace".to_string(),
         model_name: settings.model.name.clone(),
         config: object(json!({
@@ -42,7 +97,7 @@ fn lm_eval_results(reader: &RunReader, metrics: &Metrics, limit: Option<f64>) ->
         date: jiff::Timestamp::now(),
         elapsed_secs: manifest.elapsed_secs,
         tasks: tasks.collect(),
-    })
+    }
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -52,8 +107,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-fn task_results(task: &TaskMetrics, manifest: &Manifest, mut rows: Vec<TraceRow>) -> TaskResults {
-    rows.sort_by(|a, b| natural(&a.question_id).cmp(&natural(&b.question_id)).then(a.sample.cmp(&b.sample)));
+fn task_results(task: &TaskMetrics, manifest: &Manifest, n_questions: usize) -> TaskResults {
     let num_fewshot = match &manifest.settings.traces {
         TraceSource::Generated { num_fewshot, .. } => *num_fewshot,
         TraceSource::Imported { .. } => 0,
@@ -73,9 +127,6 @@ fn task_results(task: &TaskMetrics, manifest: &Manifest, mut rows: Vec<TraceRow>
     }
     let record = manifest.settings.tasks.iter().find(|record| record.name == task.task);
     let n_available = record.map(|record| record.n_available.max(record.n_questions));
-    let by_question = rows.chunk_by(|a, b| a.question_id == b.question_id);
-    let samples: Vec<Sample> =
-        by_question.enumerate().map(|(doc_id, rows)| sample(doc_id, rows, manifest)).collect();
     TaskResults {
         name: task.task.clone(),
         version: 1,
@@ -86,17 +137,16 @@ fn task_results(task: &TaskMetrics, manifest: &Manifest, mut rows: Vec<TraceRow>
             "segment": manifest.settings.segment, "samples": manifest.settings.samples,
         })),
         num_fewshot,
-        n_original: n_available.unwrap_or(samples.len()),
+        n_original: n_available.unwrap_or(n_questions),
         n_effective: task.accuracy.n_questions,
-        samples,
     }
 }
 
 /// Orders `test-2` before `test-10`.
-fn natural(id: &str) -> (String, u64, String) {
+fn natural(id: &str) -> (&str, u64, &str) {
     let digits = id.len() - id.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     let (stem, number) = id.split_at(id.len() - digits);
-    (stem.to_string(), number.parse().unwrap_or(0), id.to_string())
+    (stem, number.parse().unwrap_or(0), id)
 }
 
 fn sample(doc_id: usize, rows: &[TraceRow], manifest: &Manifest) -> Sample {

@@ -297,7 +297,7 @@ fn overwriting_removes_the_run_and_nothing_else() {
     let (mut writer, _) = open(dir.path());
     writer.write_part(0, &example::rows(0)).unwrap();
     writer.finish(1, now(), 0.0).unwrap();
-    writer.replace_outputs(&[("results_1.json".to_owned(), b"old".to_vec())]).unwrap();
+    replace_outputs(&mut writer, &["results_1.json"]);
     writer.write_file("report.html", b"old").unwrap();
     writer.write_file("figures/entropy.svg", b"old").unwrap();
     drop(writer);
@@ -314,16 +314,34 @@ fn overwriting_removes_the_run_and_nothing_else() {
     assert_eq!(RunWriter::open(dir.path(), &other).unwrap().1, parts([]));
 }
 
+fn replace_outputs(writer: &mut RunWriter, names: &[&str]) -> Vec<PathBuf> {
+    let begun = names.iter().map(|name| {
+        let mut output = writer.begin_output(name).unwrap();
+        output.file.write(b"{}").unwrap();
+        output
+    });
+    let outputs = begun.collect();
+    writer.replace_outputs(outputs).unwrap()
+}
+
+#[test]
+fn an_output_that_is_not_finished_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, _) = open(dir.path());
+    drop(writer.begin_output("results_1.json").unwrap());
+    assert!(writer.begin_output("../results_1.json").is_err());
+    assert!(file::names(dir.path()).unwrap().iter().all(|name| !name.contains("results_1")));
+}
+
 #[test]
 fn outputs_take_the_place_of_earlier_ones() {
     let dir = tempfile::tempdir().unwrap();
     let (mut writer, _) = open(dir.path());
     fs::write(dir.path().join("results_0.json"), "mine").unwrap();
-    let file = |name: &str| (name.to_owned(), b"{}".to_vec());
-    writer.replace_outputs(&[file("results_1.json"), file("samples_a_1.jsonl")]).unwrap();
+    replace_outputs(&mut writer, &["results_1.json", "samples_a_1.jsonl"]);
     drop(writer);
     let (mut writer, _) = open(dir.path());
-    let paths = writer.replace_outputs(&[file("results_2.json"), file("samples_a_1.jsonl")]).unwrap();
+    let paths = replace_outputs(&mut writer, &["results_2.json", "samples_a_1.jsonl"]);
     assert_eq!(paths, ["results_2.json", "samples_a_1.jsonl"].map(|name| dir.path().join(name)));
     let names = file::names(dir.path()).unwrap();
     let outputs: Vec<&String> = names.iter().filter(|name| name.contains('_')).collect();
@@ -334,11 +352,11 @@ fn outputs_take_the_place_of_earlier_ones() {
 fn outputs_that_are_folders_stay() {
     let dir = tempfile::tempdir().unwrap();
     let (mut writer, _) = open(dir.path());
-    writer.replace_outputs(&[("results_1.json".to_owned(), b"{}".to_vec())]).unwrap();
+    replace_outputs(&mut writer, &["results_1.json"]);
     let path = dir.path().join("results_1.json");
     fs::remove_file(&path).unwrap();
     fs::create_dir_all(path.join("mine")).unwrap();
-    writer.replace_outputs(&[("results_2.json".to_owned(), b"{}".to_vec())]).unwrap();
+    replace_outputs(&mut writer, &["results_2.json"]);
     drop(writer);
     RunWriter::overwrite(dir.path(), &example::manifest()).unwrap();
     assert!(path.join("mine").exists());

@@ -89,7 +89,9 @@ fn generate(shared: &Shared, body: &Value) -> Reply {
     let asked = match asked(shared, body) {
         Ok(asked) => asked,
         // llama-cpp-python fails over what it does not take.
-        Err(problem) if shared.behaviour.speaks == Speaks::Completions(false) => return refused(500, &problem),
+        Err(problem) if shared.behaviour.speaks == Speaks::Completions(false) => {
+            return refused(500, &problem);
+        }
         Err(problem) => return refused(400, &problem),
     };
     let limit = shared.oracle.context_length();

@@ -121,8 +121,8 @@ struct Choice {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Draw, Spelled};
     use super::super::tests_support::raw;
+    use super::super::{Draw, Spelled};
     use super::*;
     use entrace_measure::StopReason;
 
@@ -153,7 +153,10 @@ mod tests {
     #[test]
     fn defaults_of_sampling_are_turned_off() {
         let body = call("m", &question(1), false, true).body;
-        assert_eq!((&body["top_k"], &body["min_p"], &body["repeat_penalty"]), (&json!(0), &json!(0), &json!(1)));
+        assert_eq!(
+            (&body["top_k"], &body["min_p"], &body["repeat_penalty"]),
+            (&json!(0), &json!(0), &json!(1))
+        );
         let Question::Draw(mut draw) = question(1) else { panic!("draws") };
         draw.sampling.top_k = 5;
         assert_eq!(call("m", &Question::Draw(draw), false, true).body["top_k"], json!(5));
@@ -161,7 +164,8 @@ mod tests {
 
     #[test]
     fn tokens_of_a_text_are_counted() {
-        let counted = |n: usize| json!({"choices": [{"text": "hi"}], "usage": {"prompt_tokens": n}}).to_string();
+        let counted =
+            |n: usize| json!({"choices": [{"text": "hi"}], "usage": {"prompt_tokens": n}}).to_string();
         assert!(read(&question(1), counted(1).as_bytes(), None).is_ok());
         let problem = read(&question(1), counted(2).as_bytes(), None).unwrap_err().to_string();
         assert!(problem.contains("counts 2 tokens where 1 were sent"), "{problem}");

@@ -202,7 +202,9 @@ impl Dialect {
             Self::Vllm => vllm::call(model, question),
             Self::Sglang => sglang::call(question),
             Self::LlamaServer => llama_server::call(question),
-            Self::Completions { token_ids, neutral } => completions::call(model, question, token_ids, neutral),
+            Self::Completions { token_ids, neutral } => {
+                completions::call(model, question, token_ids, neutral)
+            }
             Self::Chat { limit } => chat::call(model, question, limit),
         }
     }

@@ -32,8 +32,7 @@ fn a_server_that_lists_tokens_by_text_draws_and_does_not_score() {
 #[test]
 fn a_token_in_front_of_every_text_that_prompts_do_not_have_is_noticed() {
     let model = Arc::new(Scripted::new(Vocabulary::bare(["a", "b", "c", "d"]), RandomScript::new(1)));
-    let server =
-        start(&model, Behaviour { begin: Some(1), ..Behaviour::new(Speaks::Completions(false)) });
+    let server = start(&model, Behaviour { begin: Some(1), ..Behaviour::new(Speaks::Completions(false)) });
     let Err(refused) = connect(&model, &[&server]) else { panic!("it was taken") };
     assert!(refused.to_string().contains("puts a token in front of every text"), "{refused}");
 }

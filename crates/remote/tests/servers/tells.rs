@@ -173,9 +173,13 @@ fn a_prompt_that_goes_as_text_is_the_same_tokens_there() {
         all.iter().flatten().flatten().map(|completion| completion.text.clone()).collect()
     };
     for begin in [None, Some(begin)] {
-        let (server, remote) = served(&model, Behaviour { begin, ..Behaviour::new(Speaks::Completions(false)) });
+        let (server, remote) =
+            served(&model, Behaviour { begin, ..Behaviour::new(Speaks::Completions(false)) });
         assert_eq!(remote.profile().begins_texts, begin.is_some());
-        assert!(remote.profile().tokenizer.1 >= 40 && remote.profile().tokenizer.0 == remote.profile().tokenizer.1);
+        assert!(
+            remote.profile().tokenizer.1 >= 40
+                && remote.profile().tokenizer.0 == remote.profile().tokenizer.1
+        );
         // Draws are neither narrowed nor penalised, as they are there by default.
         let found = remote.generate(&requests, &sampling, &mut |_| true).unwrap();
         assert_eq!(texts(&found), texts(&truth), "{begin:?}");
@@ -188,7 +192,10 @@ fn a_prompt_that_goes_as_text_is_the_same_tokens_there() {
         let bodies: Vec<serde_json::Value> = bodies.try_iter().collect();
         assert_eq!(bodies.len(), 3, "one draw each");
         for body in bodies {
-            assert_eq!((&body["top_k"], &body["min_p"], &body["repeat_penalty"]), (&0.into(), &0.into(), &1.into()));
+            assert_eq!(
+                (&body["top_k"], &body["min_p"], &body["repeat_penalty"]),
+                (&0.into(), &0.into(), &1.into())
+            );
             let text = body["prompt"].as_str().unwrap();
             assert!(text.contains("<|user|>") && text.starts_with("<|begin|>") == begin.is_none(), "{text}");
         }

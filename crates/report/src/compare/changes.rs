@@ -65,10 +65,10 @@ const AREA: usize = 8;
 
 /// g_K of a curve all of whose gains are known.
 fn gain(points: &[Point]) -> Option<f64> {
-    if points.iter().any(|point| point.gain.is_none()) {
+    if points.iter().any(|point| point.gain().is_none()) {
         return None;
     }
-    points.last()?.gain
+    points.last()?.gain()
 }
 
 /// All quantities, with Holm's adjustment over all their changes. The tasks have the same questions in the same order.

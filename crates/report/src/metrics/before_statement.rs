@@ -16,7 +16,7 @@ use entrace_stats::mixture::Folding;
 use serde::{Deserialize, Serialize};
 
 use super::quantity::{Curve, Groups, Quantity};
-use super::usable::{Gains, Reading, fit, folding, usable};
+use super::usable::{Gains, Reading, fit, folding};
 use super::verdict::FEWEST_QUESTIONS;
 use crate::facts::{OWN, Point, Source, TaskFacts, TraceFacts};
 
@@ -105,10 +105,10 @@ fn readings<'a>(
         trace.statements.as_ref()?;
         let points = trace.curve_of(source, OWN)?;
         let first = points.first().filter(|point| point.step == 0)?;
-        let places: Option<Vec<&Point>> =
-            places(trace, points).into_iter().map(|position| points.get(position?)).collect();
-        let places = places?;
-        (usable(trace, &[first]) && usable(trace, &places)).then_some(Reading { trace, first, places })
+        let known = |position: Option<usize>| position.filter(|position| *position < points.len());
+        let places: Option<Vec<u32>> =
+            places(trace, points).into_iter().map(|position| Some(known(position)? as u32)).collect();
+        Reading::at(trace, first, points, places?)
     };
     task.measured().filter_map(|(trace, _)| reading(trace)).collect()
 }
@@ -135,7 +135,7 @@ fn first_place(gains: &Gains<'_>, resampling: &Resampling) -> Groups<Quantity> {
 }
 
 fn raw(gains: &Gains<'_>, resampling: &Resampling) -> Quantity {
-    gains.mean_of(|reading, _| reading.places[0].gain, resampling)
+    gains.mean_of(|reading, _| reading.place(0).gain(), resampling)
 }
 
 fn share(gains: &Gains<'_>, resampling: &Resampling) -> Quantity {

@@ -4,10 +4,12 @@
 //! minus H over correct traces. The net gain over a control is G − G_control on the questions that have both, so it is paired by
 //! question. A trace whose gain is missing or infinite at some prefix takes no part in G.
 
+use std::ops::Range;
+
 use entrace_stats::bootstrap::Resampling;
 use serde::{Deserialize, Serialize};
 
-use super::quantity::{Curve, Groups, Quantity, QuestionMeans};
+use super::quantity::{Curve, Groups, Quantity, QuestionMeans, blocks, means_in_blocks};
 use super::usable::Gains;
 use crate::depth::{N_DEPTHS, last_prefix};
 use crate::facts::{Point, TaskFacts};
@@ -37,30 +39,27 @@ pub(super) struct TaskCurves {
 }
 
 pub(super) fn of(task: &TaskFacts, resampling: &Resampling) -> TaskCurves {
-    let mut entropy = GroupColumns::new(task.n_questions);
-    let mut gain = GroupColumns::new(task.n_questions);
-    let mut bounds = QuestionMeans::new(task.n_questions, 2 * N_DEPTHS);
-    for (trace, points) in task.measured() {
-        let positions = positions(points);
-        entropy.add(trace.question, trace.correct, positions.map(|i| points[i].entropy));
-        if let Some(values) = gains(points, &positions) {
-            gain.add(trace.question, trace.correct, values);
-        }
-        for (column, &i) in positions.iter().enumerate() {
-            bounds.add(trace.question, column, points[i].lower);
-            bounds.add(trace.question, N_DEPTHS + column, points[i].upper);
-        }
-    }
-    let (entropy, entropy_gap) = entropy.curves_and_gap(resampling);
-    let mut lower = bounds.per_question().means();
-    let upper = lower.split_off(N_DEPTHS);
+    let entropy = |points: &[Point]| Some(positions(points).map(|i| points[i].entropy));
+    let (entropy, entropy_gap) = by_verdict(task, resampling, entropy);
+    let (gain, _) = by_verdict(task, resampling, |points| gains(points, &positions(points)));
     TaskCurves {
-        entropy,
-        entropy_lower: lower,
-        entropy_upper: upper,
-        entropy_gap,
-        information_gain: gain.curves(resampling),
+        entropy: grouped(&not_negative(&entropy)),
+        entropy_lower: means_of(task, |point| point.lower),
+        entropy_upper: means_of(task, |point| point.upper),
+        entropy_gap: Curve::of(&entropy_gap),
+        information_gain: grouped(&gain),
     }
+}
+
+/// The mean over questions of a number at each depth.
+fn means_of(task: &TaskFacts, value: impl Fn(&Point) -> f64) -> Vec<Option<f64>> {
+    let mut means = QuestionMeans::new(task.n_questions, N_DEPTHS);
+    for (trace, points) in task.measured() {
+        for (column, i) in positions(points).into_iter().enumerate() {
+            means.add(trace.question, column, value(&points[i]));
+        }
+    }
+    means.per_question().means()
 }
 
 /// Curves of one control, and the net gain over it.
@@ -70,55 +69,83 @@ pub(super) fn of_control(
     usable: Option<&Gains<'_>>,
     resampling: &Resampling,
 ) -> ControlMetrics {
-    let mut means = QuestionMeans::new(task.n_questions, 2 * N_DEPTHS);
-    let mut own = vec![Vec::new(); task.n_questions];
-    let mut other = vec![Vec::new(); task.n_questions];
-    for (trace, points) in task.measured() {
-        own[trace.question].extend(gains(points, &positions(points)));
-        let Some(points) = trace.curve(control) else { continue };
-        let positions = positions(points);
-        for (column, &i) in positions.iter().enumerate() {
-            means.add(trace.question, column, points[i].entropy);
-        }
-        if let Some(values) = gains(points, &positions) {
-            for (column, value) in values.into_iter().enumerate() {
-                means.add(trace.question, N_DEPTHS + column, value);
+    let along = |values: &dyn Fn(&[Point]) -> Option<[f64; N_DEPTHS]>| {
+        means_in_blocks(task.n_questions, N_DEPTHS, resampling, |depths, take| {
+            for (trace, _) in task.measured() {
+                let Some(values) = trace.curve(control).and_then(values) else { continue };
+                depths.clone().for_each(|depth| take(trace.question, depth, values[depth]));
             }
-            other[trace.question].push(values);
-        }
-    }
-    let quantities = means.per_question().quantities(resampling);
+        })
+    };
+    let entropy = along(&|points| Some(positions(points).map(|i| points[i].entropy)));
+    let gain = along(&|points| gains(points, &positions(points)));
     ControlMetrics {
         control: control.to_string(),
-        entropy: Curve::of(&not_negative(&quantities[..N_DEPTHS])),
-        information_gain: Curve::of(&quantities[N_DEPTHS..]),
-        net_gain: paired_difference(&own, &other, resampling),
+        entropy: Curve::of(&not_negative(&entropy)),
+        information_gain: Curve::of(&gain),
+        net_gain: net_gain(task, control, resampling),
         usable_information: usable
             .map_or_else(Curve::default, |gains| Curve::of(&gains.quantities(resampling))),
     }
 }
 
-/// The mean over questions of the difference of their means, over questions that have both.
-fn paired_difference(
-    own: &[Vec<[f64; N_DEPTHS]>],
-    other: &[Vec<[f64; N_DEPTHS]>],
-    resampling: &Resampling,
-) -> Curve {
-    let mut means = QuestionMeans::new(own.len(), N_DEPTHS);
+/// The mean over questions of the difference between their mean gain and that under a control, over questions that have both.
+fn net_gain(task: &TaskFacts, control: &str, resampling: &Resampling) -> Curve {
     let mut n_traces = 0;
-    for (question, (own, other)) in own.iter().zip(other).enumerate() {
-        let (Some(own_mean), Some(other_mean)) = (mean_curve(own), mean_curve(other)) else { continue };
-        n_traces += own.len();
-        for column in 0..N_DEPTHS {
-            means.add(question, column, own_mean[column] - other_mean[column]);
+    let of_block = |depths: Range<usize>| {
+        let mut own = Sums::new(task.n_questions, &depths);
+        let mut other = Sums::new(task.n_questions, &depths);
+        for (trace, points) in task.measured() {
+            own.add(trace.question, gains(points, &positions(points)));
+            let under_control = trace.curve(control).and_then(|points| gains(points, &positions(points)));
+            other.add(trace.question, under_control);
         }
-    }
-    Curve { n_traces, ..Curve::of(&means.quantities(resampling)) }
+        let mut means = QuestionMeans::new(task.n_questions, depths.len());
+        n_traces = 0;
+        for question in 0..task.n_questions {
+            let (Some(own_mean), Some(other_mean)) = (own.mean(question), other.mean(question)) else {
+                continue;
+            };
+            n_traces += own.n_traces[question] as usize;
+            for (column, (own, other)) in own_mean.zip(other_mean).enumerate() {
+                means.add(question, column, own - other);
+            }
+        }
+        means.quantities(resampling)
+    };
+    let quantities: Vec<Quantity> = blocks(task.n_questions, N_DEPTHS).flat_map(of_block).collect();
+    Curve { n_traces, ..Curve::of(&quantities) }
 }
 
-fn mean_curve(curves: &[[f64; N_DEPTHS]]) -> Option<[f64; N_DEPTHS]> {
-    (!curves.is_empty())
-        .then(|| std::array::from_fn(|i| curves.iter().map(|c| c[i]).sum::<f64>() / curves.len() as f64))
+/// Sums over the traces of each question at some depths.
+struct Sums {
+    depths: Range<usize>,
+    /// `[questions, depths]`
+    sums: Vec<f64>,
+    n_traces: Vec<u32>,
+}
+
+impl Sums {
+    fn new(n_questions: usize, depths: &Range<usize>) -> Self {
+        // Sums begin at −0, as those of iterators do: the sum of nothing but −0 is −0.
+        let sums = vec![-0.0; n_questions * depths.len()];
+        Self { depths: depths.clone(), sums, n_traces: vec![0; n_questions] }
+    }
+
+    fn add(&mut self, question: usize, values: Option<[f64; N_DEPTHS]>) {
+        let Some(values) = values else { return };
+        let n = self.depths.len();
+        let sums = &mut self.sums[question * n..(question + 1) * n];
+        sums.iter_mut().zip(&values[self.depths.clone()]).for_each(|(sum, value)| *sum += value);
+        self.n_traces[question] += 1;
+    }
+
+    /// The means of a question; `None` without traces.
+    fn mean(&self, question: usize) -> Option<impl Iterator<Item = f64> + '_> {
+        let (n, n_traces) = (self.depths.len(), self.n_traces[question]);
+        let sums = &self.sums[question * n..(question + 1) * n];
+        (n_traces > 0).then(|| sums.iter().map(move |sum| sum / f64::from(n_traces)))
+    }
 }
 
 pub(super) fn positions(points: &[Point]) -> [usize; N_DEPTHS] {
@@ -128,41 +155,40 @@ pub(super) fn positions(points: &[Point]) -> [usize; N_DEPTHS] {
 
 /// The gain at each depth; `None` where a prefix has none.
 pub(crate) fn gains(points: &[Point], positions: &[usize; N_DEPTHS]) -> Option<[f64; N_DEPTHS]> {
-    if points.iter().any(|p| p.gain.is_none()) {
+    if points.iter().any(|p| p.gain().is_none()) {
         return None;
     }
-    Some(positions.map(|i| points[i].gain.unwrap_or_default()))
+    Some(positions.map(|i| points[i].gain().unwrap_or_default()))
 }
 
-/// Columns for all, correct and wrong traces along the grid.
-struct GroupColumns(QuestionMeans);
-
-impl GroupColumns {
-    fn new(n_questions: usize) -> Self {
-        Self(QuestionMeans::new(n_questions, 3 * N_DEPTHS))
-    }
-
-    fn add(&mut self, question: usize, correct: Option<bool>, values: [f64; N_DEPTHS]) {
-        for (column, value) in values.into_iter().enumerate() {
-            self.0.add(question, column, value);
-            if let Some(correct) = correct {
-                let group = if correct { 1 } else { 2 };
-                self.0.add(question, group * N_DEPTHS + column, value);
+/// All, correct and wrong traces along the grid, one after the other, and wrong − correct.
+fn by_verdict(
+    task: &TaskFacts,
+    resampling: &Resampling,
+    values: impl Fn(&[Point]) -> Option<[f64; N_DEPTHS]>,
+) -> (Vec<Quantity>, Vec<Quantity>) {
+    let mut groups = vec![Quantity::default(); 3 * N_DEPTHS];
+    let mut gap = Vec::new();
+    for depths in blocks(3 * task.n_questions, N_DEPTHS) {
+        let n = depths.len();
+        let mut means = QuestionMeans::new(task.n_questions, 3 * n);
+        for (trace, points) in task.measured() {
+            let Some(values) = values(points) else { continue };
+            let verdict = trace.correct.map(|correct| if correct { 1 } else { 2 });
+            for (column, value) in values[depths.clone()].iter().enumerate() {
+                for group in [Some(0), verdict].into_iter().flatten() {
+                    means.add(trace.question, group * n + column, *value);
+                }
             }
         }
+        let means = means.per_question();
+        for (column, quantity) in means.quantities(resampling).into_iter().enumerate() {
+            groups[column / n * N_DEPTHS + depths.start + column % n] = quantity;
+        }
+        let pairs: Vec<(usize, usize)> = (0..n).map(|i| (2 * n + i, n + i)).collect();
+        gap.extend(means.differences(&pairs, resampling));
     }
-
-    fn curves(self, resampling: &Resampling) -> Groups<Curve> {
-        grouped(&self.0.per_question().quantities(resampling))
-    }
-
-    /// The curves, and wrong − correct.
-    fn curves_and_gap(self, resampling: &Resampling) -> (Groups<Curve>, Curve) {
-        let means = self.0.per_question();
-        let groups = grouped(&not_negative(&means.quantities(resampling)));
-        let pairs: Vec<(usize, usize)> = (0..N_DEPTHS).map(|i| (2 * N_DEPTHS + i, N_DEPTHS + i)).collect();
-        (groups, Curve::of(&means.differences(&pairs, resampling)))
-    }
+    (groups, gap)
 }
 
 /// Intervals of quantities that are no less than 0.

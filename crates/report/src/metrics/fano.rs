@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::curves::positions;
 use super::quantity::{Curve, QuestionMeans};
 use crate::depth::N_DEPTHS;
-use crate::facts::TaskFacts;
+use crate::facts::{Point, TaskFacts};
 
 /// The set of answers that a bound assumes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,23 +51,22 @@ pub struct FanoMetrics {
 }
 
 pub(super) fn of(task: &TaskFacts, resampling: &Resampling) -> FanoMetrics {
-    let mut errors = QuestionMeans::new(task.n_questions, N_DEPTHS);
-    let mut means = QuestionMeans::new(task.n_questions, 2 * N_DEPTHS);
-    let mut n_traces = 0;
-    for (trace, points) in task.measured() {
-        for (column, i) in positions(points).into_iter().enumerate() {
-            let Some(right) = points[i].leader_is_target else { continue };
-            errors.add(trace.question, column, if right { 0.0 } else { 1.0 });
-            means.add(trace.question, column, points[i].entropy);
-            means.add(trace.question, N_DEPTHS + column, 1.0 - points[i].leader_prob);
+    let along = |value: fn(&Point) -> f64| {
+        let mut means = QuestionMeans::new(task.n_questions, N_DEPTHS);
+        for (trace, points) in task.measured() {
+            let judged = positions(points).map(|i| points[i]).into_iter().enumerate();
+            for (column, point) in judged.filter(|(_, point)| point.leader_is_target.is_some()) {
+                means.add(trace.question, column, value(&point));
+            }
         }
-        n_traces += usize::from(trace.target.is_some());
-    }
-    let shares =
-        errors.per_question().quantities(resampling).into_iter().map(|e| e.into_share(resampling.level));
+        means.per_question()
+    };
+    let n_traces = task.measured().filter(|(trace, _)| trace.target.is_some()).count();
+    let errors = along(|point| if point.leader_is_target == Some(true) { 0.0 } else { 1.0 });
+    let shares = errors.quantities(resampling).into_iter().map(|e| e.into_share(resampling.level));
     let forced_error = Curve::of(&shares.collect::<Vec<_>>());
-    let mut mean_entropy = means.per_question().means();
-    let expected_error = mean_entropy.split_off(N_DEPTHS);
+    let mean_entropy = along(|point| point.entropy).means();
+    let expected_error = along(|point| 1.0 - point.leader_prob).means();
     let alphabet = alphabet(task).filter(|_| n_traces > 0);
     let reason = match &alphabet {
         Some(_) => None,
@@ -94,7 +93,7 @@ pub(super) fn of(task: &TaskFacts, resampling: &Resampling) -> FanoMetrics {
 
 fn alphabet(task: &TaskFacts) -> Option<Alphabet> {
     let listed: Option<Vec<usize>> =
-        task.measured().map(|(trace, _)| Some(trace.choices.as_ref()?.len())).collect();
+        task.measured().map(|(trace, _)| Some(trace.n_choices? as usize)).collect();
     let (size, source) = match listed.as_deref() {
         Some([]) => return None,
         Some(sizes) => {

@@ -53,6 +53,6 @@ pub(super) fn of(gains: &Gains<'_>, resampling: &Resampling) -> LengthMetrics {
     };
     LengthMetrics {
         usable_information: by_length(&|_, row| Some(gains.values[FINAL][row])),
-        information_gain: by_length(&|reading, _| reading.places[FINAL].gain),
+        information_gain: by_length(&|reading, _| reading.place(FINAL).gain()),
     }
 }

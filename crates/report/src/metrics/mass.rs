@@ -9,7 +9,7 @@ use entrace_stats::summary;
 use serde::{Deserialize, Serialize};
 
 use super::quantity::QuestionMeans;
-use crate::facts::TaskFacts;
+use crate::facts::{Point, TaskFacts};
 
 /// A sample in seven numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -68,19 +68,17 @@ pub struct MassMetrics {
 pub(super) fn of(task: &TaskFacts) -> MassMetrics {
     let enumerated = task.estimators.iter().any(|name| &**name == Estimator::Enumerate.name());
     let ends = if enumerated { residual_ends(task) } else { [None, None] };
-    let (mut elicited, mut residual, mut width) = (Vec::new(), Vec::new(), Vec::new());
-    for point in task.measured().flat_map(|(_, points)| points) {
-        elicited.extend(point.elicited_mass);
-        residual.push(point.residual_mass);
-        width.push(point.upper - point.lower);
-    }
+    let summary = |value: fn(&Point) -> Option<f64>| {
+        let values: Vec<f64> = task.measured().flat_map(|(_, points)| points).filter_map(value).collect();
+        Summary::of(&values)
+    };
     MassMetrics {
-        n_prefixes: residual.len(),
-        elicited: Summary::of(&elicited),
-        residual: Summary::of(&residual),
+        n_prefixes: task.measured().map(|(_, points)| points.len()).sum(),
+        elicited: summary(Point::elicited_mass),
+        residual: summary(|point| Some(point.residual_mass)),
         residual_first: ends[0],
         residual_last: ends[1],
-        entropy_width: Summary::of(&width),
+        entropy_width: summary(|point| Some(point.upper - point.lower)),
     }
 }
 

@@ -198,7 +198,11 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn score(&self, signal: usize) -> Result<f64, Option<Absent>> {
-        self.trace.scores[signal].map_err(Some).and_then(|s| if s.is_finite() { Ok(s) } else { Err(None) })
+        self.trace
+            .scores
+            .get(signal)
+            .map_err(Some)
+            .and_then(|s| if s.is_finite() { Ok(s) } else { Err(None) })
     }
 }
 

@@ -50,7 +50,7 @@ pub struct OutcomeShare {
 
 pub(super) fn of(task: &TaskFacts, resampling: &Resampling) -> ProfileMetrics {
     let means = |value: fn(&Path) -> Option<f64>| {
-        let values = task.traces.iter().map(|t| (t.question, t.correct, t.path.as_ref().and_then(value)));
+        let values = task.traces.iter().map(|t| (t.question, t.correct, t.path.as_deref().and_then(value)));
         group_means(task.n_questions, values, resampling)
     };
     let outcomes = outcomes(task, resampling);

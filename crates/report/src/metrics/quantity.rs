@@ -3,6 +3,8 @@
 //! Every mean is taken over the traces of a question first and then over questions, so that each question counts once however many
 //! traces it has; intervals resample questions (`entrace_stats::bootstrap`).
 
+use std::ops::Range;
+
 use entrace_stats::bootstrap::{self, Resampling};
 use entrace_stats::{ClusterSums, Estimate, Level, Undefined, interval};
 use serde::{Deserialize, Serialize};
@@ -247,6 +249,36 @@ impl QuestionMeans {
             })
             .collect()
     }
+}
+
+/// Bytes of sums that are held at once, where a task has more questions than fit with all columns.
+const HELD_BYTES: usize = 64 << 20;
+/// Fewest columns that are resampled together.
+const FEWEST_COLUMNS: usize = 7;
+
+/// Columns by blocks, so that sums of many questions stay small: each column has the same value whatever it is resampled with.
+pub(crate) fn blocks(n_questions: usize, n_columns: usize) -> impl Iterator<Item = Range<usize>> {
+    let size = (HELD_BYTES / (size_of::<(f64, f64)>() * n_questions.max(1))).max(FEWEST_COLUMNS);
+    (0..n_columns).step_by(size).map(move |start| start..n_columns.min(start + size))
+}
+
+/// Takes the value of one trace in a column: question, column and value.
+type Taking<'a> = dyn FnMut(usize, usize, f64) + 'a;
+
+/// The means over questions of columns that a function fills, some columns at a time; it is called for each block of them.
+pub(crate) fn means_in_blocks(
+    n_questions: usize,
+    n_columns: usize,
+    resampling: &Resampling,
+    fill: impl Fn(Range<usize>, &mut Taking<'_>),
+) -> Vec<Quantity> {
+    let of_block = |block: Range<usize>| {
+        let mut means = QuestionMeans::new(n_questions, block.len());
+        let first = block.start;
+        fill(block, &mut |question, column, value| means.add(question, column - first, value));
+        means.per_question().quantities(resampling)
+    };
+    blocks(n_questions, n_columns).flat_map(of_block).collect()
 }
 
 /// The means over all, correct and wrong traces of a number that a trace may have.

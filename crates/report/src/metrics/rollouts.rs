@@ -61,7 +61,8 @@ pub(super) fn of(task: &TaskFacts, gains: &TaskGains<'_>, resampling: &Resamplin
             let depths: Vec<f64> = points.iter().map(|point| point.depth).collect();
             let positions = last_prefix(&depths);
             for (place, quarter) in QUARTERS.into_iter().enumerate() {
-                if let Some(disagreement) = &points[positions[quarter]].disagreement {
+                let found = trace.disagreements.get(positions[quarter]);
+                if let Some(Some(disagreement)) = found {
                     means.add(trace.question, place, value(disagreement));
                 }
             }

@@ -4,31 +4,32 @@
 //! sums over the traces of a question (Obuchowski 1997, in `entrace_stats::auroc`). A perfect separation has variance zero there, which
 //! is no knowledge, so it is given without an interval; so is an area of which one verdict is that of fewer than ten questions.
 
+use std::ops::Range;
+
 use entrace_stats::auroc::{self, Auroc, ChanceTest};
 use entrace_stats::{Clusters, Level, Undefined};
 
 use super::curves::positions;
-use super::quantity::{Curve, Quantity};
+use super::quantity::{Curve, Quantity, blocks};
 use crate::depth::N_DEPTHS;
 use crate::facts::TaskFacts;
 use crate::format::count;
 
 pub(super) fn of(task: &TaskFacts, level: Level) -> Curve {
-    let (mut labels, mut questions, mut entropies) = (Vec::new(), Vec::new(), Vec::new());
-    for (trace, points) in task.measured() {
-        if let Some(correct) = trace.correct {
-            labels.push(correct);
-            questions.push(trace.question);
-            entropies.push(positions(points).map(|i| points[i].entropy));
+    let judged = || task.measured().filter_map(|(trace, points)| Some((trace, points, trace.correct?)));
+    let labels: Vec<bool> = judged().map(|(.., correct)| correct).collect();
+    let clusters = Clusters::of(&judged().map(|(trace, ..)| trace.question).collect::<Vec<_>>());
+    let of_block = |depths: Range<usize>| -> Vec<Quantity> {
+        let mut scores: Vec<Vec<f64>> = vec![Vec::with_capacity(labels.len()); depths.len()];
+        for (_, points, _) in judged() {
+            let positions = positions(points);
+            for (scores, depth) in scores.iter_mut().zip(depths.clone()) {
+                scores.push(-points[positions[depth]].entropy);
+            }
         }
-    }
-    let clusters = Clusters::of(&questions);
-    let quantities: Vec<Quantity> = (0..N_DEPTHS)
-        .map(|i| {
-            let scores: Vec<f64> = entropies.iter().map(|h| -h[i]).collect();
-            area(&scores, &labels, &clusters, level).0
-        })
-        .collect();
+        scores.iter().map(|scores| area(scores, &labels, &clusters, level).0).collect()
+    };
+    let quantities: Vec<Quantity> = blocks(labels.len(), N_DEPTHS).flat_map(of_block).collect();
     Curve::of(&quantities)
 }
 

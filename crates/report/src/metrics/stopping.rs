@@ -52,7 +52,7 @@ pub(super) fn of(task: &TaskFacts, record: &StoppingRecord) -> Option<StoppingMe
     let ended = |reason: StopReason| {
         traces.iter().filter(|trace| trace.stop_reason.as_deref() == Some(reason.name())).count()
     };
-    let asking = |trace: &&TraceFacts| trace.asking.unwrap_or_default();
+    let asking = |trace: &&TraceFacts| trace.asking.as_deref().copied().unwrap_or_default();
     let mean = |number: &dyn Fn(&&TraceFacts) -> f64| traces.iter().map(number).sum::<f64>() / n as f64;
     let written_tokens = mean(&|trace| f64::from(asking(trace).n_written.max(trace.n_trace_tokens)));
     let asked_tokens = mean(&|trace| asking(trace).n_asked as f64);

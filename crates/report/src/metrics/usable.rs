@@ -31,10 +31,9 @@ use entrace_stats::bootstrap::Resampling;
 use entrace_stats::mixture::{Expert, Folding, cross_fitted};
 use entrace_stats::{Clusters, Undefined};
 
-use super::quantity::{Curve, Groups, Quantity, QuestionMeans};
+use super::quantity::{Curve, Groups, Quantity, QuestionMeans, means_in_blocks};
 use crate::depth::{grid, last_prefix};
 use crate::facts::{OWN, Point, Source, TaskFacts, TraceFacts};
-use crate::readouts::readout;
 
 /// Folds into which questions are dealt, and how often.
 pub(crate) const FOLDS: usize = 5;
@@ -58,8 +57,36 @@ pub(crate) struct TaskGains<'a> {
 pub(crate) struct Reading<'a> {
     pub(crate) trace: &'a TraceFacts,
     pub(crate) first: &'a Point,
-    /// The points at the places, in the order of the places.
-    pub(crate) places: Vec<&'a Point>,
+    points: &'a [Point],
+    /// The position of the point at each place; [`FIRST`] for `first`.
+    places: Box<[u32]>,
+}
+
+/// Stands for the first point of the trace itself among the positions of a control.
+const FIRST: u32 = u32::MAX;
+
+impl<'a> Reading<'a> {
+    /// A reading at some positions of a curve, if all of them are known.
+    pub(crate) fn at(
+        trace: &'a TraceFacts,
+        first: &'a Point,
+        points: &'a [Point],
+        places: impl IntoIterator<Item = u32>,
+    ) -> Option<Self> {
+        let reading = Self { trace, first, points, places: places.into_iter().collect() };
+        let is_known = |point: &Point| point.readout().is_some();
+        let mut places = 0..reading.places.len();
+        let is_usable = !reading.places.is_empty() && trace.target.is_some() && is_known(first);
+        (is_usable && places.all(|place| is_known(reading.place(place)))).then_some(reading)
+    }
+
+    /// The point at a place.
+    pub(crate) fn place(&self, place: usize) -> &'a Point {
+        match self.places[place] {
+            FIRST => self.first,
+            position => &self.points[position as usize],
+        }
+    }
 }
 
 /// ln f_s(a*) − ln f_0(a*) of every trace at every place.
@@ -106,14 +133,13 @@ fn along_depth<'a>(task: &'a TaskFacts, source: Source, control: &str) -> Vec<Re
         let points = trace.curve_of(source, control)?;
         let depths: Vec<f64> = points.iter().map(|point| point.depth).collect();
         let late = points.first().is_some_and(|point| point.step > 0);
-        let at = |(s, i): (f64, usize)| if late && points[0].depth > s + 1e-9 { first } else { &points[i] };
-        let places: Vec<&Point> = grid().into_iter().zip(last_prefix(&depths)).map(at).collect();
-        (usable(trace, &[first]) && usable(trace, &places)).then_some(Reading { trace, first, places })
+        let at = |(s, i): (f64, usize)| if late && points[0].depth > s + 1e-9 { FIRST } else { i as u32 };
+        Reading::at(trace, first, points, grid().into_iter().zip(last_prefix(&depths)).map(at))
     });
     readings.collect()
 }
 
-/// Fits the family at every place of the readings. All of them are [`usable`].
+/// Fits the family at every place of the readings.
 pub(crate) fn fit<'a>(
     task: &TaskFacts,
     readings: Vec<Reading<'a>>,
@@ -125,39 +151,31 @@ pub(crate) fn fit<'a>(
     let prior = expert(readings.iter().map(|reading| reading.first))?;
     let base = Expert::fixed(base(task, &readings))?;
     let before = cross_fitted(&[&prior, &base], &clusters, folding)?;
-    let mut fitted: HashMap<Vec<*const Point>, (Vec<f64>, f64)> = HashMap::new();
-    let (mut values, mut fit_variance) = (Vec::new(), Vec::new());
+    let (mut values, mut fit_variance): (Vec<Vec<f64>>, Vec<f64>) = (Vec::new(), Vec::new());
     for place in 0..n_places {
-        let key: Vec<*const Point> =
-            readings.iter().map(|reading| std::ptr::from_ref(reading.places[place])).collect();
-        if !fitted.contains_key(&key) {
-            let gains = if readings.iter().all(|reading| std::ptr::eq(reading.places[place], reading.first)) {
-                (vec![0.0; readings.len()], 0.0)
-            } else {
-                let current = expert(readings.iter().map(|reading| reading.places[place]))?;
-                let after = cross_fitted(&[&current, &prior, &base], &clusters, folding)?;
-                let gains =
-                    after.log_densities.iter().zip(&before.log_densities).map(|(a, b)| a - b).collect();
-                (gains, after.fit_variance(0))
-            };
-            fitted.insert(key.clone(), gains);
-        }
-        let (gains, variance) = &fitted[&key];
-        values.push(gains.clone());
-        fit_variance.push(*variance);
+        let same = |other: &usize| {
+            readings.iter().all(|reading| std::ptr::eq(reading.place(place), reading.place(*other)))
+        };
+        let (gains, variance) = if let Some(fitted) = (0..place).find(same) {
+            (values[fitted].clone(), fit_variance[fitted])
+        } else if readings.iter().all(|reading| std::ptr::eq(reading.place(place), reading.first)) {
+            (vec![0.0; readings.len()], 0.0)
+        } else {
+            let current = expert(readings.iter().map(|reading| reading.place(place)))?;
+            let after = cross_fitted(&[&current, &prior, &base], &clusters, folding)?;
+            let gains = after.log_densities.iter().zip(&before.log_densities).map(|(a, b)| a - b).collect();
+            (gains, after.fit_variance(0))
+        };
+        values.push(gains);
+        fit_variance.push(variance);
     }
     Ok(Gains { readings, values, fit_variance, n_questions: task.n_questions })
-}
-
-/// Whether a trace can take part: it has a target, and its readouts are known.
-pub(crate) fn usable(trace: &TraceFacts, points: &[&Point]) -> bool {
-    trace.target.is_some() && !points.is_empty() && points.iter().all(|point| point.readout.is_some())
 }
 
 fn expert<'a>(points: impl Iterator<Item = &'a Point>) -> Result<Expert, Undefined> {
     let mut likelihoods = Vec::new();
     for point in points {
-        let readout = readout(point).ok_or(Undefined::Empty)?;
+        let readout = point.readout().ok_or(Undefined::Empty)?;
         likelihoods.extend(readout.map(f64::exp));
     }
     Expert::new(TEMPERATURES.len(), likelihoods, UNTEMPERED)
@@ -172,8 +190,8 @@ fn base(task: &TaskFacts, readings: &[Reading<'_>]) -> Vec<f64> {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     let n_known = target_of.iter().flatten().count();
     target_of.iter().flatten().for_each(|target| *counts.entry(target).or_default() += 1);
-    let share = |reading: &Reading<'_>| match reading.trace.choices.as_ref() {
-        Some(choices) => 1.0 / choices.len().max(1) as f64,
+    let share = |reading: &Reading<'_>| match reading.trace.n_choices {
+        Some(n_choices) => 1.0 / f64::from(n_choices.max(1)),
         None => {
             let same =
                 reading.trace.target.as_deref().and_then(|target| counts.get(target)).copied().unwrap_or(1);
@@ -210,13 +228,15 @@ impl Gains<'_> {
         wanted: impl Fn(&TraceFacts) -> bool,
         resampling: &Resampling,
     ) -> Vec<Quantity> {
-        let mut means = QuestionMeans::new(self.n_questions, self.values.len());
-        for (row, reading) in self.readings.iter().enumerate().filter(|(_, reading)| wanted(reading.trace)) {
-            for (place, values) in self.values.iter().enumerate() {
-                means.add(reading.trace.question, place, values[row]);
+        let quantities = means_in_blocks(self.n_questions, self.values.len(), resampling, |places, take| {
+            let readings = self.readings.iter().enumerate();
+            for (row, reading) in readings.filter(|(_, reading)| wanted(reading.trace)) {
+                for place in places.clone() {
+                    take(reading.trace.question, place, self.values[place][row]);
+                }
             }
-        }
-        let quantities = means.per_question().quantities(resampling).into_iter().zip(&self.fit_variance);
+        });
+        let quantities = quantities.into_iter().zip(&self.fit_variance);
         quantities.map(|(quantity, &variance)| quantity.widened(variance, resampling.level)).collect()
     }
 
@@ -257,18 +277,20 @@ impl Gains<'_> {
     /// I − G at every place, over the traces whose gain is known and finite there.
     pub(crate) fn cost(&self, resampling: &Resampling) -> Groups<Curve> {
         let of = |verdict: Option<bool>| {
-            let mut means = QuestionMeans::new(self.n_questions, self.values.len());
-            for (row, reading) in self.readings.iter().enumerate() {
-                if verdict.is_some() && reading.trace.correct != verdict {
-                    continue;
-                }
-                for (place, values) in self.values.iter().enumerate() {
-                    if let Some(gain) = reading.places[place].gain {
-                        means.add(reading.trace.question, place, values[row] - gain);
+            let quantities =
+                means_in_blocks(self.n_questions, self.values.len(), resampling, |places, take| {
+                    for (row, reading) in self.readings.iter().enumerate() {
+                        if verdict.is_some() && reading.trace.correct != verdict {
+                            continue;
+                        }
+                        for place in places.clone() {
+                            if let Some(gain) = reading.place(place).gain() {
+                                take(reading.trace.question, place, self.values[place][row] - gain);
+                            }
+                        }
                     }
-                }
-            }
-            let quantities = means.per_question().quantities(resampling).into_iter().zip(&self.fit_variance);
+                });
+            let quantities = quantities.into_iter().zip(&self.fit_variance);
             let widened: Vec<Quantity> = quantities
                 .map(|(quantity, &variance)| quantity.widened(variance, resampling.level))
                 .collect();

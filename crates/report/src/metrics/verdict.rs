@@ -414,10 +414,10 @@ fn raw_net(task: &TaskFacts, source: Source) -> Vec<Option<f64>> {
 }
 
 fn last_gain(points: &[Point]) -> Option<f64> {
-    if points.is_empty() || points.iter().any(|p| p.gain.is_none()) {
+    if points.is_empty() || points.iter().any(|p| p.gain().is_none()) {
         return None;
     }
-    points[positions(points)[FINAL]].gain
+    points[positions(points)[FINAL]].gain()
 }
 
 fn known(values: &[Option<f64>]) -> Vec<f64> {

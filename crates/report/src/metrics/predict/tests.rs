@@ -98,7 +98,7 @@ fn scores_from_rows_are_those_of_the_trace() {
     let trace = task.traces.iter().find(|trace| trace.correct.is_some()).unwrap();
     let score = |name: &str| {
         let position = SIGNALS.iter().position(|signal| signal.name == name).unwrap();
-        trace.scores[position].unwrap()
+        trace.scores.get(position).unwrap()
     };
     let prefixes: Vec<_> = rows
         .prefixes

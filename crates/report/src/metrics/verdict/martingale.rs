@@ -99,7 +99,7 @@ pub(super) fn check(task: &TaskFacts, source: Source) -> CheckMetrics {
 fn test(task: &TaskFacts, kind: DriftKind) -> Option<DriftTest> {
     let mut sums = ClusterSums::new(task.n_questions, 1);
     for trace in task.traces.iter().filter(|trace| trace.stop_reason.as_deref() != Some("imported")) {
-        if let Some(value) = trace.drift.and_then(|drift| drift.get(kind)) {
+        if let Some(value) = trace.drift.as_deref().and_then(|drift| drift.get(kind)) {
             sums.add(trace.question, 0, value, 1.0);
         }
     }
