@@ -5,7 +5,7 @@
 //! * [`Combined`]: ridge logistic regression (λ = 1) of a label at a prefix on the signals of [`FEATURES`] that every prefix beyond the
 //!   question has. Rows are prefixes; their dependence does not matter here, since nothing is claimed on the data of the fit.
 
-use entrace_measure::readout::{Atoms, FoundAnswer, TEMPERATURES};
+use entrace_measure::readout::{Atoms, FoundAnswer, TEMPERATURES, TargetReadout};
 use entrace_stats::Undefined;
 use entrace_stats::logistic::{Features, Logistic};
 
@@ -90,23 +90,42 @@ impl Combined {
 
 /// The temperature that makes the targets likeliest; `None` without targets or with draws in place of probabilities.
 pub fn temperature<'a>(traces: impl Iterator<Item = &'a RecordedTrace>) -> Option<f64> {
-    let mut sums = [0.0; TEMPERATURES.len()];
-    let mut n_traces = 0;
-    for trace in traces {
-        let Some(target) = &trace.target else { continue };
-        let readouts: Option<Vec<_>> = trace.prefixes.iter().map(|prefix| readout(prefix, target)).collect();
-        let Some(readouts) = readouts else { continue };
-        n_traces += 1;
-        for readout in &readouts {
-            sums.iter_mut().zip(readout).for_each(|(sum, value)| *sum += value / readouts.len() as f64);
+    let mut sums = TemperatureSums::default();
+    traces.filter_map(readouts).for_each(|readouts| sums.add(&readouts));
+    sums.best()
+}
+
+/// The log-likelihood of the targets at each temperature.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TemperatureSums {
+    sums: [f64; TEMPERATURES.len()],
+    n_traces: usize,
+}
+
+impl TemperatureSums {
+    /// Adds the readouts of a trace.
+    pub(crate) fn add(&mut self, readouts: &[TargetReadout]) {
+        self.n_traces += 1;
+        for readout in readouts {
+            self.sums.iter_mut().zip(readout).for_each(|(sum, value)| *sum += value / readouts.len() as f64);
         }
     }
-    let best = (0..TEMPERATURES.len()).max_by(|&a, &b| sums[a].total_cmp(&sums[b]))?;
-    (n_traces > 0).then_some(TEMPERATURES[best])
+
+    /// The temperature that makes the targets likeliest; `None` without traces.
+    pub(crate) fn best(&self) -> Option<f64> {
+        let best = (0..TEMPERATURES.len()).max_by(|&a, &b| self.sums[a].total_cmp(&self.sums[b]))?;
+        (self.n_traces > 0).then_some(TEMPERATURES[best])
+    }
+}
+
+/// The readouts at all prefixes; `None` without a target, and where one of them has none.
+pub(crate) fn readouts(trace: &RecordedTrace) -> Option<Vec<TargetReadout>> {
+    let target = trace.target.as_deref()?;
+    trace.prefixes.iter().map(|prefix| readout(prefix, target)).collect()
 }
 
 /// ln T_τ p(target) for each temperature; `None` where that is not finite.
-pub(crate) fn readout(prefix: &RecordedPrefix, target: &str) -> Option<[f64; TEMPERATURES.len()]> {
+pub(crate) fn readout(prefix: &RecordedPrefix, target: &str) -> Option<TargetReadout> {
     let logprob = prefix.target_logprob?;
     if prefix.is_sampled || prefix.found.is_empty() {
         return None;

@@ -4,15 +4,18 @@
 //! another estimator are passed over. Traces that were not measured are left out and counted; so is one whose rows are damaged (steps
 //! that are missing or do not rise, numbers that are not finite).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod order;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use entrace_measure::signature::Point;
 use entrace_measure::{AnswerDistribution, AnswerMass, Segmentation, Trace, prefixes};
 use entrace_record::RunReader;
-use entrace_record::rows::{AnswerRow, Outcome, PrefixRow, TokenRow, TraceRow};
+use entrace_record::rows::{TokenRow, TraceRow};
 
 use crate::error::Error;
+pub(crate) use order::{Order, Texts};
 
 /// The measured traces of a task, those of one question together.
 #[derive(Debug, Clone)]
@@ -201,35 +204,20 @@ impl TaskTraces {
     /// Reads a task of a run; without a name, the only one.
     pub fn read(reader: &RunReader, task: Option<&str>) -> Result<Self, Error> {
         let name = task_name(reader, task)?;
-        if let Some(stopping) = &reader.manifest().settings.stopping {
-            return Err(Error::Stopped { rule: stopping.rule.clone() });
+        let order = Order::of(reader, &name)?;
+        let mut kept: Vec<(usize, RecordedTrace)> = Vec::new();
+        order.for_each(reader, |rank, trace, _| {
+            kept.extend(trace.map(|trace| (rank, trace)));
+            Ok(())
+        })?;
+        kept.sort_by_key(|(rank, _)| *rank);
+        let mut traces: Vec<RecordedTrace> = kept.into_iter().map(|(_, trace)| trace).collect();
+        let mut n_questions = 0;
+        for question in traces.chunk_by_mut(|a, b| a.question_id == b.question_id) {
+            question.iter_mut().for_each(|trace| trace.question = n_questions);
+            n_questions += 1;
         }
-        let traces: Result<Vec<TraceRow>, _> = reader
-            .stream_traces()
-            .filter(|row| row.as_ref().map_or(true, |row| *row.task == *name))
-            .collect();
-        let mut read = Reading::of(traces?);
-        let settings = &reader.manifest().settings;
-        for row in reader.stream_prefixes() {
-            let row = row?;
-            if *row.task == *name && is_own(&row.control, row.cue) && !settings.is_beside(&row.estimator) {
-                read.take_prefix(row);
-            }
-        }
-        for row in reader.stream_answers() {
-            let row = row?;
-            let is_beside = row.estimator.as_deref().is_some_and(|estimator| settings.is_beside(estimator));
-            if *row.task == *name && is_own(&row.control, row.cue) && !is_beside {
-                read.take_answer(row);
-            }
-        }
-        for row in reader.stream_tokens() {
-            let row = row?;
-            if *row.task == *name {
-                read.take_token(row);
-            }
-        }
-        Ok(read.finish(name))
+        Ok(Self { n_left_out: order.n_rows() - traces.len(), name, n_questions, traces })
     }
 
     /// The traces of each question.
@@ -255,11 +243,16 @@ impl TaskTraces {
     }
 }
 
-fn is_own(control: &str, cue: Option<u32>) -> bool {
-    control == "none" && cue.unwrap_or(0) == 0
+/// The task that is meant.
+pub(crate) fn task_name(reader: &RunReader, task: Option<&str>) -> Result<String, Error> {
+    let name = named(reader, task)?;
+    match &reader.manifest().settings.stopping {
+        Some(stopping) => Err(Error::Stopped { rule: stopping.rule.clone() }),
+        None => Ok(name),
+    }
 }
 
-fn task_name(reader: &RunReader, task: Option<&str>) -> Result<String, Error> {
+fn named(reader: &RunReader, task: Option<&str>) -> Result<String, Error> {
     let tasks: Vec<String> = reader.manifest().settings.tasks.iter().map(|task| task.name.clone()).collect();
     let found = match (task, tasks.as_slice()) {
         (Some(task), tasks) if tasks.iter().any(|known| known == task) => return Ok(task.to_string()),
@@ -274,79 +267,21 @@ fn task_name(reader: &RunReader, task: Option<&str>) -> Result<String, Error> {
 struct Collected {
     row: TraceRow,
     prefixes: BTreeMap<u32, RecordedPrefix>,
+    answers: Vec<(u32, Found)>,
     tokens: Vec<TokenRow>,
 }
 
-type Key = (Arc<str>, u32);
-
-struct Reading {
-    traces: BTreeMap<Key, Collected>,
-    n_left_out: usize,
-}
-
-impl Reading {
-    fn of(rows: Vec<TraceRow>) -> Self {
-        let n_rows = rows.len();
-        let measured = rows.into_iter().filter(|row| row.outcome == Outcome::Measured);
-        let traces: BTreeMap<Key, Collected> = measured
-            .map(|row| {
-                let key = (row.question_id.clone(), row.sample);
-                (key, Collected { row, prefixes: BTreeMap::new(), tokens: Vec::new() })
-            })
-            .collect();
-        Self { n_left_out: n_rows - traces.len(), traces }
-    }
-
-    fn take_prefix(&mut self, row: PrefixRow) {
-        let Some(trace) = self.traces.get_mut(&(row.question_id, row.sample)) else { return };
-        let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
-        trace.prefixes.insert(
-            row.step,
-            RecordedPrefix {
-                n_tokens: row.n_tokens,
-                entropy: row.answer_entropy,
-                leader: row.leader,
-                leader_prob: row.leader_prob,
-                target_logprob: finite(row.target_logprob),
-                cue_entropy: finite(row.cue_entropy),
-                is_sampled: row.n_samples.is_some(),
-                found: Vec::new(),
-                residual: row.residual_mass,
-            },
-        );
-    }
-
-    fn take_answer(&mut self, row: AnswerRow) {
-        let Some(trace) = self.traces.get_mut(&(row.question_id, row.sample)) else { return };
-        if let Some(prefix) = trace.prefixes.get_mut(&row.step) {
-            prefix.found.push(Found { answer: row.answer, logprob: row.logprob });
-        }
-    }
-
-    fn take_token(&mut self, row: TokenRow) {
-        if let Some(trace) = self.traces.get_mut(&(row.question_id.clone(), row.sample)) {
-            trace.tokens.push(row);
-        }
-    }
-
-    fn finish(self, name: String) -> TaskTraces {
-        let n_measured = self.traces.len();
-        let mut traces: Vec<RecordedTrace> =
-            self.traces.into_values().filter_map(Collected::into_trace).collect();
-        let ids: BTreeSet<Arc<str>> = traces.iter().map(|trace| trace.question_id.clone()).collect();
-        let numbers: BTreeMap<Arc<str>, usize> = ids.into_iter().zip(0..).collect();
-        for trace in &mut traces {
-            trace.question = numbers[&trace.question_id];
-        }
-        let n_left_out = self.n_left_out + n_measured - traces.len();
-        TaskTraces { name, n_questions: numbers.len(), traces, n_left_out }
-    }
-}
-
 impl Collected {
+    fn of(row: TraceRow) -> Self {
+        Self { row, prefixes: BTreeMap::new(), answers: Vec::new(), tokens: Vec::new() }
+    }
+
     /// The trace, unless its rows are damaged.
     fn into_trace(self) -> Option<RecordedTrace> {
-        let Self { row, prefixes, mut tokens } = self;
+        let Self { row, mut prefixes, answers, mut tokens } = self;
+        for (step, found) in answers {
+            prefixes.entry(step).and_modify(|prefix| prefix.found.push(found));
+        }
         let steps_are_there = prefixes.keys().copied().eq(0..row.n_steps + 1);
         let prefixes: Vec<RecordedPrefix> = prefixes.into_values().collect();
         let rising = prefixes.windows(2).all(|pair| pair[0].n_tokens <= pair[1].n_tokens);

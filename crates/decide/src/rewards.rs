@@ -21,13 +21,15 @@
 pub mod format;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use entrace_measure::Control;
-use entrace_measure::readout::TEMPERATURES;
+use entrace_measure::readout::{TEMPERATURES, TargetReadout};
 use entrace_record::RunReader;
 use entrace_record::interventions;
 use entrace_record::rows::InterventionRow;
+use entrace_record::spool::{InOrder, Spool};
 use entrace_stats::bootstrap::{self, Resampling};
 use entrace_stats::cross_validation::assign_folds;
 use entrace_stats::{ClusterSums, Undefined};
@@ -36,7 +38,8 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::fit;
 use crate::judge::Measured;
-use crate::recorded::{RecordedTrace, TaskTraces};
+use crate::recorded::{Order, RecordedPrefix, RecordedTrace, Texts, task_name};
+use crate::rewards::format::Writing;
 
 /// Folds of questions in which the temperature is fitted.
 const N_FOLDS: usize = 5;
@@ -147,13 +150,17 @@ impl Reward {
     }
 }
 
-/// The rewards of a task.
+/// The rewards of a task, which are written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rewards {
     /// Name of the task.
     pub task: String,
-    /// The traces that have them.
-    pub traces: Vec<RewardedTrace>,
+    /// Traces that have rewards.
+    pub n_traces: usize,
+    /// Their steps.
+    pub n_steps: usize,
+    /// Of these traces, those that lack the reward that was asked for, and are not written.
+    pub n_without: usize,
     /// Traces that have none: not measured, without a target, or with a target of probability zero.
     pub n_left_out: usize,
     /// Whether traces gain more for their own questions.
@@ -171,45 +178,104 @@ pub struct Check {
     pub difference: Measured,
 }
 
-/// The rewards of a task of a run.
-pub fn rewards(reader: &RunReader, task: Option<&str>) -> Result<Rewards, Error> {
-    let task = TaskTraces::read(reader, task)?;
-    let mut texts = BTreeMap::new();
-    for row in reader.stream_traces() {
-        let row = row?;
-        if *row.task == *task.name {
-            texts.insert((row.question_id.clone(), row.sample), (row.question, row.prompt));
-        }
-    }
-    let temperatures = temperatures(&task)?;
-    let importance = importance(reader, &task.name)?;
-    let mut traces = Vec::new();
-    for trace in &task.traces {
-        let Some((question, prompt)) = texts.remove(&(trace.question_id.clone(), trace.sample)) else {
-            continue;
-        };
-        let temperature = temperatures[trace.question];
-        if let Some(mut steps) = steps(trace, temperature) {
+/// Writes the rewards of a task of a run, a line for each trace, in the order of questions and samples. Traces are read one after another; what
+/// has to wait does so in a file in `folder`.
+pub fn rewards(
+    reader: &RunReader,
+    task: Option<&str>,
+    writing: &Writing,
+    folder: &Path,
+    mut write: impl FnMut(&[u8]) -> Result<(), entrace_record::Error>,
+) -> Result<Rewards, Error> {
+    let task = task_name(reader, task)?;
+    let order = Order::of(reader, &task)?;
+    let outlines = Outlines::read(reader, &order, folder)?;
+    let importance = importance(reader, &task)?;
+    let mut lines = InOrder::new(folder);
+    let (mut n_traces, mut n_steps, mut n_without) = (0, 0, 0);
+    order.for_each(reader, |rank, trace, texts| {
+        let mut line = String::new();
+        let temperature =
+            outlines.of[rank].as_ref().and_then(|outline| outlines.temperatures[outline.question]);
+        if let Some(trace) = trace
+            && let Some(mut steps) = steps(&trace, temperature)
+        {
             for (k, step) in (1..).zip(&mut steps) {
                 let key = (trace.question_id.to_string(), trace.sample, k);
                 step.weigh(importance.get(&key).copied());
             }
-            traces.push(rewarded(trace, question, prompt, steps));
+            (n_traces, n_steps) = (n_traces + 1, n_steps + steps.len());
+            match format::line(&rewarded(&trace, texts, steps), &task, writing)? {
+                Some(row) => line = row + "\n",
+                None => n_without += 1,
+            }
         }
-    }
-    if traces.is_empty() {
+        Ok(lines.push(rank, line.as_bytes(), &mut write)?)
+    })?;
+    if n_traces == 0 {
         let instead = "give the questions targets, and measure again";
-        return Err(Error::NoTargets { what: "a reward", task: task.name, instead });
+        return Err(Error::NoTargets { what: "a reward", task, instead });
     }
-    let check = check(reader, &task)?;
-    let n_left_out = task.n_left_out + task.traces.len() - traces.len();
-    Ok(Rewards { task: task.name, traces, n_left_out, check })
+    let check = check(reader, &task, &order, &outlines)?;
+    let n_left_out = order.n_rows() - n_traces;
+    Ok(Rewards { task, n_traces, n_steps, n_without, n_left_out, check })
+}
+
+/// What has to be known of all traces before the rewards of one can be.
+struct Outlines {
+    /// By question and sample; `None` for a trace whose rows are damaged.
+    of: Vec<Option<Outline>>,
+    n_questions: usize,
+    /// The temperature for each question, fitted on the other folds.
+    temperatures: Vec<Option<f64>>,
+}
+
+/// ln p(target) at the ends of a trace.
+struct Outline {
+    question: usize,
+    first: Option<f64>,
+    last: Option<f64>,
+}
+
+impl Outlines {
+    fn read(reader: &RunReader, order: &Order, folder: &Path) -> Result<Self, Error> {
+        let n_traces = order.keys().len();
+        let mut of: Vec<Option<Outline>> = (0..n_traces).map(|_| None).collect();
+        let (mut readouts, mut places) = (Spool::create(folder)?, vec![None; n_traces]);
+        order.for_each(reader, |rank, trace, _| {
+            let Some(trace) = trace else { return Ok(()) };
+            let logprob = |prefix: Option<&RecordedPrefix>| prefix.and_then(|prefix| prefix.target_logprob);
+            let (first, last) = (logprob(trace.prefixes.first()), logprob(trace.prefixes.last()));
+            of[rank] = Some(Outline { question: 0, first, last });
+            if let Some(found) = fit::readouts(&trace) {
+                let bytes: Vec<u8> = found.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+                places[rank] = Some(readouts.push(&bytes)?);
+            }
+            Ok(())
+        })?;
+        let mut n_questions = 0;
+        let mut known: Option<&Arc<str>> = None;
+        for (outline, (question, _)) in of.iter_mut().zip(order.keys()) {
+            let Some(outline) = outline else { continue };
+            n_questions += usize::from(known.is_some_and(|known| known != question));
+            known = Some(question);
+            outline.question = n_questions;
+        }
+        n_questions += usize::from(known.is_some());
+        let temperatures = temperatures(&of, n_questions, |rank| {
+            let Some((at, n_bytes)) = places[rank] else { return Ok(None) };
+            let bytes = readouts.read(at, n_bytes)?;
+            let values: Vec<f64> =
+                bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
+            Ok(Some(values.as_chunks().0.to_vec()))
+        })?;
+        Ok(Self { of, n_questions, temperatures })
+    }
 }
 
 fn rewarded(
     trace: &RecordedTrace,
-    question: String,
-    prompt: String,
+    Texts { question, prompt }: Texts,
     steps: Vec<StepReward>,
 ) -> RewardedTrace {
     let logprob = |k: usize| trace.prefixes[k].target_logprob.unwrap_or_default();
@@ -228,16 +294,25 @@ fn rewarded(
     }
 }
 
-/// The temperature for each question, fitted on the other folds.
-fn temperatures(task: &TaskTraces) -> Result<Vec<Option<f64>>, Error> {
-    let n_folds = N_FOLDS.min(task.n_questions);
+/// The temperature for each question, fitted on the other folds; `readouts` are those of a trace, in the order of questions and samples.
+fn temperatures(
+    outlines: &[Option<Outline>],
+    n_questions: usize,
+    mut readouts: impl FnMut(usize) -> Result<Option<Vec<TargetReadout>>, Error>,
+) -> Result<Vec<Option<f64>>, Error> {
+    let n_folds = N_FOLDS.min(n_questions);
     if n_folds < 2 {
-        return Ok(vec![None; task.n_questions]);
+        return Ok(vec![None; n_questions]);
     }
-    let folds = assign_folds(task.n_questions, n_folds, 0)?;
-    let fitted: Vec<Option<f64>> = (0..n_folds)
-        .map(|fold| fit::temperature(task.traces.iter().filter(|trace| folds[trace.question] != fold)))
-        .collect();
+    let folds = assign_folds(n_questions, n_folds, 0)?;
+    let mut sums = vec![fit::TemperatureSums::default(); n_folds];
+    for (rank, outline) in outlines.iter().enumerate() {
+        let Some(outline) = outline else { continue };
+        let Some(readouts) = readouts(rank)? else { continue };
+        let others = sums.iter_mut().enumerate().filter(|(fold, _)| folds[outline.question] != *fold);
+        others.for_each(|(_, sums)| sums.add(&readouts));
+    }
+    let fitted: Vec<Option<f64>> = sums.iter().map(fit::TemperatureSums::best).collect();
     Ok(folds.into_iter().map(|fold| fitted[fold]).collect())
 }
 
@@ -312,13 +387,13 @@ fn importance(reader: &RunReader, task: &str) -> Result<BTreeMap<(String, u32, u
 type Ends = [(u32, Option<f64>); 2];
 
 /// Total gains of own traces against those of swapped ones; `None` where the run did not measure that control.
-fn check(reader: &RunReader, task: &TaskTraces) -> Result<Option<Check>, Error> {
+fn check(reader: &RunReader, task: &str, order: &Order, outlines: &Outlines) -> Result<Option<Check>, Error> {
     let settings = &reader.manifest().settings;
-    let mut swapped: BTreeMap<(Arc<str>, u32), Ends> = BTreeMap::new();
+    let mut swapped: Vec<Option<Ends>> = vec![None; order.keys().len()];
     for row in reader.stream_prefixes() {
         let row = row?;
         let is_first_cue = row.cue.unwrap_or(0) == 0;
-        if *row.task != *task.name
+        if *row.task != *task
             || &*row.control != Control::Swapped.name()
             || !is_first_cue
             || settings.is_beside(&row.estimator)
@@ -326,7 +401,8 @@ fn check(reader: &RunReader, task: &TaskTraces) -> Result<Option<Check>, Error> 
             continue;
         }
         let point = (row.step, row.target_logprob.filter(|value| value.is_finite()));
-        let ends = swapped.entry((row.question_id, row.sample)).or_insert([point; 2]);
+        let Some(rank) = order.rank(&row.question_id, row.sample) else { continue };
+        let ends = swapped[rank].get_or_insert([point; 2]);
         if point.0 < ends[0].0 {
             ends[0] = point;
         }
@@ -334,16 +410,14 @@ fn check(reader: &RunReader, task: &TaskTraces) -> Result<Option<Check>, Error> 
             ends[1] = point;
         }
     }
-    let mut sums = ClusterSums::new(task.n_questions, 2);
+    let mut sums = ClusterSums::new(outlines.n_questions, 2);
     let mut n_traces = 0;
-    for trace in &task.traces {
-        let Some([(0, Some(first)), (_, Some(last))]) =
-            swapped.get(&(trace.question_id.clone(), trace.sample))
+    for (outline, swapped) in outlines.of.iter().zip(swapped) {
+        let Some([(0, Some(first)), (_, Some(last))]) = swapped else { continue };
+        let Some(&Outline { question, first: Some(own_first), last: Some(own_last) }) = outline.as_ref()
         else {
             continue;
         };
-        let own = |k: usize| trace.prefixes[k].target_logprob;
-        let (Some(own_first), Some(own_last)) = (own(0), own(trace.prefixes.len() - 1)) else { continue };
         let difference = (own_last - own_first) - (last - first);
         let more = if difference > 0.0 {
             1.0
@@ -352,8 +426,8 @@ fn check(reader: &RunReader, task: &TaskTraces) -> Result<Option<Check>, Error> 
         } else {
             0.5
         };
-        sums.add(trace.question, 0, more, 1.0);
-        sums.add(trace.question, 1, difference, 1.0);
+        sums.add(question, 0, more, 1.0);
+        sums.add(question, 1, difference, 1.0);
         n_traces += 1;
     }
     let (values, points) = (sums.ratios(), bootstrap::curve(&sums, &Resampling::default()));

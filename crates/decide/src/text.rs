@@ -82,13 +82,13 @@ pub fn votes(votes: &Votes) -> String {
 }
 
 /// What the rewards of a task are worth.
-pub fn rewards(rewards: &Rewards, n_without: usize) -> String {
-    let n_steps: usize = rewards.traces.iter().map(|trace| trace.steps.len()).sum();
+pub fn rewards(rewards: &Rewards) -> String {
     let mut text = format!(
-        "{}: rewards of {n_steps} steps of {} traces; {} traces left out.\n",
+        "{}: rewards of {} steps of {} traces; {} traces left out.\n",
         rewards.task,
-        rewards.traces.len() - n_without,
-        rewards.n_left_out + n_without
+        rewards.n_steps,
+        rewards.n_traces - rewards.n_without,
+        rewards.n_left_out + rewards.n_without
     );
     text.push_str(&match &rewards.check {
         None => "The run has no control swapped, so whether rewards are about the question is not checked.\n"

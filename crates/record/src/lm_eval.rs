@@ -13,7 +13,7 @@
 //! Source: lm-evaluation-harness 0.4, `evaluator.py` and `loggers/evaluation_tracker.py`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use crate::error::Error;
 use crate::file::short_name;
 use crate::hash::sha256;
-use crate::spool::Spool;
+use crate::spool::InOrder;
 use crate::time::file_stamp;
 use crate::writer::{Output, RunWriter};
 
@@ -97,17 +97,12 @@ pub struct SampleFiles {
     files: Vec<SampleFile>,
 }
 
-/// The samples of a task. One that comes before its turn waits on the disk.
+/// The samples of a task.
 #[derive(Debug)]
 struct SampleFile {
     output: Output,
     hasher: Sha256,
-    /// The sample whose turn it is.
-    next: usize,
-    /// Where samples that wait are.
-    waiting: BTreeMap<usize, (u64, usize)>,
-    /// The file in which they do; made when the first of them comes.
-    spool: Option<Spool>,
+    order: InOrder,
 }
 
 impl SampleFiles {
@@ -116,33 +111,22 @@ impl SampleFiles {
         let stamp = file_stamp(results.date);
         let file = |task: &TaskResults| {
             let output = writer.begin_output(&format!("samples_{}_{stamp}.jsonl", file_part(&task.name)))?;
-            let (waiting, spool) = (BTreeMap::new(), None);
-            Ok(SampleFile { output, hasher: Sha256::new(), next: 0, waiting, spool })
+            Ok(SampleFile { output, hasher: Sha256::new(), order: InOrder::new(writer.dir()) })
         };
         let files = results.tasks.iter().map(file).collect::<Result<_, _>>()?;
         Ok(Self { stamp, files })
     }
 
-    /// Takes the next sample of a task, by its number, in any order.
-    pub fn push(&mut self, task: usize, sample: &Sample, dir: &Path) -> Result<(), Error> {
-        let file = &mut self.files[task];
+    /// Takes a sample of a task by its number; they come in any order.
+    pub fn push(&mut self, task: usize, sample: &Sample) -> Result<(), Error> {
+        let SampleFile { output, hasher, order } = &mut self.files[task];
         let hashes = sample_hashes(sample).concat();
         let line = format!("{hashes}{}\n", line(sample));
-        if sample.doc_id != file.next {
-            let spool = match &mut file.spool {
-                Some(spool) => spool,
-                none => none.insert(Spool::create(dir)?),
-            };
-            file.waiting.insert(sample.doc_id, spool.push(line.as_bytes())?);
-            return Ok(());
-        }
-        file.write(line.as_bytes())?;
-        while let Some((at, n_bytes)) = file.waiting.remove(&file.next) {
-            let Some(spool) = &mut file.spool else { break };
-            let line = spool.read(at, n_bytes)?;
-            file.write(&line)?;
-        }
-        Ok(())
+        order.push(sample.doc_id, line.as_bytes(), |piece| {
+            let (hashes, line) = piece.split_at(HASHES_BYTES);
+            hasher.update(hashes);
+            output.file.write(line)
+        })
     }
 
     /// Writes `results_<time>.json`, and puts all files in the place of those that were written before; a task without samples has no file.
@@ -150,7 +134,9 @@ impl SampleFiles {
     pub fn finish(self, writer: &mut RunWriter, results: &Results) -> Result<Vec<PathBuf>, Error> {
         let mut first = writer.begin_output(&format!("results_{}.json", self.stamp))?;
         let (mut outputs, mut hashes) = (Vec::new(), Map::new());
-        for (file, task) in self.files.into_iter().zip(&results.tasks).filter(|(file, _)| file.next > 0) {
+        for (file, task) in
+            self.files.into_iter().zip(&results.tasks).filter(|(file, _)| file.order.n_written() > 0)
+        {
             let hash = base16ct::lower::encode_string(&file.hasher.finalize());
             hashes.insert(task.name.clone(), hash.into());
             outputs.push(file.output);
@@ -163,15 +149,6 @@ impl SampleFiles {
 
 /// Bytes of a sample's hashes, which stand before its line until it is written.
 const HASHES_BYTES: usize = 3 * 64;
-
-impl SampleFile {
-    fn write(&mut self, line: &[u8]) -> Result<(), Error> {
-        let (hashes, line) = line.split_at(HASHES_BYTES);
-        self.hasher.update(hashes);
-        self.next += 1;
-        self.output.file.write(line)
-    }
-}
 
 fn summary(results: &Results, task_hashes: Map<String, Value>) -> Value {
     let by_task = |of: &dyn Fn(&TaskResults) -> Value| -> Map<String, Value> {
@@ -314,7 +291,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (mut writer, _) = RunWriter::open(dir.path(), &example::manifest()).unwrap();
         let mut files = SampleFiles::begin(&writer, &results()).unwrap();
-        files.push(0, &sample(), dir.path()).unwrap();
+        files.push(0, &sample()).unwrap();
         let paths = files.finish(&mut writer, &results()).unwrap();
         let names: Vec<_> = paths.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
         let stamp = "2026-04-07T09-30-00.500000";
@@ -344,7 +321,7 @@ mod tests {
             let mut files = SampleFiles::begin(&writer, &results()).unwrap();
             for &doc_id in order {
                 let sample = Sample { doc_id, target: doc_id.to_string(), ..sample() };
-                files.push(0, &sample, dir.path()).unwrap();
+                files.push(0, &sample).unwrap();
             }
             let paths = files.finish(&mut writer, &results()).unwrap();
             let left = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());

@@ -11,7 +11,7 @@ use crate::manifest::{MANIFEST_FILE, Manifest};
 use crate::parts;
 use crate::rows::{AnswerRow, DecisionRow, PrefixRow, SignalRow, TokenRow, TraceRow};
 use crate::table::{DECISIONS, Row, TableFile, TableReader, file_name, parts as parts_of};
-use crate::tables::{PrefixLeader, TokenStep, TraceHead};
+use crate::tables::{AnswerHead, PrefixHead, PrefixLeader, TokenHead, TokenStep, TraceHead};
 
 /// A run folder, checked.
 #[derive(Debug)]
@@ -176,6 +176,21 @@ impl RunReader {
     /// The leaders of `prefixes`, likewise.
     pub fn stream_prefix_leaders(&self) -> impl Iterator<Item = Result<PrefixLeader, Error>> + use<> {
         parts_of(self.files(PrefixRow::TABLE))
+    }
+
+    /// What of `prefixes` a list of traces needs, likewise.
+    pub fn stream_prefix_heads(&self) -> impl Iterator<Item = Result<PrefixHead, Error>> + use<> {
+        parts_of(self.files(PrefixRow::TABLE))
+    }
+
+    /// What the rows of `answers` belong to, likewise.
+    pub fn stream_answer_heads(&self) -> impl Iterator<Item = Result<AnswerHead, Error>> + use<> {
+        parts_of(self.files(AnswerRow::TABLE))
+    }
+
+    /// What the rows of `tokens` belong to, likewise.
+    pub fn stream_token_heads(&self) -> impl Iterator<Item = Result<TokenHead, Error>> + use<> {
+        parts_of(self.files(TokenRow::TABLE))
     }
 
     /// The tokens of one part of an unfinished run, by number.

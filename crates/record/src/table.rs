@@ -37,7 +37,7 @@ use crate::error::Error;
 use crate::file;
 use crate::manifest::{FORMAT_VERSION, Version};
 use crate::rows::{AnswerRow, DecisionRow, InterventionRow, PrefixRow, SignalRow, TokenRow, TraceRow};
-use crate::tables::{Asked, PrefixHead, PrefixLeader, TokenHead, TokenStep, TraceHead};
+use crate::tables::{AnswerHead, Asked, PrefixHead, PrefixLeader, TokenHead, TokenStep, TraceHead};
 
 /// Most rows in a row group.
 const GROUP_ROWS: usize = 1 << 16;
@@ -148,6 +148,7 @@ part!(Asked, TraceRow: question);
 part!(PrefixHead, PrefixRow:
     task question_id sample control depth estimator answer_entropy information_gain leader_prob cue);
 part!(PrefixLeader, PrefixRow: task question_id sample estimator leader n_samples cue);
+part!(AnswerHead, AnswerRow: task question_id sample control estimator cue);
 part!(TokenHead, TokenRow: task question_id sample token_entropy);
 part!(TokenStep, TokenRow: task question_id sample step token_id);
 

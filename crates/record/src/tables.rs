@@ -95,6 +95,23 @@ pub struct PrefixLeader {
     pub cue: Option<u32>,
 }
 
+/// Which trace and which kind of belief an answer belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnswerHead {
+    /// Name of the task.
+    pub task: Arc<str>,
+    /// Identity of the question.
+    pub question_id: Arc<str>,
+    /// Number of the trace.
+    pub sample: u32,
+    /// `none`, `swapped`, `shuffled` or `unstated`.
+    pub control: Arc<str>,
+    /// The estimator; `None` in records whose prefixes have one.
+    pub estimator: Option<Arc<str>>,
+    /// Number of the cue.
+    pub cue: Option<u32>,
+}
+
 /// What a trace needs of a token to be followed by others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenStep {

@@ -13,7 +13,8 @@ use crate::wire::{Answer, Dialect, Draw, Drawn, Question, Spelled};
 use entrace_backend::generate::RequestCompletions;
 use entrace_backend::sampling::check_request;
 use entrace_backend::{
-    Completion, Decoded, Each, Error, Fork, GenerateRequest, More, Place, Prompt, Sampling, Sharpness, Text, Watcher,
+    Completion, Decoded, Each, Error, Fork, GenerateRequest, More, Place, Prompt, Sampling, Sharpness, Text,
+    Watcher,
 };
 use entrace_measure::TokenId;
 use std::ops::Range;

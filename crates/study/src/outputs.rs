@@ -20,7 +20,7 @@ pub fn write(writer: &mut RunWriter, limit: Option<f64>) -> Result<Report, Error
     let mut files = SampleFiles::begin(writer, &results)?;
     for row in reader.stream_traces() {
         if let Some((task, doc_id, rows)) = questions.take(row?) {
-            files.push(task, &sample(doc_id, &rows, &report.metrics.run), writer.dir())?;
+            files.push(task, &sample(doc_id, &rows, &report.metrics.run))?;
         }
     }
     files.finish(writer, &results)?;

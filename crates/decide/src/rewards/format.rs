@@ -9,7 +9,7 @@
 
 use serde_json::{Value, json};
 
-use crate::rewards::{Reward, RewardedTrace, Rewards};
+use crate::rewards::{Reward, RewardedTrace};
 
 /// A format for trainers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,26 +52,22 @@ pub struct Writing {
     pub placeholder: String,
 }
 
-/// The lines, each with its line break; and how many traces lack the reward.
-pub fn lines(rewards: &Rewards, writing: &Writing) -> Result<(String, usize), serde_json::Error> {
-    let (mut text, mut n_without) = (String::new(), 0);
-    for trace in &rewards.traces {
-        let values: Option<Vec<f64>> =
-            trace.steps.iter().map(|step| writing.reward.of(step, writing.per_token)).collect();
-        let row = match (writing.format, values) {
-            (Format::Jsonl, _) => serde_json::to_value(trace)?,
-            (_, None) => {
-                n_without += 1;
-                continue;
-            }
-            (Format::Trl, Some(values)) => trl(trace, &values),
-            (Format::OpenRlhf, Some(values)) => openrlhf(trace, &values, &writing.placeholder),
-            (Format::Verl, Some(values)) => verl(trace, &values, &rewards.task),
-        };
-        text.push_str(&serde_json::to_string(&row)?);
-        text.push('\n');
-    }
-    Ok((text, n_without))
+/// The line of a trace, without its line break; `None` where it lacks the reward.
+pub fn line(
+    trace: &RewardedTrace,
+    task: &str,
+    writing: &Writing,
+) -> Result<Option<String>, serde_json::Error> {
+    let values: Option<Vec<f64>> =
+        trace.steps.iter().map(|step| writing.reward.of(step, writing.per_token)).collect();
+    let row = match (writing.format, values) {
+        (Format::Jsonl, _) => serde_json::to_value(trace)?,
+        (_, None) => return Ok(None),
+        (Format::Trl, Some(values)) => trl(trace, &values),
+        (Format::OpenRlhf, Some(values)) => openrlhf(trace, &values, &writing.placeholder),
+        (Format::Verl, Some(values)) => verl(trace, &values, task),
+    };
+    serde_json::to_string(&row).map(Some)
 }
 
 fn trl(trace: &RewardedTrace, values: &[f64]) -> Value {
@@ -105,7 +101,7 @@ mod tests {
     use super::*;
     use crate::rewards::StepReward;
 
-    fn rewards() -> Rewards {
+    fn rewarded() -> RewardedTrace {
         let step = |text: &str, from: usize, gain: f64| StepReward {
             text: text.into(),
             tokens: [0, 1],
@@ -121,7 +117,7 @@ mod tests {
             importance: None,
             importance_per_token: None,
         };
-        let trace = RewardedTrace {
+        RewardedTrace {
             id: "q1".into(),
             sample: 0,
             question: "Q?".into(),
@@ -133,14 +129,13 @@ mod tests {
             target_logprob: -1.0,
             total_gain: 0.5,
             steps: vec![step(" é\n", 0, 0.75), step("7", 4, -0.25)],
-        };
-        Rewards { task: "made".into(), traces: vec![trace], n_left_out: 0, check: None }
+        }
     }
 
     fn row(format: Format) -> Value {
         let writing = Writing { format, reward: Reward::Gain, per_token: false, placeholder: "ки".into() };
-        let (text, n_without) = lines(&rewards(), &writing).unwrap();
-        assert_eq!((text.lines().count(), n_without), (1, 0));
+        let text = line(&rewarded(), "made", &writing).unwrap().unwrap();
+        assert_eq!(text.lines().count(), 1);
         serde_json::from_str(&text).unwrap()
     }
 
@@ -159,9 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn traces_without_the_reward_are_counted() {
+    fn a_trace_without_the_reward_has_no_line() {
         let reward = Reward::CalibratedGain;
         let writing = Writing { format: Format::Trl, reward, per_token: true, placeholder: String::new() };
-        assert_eq!(lines(&rewards(), &writing).unwrap(), (String::new(), 1));
+        assert_eq!(line(&rewarded(), "made", &writing).unwrap(), None);
     }
 }
