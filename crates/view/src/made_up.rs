@@ -86,7 +86,8 @@ fn write(dir: &Path, n_questions: usize, rows_of: impl Fn(usize) -> Rows) {
     writer.finish(n_parts, "2026-01-02T03:04:05Z".parse().unwrap(), 1.0).unwrap();
 }
 
-fn manifest(n_questions: usize) -> Manifest {
+/// The manifest of such a run.
+pub(crate) fn manifest(n_questions: usize) -> Manifest {
     let settings = Settings {
         model: ModelRecord {
             name: "made-up".to_owned(),
@@ -167,7 +168,7 @@ fn share(seed: u64, of: u64) -> f64 {
 }
 
 /// All rows of one trace: from two to seven steps, whose entropy falls, less so where the answer is wrong.
-fn trace(number: u64, seed: u64) -> Rows {
+pub(crate) fn trace(number: u64, seed: u64) -> Rows {
     let (a, b) = (3 + number % 40, 2 + lot(0, number) % 30);
     let n_steps = 2 + (lot(1, number) % 6) as u32;
     let correct = share(seed, number) < 0.6;

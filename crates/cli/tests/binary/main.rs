@@ -14,6 +14,7 @@ mod hostile;
 mod hub;
 mod input_files;
 mod interventions;
+mod large_runs;
 #[path = "../../../view/src/made_up.rs"]
 mod made_up;
 mod real;

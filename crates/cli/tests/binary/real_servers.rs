@@ -138,6 +138,28 @@ fn vllm_scores_as_the_model_here() {
     eprintln!("vLLM: {said}");
 }
 
+/// Prompts go as text there, and one draw comes at a time.
+#[test]
+fn llama_cpp_python_draws_as_the_model_here() {
+    let (Ok(url), Ok(model)) =
+        (std::env::var("ENTRACE_LLAMA_CPP_PYTHON"), std::env::var("ENTRACE_LLAMA_CPP_PYTHON_MODEL"))
+    else {
+        return eprintln!(
+            "skipped: ENTRACE_LLAMA_CPP_PYTHON names no server, or ENTRACE_LLAMA_CPP_PYTHON_MODEL no file of its model"
+        );
+    };
+    let scratch = Scratch::new();
+    let traces = scratch.file("traces.jsonl", TRACES);
+    let there = ["--model", &*url, "--tokenizer", &*model];
+    let out = scratch.arg("out");
+    let score = [&["score"][..], &there, &["--traces", &traces, "--output-path", &out]].concat();
+    let said = expect(2, &score);
+    assert!(said.contains("by text, where several tokens may be one"), "{said}");
+    let said = expect(0, &[&["doctor"][..], &there].concat());
+    assert!(said.contains("speaks          completions (text)"), "{said}");
+    eprintln!("llama-cpp-python: {}", two_samples::compare(&model, &there, "20"));
+}
+
 /// Writes a GGUF file again with all tensors in single precision, so that both engines compute with the same numbers.
 fn single_precision(source: &Path, target: &Path) {
     let bytes = std::fs::read(source).unwrap();

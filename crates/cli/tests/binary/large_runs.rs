@@ -1,0 +1,103 @@
+//! Runs of any length: what is made of them does not depend on the order of rows, and memory hardly on how many there are.
+
+use crate::made_up;
+use crate::support::{Scratch, command, expect, rows};
+use entrace_record::manifest::{Manifest, ShardRecord};
+use entrace_record::merge::shard_folder;
+use entrace_record::rows::Rows;
+use entrace_record::{RunReader, RunWriter};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+/// Writes a run with all rows of a table in another order, each in one part.
+fn write(dir: &str, manifest: &Manifest, rows: &Rows) {
+    let mut writer = RunWriter::overwrite(Path::new(dir), manifest).unwrap();
+    writer.write_part(0, rows).unwrap();
+    writer.finish(1, "2026-01-02T03:04:05Z".parse().unwrap(), 1.0).unwrap();
+}
+
+#[test]
+fn the_order_of_rows_does_not_matter() {
+    let scratch = Scratch::new();
+    let (first, other) = (scratch.arg("first"), scratch.arg("other"));
+    made_up::run(Path::new(&first), 300, 1);
+    let manifest = RunReader::open(Path::new(&first)).unwrap().manifest().clone();
+    let (mut rows, reader) = (rows(&first), RunReader::open(Path::new(&first)).unwrap());
+    rows.signals = reader.signals().unwrap();
+    rows.prefixes.reverse();
+    rows.tokens.rotate_left(1_234);
+    let (early, late) = rows.answers.split_at(rows.answers.len() / 3);
+    rows.answers = [late, early].concat();
+    rows.traces.rotate_right(17);
+    write(&other, &manifest, &rows);
+    for dir in [&first, &other] {
+        expect(0, &["report", dir]);
+        expect(0, &["rewards", dir]);
+    }
+    for name in ["metrics.json", "report.html", "rewards_jsonl.jsonl"] {
+        let read = |dir: &str| std::fs::read_to_string(Path::new(dir).join(name)).unwrap();
+        let hashes = |line: &&str| !line.contains(".parquet\": ");
+        let without_hashes = |text: String| text.lines().filter(hashes).collect::<Vec<_>>().join("\n");
+        assert!(without_hashes(read(&first)) == without_hashes(read(&other)), "{name}");
+    }
+}
+
+/// Writes the parts of two shards of a made-up run.
+fn write_shards(run: &Path, n_traces: usize) {
+    let manifest = made_up::manifest(n_traces);
+    let size = manifest.settings.batch_size;
+    for index in 0..2 {
+        let shard = ShardRecord { index, of: 2, n_parts: n_traces.div_ceil(size) };
+        let manifest = Manifest { shard: Some(shard), ..manifest.clone() };
+        let writer = RunWriter::overwrite(&shard_folder(run, &shard), &manifest).unwrap();
+        for part in shard.parts() {
+            let mut rows = Rows::default();
+            for number in part * size..n_traces.min((part + 1) * size) {
+                let trace = made_up::trace(number as u64, 1);
+                rows.traces.extend(trace.traces);
+                rows.prefixes.extend(trace.prefixes);
+                rows.answers.extend(trace.answers);
+                rows.tokens.extend(trace.tokens);
+                rows.signals.extend(trace.signals);
+            }
+            writer.write_part(part, &rows).unwrap();
+        }
+    }
+}
+
+/// The most memory that the program held while it carried a command out, in MB; `None` where the system does not tell.
+fn peak(args: &[&str]) -> Option<u64> {
+    let mut child = command(args).stdout(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = None;
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let kilobytes = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        most = kilobytes.and_then(|n| n.trim().parse::<u64>().ok()).map(|n| n / 1_000).or(most);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(child.wait().unwrap().success(), "{args:?}");
+    most
+}
+
+#[test]
+fn memory_is_bounded() {
+    let Some(n) = std::env::var("ENTRACE_LARGE_RUN").ok().and_then(|n| n.parse::<usize>().ok()) else {
+        return eprintln!("skipped: ENTRACE_LARGE_RUN is not set to a number of traces");
+    };
+    let scratch = Scratch::new();
+    let run = scratch.arg("run");
+    write_shards(Path::new(&run), n);
+    for (args, most_bytes) in [
+        (&["merge", &run][..], 3_000),
+        (&["report", &run], 3_000),
+        (&["rewards", &run], 700),
+        (&["rewards", &run, "--format", "trl"], 700),
+    ] {
+        let Some(peak) = peak(args) else { return eprintln!("skipped: peaks of memory are not told here") };
+        eprintln!("{n} traces: {args:?} took {peak} MB at most");
+        let most = 150 + most_bytes * n as u64 / 1_000_000;
+        assert!(peak < most, "{args:?} took {peak} MB, and {most} MB are expected at most");
+    }
+}
