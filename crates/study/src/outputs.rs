@@ -27,10 +27,13 @@ pub fn write(writer: &mut RunWriter, limit: Option<f64>) -> Result<Report, Error
     Ok(report)
 }
 
+/// Number of a task, and its questions.
+type OfTask = (usize, HashMap<Arc<str>, Counted>);
+
 /// The questions of each task, in the order of their names, and the traces that have come of those that wait for others.
 struct Questions {
     /// By name of the task: its number, and its questions.
-    tasks: BTreeMap<Arc<str>, (usize, HashMap<Arc<str>, Counted>)>,
+    tasks: BTreeMap<Arc<str>, OfTask>,
     waiting: BTreeMap<(usize, usize), Vec<TraceRow>>,
 }
 
@@ -44,8 +47,7 @@ impl Questions {
     fn of(reader: &RunReader, metrics: &Metrics) -> Result<Self, Error> {
         let number =
             |(number, task): (usize, &TaskMetrics)| (Arc::from(&*task.task), (number, HashMap::new()));
-        let mut tasks: BTreeMap<Arc<str>, (usize, HashMap<Arc<str>, Counted>)> =
-            metrics.tasks.iter().enumerate().map(number).collect();
+        let mut tasks: BTreeMap<Arc<str>, OfTask> = metrics.tasks.iter().enumerate().map(number).collect();
         for row in reader.stream_trace_heads() {
             let row = row?;
             let Some((_, questions)) = tasks.get_mut(&row.task) else { continue };

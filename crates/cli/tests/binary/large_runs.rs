@@ -1,11 +1,12 @@
 //! Runs of any length: what is made of them does not depend on the order of rows, and memory hardly on how many there are.
 
 use crate::made_up;
-use crate::support::{Scratch, command, expect, rows};
+use crate::support::{Scratch, command, expect};
+use entrace_record::RunWriter;
 use entrace_record::manifest::{Manifest, ShardRecord};
 use entrace_record::merge::shard_folder;
-use entrace_record::rows::Rows;
-use entrace_record::{RunReader, RunWriter};
+use entrace_record::rows::{PrefixRow, Rows};
+use std::ops::Range;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,14 +18,28 @@ fn write(dir: &str, manifest: &Manifest, rows: &Rows) {
     writer.finish(1, "2026-01-02T03:04:05Z".parse().unwrap(), 1.0).unwrap();
 }
 
+/// Made-up traces of these numbers, with prefixes that end where their steps do.
+fn rows(numbers: Range<usize>) -> Rows {
+    let mut rows = Rows::default();
+    for number in numbers {
+        let trace = made_up::trace(number as u64, 1);
+        let n_tokens = |step: u32| trace.tokens.iter().filter(|token| token.step <= step).count() as u32;
+        let prefixes = trace.prefixes.iter().cloned();
+        rows.prefixes.extend(prefixes.map(|row| PrefixRow { n_tokens: n_tokens(row.step), ..row }));
+        rows.traces.extend(trace.traces);
+        rows.answers.extend(trace.answers);
+        rows.tokens.extend(trace.tokens);
+        rows.signals.extend(trace.signals);
+    }
+    rows
+}
+
 #[test]
 fn the_order_of_rows_does_not_matter() {
     let scratch = Scratch::new();
     let (first, other) = (scratch.arg("first"), scratch.arg("other"));
-    made_up::run(Path::new(&first), 300, 1);
-    let manifest = RunReader::open(Path::new(&first)).unwrap().manifest().clone();
-    let (mut rows, reader) = (rows(&first), RunReader::open(Path::new(&first)).unwrap());
-    rows.signals = reader.signals().unwrap();
+    let (manifest, mut rows) = (made_up::manifest(300), rows(0..300));
+    write(&first, &manifest, &rows);
     rows.prefixes.reverse();
     rows.tokens.rotate_left(1_234);
     let (early, late) = rows.answers.split_at(rows.answers.len() / 3);
@@ -52,16 +67,8 @@ fn write_shards(run: &Path, n_traces: usize) {
         let manifest = Manifest { shard: Some(shard), ..manifest.clone() };
         let writer = RunWriter::overwrite(&shard_folder(run, &shard), &manifest).unwrap();
         for part in shard.parts() {
-            let mut rows = Rows::default();
-            for number in part * size..n_traces.min((part + 1) * size) {
-                let trace = made_up::trace(number as u64, 1);
-                rows.traces.extend(trace.traces);
-                rows.prefixes.extend(trace.prefixes);
-                rows.answers.extend(trace.answers);
-                rows.tokens.extend(trace.tokens);
-                rows.signals.extend(trace.signals);
-            }
-            writer.write_part(part, &rows).unwrap();
+            let numbers = part * size..n_traces.min((part + 1) * size);
+            writer.write_part(part, &rows(numbers)).unwrap();
         }
     }
 }
