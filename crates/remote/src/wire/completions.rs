@@ -164,8 +164,10 @@ mod tests {
 
     #[test]
     fn tokens_of_a_text_are_counted() {
-        let counted =
-            |n: usize| json!({"choices": [{"text": "hi"}], "usage": {"prompt_tokens": n}}).to_string();
+        let counted = |n: usize| {
+            json!({"choices": [{"text": "hi", "finish_reason": "stop"}], "usage": {"prompt_tokens": n}})
+                .to_string()
+        };
         assert!(read(&question(1), counted(1).as_bytes(), None).is_ok());
         let problem = read(&question(1), counted(2).as_bytes(), None).unwrap_err().to_string();
         assert!(problem.contains("counts 2 tokens where 1 were sent"), "{problem}");
