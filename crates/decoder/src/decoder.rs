@@ -45,8 +45,8 @@ pub enum StorageType {
     F32,
     /// bfloat16.
     BF16,
-    /// bfloat16, and on the CPU what is multiplied with the matrices is rounded to it too: faster where the processor multiplies such
-    /// numbers (AVX-512 BF16), less exact everywhere.
+    /// bfloat16, and on the CPU what is multiplied with the matrices is rounded to it too: less exact, and faster on some of the processors that
+    /// multiply such numbers (AVX-512 BF16; [`StorageType::product_rate`] tells).
     BF16Products,
     /// IEEE half.
     F16,
@@ -63,7 +63,7 @@ impl StorageType {
         }
     }
 
-    fn dtype(self) -> DType {
+    pub(crate) fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,
             Self::BF16 | Self::BF16Products => DType::BF16,
@@ -71,7 +71,7 @@ impl StorageType {
         }
     }
 
-    fn products(self) -> Products {
+    pub(crate) fn products(self) -> Products {
         match self {
             Self::BF16Products => Products::Bf16,
             Self::F32 | Self::BF16 | Self::F16 => Products::Float32,

@@ -68,6 +68,17 @@ impl Kernel {
         Self::Portable
     }
 
+    /// The instructions it is made of.
+    pub fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "AVX2",
+            Self::Portable => "portable loops",
+        }
+    }
+
     /// Most rows of a tile.
     #[inline]
     pub fn max_rows(self) -> usize {

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::host::Host;
 use crate::model::{ModelOptions, check_template, open_decoder, open_language};
 use entrace_backend::{Branch, BranchId, ChatMessage, Parent, Role, ScoreTree, Text, TokenScores};
-use entrace_decoder::{Decoder, LanguageModel};
+use entrace_decoder::{Decoder, DeviceKind, LanguageModel, StorageType};
 use std::time::Instant;
 
 /// Largest difference between two ways to the same log-probability that passes.
@@ -22,6 +22,8 @@ pub struct Subject {
     language: Option<LanguageModel>,
     /// Why it has no text side.
     no_text: Option<String>,
+    /// What its matrices are kept in, on the CPU.
+    storage: Option<StorageType>,
     load_secs: f64,
 }
 
@@ -42,7 +44,8 @@ impl Subject {
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { decoder, language, no_text, load_secs: started.elapsed().as_secs_f64() })
+        let storage = (options.device == DeviceKind::Cpu).then_some(options.dtype);
+        Ok(Self { decoder, language, no_text, storage, load_secs: started.elapsed().as_secs_f64() })
     }
 
     fn decoder(&self) -> Option<&Decoder> {
@@ -53,6 +56,7 @@ impl Subject {
     pub fn facts(&self) -> Vec<Fact> {
         let mut facts: Vec<Fact> = self.no_text.iter().map(|why| ("text", format!("none: {why}"))).collect();
         facts.extend(self.decoder().map(|decoder| of_decoder(decoder, self.load_secs)).into_iter().flatten());
+        facts.extend(self.storage.into_iter().flat_map(of_products));
         facts.extend(self.language.as_ref().map(of_text).into_iter().flatten());
         facts
     }
@@ -112,6 +116,18 @@ fn of_decoder(decoder: &Decoder, load_secs: f64) -> Vec<Fact> {
         info.model_hash.as_deref().map(|hash| ("fingerprint", hash[..16.min(hash.len())].to_string())),
     );
     facts.push(("loaded in", format!("{load_secs:.2} s")));
+    facts
+}
+
+/// How fast this processor multiplies with weights, as they are kept and with rows rounded to bf16.
+fn of_products(storage: StorageType) -> Vec<Fact> {
+    let rate = |storage: StorageType| match storage.product_rate() {
+        Ok(rate) => format!("{:.0} GFLOP/s in {} ({})", rate.gflops, storage.name(), rate.kernel),
+        Err(error) => error.to_string(),
+    };
+    let rounded = StorageType::BF16Products;
+    let mut facts = vec![("products", rate(storage))];
+    facts.extend((storage != rounded).then(|| ("", rate(rounded))));
     facts
 }
 
