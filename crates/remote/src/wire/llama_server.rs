@@ -112,16 +112,21 @@ pub fn read(question: &Question, body: &[u8], vocab_size: Option<usize>) -> Resu
                     }
                 };
                 let probabilities = item.completion_probabilities.unwrap_or_default();
-                // Tokens that a stop string ate have numbers and are not returned.
-                let numbers =
-                    probabilities.iter().take(item.tokens.len()).map(|entry| entry.logprob).collect();
-                let logprobs =
-                    check::drawn(&item.tokens, Some(numbers), draw.sampling.max_new_tokens, vocab_size)?;
+                let numbers = numbers(&item.tokens, &probabilities);
+                let logprobs = check::drawn(&item.tokens, numbers, draw.sampling.max_new_tokens, vocab_size)?;
                 Ok(Drawn { token_ids: Some(item.tokens), text: item.content, logprobs, stop_reason })
             });
             Ok(Answer::Draws(draws.collect::<Result<_, _>>()?, usage))
         }
     }
+}
+
+/// The numbers of drawn tokens. Tokens that a stop string ate have some and are not returned; those after which the text ends within a character
+/// are returned and have none. Where that leaves no number in the place of its token, none is taken.
+fn numbers(tokens: &[TokenId], probabilities: &[Probability]) -> Option<Vec<Option<f64>>> {
+    let own = probabilities.get(..tokens.len())?;
+    let are_in_place = own.iter().zip(tokens).all(|(entry, token)| entry.id == *token);
+    are_in_place.then(|| own.iter().map(|entry| entry.logprob).collect())
 }
 
 #[derive(Deserialize)]
@@ -248,5 +253,23 @@ mod tests {
         };
         assert_eq!(draws[0].token_ids, Some(vec![2]));
         assert_eq!(draws[0].stop_reason, StopReason::Stop);
+    }
+
+    #[test]
+    fn numbers_that_are_not_in_place_are_not_taken() {
+        let drawn = |tokens: &[TokenId], entries: &[TokenId]| {
+            let entry = |id: &TokenId| json!({"id": id, "logprob": -0.5, "top_logprobs": []});
+            let mut item = item(0, 3, 2, -2.6);
+            item["tokens"] = json!(tokens);
+            item["completion_probabilities"] = entries.iter().map(entry).collect();
+            match read(&draw(&[1, 2, 3], 1, 4), item.to_string().as_bytes(), None).unwrap() {
+                Answer::Draws(mut draws, _) => draws.remove(0).logprobs.map(|numbers| numbers.len()),
+                Answer::Next(..) => panic!("no draws"),
+            }
+        };
+        assert_eq!(drawn(&[7, 8, 9], &[7, 8, 9]), Some(3));
+        assert_eq!(drawn(&[7, 8], &[7, 8, 9]), Some(2), "a stop string ate one");
+        assert_eq!(drawn(&[7, 8, 9], &[7]), None, "two end within a character");
+        assert_eq!(drawn(&[7, 8], &[8, 9]), None, "both");
     }
 }
