@@ -492,8 +492,10 @@ impl Probe<'_> {
         }
     }
 
-    /// The tokens that the server draws spell its text here too.
+    /// The tokens that the server draws spell its text here too, those of most draws: broken characters are spelled in more than one way, and with
+    /// another tokenizer nearly all texts differ.
     fn check_texts(&self, draws: &[Drawn]) -> Result<(), Unfit> {
+        let mut differing = Vec::new();
         for draw in draws {
             let Some(tokens) = &draw.token_ids else { continue };
             let ended = tokens.iter().position(|token| self.text.stop_tokens().contains(token));
@@ -505,13 +507,15 @@ impl Probe<'_> {
                 |here: &str| here.trim().trim_end_matches('\u{fffd}') == there.trim_end_matches('\u{fffd}');
             let here = spelled(ended);
             if !is_same(&here) && !is_same(&spelled(ended + 1)) {
-                let here = here.trim();
-                return Err(Unfit::OtherTokenizer(format!(
-                    "its tokens spell {here:?} here and {there:?} there: the tokenizer is not that of the model"
-                )));
+                differing.push((here.trim().to_string(), there));
             }
         }
-        Ok(())
+        match differing.first() {
+            Some((here, there)) if differing.len() * 2 > draws.len() => Err(Unfit::OtherTokenizer(format!(
+                "its tokens spell {here:?} here and {there:?} there: the tokenizer is not that of the model"
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
