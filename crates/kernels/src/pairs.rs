@@ -13,12 +13,6 @@ const PANEL: usize = crate::tile::MAX_COLUMNS;
 /// Numbers of one step of k in a panel.
 const STEP: usize = 2 * PANEL;
 
-/// K rounded up to whole pairs.
-#[inline]
-pub fn padded(k: usize) -> usize {
-    k.next_multiple_of(2)
-}
-
 /// Where number `k` of column `column` of a panel stands in it.
 #[inline]
 pub fn place(k: usize, column: usize) -> usize {
