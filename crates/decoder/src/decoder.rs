@@ -38,15 +38,16 @@ impl Default for Options {
     }
 }
 
-/// What matrices are kept in, and what their products are made of. On the CPU sums are float32 in every case.
+/// What matrices are kept in, and what their products are made of. On the CPU sums are float32 in every case; products are in the fastest
+/// instructions that keep what is said here ([`StorageType::product_rate`] tells which, and how fast).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageType {
-    /// float32.
+    /// float32; bfloat16 where that is as exact and the processor's matrix tiles take it.
     F32,
     /// bfloat16.
     BF16,
-    /// bfloat16, and on the CPU what is multiplied with the matrices is rounded to it too: less exact, and faster on some of the processors that
-    /// multiply such numbers (AVX-512 BF16; [`StorageType::product_rate`] tells).
+    /// bfloat16, and on the CPU what is multiplied with the matrices is rounded to it too: less exact, and faster on processors that
+    /// multiply such numbers (AMX, AVX-512 BF16).
     BF16Products,
     /// IEEE half.
     F16,

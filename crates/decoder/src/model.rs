@@ -31,6 +31,7 @@ pub struct Model {
     device: Device,
     dtype: DType,
     n_parameters: u64,
+    weight_bytes: u64,
     idle_arena: IdleArena,
 }
 
@@ -94,7 +95,7 @@ impl Model {
         let norm = load_norm(spec.norm, weights, "model.norm.weight", hidden)?;
         let head = Head::new(Linear::new(head, None), spec.final_logit_softcapping)?;
         let activations = if device.is_cpu() { DType::F32 } else { dtype };
-        let n_parameters = weights.n_loaded();
+        let (n_parameters, weight_bytes) = (weights.n_loaded(), weights.n_bytes());
         Ok(Self {
             spec,
             embeddings,
@@ -104,6 +105,7 @@ impl Model {
             device: device.clone(),
             dtype: activations,
             n_parameters,
+            weight_bytes,
             idle_arena: IdleArena::default(),
         })
     }
@@ -116,6 +118,11 @@ impl Model {
     /// Number of parameters.
     pub fn n_parameters(&self) -> u64 {
         self.n_parameters
+    }
+
+    /// Bytes that the weights take in memory.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
     }
 
     /// The output head.

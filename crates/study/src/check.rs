@@ -92,7 +92,6 @@ fn verdict(passes: bool) -> &'static str {
 fn of_decoder(decoder: &Decoder, load_secs: f64) -> Vec<Fact> {
     let info = decoder.info();
     let spec = decoder.model().spec();
-    let bytes = if info.dtype == "f32" { 4.0 } else { 2.0 };
     let n_parameters = decoder.model().n_parameters() as f64;
     let per_token = decoder.cache_bytes_per_token() as f64;
     let mut facts = vec![
@@ -107,7 +106,7 @@ fn of_decoder(decoder: &Decoder, load_secs: f64) -> Vec<Fact> {
             "memory",
             format!(
                 "{:.0} MB of weights, {:.1} KB of cache per token",
-                n_parameters * bytes / 1e6,
+                decoder.model().weight_bytes() as f64 / 1e6,
                 per_token / 1e3
             ),
         ),

@@ -1,6 +1,6 @@
 //! The model that comes with entrace.
 
-use crate::support::{Scratch, command, expect, said};
+use crate::support::{Scratch, command, expect, rows, said};
 
 #[test]
 fn a_run_without_arguments_measures_sprout() {
@@ -55,4 +55,32 @@ fn plain_questions_end_before_another_one() {
     assert!(stop(&["run", "--limit=2"]));
     assert!(stop(&["score", "--traces", &traces]));
     assert!(!stop(&["run", "--limit=2", "--prompt-template={question}"]));
+}
+
+/// The arithmetic of matrix tiles, in plain Rust as it runs on any processor, against that of vectors: the same trace, and log-probabilities that
+/// differ as those of two float32 engines do. sprout's weights are float16, so each is two bf16 numbers.
+#[test]
+fn matrix_tiles_change_nothing_but_the_last_digits() {
+    let scratch = Scratch::new();
+    let run = |tiles: &str| {
+        let out = scratch.arg(tiles);
+        let args =
+            ["run", "--limit=1", "--max-new-tokens=40", "--rollouts=0", "--controls=", "--output-path", &out];
+        let output = command(&args).env("ENTRACE_TILES", tiles).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        rows(&out)
+    };
+    let (vectors, tiles) = (run("off"), run("emulated"));
+    let close = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() < 2e-4,
+        (a, b) => a.is_none() && b.is_none(),
+    };
+    assert_eq!(vectors.tokens.len(), tiles.tokens.len());
+    for (a, b) in vectors.tokens.iter().zip(&tiles.tokens) {
+        assert!(a.token_id == b.token_id && close(a.logprob, b.logprob), "{a:?} against {b:?}");
+    }
+    assert!(!tiles.prefixes.is_empty() && vectors.prefixes.len() == tiles.prefixes.len());
+    for (a, b) in vectors.prefixes.iter().zip(&tiles.prefixes) {
+        assert!(close(a.target_logprob, b.target_logprob), "{a:?} against {b:?}");
+    }
 }

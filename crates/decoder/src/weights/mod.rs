@@ -49,6 +49,7 @@ pub(crate) struct Weights<'a> {
     products: Products,
     device: &'a Device,
     n_loaded: Cell<u64>,
+    n_bytes: Cell<u64>,
 }
 
 impl<'a> Weights<'a> {
@@ -58,7 +59,7 @@ impl<'a> Weights<'a> {
         products: Products,
         device: &'a Device,
     ) -> Self {
-        Self { file, dtype, products, device, n_loaded: Cell::new(0) }
+        Self { file, dtype, products, device, n_loaded: Cell::new(0), n_bytes: Cell::new(0) }
     }
 
     /// Whether there is a weight of this name.
@@ -74,6 +75,11 @@ impl<'a> Weights<'a> {
     /// How many numbers have been loaded so far.
     pub(crate) fn n_loaded(&self) -> u64 {
         self.n_loaded.get()
+    }
+
+    /// Bytes that they take as they are kept.
+    pub(crate) fn n_bytes(&self) -> u64 {
+        self.n_bytes.get()
     }
 
     /// One matrix.
@@ -98,9 +104,12 @@ impl<'a> Weights<'a> {
     /// One matrix of which single rows are asked for.
     pub(crate) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Table, Error> {
         let table = if self.device.is_cpu() {
-            Table::Kept(self.checked(name, &[rows, columns])?.kept(), self.dtype)
+            let kept = self.checked(name, &[rows, columns])?.kept();
+            self.take(kept.n_bytes());
+            Table::Kept(kept, self.dtype)
         } else {
-            Table::Device(Stacked::new(self, &[(name, rows)], columns)?.on(self.device, self.dtype)?)
+            let stacked = Stacked::new(self, &[(name, rows)], columns)?;
+            Table::Device(self.take_tensor(stacked.on(self.device, self.dtype)?))
         };
         self.file.let_go(name);
         Ok(table)
@@ -116,9 +125,11 @@ impl<'a> Weights<'a> {
         let weight = if self.device.is_cpu() {
             let read = |rows: Range<usize>, out: &mut [f32]| stacked.read(rows, out);
             let packed = Packed::new(stacked.n_rows, columns, self.dtype, products, read);
-            Weight::Packed(Arc::new(packed.map_err(|e| self.damaged(&stacked.names(), &e))?))
+            let packed = packed.map_err(|e| self.damaged(&stacked.names(), &e))?;
+            self.take(packed.n_bytes());
+            Weight::Packed(Arc::new(packed))
         } else {
-            Weight::Device(stacked.on(self.device, self.dtype)?)
+            Weight::Device(self.take_tensor(stacked.on(self.device, self.dtype)?))
         };
         parts.iter().for_each(|(name, _)| self.file.let_go(name.as_ref()));
         Ok(weight)
@@ -137,7 +148,16 @@ impl<'a> Weights<'a> {
             all.extend(numbers.map_err(|e| self.damaged(name.as_ref(), &e))?);
         }
         let len = all.len();
-        Ok(Tensor::from_vec(all, len, self.device)?)
+        Ok(self.take_tensor(Tensor::from_vec(all, len, self.device)?))
+    }
+
+    fn take(&self, n_bytes: usize) {
+        self.n_bytes.set(self.n_bytes.get() + n_bytes as u64);
+    }
+
+    fn take_tensor(&self, tensor: Tensor) -> Tensor {
+        self.take(tensor.elem_count() * tensor.dtype().size_in_bytes());
+        tensor
     }
 
     fn checked(&self, name: &str, expected: &[usize]) -> Result<Rows<'a>, Error> {

@@ -80,6 +80,14 @@ impl<'a> Rows<'a> {
         Self { data: Data::Float32(numbers), columns }
     }
 
+    /// Bytes of all of them.
+    pub(super) fn n_bytes(&self) -> usize {
+        match &self.data {
+            Data::Encoded(bytes, _) => bytes.len(),
+            Data::Float32(numbers) => size_of_val(numbers.as_slice()),
+        }
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         let row = match &self.data {

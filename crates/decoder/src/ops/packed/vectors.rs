@@ -1,0 +1,105 @@
+//! Products in vector instructions.
+
+use super::ends::{Prepared, Target};
+use super::{Multiplier, PANEL, Packed, Panels};
+use crate::ops::row_map::RowMap;
+use crate::ops::rows::Rows;
+use entrace_kernels::tile::{self, Kernel, Left};
+use entrace_kernels::{pairs, parts};
+use half::bf16;
+
+/// Steps of k for which a panel stays in the second-level cache.
+const K_BLOCK: usize = 2048;
+
+impl Packed {
+    pub(super) fn float32_product(&self, x: Rows<'_>, map: Option<&dyn RowMap>, target: &Target<'_>) {
+        let kernel = Kernel::best();
+        let rounded = self.multiplier == Multiplier::RoundedVectors;
+        let prepared = Prepared::new(x, map, self.k, 1, |row, out: &mut [f32]| {
+            out.copy_from_slice(row);
+            if rounded {
+                out.iter_mut().for_each(|x| *x = bf16::from_f32(*x).to_f32());
+            }
+        });
+        self.each_panel(|panel, scratch| {
+            let b = self.panel(panel, scratch);
+            for k0 in (0..self.k).step_by(K_BLOCK) {
+                let k1 = (k0 + K_BLOCK).min(self.k);
+                for first in (0..x.n_rows).step_by(kernel.max_rows()) {
+                    let rows = kernel.max_rows().min(x.n_rows - first);
+                    // SAFETY: the prepared rows have K numbers each, the panel 32 × K, of which k0..k1 are used. Tasks write different
+                    // panels, hence different columns of the target.
+                    unsafe {
+                        kernel.run(&tile::Tile {
+                            rows,
+                            columns: target.columns(panel),
+                            k: k1 - k0,
+                            a: Left::Rows(prepared.from(first, k0).as_ptr(), prepared.pitch),
+                            b: b.as_ptr().add(k0 * PANEL),
+                            b_step: PANEL,
+                            c: target.tile(first, rows, panel, k0 == 0),
+                            c_row: self.n,
+                            add: k0 > 0 || target.onto.is_some(),
+                        });
+                    }
+                }
+            }
+        });
+    }
+
+    pub(super) fn pairs_product(
+        &self,
+        w: &[bf16],
+        x: Rows<'_>,
+        map: Option<&dyn RowMap>,
+        target: &Target<'_>,
+    ) {
+        let k = parts::padded(self.k);
+        let put = |row: &[f32], out: &mut [bf16]| pairs::round(row, &mut out[..row.len()]);
+        let prepared = Prepared::new(x, map, k, 1, put);
+        self.each_panel(|panel, _| {
+            let b = &w[panel * PANEL * k..(panel + 1) * PANEL * k];
+            for k0 in (0..k).step_by(2 * K_BLOCK) {
+                let k1 = (k0 + 2 * K_BLOCK).min(k);
+                for first in (0..x.n_rows).step_by(pairs::MAX_ROWS) {
+                    let rows = pairs::MAX_ROWS.min(x.n_rows - first);
+                    // SAFETY: as in `float32_product`, and pairs are supported.
+                    unsafe {
+                        pairs::run(&pairs::Tile {
+                            rows,
+                            columns: target.columns(panel),
+                            n_pairs: (k1 - k0) / 2,
+                            a: prepared.from(first, k0).as_ptr(),
+                            a_row: prepared.pitch,
+                            b: b.as_ptr().add(k0 * PANEL),
+                            c: target.tile(first, rows, panel, k0 == 0),
+                            c_row: self.n,
+                            add: k0 > 0 || target.onto.is_some(),
+                        });
+                    }
+                }
+            }
+        });
+    }
+
+    /// Runs `f` for every panel, with room for a widened one.
+    fn each_panel(&self, f: impl Fn(usize, &mut Vec<f32>) + Sync) {
+        self.each_range(|panels, scratch| panels.for_each(|panel| f(panel, scratch)));
+    }
+
+    /// A panel in float32, `[K, 32]`.
+    pub(super) fn panel<'a>(&'a self, panel: usize, scratch: &'a mut Vec<f32>) -> &'a [f32] {
+        let range = panel * PANEL * self.k..(panel + 1) * PANEL * self.k;
+        scratch.clear();
+        match &self.panels {
+            Panels::F32(w) => return &w[range],
+            Panels::BF16(w) => scratch.extend(w[range].iter().map(|x| x.to_f32())),
+            Panels::F16(w) => scratch.extend(w[range].iter().map(|x| x.to_f32())),
+            Panels::Pairs(w) => {
+                let k = parts::padded(self.k);
+                pairs::widen(&w[panel * PANEL * k..(panel + 1) * PANEL * k], self.k, scratch);
+            }
+        }
+        scratch
+    }
+}
