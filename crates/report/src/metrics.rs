@@ -36,7 +36,7 @@ pub mod verdict;
 use entrace_record::rows::Rows;
 use entrace_record::{Manifest, Settings};
 use entrace_stats::Level;
-use entrace_stats::bootstrap::Resampling;
+use entrace_stats::bootstrap::{self, Resampling};
 use serde::{Deserialize, Serialize};
 
 pub use before_statement::BeforeStatement;
@@ -245,11 +245,14 @@ impl Metrics {
 fn task_metrics(task: &TaskFacts, settings: &Settings, options: &MetricOptions) -> TaskMetrics {
     let stopping = settings.stopping.as_ref().and_then(|record| stopping::of(task, record));
     let resampling = resampling(options, task.n_questions);
+    let _kept = bootstrap::keep(task.n_questions, &resampling);
     let curves = curves::of(task, &resampling);
     let folding = usable::folding(&resampling, task.n_questions);
     let recorded = usable::of_task(task, Source::Recorded, &folding);
     let rolled_out = task.rollout_draws().map(|_| usable::of_task(task, Source::Rollouts, &folding));
     let own = recorded.as_ref().ok().map(|gains| &gains.own);
+    let before_statement = before_statement::of(task, Source::Recorded, &resampling);
+    let verdict = task_verdict(task, &recorded, rolled_out.as_ref(), &before_statement, &resampling, options);
     let controls = task.controls();
     let control = |name: &std::sync::Arc<str>| {
         let gains =
@@ -271,7 +274,7 @@ fn task_metrics(task: &TaskFacts, settings: &Settings, options: &MetricOptions) 
         information_gain: curves.information_gain,
         usable_information: own.map(|gains| gains.groups(&resampling)).unwrap_or_default(),
         overconfidence_cost: own.map(|gains| gains.cost(&resampling)).unwrap_or_default(),
-        before_statement: before_statement::of(task, Source::Recorded, &resampling),
+        before_statement,
         by_length: own.map(|gains| length::of(gains, &resampling)).unwrap_or_default(),
         rollouts: rolled_out.as_ref().and_then(|gains| rollouts::of(task, gains.as_ref().ok()?, &resampling)),
         controls: controls.iter().map(control).collect(),
@@ -282,10 +285,7 @@ fn task_metrics(task: &TaskFacts, settings: &Settings, options: &MetricOptions) 
         cues: cues::of(task, &settings.more_cues, &resampling),
         duplicates: duplicates::of(task),
         fano: fano::of(task, &resampling),
-        verdict: of_whole(
-            task_verdict(task, &recorded, rolled_out.as_ref(), &resampling, options),
-            stopping.as_ref(),
-        ),
+        verdict: of_whole(verdict, stopping.as_ref()),
         stopping,
         profile: profile::of(task, &resampling),
         predict: predict::of(task, &resampling),
@@ -299,6 +299,7 @@ fn task_verdict(
     task: &TaskFacts,
     recorded: &Result<TaskGains<'_>, String>,
     rolled_out: Option<&Result<TaskGains<'_>, String>>,
+    recorded_before_statement: &BeforeStatement,
     resampling: &Resampling,
     options: &MetricOptions,
 ) -> VerdictMetrics {
@@ -309,7 +310,10 @@ fn task_verdict(
         Some(gains) => (Source::Rollouts, gains),
         None => (Source::Recorded, recorded),
     };
-    let before_statement = before_statement::information(task, source, resampling);
+    let before_statement = match source {
+        Source::Recorded => recorded_before_statement.usable_information.all.clone(),
+        Source::Rollouts => before_statement::information(task, source, resampling),
+    };
     verdict::of(&Evidence { task, source, gains, before_statement }, resampling, options)
 }
 

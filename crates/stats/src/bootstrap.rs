@@ -27,20 +27,21 @@
 //! Source: Efron and Tibshirani 1993, ch. 8 and 13; Hesterberg 2015, Am. Stat. 69 (expansion); Montiel Olea and
 //! Plagborg-Moller 2019, J. Appl. Econom. 34 (sup-t band).
 
+mod draws;
+
 use rayon::prelude::*;
+
+pub use draws::{Kept, keep};
 
 use crate::cluster::{ClusterSums, Clusters};
 use crate::distribution::{normal_cdf, t_sf};
 use crate::interval::{Estimate, Interval, Level};
-use crate::stream::{Purpose, Stream};
 use crate::summary::sorted_quantile;
 use crate::undefined::{Undefined, check_count, check_finite};
+use draws::{Draws, TOGETHER, draw};
 
 /// Fewest clusters for intervals from the quantiles of replicates.
 pub const FEWEST_FOR_QUANTILES: usize = 8;
-
-/// Replicates that are computed together.
-const BLOCK: usize = 8;
 
 /// Replicates that differ by less than this, relative to the value, differ by rounding only.
 const ROUNDING: f64 = 1e-12;
@@ -91,40 +92,12 @@ where
         .map_init(
             || vec![0; n_clusters],
             |multiplicities, replicate| {
-                draw(multiplicities, resampling.seed, replicate);
+                multiplicities.fill(0);
+                draw(n_clusters, resampling.seed, replicate, |cluster| multiplicities[cluster] += 1);
                 outcome(multiplicities)
             },
         )
         .collect()
-}
-
-/// The ratios of every replicate, in replicate order. Replicates are taken [`BLOCK`] at a time, so that the sums, which may be larger
-/// than any cache, are read once for each block.
-fn ratio_replicates(sums: &ClusterSums, resampling: &Resampling) -> Vec<Vec<Option<f64>>> {
-    (0..resampling.replicates.div_ceil(BLOCK))
-        .into_par_iter()
-        .flat_map_iter(|block| {
-            let replicates = block * BLOCK..resampling.replicates.min((block + 1) * BLOCK);
-            let multiplicities: Vec<Vec<u32>> = replicates
-                .map(|replicate| {
-                    let mut multiplicities = vec![0; sums.n_clusters()];
-                    draw(&mut multiplicities, resampling.seed, replicate);
-                    multiplicities
-                })
-                .collect();
-            sums.resampled_ratios_of(&multiplicities)
-        })
-        .collect()
-}
-
-/// Draws as many clusters as there are, with replacement.
-fn draw(multiplicities: &mut [u32], seed: u64, replicate: usize) {
-    let mut stream = Stream::new(seed, Purpose::Bootstrap, replicate as u64);
-    let n = multiplicities.len();
-    multiplicities.fill(0);
-    for _ in 0..n {
-        multiplicities[stream.below(n as u32)] += 1;
-    }
 }
 
 /// The mean over rows, each row with weight one.
@@ -191,31 +164,58 @@ pub fn mean_against_zero(values: &[f64], resampling: &Resampling) -> Result<Zero
     })
 }
 
-/// The statistic of every column of the sums as one curve, with pointwise and simultaneous intervals.
-#[must_use]
-pub fn curve(sums: &ClusterSums, resampling: &Resampling) -> Vec<Result<CurvePoint, Undefined>> {
-    let counts: Vec<usize> = (0..sums.n_columns()).map(|column| sums.n_contributing(column)).collect();
-    band(&sums.ratios(), &counts, &ratio_replicates(sums, resampling), resampling)
+/// The statistic of every column of sums in every replicate.
+#[derive(Debug)]
+pub struct Resampled<'a> {
+    sums: &'a ClusterSums,
+    resampling: &'a Resampling,
+    /// In replicate order.
+    ratios: Vec<Vec<Option<f64>>>,
 }
 
-/// The curve of differences first - second of two columns, one point for each pair of columns.
-///
-/// # Panics
-/// If a pair names a column that does not exist.
+impl<'a> Resampled<'a> {
+    /// Resamples the clusters.
+    #[must_use]
+    pub fn new(sums: &'a ClusterSums, resampling: &'a Resampling) -> Self {
+        let draws = Draws::of(sums.n_clusters(), resampling);
+        let same_denominators = sums.same_denominators();
+        let of_block =
+            |block| draws.with_block(block, |times| sums.resampled_ratios_of(times, &same_denominators));
+        let mut ratios: Vec<Vec<Option<f64>>> =
+            (0..resampling.replicates.div_ceil(TOGETHER)).into_par_iter().flat_map_iter(of_block).collect();
+        ratios.truncate(resampling.replicates);
+        Self { sums, resampling, ratios }
+    }
+
+    /// The statistic of every column as one curve, with pointwise and simultaneous intervals.
+    #[must_use]
+    pub fn curve(&self) -> Vec<Result<CurvePoint, Undefined>> {
+        let counts: Vec<usize> =
+            (0..self.sums.n_columns()).map(|column| self.sums.n_contributing(column)).collect();
+        band(&self.sums.ratios(), &counts, &self.ratios, self.resampling)
+    }
+
+    /// The curve of differences first - second of two columns, one point for each pair of columns.
+    ///
+    /// # Panics
+    /// If a pair names a column that does not exist.
+    #[must_use]
+    pub fn contrasts(&self, pairs: &[(usize, usize)]) -> Vec<Result<CurvePoint, Undefined>> {
+        let differences = |ratios: &Vec<Option<f64>>| -> Vec<Option<f64>> {
+            pairs.iter().map(|&(first, second)| Some(ratios[first]? - ratios[second]?)).collect()
+        };
+        let contributing = |column: usize| self.sums.n_contributing(column);
+        let counts: Vec<usize> =
+            pairs.iter().map(|&(first, second)| contributing(first).min(contributing(second))).collect();
+        let draws: Vec<Vec<Option<f64>>> = self.ratios.iter().map(differences).collect();
+        band(&differences(&self.sums.ratios()), &counts, &draws, self.resampling)
+    }
+}
+
+/// The statistic of every column of the sums as one curve; see [`Resampled::curve`].
 #[must_use]
-pub fn contrasts(
-    sums: &ClusterSums,
-    pairs: &[(usize, usize)],
-    resampling: &Resampling,
-) -> Vec<Result<CurvePoint, Undefined>> {
-    let differences = |ratios: &Vec<Option<f64>>| -> Vec<Option<f64>> {
-        pairs.iter().map(|&(first, second)| Some(ratios[first]? - ratios[second]?)).collect()
-    };
-    let count =
-        |&(first, second): &(usize, usize)| sums.n_contributing(first).min(sums.n_contributing(second));
-    let counts: Vec<usize> = pairs.iter().map(count).collect();
-    let draws: Vec<Vec<Option<f64>>> = ratio_replicates(sums, resampling).iter().map(differences).collect();
-    band(&differences(&sums.ratios()), &counts, &draws, resampling)
+pub fn curve(sums: &ClusterSums, resampling: &Resampling) -> Vec<Result<CurvePoint, Undefined>> {
+    Resampled::new(sums, resampling).curve()
 }
 
 fn estimate<F>(
@@ -330,6 +330,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::stream::{Purpose, Stream};
 
     /// Clusters of 1 to 8 rows whose mean is normal around 1, with row noise; the mean is related to nothing.
     fn clustered_sample(n_clusters: usize, seed: u64) -> (Vec<f64>, Clusters) {
@@ -466,7 +467,7 @@ mod tests {
             sums.add(cluster, 0, shared + 1.0 + 0.1 * stream.normal(), 1.0);
             sums.add(cluster, 1, shared, 1.0);
         }
-        let points = contrasts(&sums, &[(0, 1), (1, 0)], &Resampling::default());
+        let points = Resampled::new(&sums, &Resampling::default()).contrasts(&[(0, 1), (1, 0)]);
         let up = points[0].unwrap().estimate;
         let down = points[1].unwrap().estimate;
         assert!(up.standard_error < 0.02 && up.interval.contains(1.0));

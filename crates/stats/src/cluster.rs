@@ -73,15 +73,21 @@ impl Clusters {
 pub struct ClusterSums {
     n_clusters: usize,
     n_columns: usize,
-    /// `[cluster, column]`, row-major; a pair is (numerator, denominator).
-    sums: Vec<(f64, f64)>,
+    /// `[columns, clusters]`
+    numerators: Vec<f64>,
+    /// `[columns, clusters]`
+    denominators: Vec<f64>,
 }
+
+/// Clusters whose multiplicities are turned into numbers at once, for all columns.
+const TOGETHER: usize = 256;
 
 impl ClusterSums {
     /// Empty sums, to be filled with [`ClusterSums::add`].
     #[must_use]
     pub fn new(n_clusters: usize, n_columns: usize) -> Self {
-        Self { n_clusters, n_columns, sums: vec![(0.0, 0.0); n_clusters * n_columns] }
+        let zeros = || vec![0.0; n_clusters * n_columns];
+        Self { n_clusters, n_columns, numerators: zeros(), denominators: zeros() }
     }
 
     /// One column: the mean of the rows' values.
@@ -100,16 +106,16 @@ impl ClusterSums {
     /// # Panics
     /// If `cluster` or `column` is out of range.
     pub fn add(&mut self, cluster: usize, column: usize, value: f64, weight: f64) {
-        assert!(column < self.n_columns, "column {column} of {}", self.n_columns);
-        let (numerator, denominator) = &mut self.sums[cluster * self.n_columns + column];
-        *numerator += weight * value;
-        *denominator += weight;
+        assert!(cluster < self.n_clusters, "cluster {cluster} of {}", self.n_clusters);
+        let place = column * self.n_clusters + cluster;
+        self.numerators[place] += weight * value;
+        self.denominators[place] += weight;
     }
 
     /// Gives every cluster weight one in each column where it has any: the statistic becomes the mean of cluster means.
     #[must_use]
     pub fn with_equal_clusters(mut self) -> Self {
-        for (numerator, denominator) in &mut self.sums {
+        for (numerator, denominator) in self.numerators.iter_mut().zip(&mut self.denominators) {
             if *denominator > 0.0 {
                 *numerator /= *denominator;
                 *denominator = 1.0;
@@ -131,9 +137,12 @@ impl ClusterSums {
     }
 
     /// Number of clusters that have weight in a column.
+    ///
+    /// # Panics
+    /// If `column` is out of range.
     #[must_use]
     pub fn n_contributing(&self, column: usize) -> usize {
-        (0..self.n_clusters).filter(|cluster| self.sums[cluster * self.n_columns + column].1 > 0.0).count()
+        self.denominators_of(column).iter().filter(|denominator| **denominator > 0.0).count()
     }
 
     /// The ratio of each cluster that has weight in a column, in cluster order.
@@ -142,9 +151,8 @@ impl ClusterSums {
     /// If `column` is out of range.
     #[must_use]
     pub fn cluster_values(&self, column: usize) -> Vec<f64> {
-        assert!(column < self.n_columns, "column {column} of {}", self.n_columns);
-        let sums = self.sums.iter().skip(column).step_by(self.n_columns);
-        sums.filter(|sum| sum.1 > 0.0).map(|(numerator, denominator)| numerator / denominator).collect()
+        let sums = self.numerators_of(column).iter().zip(self.denominators_of(column));
+        sums.filter(|sum| *sum.1 > 0.0).map(|(numerator, denominator)| numerator / denominator).collect()
     }
 
     /// The statistic of every column, each cluster counted once; `None` where no cluster has weight.
@@ -159,36 +167,79 @@ impl ClusterSums {
     /// If there are not `n_clusters` multiplicities.
     #[must_use]
     pub fn resampled_ratios(&self, multiplicities: &[u32]) -> Vec<Option<f64>> {
-        self.resampled_ratios_of(&[multiplicities]).swap_remove(0)
+        assert!(multiplicities.len() == self.n_clusters, "one multiplicity for each cluster");
+        let total = |sums: &[f64]| {
+            sums.iter().zip(multiplicities).fold(0.0, |total, (sum, &times)| total + f64::from(times) * sum)
+        };
+        let columns = 0..self.n_columns;
+        columns
+            .map(|column| ratio(total(self.numerators_of(column)), total(self.denominators_of(column))))
+            .collect()
     }
 
-    /// The same for several resamples in one pass over the sums.
-    pub(crate) fn resampled_ratios_of<M: AsRef<[u32]>>(&self, resamples: &[M]) -> Vec<Vec<Option<f64>>> {
-        let fits = resamples.iter().all(|resample| resample.as_ref().len() == self.n_clusters);
-        assert!(fits, "one multiplicity for each cluster");
-        let mut totals = vec![vec![(0.0, 0.0); self.n_columns]; resamples.len()];
-        if self.n_columns > 0 {
-            for (cluster, row) in self.sums.chunks_exact(self.n_columns).enumerate() {
-                for (totals, resample) in totals.iter_mut().zip(resamples) {
-                    let times = resample.as_ref()[cluster];
-                    if times > 0 {
-                        add_times(totals, row, f64::from(times));
-                    }
+    /// The same for several resamples, whose multiplicities stand side by side for each cluster, with the first column that has the same
+    /// denominators for each column.
+    pub(crate) fn resampled_ratios_of<const N: usize>(
+        &self,
+        multiplicities: &[[u8; N]],
+        same_denominators: &[usize],
+    ) -> [Vec<Option<f64>>; N] {
+        let (mut numerators, mut denominators) =
+            (vec![[0.0; N]; self.n_columns], vec![[0.0; N]; self.n_columns]);
+        for (part, multiplicities) in multiplicities.chunks(TOGETHER).enumerate() {
+            let times: Vec<[f64; N]> = multiplicities.iter().map(|times| times.map(f64::from)).collect();
+            let clusters = part * TOGETHER..part * TOGETHER + times.len();
+            for column in 0..self.n_columns {
+                add_times(&mut numerators[column], &self.numerators_of(column)[clusters.clone()], &times);
+                if same_denominators[column] == column {
+                    add_times(
+                        &mut denominators[column],
+                        &self.denominators_of(column)[clusters.clone()],
+                        &times,
+                    );
                 }
             }
         }
-        let ratio =
-            |&(numerator, denominator): &(f64, f64)| (denominator > 0.0).then(|| numerator / denominator);
-        totals.iter().map(|totals| totals.iter().map(ratio).collect()).collect()
+        let totals = || numerators.iter().zip(same_denominators);
+        std::array::from_fn(|resample| {
+            totals().map(|(total, &same)| ratio(total[resample], denominators[same][resample])).collect()
+        })
+    }
+
+    /// For each column the first one that has the same denominators, as most have where no row lacks a value.
+    pub(crate) fn same_denominators(&self) -> Vec<usize> {
+        let mut first: Vec<usize> = Vec::with_capacity(self.n_columns);
+        for column in 0..self.n_columns {
+            let denominators = self.denominators_of(column);
+            let is_same =
+                |other: &usize| first[*other] == *other && self.denominators_of(*other) == denominators;
+            first.push((0..column).find(is_same).unwrap_or(column));
+        }
+        first
+    }
+
+    fn numerators_of(&self, column: usize) -> &[f64] {
+        &self.numerators[column * self.n_clusters..(column + 1) * self.n_clusters]
+    }
+
+    fn denominators_of(&self, column: usize) -> &[f64] {
+        &self.denominators[column * self.n_clusters..(column + 1) * self.n_clusters]
     }
 }
 
-/// Adds a row of sums to the totals, `times` times.
-fn add_times(totals: &mut [(f64, f64)], row: &[(f64, f64)], times: f64) {
-    for (total, sum) in totals.iter_mut().zip(row) {
-        total.0 += times * sum.0;
-        total.1 += times * sum.1;
+fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
+    (denominator > 0.0).then(|| numerator / denominator)
+}
+
+/// Adds to each total the sums of some clusters, so many times.
+fn add_times<const N: usize>(totals: &mut [f64; N], sums: &[f64], times: &[[f64; N]]) {
+    let mut added = *totals;
+    for (sum, times) in sums.iter().zip(times) {
+        for (total, times) in added.iter_mut().zip(times) {
+            *total += times * sum;
+        }
     }
+    *totals = added;
 }
 
 #[cfg(test)]

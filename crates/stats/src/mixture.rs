@@ -22,6 +22,8 @@
 //!
 //! Source: Dempster, Laird and Rubin 1977 (EM); Chernozhukov et al. 2018, Econom. J. 21 (cross-fitting).
 
+use rayon::prelude::*;
+
 use crate::cluster::Clusters;
 use crate::cross_validation::assign_folds;
 use crate::undefined::{Undefined, check_count, check_finite, check_paired};
@@ -49,8 +51,9 @@ const MOST_PASSES: usize = 5;
 /// What one expert gave to each row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expert {
+    n_rows: usize,
     n_variants: usize,
-    /// `[rows, variants]`.
+    /// `[variants, rows]`.
     likelihoods: Vec<f64>,
     start: usize,
 }
@@ -64,7 +67,10 @@ impl Expert {
         if let Some(index) = likelihoods.iter().position(|likelihood| *likelihood < 0.0) {
             return Err(Undefined::OutOfRange { index });
         }
-        Ok(Self { n_variants, likelihoods, start })
+        let n_rows = likelihoods.len() / n_variants;
+        let of_variant = |variant: usize| likelihoods.iter().skip(variant).step_by(n_variants);
+        let likelihoods = (0..n_variants).flat_map(of_variant).copied().collect();
+        Ok(Self { n_rows, n_variants, likelihoods, start })
     }
 
     /// An expert without variants.
@@ -74,11 +80,17 @@ impl Expert {
 
     /// Number of rows.
     pub fn n_rows(&self) -> usize {
-        self.likelihoods.len() / self.n_variants
+        self.n_rows
     }
 
     fn likelihood(&self, row: usize, variant: usize) -> f64 {
-        self.likelihoods[row * self.n_variants + variant]
+        self.likelihoods[variant * self.n_rows + row]
+    }
+
+    /// The likelihoods of some rows.
+    fn column(&self, rows: &[usize], variant: usize) -> Column {
+        let likelihoods = &self.likelihoods[variant * self.n_rows..(variant + 1) * self.n_rows];
+        in_blocks(rows.iter().map(|&row| likelihoods[row]))
     }
 }
 
@@ -164,14 +176,17 @@ pub fn cross_fitted(
     for repetition in 0..folding.repetitions {
         let seed = folding.seed.wrapping_add(repetition as u64);
         let fold_of = fold_of_row(clusters, &present, n_folds, seed)?;
-        for fold in 0..n_folds {
-            let (judged, seen): (Vec<usize>, Vec<usize>) = (0..n_rows).partition(|&row| fold_of[row] == fold);
+        let fitted = |fold: usize| {
+            let seen: Vec<usize> = (0..n_rows).filter(|&row| fold_of[row] != fold).collect();
             let seen_weights: Vec<f64> = seen.iter().map(|&row| row_weights[row]).collect();
-            let mixture = fit(experts, &seen, &seen_weights)?;
-            for row in judged {
-                log_densities[row] += mixture.log_density(experts, row) / folding.repetitions as f64;
-            }
-            let n_fits = (n_folds * folding.repetitions) as f64;
+            fit(experts, &seen, &seen_weights)
+        };
+        let mixtures: Vec<Mixture> = (0..n_folds).into_par_iter().map(fitted).collect::<Result<_, _>>()?;
+        for (row, &fold) in fold_of.iter().enumerate() {
+            log_densities[row] += mixtures[fold].log_density(experts, row) / folding.repetitions as f64;
+        }
+        let n_fits = (n_folds * folding.repetitions) as f64;
+        for mixture in &mixtures {
             weights.iter_mut().zip(&mixture.weights).for_each(|(mean, weight)| *mean += weight / n_fits);
         }
     }
@@ -199,33 +214,50 @@ fn fold_of_row(
     Ok(clusters.ids().iter().map(|&cluster| fold_of_cluster[cluster]).collect())
 }
 
+/// Rows that are computed together.
+const TOGETHER: usize = 16;
+
+/// A number for each row. The last block is filled up with zeros, which add nothing to any sum.
+type Column = Vec<[f64; TOGETHER]>;
+
+fn in_blocks(values: impl ExactSizeIterator<Item = f64>) -> Column {
+    let mut blocks = vec![[0.0; TOGETHER]; values.len().div_ceil(TOGETHER)];
+    blocks.as_flattened_mut().iter_mut().zip(values).for_each(|(place, value)| *place = value);
+    blocks
+}
+
 /// The state of a fit.
 struct Search<'a> {
     experts: &'a [&'a Expert],
     rows: &'a [usize],
-    row_weights: &'a [f64],
+    row_weights: Column,
     variants: Vec<usize>,
     weights: Vec<f64>,
-    /// Likelihoods at the chosen variants, `[experts][rows]`.
-    columns: Vec<Vec<f64>>,
+    /// Likelihoods at the chosen variants, for each expert.
+    columns: Vec<Column>,
+    /// Variants that were found to be better.
+    n_better: usize,
+    /// For each variant of each expert, [`Self::n_better`] when it was found to be no better: until another is, it need not be tried again.
+    failed_at: Vec<Vec<Option<usize>>>,
 }
 
 impl<'a> Search<'a> {
-    fn new(experts: &'a [&'a Expert], rows: &'a [usize], row_weights: &'a [f64]) -> Self {
-        let variants: Vec<usize> = experts.iter().map(|expert| expert.start).collect();
+    fn new(experts: &'a [&'a Expert], rows: &'a [usize], row_weights: &[f64]) -> Self {
         let weights = vec![1.0 / experts.len() as f64; experts.len()];
-        let mut search = Self { experts, rows, row_weights, variants, weights, columns: Vec::new() };
-        search.columns =
-            (0..experts.len()).map(|expert| search.column(expert, search.variants[expert])).collect();
-        search
-    }
-
-    fn column(&self, expert: usize, variant: usize) -> Vec<f64> {
-        self.rows.iter().map(|&row| self.experts[expert].likelihood(row, variant)).collect()
+        Self {
+            experts,
+            rows,
+            row_weights: in_blocks(row_weights.iter().copied()),
+            variants: experts.iter().map(|expert| expert.start).collect(),
+            weights,
+            columns: experts.iter().map(|expert| expert.column(rows, expert.start)).collect(),
+            n_better: 0,
+            failed_at: experts.iter().map(|expert| vec![None; expert.n_variants]).collect(),
+        }
     }
 
     fn choose_variants(&mut self) {
-        let mut best = self.climb(SEARCH_STEPS);
+        let mut best = self.climb();
         for _ in 0..MOST_PASSES {
             let before = self.variants.clone();
             for expert in (0..self.experts.len()).filter(|&expert| self.experts[expert].n_variants > 1) {
@@ -240,15 +272,18 @@ impl<'a> Search<'a> {
     /// Tries every variant of one expert and keeps the best.
     fn choose_variant(&mut self, expert: usize, best: &mut f64) {
         for variant in 0..self.experts[expert].n_variants {
-            if variant == self.variants[expert] {
+            let failed = self.failed_at[expert][variant] == Some(self.n_better);
+            if failed || variant == self.variants[expert] {
                 continue;
             }
-            let tried = self.column(expert, variant);
+            let tried = self.experts[expert].column(self.rows, variant);
             let old = (std::mem::replace(&mut self.columns[expert], tried), self.weights.clone());
-            let value = self.climb(SEARCH_STEPS);
+            let value = self.climb();
             if value > *best {
                 (*best, self.variants[expert]) = (value, variant);
+                self.n_better += 1;
             } else {
+                self.failed_at[expert][variant] = Some(self.n_better);
                 (self.columns[expert], self.weights) = old;
             }
         }
@@ -258,7 +293,7 @@ impl<'a> Search<'a> {
     fn settle(&mut self) {
         for _ in 0..FINAL_STEPS {
             let before = self.weights.clone();
-            self.climb(1);
+            self.step();
             let change = before.iter().zip(&self.weights).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             if change < CONVERGED {
                 break;
@@ -266,27 +301,54 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Some steps of expectation maximisation; the objective before the last of them.
-    fn climb(&mut self, steps: usize) -> f64 {
-        let mut objective = f64::NEG_INFINITY;
-        for _ in 0..steps {
-            let mut shares = vec![PRIOR_COUNT; self.weights.len()];
-            objective = self.weights.iter().map(|weight| PRIOR_COUNT * weight.ln()).sum();
-            for (row, &row_weight) in self.row_weights.iter().enumerate() {
-                let density: f64 =
-                    self.columns.iter().zip(&self.weights).map(|(column, weight)| weight * column[row]).sum();
+    /// Some steps; the objective before the last of them.
+    fn climb(&mut self) -> f64 {
+        (1..SEARCH_STEPS).for_each(|_| self.step());
+        let objective = self.objective();
+        self.step();
+        objective
+    }
+
+    fn objective(&self) -> f64 {
+        let mut objective = self.weights.iter().map(|weight| PRIOR_COUNT * weight.ln()).sum();
+        for (block, row_weights) in self.row_weights.iter().enumerate() {
+            for (row_weight, density) in row_weights.iter().zip(self.densities(block)) {
                 objective += row_weight * density.max(LEAST_DENSITY).ln();
-                if density <= LEAST_DENSITY {
-                    continue;
-                }
-                for ((share, column), weight) in shares.iter_mut().zip(&self.columns).zip(&self.weights) {
-                    *share += row_weight * weight * column[row] / density;
-                }
             }
-            let total: f64 = shares.iter().sum();
-            self.weights = shares.into_iter().map(|share| share / total).collect();
         }
         objective
+    }
+
+    /// A step of expectation maximisation.
+    fn step(&mut self) {
+        let mut shares = vec![PRIOR_COUNT; self.weights.len()];
+        for (block, row_weights) in self.row_weights.iter().enumerate() {
+            // What no expert allows gives no shares.
+            let divisors = self
+                .densities(block)
+                .map(|density| if density <= LEAST_DENSITY { f64::INFINITY } else { density });
+            for ((share, column), weight) in shares.iter_mut().zip(&self.columns).zip(&self.weights) {
+                let mut parts = *row_weights;
+                for ((part, likelihood), divisor) in parts.iter_mut().zip(&column[block]).zip(&divisors) {
+                    *part = *part * weight * likelihood / divisor;
+                }
+                parts.iter().for_each(|part| *share += part);
+            }
+        }
+        let total: f64 = shares.iter().sum();
+        self.weights = shares.into_iter().map(|share| share / total).collect();
+    }
+
+    /// f of the rows of a block.
+    #[inline(always)]
+    fn densities(&self, block: usize) -> [f64; TOGETHER] {
+        let mut densities = [0.0; TOGETHER];
+        for (column, weight) in self.columns.iter().zip(&self.weights) {
+            for (density, likelihood) in densities.iter_mut().zip(&column[block]) {
+                *density += weight * likelihood;
+            }
+        }
+        densities
     }
 }
 

@@ -181,12 +181,12 @@ fn by_verdict(
                 }
             }
         }
-        let means = means.per_question();
-        for (column, quantity) in means.quantities(resampling).into_iter().enumerate() {
+        let pairs: Vec<(usize, usize)> = (0..n).map(|i| (2 * n + i, n + i)).collect();
+        let (quantities, differences) = means.per_question().with_differences(&pairs, resampling);
+        for (column, quantity) in quantities.into_iter().enumerate() {
             groups[column / n * N_DEPTHS + depths.start + column % n] = quantity;
         }
-        let pairs: Vec<(usize, usize)> = (0..n).map(|i| (2 * n + i, n + i)).collect();
-        gap.extend(means.differences(&pairs, resampling));
+        gap.extend(differences);
     }
     (groups, gap)
 }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use entrace_stats::bootstrap::{self, Resampling};
+use entrace_stats::bootstrap::{CurvePoint, Resampled, Resampling};
 use entrace_stats::{ClusterSums, Estimate, Level, Undefined, interval};
 use serde::{Deserialize, Serialize};
 
@@ -224,30 +224,31 @@ impl QuestionMeans {
 
     /// Every column with its interval.
     pub(crate) fn quantities(&self, resampling: &Resampling) -> Vec<Quantity> {
-        let estimates = bootstrap::curve(&self.sums, resampling);
-        let points = self.sums.ratios().into_iter().zip(estimates).enumerate();
-        points
-            .map(|(column, (value, estimate))| {
-                let n_questions = self.sums.n_contributing(column);
-                Quantity::of(value, estimate.map(|e| e.estimate), n_questions, self.n_traces[column])
-            })
-            .collect()
+        self.with_differences(&[], resampling).0
     }
 
-    /// The difference first − second of pairs of columns; counts are those of the rarer side.
-    pub(crate) fn differences(&self, pairs: &[(usize, usize)], resampling: &Resampling) -> Vec<Quantity> {
-        let values = self.sums.ratios();
-        let estimates = bootstrap::contrasts(&self.sums, pairs, resampling);
-        pairs
-            .iter()
-            .zip(estimates)
-            .map(|(&(first, second), estimate)| {
-                let value = values[first].zip(values[second]).map(|(a, b)| a - b);
-                let n_questions = self.sums.n_contributing(first).min(self.sums.n_contributing(second));
-                let n_traces = self.n_traces[first].min(self.n_traces[second]);
-                Quantity::of(value, estimate.map(|e| e.estimate), n_questions, n_traces)
-            })
-            .collect()
+    /// Every column, and the difference first − second of pairs of columns; counts of a pair are those of the rarer side.
+    pub(crate) fn with_differences(
+        &self,
+        pairs: &[(usize, usize)],
+        resampling: &Resampling,
+    ) -> (Vec<Quantity>, Vec<Quantity>) {
+        let (values, resampled) = (self.sums.ratios(), Resampled::new(&self.sums, resampling));
+        let quantity =
+            |value: Option<f64>, estimate: Result<CurvePoint, Undefined>, n_questions, n_traces| {
+                Quantity::of(value, estimate.map(|point| point.estimate), n_questions, n_traces)
+            };
+        let n_questions: Vec<usize> =
+            (0..values.len()).map(|column| self.sums.n_contributing(column)).collect();
+        let quantities = resampled.curve().into_iter().enumerate().map(|(column, estimate)| {
+            quantity(values[column], estimate, n_questions[column], self.n_traces[column])
+        });
+        let differences = pairs.iter().zip(resampled.contrasts(pairs)).map(|(&(first, second), estimate)| {
+            let value = values[first].zip(values[second]).map(|(a, b)| a - b);
+            let rarer = |counts: &[usize]| counts[first].min(counts[second]);
+            quantity(value, estimate, rarer(&n_questions), rarer(&self.n_traces))
+        });
+        (quantities.collect(), differences.collect())
     }
 }
 

@@ -114,9 +114,8 @@ pub(super) fn descent(task: &TaskFacts, resampling: &Resampling) -> DescentMetri
             accuracy.add(trace.question, usize::from(!monotone), if correct { 1.0 } else { 0.0 });
         }
     }
-    let accuracy = accuracy.per_question();
-    let mut by_monotone =
-        accuracy.quantities(resampling).into_iter().map(|share| share.into_share(resampling.level));
+    let (shares, mut differences) = accuracy.per_question().with_differences(&[(0, 1)], resampling);
+    let mut by_monotone = shares.into_iter().map(|share| share.into_share(resampling.level));
     DescentMetrics {
         total_drop: means(|t| t.total_drop),
         monotone_share: means(|t| t.monotone.map(|m| if m { 1.0 } else { 0.0 }))
@@ -125,6 +124,6 @@ pub(super) fn descent(task: &TaskFacts, resampling: &Resampling) -> DescentMetri
         late_slope: means(|t| t.late_slope),
         accuracy_monotone: by_monotone.next().unwrap_or_default(),
         accuracy_not_monotone: by_monotone.next().unwrap_or_default(),
-        accuracy_difference: accuracy.differences(&[(0, 1)], resampling).swap_remove(0),
+        accuracy_difference: differences.swap_remove(0),
     }
 }
