@@ -101,10 +101,14 @@ def commands(args, pythons):
         model = args.model
         if kind == "llama.cpp":
             model = args.gguf
-        if not args.engines or kind in args.engines:
+        if is_wanted(args, name, kind):
             python = pythons.get(kind, sys.executable)
             script = str(HERE / SCRIPTS[kind])
             yield name, before + [python, script, model, args.workload, str(args.threads), *rest]
+
+
+def is_wanted(args, name, kind):
+    return not args.engines or kind in args.engines or name in args.engines
 
 
 def start(args, pythons, folder, engines, absent):
@@ -247,7 +251,7 @@ def main():
     parser.add_argument("--workload", required=True)
     parser.add_argument("--gguf", help="the same weights in float32 for llama.cpp; made from the folder unless given")
     parser.add_argument("--python", action="append", default=[], metavar="ENGINE=PATH")
-    parser.add_argument("--engines", nargs="*", help="transformers, llama.cpp, vllm; all unless some are named")
+    parser.add_argument("--engines", nargs="*", help="transformers, llama.cpp, vllm, or an engine as the table names it; all unless some are named")
     parser.add_argument("--only", nargs="*", default=list(WORKLOADS), help="W1 W2 W3 prefill")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
@@ -262,7 +266,7 @@ def main():
     pythons = dict(pair.split("=", 1) for pair in args.python)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        if not args.gguf and (not args.engines or "llama.cpp" in args.engines):
+        if not args.gguf and any(is_wanted(args, name, kind) for name, (kind, _) in ENGINES.items() if kind == "llama.cpp"):
             args.gguf = str(folder / "model.gguf")
             python = pythons.get("llama.cpp", sys.executable)
             subprocess.run([python, str(HERE / "gguf_from_hf.py"), args.model, args.gguf], check=False)

@@ -58,7 +58,7 @@ fn plain_questions_end_before_another_one() {
 }
 
 /// The arithmetic of matrix tiles, in plain Rust as it runs on any processor, against that of vectors: the same trace, and log-probabilities that
-/// differ as those of two float32 engines do. sprout's weights are float16, so each is two bf16 numbers.
+/// differ as those of two float32 engines do. sprout's weights are exact in bf16, so that a product is three.
 #[test]
 fn matrix_tiles_change_nothing_but_the_last_digits() {
     let scratch = Scratch::new();
