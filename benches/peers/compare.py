@@ -6,7 +6,8 @@ workload once, so that a machine whose speed drifts treats all alike; ratios are
 Engines are compared within their class: those that compute in float32 with each other, and those that round activations (to bf16, or the f16
 of attention) with each other. The floor of a class is the best rate of a large product of its numbers that was measured in the same rounds:
 sgemm, and for the rounded class the faster of that and torch's product of bf16 matrices, which uses the processor's tiles. The share of the floor
-counts the products that the workload needs when every common beginning is run once, whatever an engine runs.
+counts the products that the workload needs when every common beginning is run once, whatever an engine runs; float32 products that are made
+of bf16 tiles are ahead of sgemm.
 
     python compare.py --entrace target/release/entrace-bench --model FOLDER --workload FILE \\
         --python transformers=PYTHON --python llama.cpp=PYTHON --python vllm=PYTHON --json OUT

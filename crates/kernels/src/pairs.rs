@@ -31,10 +31,31 @@ vectorised! {
     }
 }
 
-/// A panel in float32, `[K, 32]`.
-pub fn widen(panel: &[bf16], k: usize, out: &mut Vec<f32>) {
-    out.clear();
-    out.extend((0..k).flat_map(|i| (0..PANEL).map(move |column| panel[place(i, column)].to_f32())));
+vectorised! {
+    /// bf16 numbers in float32.
+    pub fn widen(numbers: &[bf16], out: &mut [f32]) {
+        for (out, x) in out.iter_mut().zip(numbers) {
+            *out = wide(*x);
+        }
+    }
+}
+
+vectorised! {
+    /// A panel in float32, `[K, 32]`.
+    pub fn widen_panel(panel: &[bf16], out: &mut [f32]) {
+        for (pairs, steps) in panel.chunks_exact(STEP).zip(out.chunks_exact_mut(STEP)) {
+            let (even, odd) = steps.split_at_mut(PANEL);
+            for column in 0..PANEL {
+                even[column] = wide(pairs[2 * column]);
+                odd[column] = wide(pairs[2 * column + 1]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn wide(x: bf16) -> f32 {
+    f32::from_bits(u32::from(x.to_bits()) << 16)
 }
 
 /// One tile of a result: `rows × columns` numbers at `c`, from bf16 rows and a panel.
@@ -174,6 +195,20 @@ mod tests {
         for (found, x) in found.into_iter().zip(numbers) {
             let expected = bf16::from_f32(x);
             assert!(found.to_bits() == expected.to_bits() || found.is_nan() && x.is_nan(), "{x}: {found}");
+        }
+    }
+
+    #[test]
+    fn panels_are_widened_where_their_numbers_stand() {
+        let numbers: Vec<bf16> = (0..3 * STEP).map(|i| bf16::from_f32(i as f32 - 60.0)).collect();
+        let (mut plain, mut panel) = (vec![0.0; numbers.len()], vec![0.0; numbers.len()]);
+        widen(&numbers, &mut plain);
+        widen_panel(&numbers, &mut panel);
+        for (i, x) in numbers.iter().enumerate() {
+            assert_eq!(plain[i].to_bits(), x.to_f32().to_bits());
+        }
+        for (k, column) in (0..6).flat_map(|k| (0..PANEL).map(move |column| (k, column))) {
+            assert_eq!(panel[k * PANEL + column].to_bits(), numbers[place(k, column)].to_f32().to_bits());
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::ops::rows::Rows;
 use entrace_kernels::tile::{self, Kernel, Left};
 use entrace_kernels::{pairs, parts};
 use half::bf16;
+use half::slice::HalfFloatSliceExt;
 
 /// Steps of k for which a panel stays in the second-level cache.
 const K_BLOCK: usize = 2048;
@@ -89,16 +90,16 @@ impl Packed {
 
     /// A panel in float32, `[K, 32]`.
     pub(super) fn panel<'a>(&'a self, panel: usize, scratch: &'a mut Vec<f32>) -> &'a [f32] {
-        let range = panel * PANEL * self.k..(panel + 1) * PANEL * self.k;
-        scratch.clear();
+        let padded = parts::padded(self.k);
+        let of = |k: usize| panel * PANEL * k..(panel + 1) * PANEL * k;
+        if !matches!(self.panels, Panels::F32(_)) {
+            scratch.resize(PANEL * padded, 0.0);
+        }
         match &self.panels {
-            Panels::F32(w) => return &w[range],
-            Panels::BF16(w) => scratch.extend(w[range].iter().map(|x| x.to_f32())),
-            Panels::F16(w) => scratch.extend(w[range].iter().map(|x| x.to_f32())),
-            Panels::Pairs(w) => {
-                let k = parts::padded(self.k);
-                pairs::widen(&w[panel * PANEL * k..(panel + 1) * PANEL * k], self.k, scratch);
-            }
+            Panels::F32(w) => return &w[of(self.k)],
+            Panels::BF16(w) => pairs::widen(&w[of(self.k)], scratch),
+            Panels::F16(w) => w[of(self.k)].convert_to_f32_slice(&mut scratch[..PANEL * self.k]),
+            Panels::Pairs(w) => pairs::widen_panel(&w[of(padded)], scratch),
         }
         scratch
     }
