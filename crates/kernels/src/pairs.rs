@@ -2,7 +2,8 @@
 //!
 //! The matrix is bf16, and rows are rounded to bf16 before they are multiplied; products of two bf16 numbers are exact in float32. The
 //! instruction takes two steps of k at a time, so panels hold the numbers of two steps side by side, `[K/2, 32, 2]`. Processors without it
-//! multiply the same numbers in float32; sums are in another order of addition there.
+//! multiply the same numbers in float32; sums are in another order of addition there. Matrix
+//! tiles (`amx`) take the same panels.
 
 use crate::vectorised;
 use half::bf16;

@@ -3,9 +3,9 @@
 //! Float32 numbers take part as sums of bf16 numbers (see `parts`). Rows in three parts and a panel in one, two or three make float32
 //! products: left out are only the products of parts that together are below 2⁻²⁵ of the whole. One part of each are bf16 products.
 //!
-//! Every number of the result is summed in one order, 32 steps of k and one pair of parts at a time, whatever rows are computed with it and wherever k
-//! is cut into calls that add. `emulated` is the same arithmetic in plain Rust, for processors without
-//! tiles: for tests, and to try what a model's numbers come to.
+//! Every number of the result is summed in one order, 32 steps of k and one pair of parts at a time, whatever rows are computed with it and
+//! wherever k is cut into calls that add. `native` are the instructions; `emulated` is the same arithmetic in plain Rust, for tests and to try
+//! what a model's numbers come to on processors without tiles.
 
 mod emulated;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

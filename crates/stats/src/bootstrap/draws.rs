@@ -17,7 +17,7 @@ pub(super) type Times = [u8; TOGETHER];
 /// Most bytes of draws that are kept.
 const KEPT_BYTES: usize = 32 << 20;
 
-/// The draws that somebody keeps.
+/// The draws that were last kept, as long as they are.
 static KEPT: Mutex<Weak<Draws>> = Mutex::new(Weak::new());
 
 /// The draws of all replicates, as long as this lives. They are made when they are first asked for.
@@ -27,8 +27,8 @@ pub struct Kept {
     _draws: Option<Arc<Draws>>,
 }
 
-/// Keeps the draws from so many clusters for statistics of columns that are resampled in the same way, unless they are too many. Draws that
-/// somebody else keeps are made anew from here on.
+/// Keeps the draws from so many clusters for statistics of columns that are resampled in the same way, unless they are too many. They take the
+/// place of those that another call keeps, which are then made anew for each statistic.
 pub fn keep(n_clusters: usize, resampling: &Resampling) -> Kept {
     let draws = (n_clusters.saturating_mul(resampling.replicates) <= KEPT_BYTES).then(|| {
         let draws = Arc::new(Draws::new(n_clusters, resampling));

@@ -72,7 +72,8 @@ pub(crate) enum Products {
 }
 
 impl Packed {
-    /// Lays out N rows of K numbers in the type `dtype`, which takes half the memory where products need no more than that. `read` gives some of the rows, `[rows, K]`.
+    /// Lays out N rows of K numbers in the type `dtype`, or float32 numbers in bf16 where that is exact and there are tiles for it. `read` gives some
+    /// of the rows, `[rows, K]`.
     pub(crate) fn new<E: Send>(
         n: usize,
         k: usize,
