@@ -242,8 +242,10 @@ mod avx2 {
                 match (tile.columns - first >= V * WIDTH, tile.a) {
                     (true, Left::Columns(a, step)) => whole::<R, V>(tile, first, |i, r| a.add(i * step + r)),
                     (true, Left::Rows(a, row)) => whole::<R, V>(tile, first, |i, r| a.add(r * row + i)),
-                    (false, Left::Columns(a, step)) => in_part::<R>(tile, first, |i, r| a.add(i * step + r)),
-                    (false, Left::Rows(a, row)) => in_part::<R>(tile, first, |i, r| a.add(r * row + i)),
+                    (false, Left::Columns(a, step)) => {
+                        in_part::<R, V>(tile, first, |i, r| a.add(i * step + r))
+                    }
+                    (false, Left::Rows(a, row)) => in_part::<R, V>(tile, first, |i, r| a.add(r * row + i)),
                 }
             }
         }
@@ -293,34 +295,45 @@ mod avx2 {
         }
     }
 
-    /// The columns from `first` on, one vector of them at a time, the last one masked.
+    /// The columns from `first` on, which fill less than V vectors: those behind them are masked.
     ///
     /// # Safety
     /// As for `run`; the tile has R rows, and `a` points to numbers that may be read.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn in_part<const R: usize>(tile: &Tile, first: usize, a: impl Fn(usize, usize) -> *const f32) {
-        for first in (first..tile.columns).step_by(WIDTH) {
-            let mask = mask(tile.columns - first);
-            // SAFETY: by the caller's promise; masked loads and stores touch only the tile's columns.
-            unsafe {
-                let c = |r: usize| tile.c.add(r * tile.c_row + first);
-                let mut sums: [__m256; R] = [_mm256_setzero_ps(); R];
-                if tile.add {
-                    for (r, sum) in sums.iter_mut().enumerate() {
-                        *sum = _mm256_maskload_ps(c(r), mask);
+    unsafe fn in_part<const R: usize, const V: usize>(
+        tile: &Tile,
+        first: usize,
+        a: impl Fn(usize, usize) -> *const f32,
+    ) {
+        let columns = tile.columns - first;
+        let masks: [__m256i; V] = std::array::from_fn(|v| mask(columns.saturating_sub(WIDTH * v)));
+        // SAFETY: by the caller's promise; masked loads and stores touch only the tile's columns.
+        unsafe {
+            let c = |r: usize, v: usize| tile.c.add(r * tile.c_row + first).wrapping_add(WIDTH * v);
+            let mut sums: [[__m256; V]; R] = [[_mm256_setzero_ps(); V]; R];
+            if tile.add {
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = _mm256_maskload_ps(c(r, v), masks[v]);
                     }
                 }
-                let mut b = tile.b.add(first);
-                for i in 0..tile.k {
-                    let right = _mm256_maskload_ps(b, mask);
-                    for (r, sum) in sums.iter_mut().enumerate() {
-                        *sum = _mm256_fmadd_ps(_mm256_set1_ps(*a(i, r)), right, *sum);
+            }
+            let mut b = tile.b.add(first);
+            for i in 0..tile.k {
+                let right: [__m256; V] =
+                    std::array::from_fn(|v| _mm256_maskload_ps(b.wrapping_add(WIDTH * v), masks[v]));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let left = _mm256_set1_ps(*a(i, r));
+                    for (sum, &right) in sums.iter_mut().zip(&right) {
+                        *sum = _mm256_fmadd_ps(left, right, *sum);
                     }
-                    b = b.wrapping_add(tile.b_step);
                 }
-                for (r, &sum) in sums.iter().enumerate() {
-                    _mm256_maskstore_ps(c(r), mask, sum);
+                b = b.wrapping_add(tile.b_step);
+            }
+            for (r, sums) in sums.iter().enumerate() {
+                for (v, &sum) in sums.iter().enumerate() {
+                    _mm256_maskstore_ps(c(r, v), masks[v], sum);
                 }
             }
         }

@@ -3,8 +3,8 @@
 
 use crate::tile::MAX_COLUMNS;
 
-/// Turns up to `MAX_COLUMNS` rows of `dim` numbers, `stride` apart, into `[dim, MAX_COLUMNS]`. Columns behind those of the rows keep what they
-/// held.
+/// Turns up to `MAX_COLUMNS` rows of `dim` numbers, `stride` apart, into `[dim, MAX_COLUMNS]`. What columns behind those of the rows hold after it is
+/// left open.
 ///
 /// # Panics
 /// If there are more rows than columns, or if rows or target are shorter than that.
@@ -17,18 +17,18 @@ pub fn turn(rows: &[f32], stride: usize, n_rows: usize, dim: usize, turned: &mut
         unsafe { avx2::turn(rows, stride, n_rows, dim, turned) };
         return;
     }
-    one_by_one(rows, stride, 0..n_rows, 0..dim, turned);
+    one_by_one(rows, stride, n_rows, 0..dim, turned);
 }
 
 fn one_by_one(
     rows: &[f32],
     stride: usize,
-    which: std::ops::Range<usize>,
+    n_rows: usize,
     numbers: std::ops::Range<usize>,
     turned: &mut [f32],
 ) {
     for i in numbers {
-        for row in which.clone() {
+        for row in 0..n_rows {
             turned[i * MAX_COLUMNS + row] = rows[row * stride + i];
         }
     }
@@ -49,13 +49,15 @@ mod avx2 {
     /// AVX2 is there; rows and target are as long as `super::turn` asserts.
     #[target_feature(enable = "avx2")]
     pub(super) unsafe fn turn(rows: &[f32], stride: usize, n_rows: usize, dim: usize, turned: &mut [f32]) {
-        let (whole_rows, whole_dim) = (n_rows / EIGHT * EIGHT, dim / EIGHT * EIGHT);
-        for row in (0..whole_rows).step_by(EIGHT) {
+        let whole_dim = dim / EIGHT * EIGHT;
+        for row in (0..n_rows).step_by(EIGHT) {
+            // Behind the last row it comes once more.
+            let starts: [usize; EIGHT] = std::array::from_fn(|r| (row + r).min(n_rows - 1) * stride);
             for i in (0..whole_dim).step_by(EIGHT) {
-                // SAFETY: eight numbers from `i` on of eight rows from `row` on, and as many of the target, by the caller's promise.
+                // SAFETY: eight numbers from `i` on of rows that are there, and as many of eight columns of the target, by the caller's promise.
                 unsafe {
-                    let from = rows.as_ptr().add(row * stride + i);
-                    let square = std::array::from_fn(|r| _mm256_loadu_ps(from.add(r * stride)));
+                    let from = rows.as_ptr().add(i);
+                    let square = starts.map(|start| _mm256_loadu_ps(from.add(start)));
                     let to = turned.as_mut_ptr().add(i * MAX_COLUMNS + row);
                     for (r, numbers) in turned_square(square).into_iter().enumerate() {
                         _mm256_storeu_ps(to.add(r * MAX_COLUMNS), numbers);
@@ -63,8 +65,7 @@ mod avx2 {
                 }
             }
         }
-        one_by_one(rows, stride, 0..whole_rows, whole_dim..dim, turned);
-        one_by_one(rows, stride, whole_rows..n_rows, 0..dim, turned);
+        one_by_one(rows, stride, n_rows, whole_dim..dim, turned);
     }
 
     /// Eight rows of eight numbers as eight columns.
@@ -102,9 +103,8 @@ mod tests {
                 turn(&rows[..(n_rows - 1) * stride + dim], stride, n_rows, dim, &mut turned);
                 for (at, &number) in turned.iter().enumerate() {
                     let (i, row) = (at / MAX_COLUMNS, at % MAX_COLUMNS);
-                    match row < n_rows {
-                        true => assert_eq!(number.to_bits(), rows[row * stride + i].to_bits()),
-                        false => assert!(number.is_nan()),
+                    if row < n_rows {
+                        assert_eq!(number.to_bits(), rows[row * stride + i].to_bits());
                     }
                 }
             }

@@ -6,8 +6,8 @@
 //!
 //! q `[T, H·D]`, keys `[S, K·D]`, values `[S, K·Dv]` (S cache slots) to `[T, H·Dv]`. The kernels work on tiles of rows and one key-value
 //! head at a time, so that all query heads that share it, and all rows of the tile, find each key in the processor's cache: one kernel
-//! for runs of tokens (`panel`), one for single tokens (`row`). In both, everything about a row is computed in the order of its
-//! keys, so that it has the same bits in either, wherever its run or its path is cut, and in any pass.
+//! for runs of tokens (`panel`), one for single tokens (`row`), and one for single tokens whose paths begin alike (`shared`). In all of them, everything
+//! about a row is computed in the order of its keys, so that it has the same bits in each, wherever its run or its path is cut, and in any pass.
 //!
 //! If asked to, the weights are read as well: for each row and head ln a_ii and −Σ_j a_ij ln a_ij, in nats. Weights count as at least
 //! the smallest normal number, so that both are finite. In the kernel they are columns of the output behind the H·Dv of the heads.
@@ -15,12 +15,15 @@
 mod composed;
 mod panel;
 mod row;
+mod shared;
 
 use super::rows::{Rows, on_cpu};
 use crate::spec::AttentionSpec;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use entrace_kernels::tile::{self, Kernel, Left};
 use rayon::prelude::*;
+use row::Sums;
+use shared::Group;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -97,7 +100,23 @@ impl Attention<'_> {
     }
 }
 
-/// One unit of parallel work: rows of a block, for one head of keys and values and the query heads that share it.
+/// One unit of parallel work, for one head of keys and values and the query heads that share it.
+enum Task<'a> {
+    Tile(Tile<'a>),
+    Shared { group: Arc<Group<'a>>, kv_head: usize },
+}
+
+impl Task<'_> {
+    /// Keys that are gone through, for all rows.
+    fn cost(&self) -> usize {
+        match self {
+            Self::Tile(tile) => tile.rows.len() * (tile.first_position() + tile.rows.len()),
+            Self::Shared { group, .. } => group.cost(),
+        }
+    }
+}
+
+/// Rows of a block, for one head of keys and values.
 struct Tile<'a> {
     block: &'a Block,
     /// Its rows, counted from the block's first.
@@ -168,7 +187,7 @@ impl Out {
     }
 }
 
-/// Sums of the values of some ranges: `[queries, Dv]`.
+/// Sums of the values of some ranges: `[queries, Dv]`, or those added to what is there.
 ///
 /// # Safety
 /// `weights(query, key)` are the weights of the queries from one on, for the keys from one on, counted over the ranges; as many as there are
@@ -177,6 +196,7 @@ unsafe fn mix(
     values: Head<'_>,
     ranges: &[(usize, usize)],
     out: &mut [f32],
+    add: bool,
     weights: impl Fn(usize, usize) -> Left,
 ) {
     let kernel = Kernel::best();
@@ -200,7 +220,7 @@ unsafe fn mix(
                         b_step: values.stride,
                         c: out.as_mut_ptr().add(first * values.dim + column),
                         c_row: values.dim,
-                        add: done > 0,
+                        add: add || done > 0,
                     });
                 }
                 done += n;
@@ -212,29 +232,40 @@ unsafe fn mix(
 /// Where a tile computes.
 #[derive(Default)]
 struct Scratch {
+    /// Queries side by side, `[D, lanes]`.
     queries: Vec<f32>,
+    /// Queries one after the other, `[queries, D]`.
+    rows: Vec<f32>,
     /// Keys of a tile, `[D, keys]`.
     turned: Vec<f32>,
     scores: Vec<f32>,
+    /// Of keys that one row has for itself.
+    own_scores: Vec<f32>,
     out: Vec<f32>,
 }
 
 impl Attention<'_> {
-    fn tiles(&self) -> Vec<Tile<'_>> {
-        let mut tiles = Vec::new();
-        for block in self.blocks.iter() {
+    fn tasks(&self) -> Vec<Task<'_>> {
+        let (single, runs): (Vec<_>, Vec<_>) = self.blocks.iter().partition(|block| block.rows.len() == 1);
+        let kv_heads = 0..self.spec.n_kv_heads;
+        let threads = rayon::current_num_threads();
+        let max_rows =
+            (panel::LANES / self.group()).min((single.len() * kv_heads.len()).div_ceil(2 * threads));
+        let (groups, alone) = Group::of(single, self.spec.window, max_rows);
+        let mut tasks = Vec::new();
+        for block in runs.into_iter().chain(alone) {
             for first in (0..block.rows.len()).step_by(panel::LANES) {
                 let rows = first..block.rows.len().min(first + panel::LANES);
-                tiles.extend((0..self.spec.n_kv_heads).map(|kv_head| Tile {
-                    block,
-                    rows: rows.clone(),
-                    kv_head,
-                }));
+                let tile = |kv_head| Task::Tile(Tile { block, rows: rows.clone(), kv_head });
+                tasks.extend(kv_heads.clone().map(tile));
             }
         }
+        for group in groups.into_iter().map(Arc::new) {
+            tasks.extend(kv_heads.clone().map(|kv_head| Task::Shared { group: Arc::clone(&group), kv_head }));
+        }
         // The dearest first, so that no thread is left with one at the end.
-        tiles.sort_by_key(|t| std::cmp::Reverse(t.rows.len() * (t.first_position() + t.rows.len())));
-        tiles
+        tasks.sort_by_key(|task| std::cmp::Reverse(task.cost()));
+        tasks
     }
 
     /// Query heads that share a head of keys and values.
@@ -246,6 +277,34 @@ impl Attention<'_> {
     fn width(&self) -> usize {
         let readings = if self.read { 2 } else { 0 };
         self.spec.n_heads * (self.spec.v_head_dim + readings)
+    }
+
+    /// Appends a row's queries of the heads that share one of keys and values, `[heads, D]`, multiplied with the scale.
+    fn scaled_queries(&self, views: &Views<'_>, row: usize, kv_head: usize, out: &mut Vec<f32>) {
+        let width = self.group() * self.spec.head_dim;
+        let queries = &views.q.row(row)[kv_head * width..(kv_head + 1) * width];
+        out.extend(queries.iter().map(|x| x * self.spec.scale as f32));
+    }
+
+    /// Writes a row's sums of values `[heads, Dv]`, for the heads that share one of keys and values, over the totals of their weights.
+    ///
+    /// # Safety
+    /// No other task writes these heads of the row.
+    unsafe fn write_row(&self, out: &Out, row: usize, kv_head: usize, mixed: &[f32], sums: &[Sums]) {
+        let dim = self.spec.v_head_dim;
+        let heads = kv_head * self.group()..;
+        for ((result, head), sums) in mixed.chunks_exact(dim).zip(heads).zip(sums) {
+            let scale = 1.0 / sums.total;
+            // SAFETY: by the caller's promise; the head's columns are among the first H·Dv.
+            unsafe {
+                out.write(row, head * dim, result.iter().map(|x| x * scale));
+                if self.read {
+                    let log_total = sums.total.ln();
+                    let entropy = log_total - sums.weighted * scale;
+                    self.write_reading(out, row, head, sums.own - log_total, entropy);
+                }
+            }
+        }
     }
 
     /// Writes what was read of one row and head.
@@ -284,12 +343,10 @@ impl CustomOp3 for Attention<'_> {
         let width = self.width();
         let mut out = vec![0f32; views.q.n_rows * width];
         let target = Out { numbers: out.as_mut_ptr(), width };
-        self.tiles().par_iter().with_max_len(1).for_each_init(Scratch::default, |scratch, tile| {
-            if tile.rows.len() == 1 {
-                self.row(tile, &views, scratch, &target)
-            } else {
-                self.panels(tile, &views, scratch, &target)
-            }
+        self.tasks().par_iter().with_max_len(1).for_each_init(Scratch::default, |scratch, task| match task {
+            Task::Tile(tile) if tile.rows.len() == 1 => self.row(tile, &views, scratch, &target),
+            Task::Tile(tile) => self.panels(tile, &views, scratch, &target),
+            Task::Shared { group, kv_head } => self.shared(group, *kv_head, &views, scratch, &target),
         });
         Ok((CpuStorage::F32(out), Shape::from((views.q.n_rows, width))))
     }
@@ -320,29 +377,71 @@ mod tests {
         Block { rows, ancestors, own_start }
     }
 
+    /// Bits of outputs and readings, row by row.
+    fn bits(spec: &AttentionSpec, blocks: &[Block], [q, keys, values]: &[Tensor; 3]) -> Vec<Vec<u32>> {
+        let attention = Attention { spec, blocks: Arc::from(blocks), read: true };
+        let (out, readings) = attention.apply(q, keys, values).unwrap();
+        let readings = readings.unwrap();
+        let all = Tensor::cat(&[out, readings.own, readings.entropy], 1).unwrap().to_vec2::<f32>().unwrap();
+        all.into_iter().map(|row| row.into_iter().map(f32::to_bits).collect()).collect()
+    }
+
+    /// The same where every block is a pass by itself.
+    fn bits_one_by_one(
+        spec: &AttentionSpec,
+        blocks: &[Block],
+        [q, keys, values]: &[Tensor; 3],
+    ) -> Vec<Vec<u32>> {
+        let of_block = |block: &Block| {
+            let q = q.narrow(0, block.rows.start, block.rows.len()).unwrap().contiguous().unwrap();
+            let alone = Block { rows: 0..block.rows.len(), ..block.clone() };
+            bits(spec, &[alone], &[q, keys.clone(), values.clone()])
+        };
+        blocks.iter().flat_map(of_block).collect()
+    }
+
+    const WINDOWS: [Option<usize>; 5] = [None, Some(1), Some(9), Some(40), Some(60)];
+
     #[test]
     fn a_row_has_the_same_bits_by_itself_and_in_a_run() {
         let n = 69;
-        let q = random(&[n, 120], 4);
-        let keys = random(&[100, 40], 5);
-        let values = random(&[100, 24], 6);
-        let run: Arc<[Block]> = Arc::from([block(0..n, std::iter::once(3..20).collect(), 25)]);
-        let apart = (0..n).map(|row| block(row..row + 1, vec![3..20, 25..25 + row], 25 + row));
-        let apart: Arc<[Block]> = apart.collect();
-        for window in [None, Some(1), Some(9), Some(40)] {
+        let tensors = [random(&[n, 120], 4), random(&[100, 40], 5), random(&[100, 24], 6)];
+        let run = [block(0..n, std::iter::once(3..20).collect(), 25)];
+        let apart: Vec<Block> =
+            (0..n).map(|row| block(row..row + 1, vec![3..20, 25..25 + row], 25 + row)).collect();
+        for window in WINDOWS {
             for softcap in [None, Some(1.5)] {
                 let spec = spec(window, softcap);
-                let of = |blocks: &Arc<[Block]>| {
-                    let attention = Attention { spec: &spec, blocks: Arc::clone(blocks), read: true };
-                    let (out, readings) = attention.apply(&q, &keys, &values).unwrap();
-                    let readings = readings.unwrap();
-                    [out, readings.own, readings.entropy]
-                        .map(|tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap())
-                };
-                let bits = |numbers: [Vec<f32>; 3]| {
-                    numbers.map(|all| all.into_iter().map(f32::to_bits).collect::<Vec<u32>>())
-                };
-                assert_eq!(bits(of(&run)), bits(of(&apart)), "{window:?} {softcap:?}");
+                let expected = bits_one_by_one(&spec, &apart, &tensors);
+                assert_eq!(bits(&spec, &run, &tensors), expected, "{window:?} {softcap:?}");
+                assert_eq!(bits(&spec, &apart, &tensors), expected, "{window:?} {softcap:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_by_itself_and_with_others_of_its_trunk() {
+        // Two trunks, paths that leave them early and late, with tails of every length and some in several pieces.
+        let path = |row: usize| {
+            let trunk = if row % 3 > 0 { 100..220 } else { 0..90 };
+            let trunk = trunk.start..trunk.end - row % 5 * 6;
+            let tail = 300 + 40 * row;
+            match row % 4 {
+                0 => vec![trunk],
+                1 => vec![trunk, tail..tail + row],
+                2 => vec![trunk.start..trunk.end - 3, tail..tail + 2, tail + 3..tail + 3 + row],
+                _ => std::iter::once(trunk.start + 50..trunk.end).collect(),
+            }
+        };
+        let blocks: Vec<Block> = (0..50).map(|row| block(row..row + 1, path(row), 339 + 40 * row)).collect();
+        let tensors = [random(&[50, 120], 4), random(&[2400, 40], 5), random(&[2400, 24], 6)];
+        let together = Group::of(blocks.iter().collect(), None, 10).0;
+        assert!(together.len() >= 4, "only {} groups", together.len());
+        for window in WINDOWS {
+            for softcap in [None, Some(1.5)] {
+                let spec = spec(window, softcap);
+                let expected = bits_one_by_one(&spec, &blocks, &tensors);
+                assert_eq!(bits(&spec, &blocks, &tensors), expected, "{window:?} {softcap:?}");
             }
         }
     }

@@ -4,7 +4,7 @@
 //! the queries, turned to `[D, lanes]`. The softmax walks down the keys in all lanes at once, and the output is a product of the weights
 //! with the values as they lie in the cache. A panel is rows of one head, or of several heads where a tile has few rows.
 
-use super::{Attention, Head, Out, Scratch, Tile, Views, mix};
+use super::{Attention, Head, Out, Scratch, Tile, Views, mix, row};
 use entrace_kernels::exp::{exp, tanh};
 use entrace_kernels::tile::{self, Kernel, Left};
 use entrace_kernels::vectorised;
@@ -14,7 +14,7 @@ use std::ops::Range;
 pub(super) const LANES: usize = tile::MAX_COLUMNS;
 
 /// Lanes of a panel with few queries.
-const HALF: usize = LANES / 2;
+pub(super) const HALF: usize = LANES / 2;
 
 impl Attention<'_> {
     /// All rows of a tile, panel by panel.
@@ -67,14 +67,16 @@ impl Attention<'_> {
             seen.from[lane] = (range.start - keys_from) as u32;
             seen.to[lane] = (range.end - keys_from) as u32;
         }
-        let sums = softmax(scratch.scores.as_chunks_mut::<P>().0, &seen, spec.softcap, self.read);
+        let panel = scratch.scores.as_chunks_mut::<P>().0;
+        let max = hidden_max(panel, &seen, spec.softcap);
+        let sums = weights(panel, &seen, &max, self.read);
 
         let values = Head::new(views.values, tile.kv_head, spec.v_head_dim);
         scratch.out.resize(lanes.len() * spec.v_head_dim, 0.0);
         assert!(lanes.len() <= P && scratch.scores.len() == (keys_to - keys_from) * P);
         // SAFETY: weights are [keys, P], of which the first lanes are queries.
         unsafe {
-            mix(values, &ranges, &mut scratch.out, |lane, key| {
+            mix(values, &ranges, &mut scratch.out, false, |lane, key| {
                 Left::Columns(scratch.scores.as_ptr().add(key * P + lane), P)
             });
         }
@@ -96,7 +98,12 @@ impl Attention<'_> {
 }
 
 /// Scores `[keys, P]` of the keys of some ranges with queries `[D, P]`.
-fn scores<const P: usize>(queries: &[f32], keys: Head<'_>, ranges: &[(usize, usize)], scores: &mut [f32]) {
+pub(super) fn scores<const P: usize>(
+    queries: &[f32],
+    keys: Head<'_>,
+    ranges: &[(usize, usize)],
+    scores: &mut [f32],
+) {
     assert_eq!(queries.len(), keys.dim * P);
     let kernel = Kernel::best();
     let mut rest = scores;
@@ -126,9 +133,9 @@ fn scores<const P: usize>(queries: &[f32], keys: Head<'_>, ranges: &[(usize, usi
 }
 
 /// The keys that each lane sees, counted from the panel's first.
-struct Seen<const P: usize> {
-    from: [u32; P],
-    to: [u32; P],
+pub(super) struct Seen<const P: usize> {
+    pub(super) from: [u32; P],
+    pub(super) to: [u32; P],
 }
 
 impl<const P: usize> Seen<P> {
@@ -147,7 +154,7 @@ impl<const P: usize> Seen<P> {
 
 /// Sums over the keys of each lane, with m its largest score s.
 #[derive(Clone, Copy)]
-struct Sums<const P: usize> {
+pub(super) struct Sums<const P: usize> {
     /// Σ e^(s−m).
     total: [f32; P],
     /// Σ (s−m) e^(s−m), if read.
@@ -156,14 +163,20 @@ struct Sums<const P: usize> {
     own: [f32; P],
 }
 
+impl<const P: usize> Sums<P> {
+    /// Those of one lane.
+    pub(super) fn of(&self, lane: usize) -> row::Sums {
+        row::Sums { total: self.total[lane], weighted: self.weighted[lane], own: self.own[lane] }
+    }
+}
+
 vectorised! {
-    /// Turns scores into weights e^(s−m), 0 where a lane does not see the key.
-    fn softmax<const P: usize>(
+    /// Each lane's largest score, after the cap, which the scores then have; those that a lane does not see are −∞.
+    pub(super) fn hidden_max<const P: usize>(
         scores: &mut [[f32; P]],
         seen: &Seen<P>,
         softcap: Option<f64>,
-        read: bool,
-    ) -> Sums<P> {
+    ) -> [f32; P] {
         if let Some(cap) = softcap {
             let cap = cap as f32;
             scores.as_flattened_mut().iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
@@ -171,15 +184,27 @@ vectorised! {
         let (from, to) = seen.edges(scores.len());
         hide(&mut scores[..from], 0, seen);
         hide(&mut scores[to..], to, seen);
-        let max = max_of(scores);
+        max_of(scores)
+    }
+}
+
+vectorised! {
+    /// Turns scores into weights e^(s−m), 0 where a lane does not see the key.
+    pub(super) fn weights<const P: usize>(
+        scores: &mut [[f32; P]],
+        seen: &Seen<P>,
+        max: &[f32; P],
+        read: bool,
+    ) -> Sums<P> {
+        let (from, to) = seen.edges(scores.len());
         let (mut weighted, mut own) = ([0.0; P], [0.0; P]);
         if read {
-            (weighted, own) = readings(scores, seen, &max);
+            (weighted, own) = readings(scores, seen, max);
         }
         let mut total = [0.0; P];
-        weigh_edge(&mut scores[..from], 0, seen, &max, &mut total);
-        total = weigh(&mut scores[from..to], &max, total);
-        weigh_edge(&mut scores[to..], to, seen, &max, &mut total);
+        weigh_edge(&mut scores[..from], 0, seen, max, &mut total);
+        total = weigh(&mut scores[from..to], max, total);
+        weigh_edge(&mut scores[to..], to, seen, max, &mut total);
         Sums { total, weighted, own }
     }
 }

@@ -18,51 +18,48 @@ impl Attention<'_> {
         let n_keys = seen.len();
         let ranges = tile.block.ranges(seen.start, seen.end);
         let row = tile.block.rows.start + tile.rows.start;
-        let (group, dim) = (self.group(), spec.head_dim);
+        scratch.rows.clear();
+        self.scaled_queries(views, row, tile.kv_head, &mut scratch.rows);
+        scratch.scores.resize(self.group() * n_keys, 0.0);
+        let keys = Head::new(views.keys, tile.kv_head, spec.head_dim);
+        scores(&scratch.rows, keys, &ranges, &mut scratch.turned, &mut scratch.scores);
+        let max: Vec<f32> =
+            scratch.scores.chunks_exact_mut(n_keys).map(|scores| capped_max(scores, spec.softcap)).collect();
+        let mut sums = vec![Sums::default(); max.len()];
+        weights(&mut scratch.scores, &max, self.read, &mut sums);
 
-        let heads = tile.kv_head * group..(tile.kv_head + 1) * group;
-        scratch.queries.clear();
-        let queries = &views.q.row(row)[heads.start * dim..heads.end * dim];
-        scratch.queries.extend(queries.iter().map(|x| x * spec.scale as f32));
-        scratch.scores.resize(group * n_keys, 0.0);
-        scores(scratch, Head::new(views.keys, tile.kv_head, dim), &ranges, n_keys);
-        let sums = softmax(&mut scratch.scores, n_keys, spec.softcap, self.read);
-
-        scratch.out.resize(group * spec.v_head_dim, 0.0);
+        scratch.out.resize(self.group() * spec.v_head_dim, 0.0);
         let values = Head::new(views.values, tile.kv_head, spec.v_head_dim);
-        assert_eq!(scratch.scores.len(), group * n_keys);
+        assert_eq!(scratch.scores.len(), self.group() * n_keys);
         // SAFETY: weights are [queries, keys].
         unsafe {
-            mix(values, &ranges, &mut scratch.out, |query, key| {
+            mix(values, &ranges, &mut scratch.out, false, |query, key| {
                 Left::Rows(scratch.scores.as_ptr().add(query * n_keys + key), n_keys)
             });
         }
-        for ((result, head), sums) in scratch.out.chunks_exact(spec.v_head_dim).zip(heads).zip(&sums) {
-            let scale = 1.0 / sums.total;
-            // SAFETY: see `Out`; the head's columns are among the first H·Dv.
-            unsafe {
-                out.write(row, head * spec.v_head_dim, result.iter().map(|x| x * scale));
-                if self.read {
-                    let log_total = sums.total.ln();
-                    let entropy = log_total - sums.weighted * scale;
-                    self.write_reading(out, row, head, sums.own - log_total, entropy);
-                }
-            }
-        }
+        // SAFETY: the row is this task's, and so are the heads.
+        unsafe { self.write_row(out, row, tile.kv_head, &scratch.out, &sums) };
     }
 }
 
-/// Scores `[queries, keys]` of the scratch's queries `[queries, D]`.
-fn scores(scratch: &mut Scratch, keys: Head<'_>, ranges: &[(usize, usize)], n_keys: usize) {
+/// Scores `[queries, keys]` of the keys of some ranges with queries `[queries, D]`.
+pub(super) fn scores(
+    queries: &[f32],
+    keys: Head<'_>,
+    ranges: &[(usize, usize)],
+    turned: &mut Vec<f32>,
+    scores: &mut [f32],
+) {
     let kernel = Kernel::best();
-    let n_queries = scratch.queries.len() / keys.dim;
-    scratch.turned.resize(keys.dim * tile::MAX_COLUMNS, 0.0);
-    assert!(scratch.scores.len() >= n_queries * n_keys);
+    let n_queries = queries.len() / keys.dim;
+    let n_keys: usize = ranges.iter().map(|&(_, n)| n).sum();
+    turned.resize(keys.dim * tile::MAX_COLUMNS, 0.0);
+    assert!(scores.len() >= n_queries * n_keys);
     let mut done = 0;
     for &(slot, n) in ranges {
         for first in (0..n).step_by(tile::MAX_COLUMNS) {
             let columns = tile::MAX_COLUMNS.min(n - first);
-            turn(keys.slots(slot + first, columns), keys.stride, columns, keys.dim, &mut scratch.turned);
+            turn(keys.slots(slot + first, columns), keys.stride, columns, keys.dim, turned);
             for query in (0..n_queries).step_by(kernel.max_rows()) {
                 let rows = kernel.max_rows().min(n_queries - query);
                 // SAFETY: queries are [queries, D]; turned keys [D, MAX_COLUMNS]; the target is `rows` rows of scores, `n_keys` apart.
@@ -71,10 +68,10 @@ fn scores(scratch: &mut Scratch, keys: Head<'_>, ranges: &[(usize, usize)], n_ke
                         rows,
                         columns,
                         k: keys.dim,
-                        a: Left::Rows(scratch.queries.as_ptr().add(query * keys.dim), keys.dim),
-                        b: scratch.turned.as_ptr(),
+                        a: Left::Rows(queries.as_ptr().add(query * keys.dim), keys.dim),
+                        b: turned.as_ptr(),
                         b_step: tile::MAX_COLUMNS,
-                        c: scratch.scores.as_mut_ptr().add(query * n_keys + done + first),
+                        c: scores.as_mut_ptr().add(query * n_keys + done + first),
                         c_row: n_keys,
                         add: false,
                     });
@@ -87,19 +84,21 @@ fn scores(scratch: &mut Scratch, keys: Head<'_>, ranges: &[(usize, usize)], n_ke
 
 /// Sums over the keys, with m the largest score s.
 #[derive(Clone, Copy, Default)]
-struct Sums {
+pub(super) struct Sums {
     /// Σ e^(s−m).
-    total: f32,
+    pub(super) total: f32,
     /// Σ (s−m) e^(s−m), if read.
-    weighted: f32,
+    pub(super) weighted: f32,
     /// s−m of the last key, the row's own, if read.
-    own: f32,
+    pub(super) own: f32,
 }
 
-/// Turns scores `[queries, keys]` into weights e^(s−m).
-fn softmax(scores: &mut [f32], n_keys: usize, softcap: Option<f64>, read: bool) -> Vec<Sums> {
-    let mut sums: Vec<Sums> =
-        scores.chunks_exact_mut(n_keys).map(|scores| weigh(scores, softcap, read)).collect();
+/// Turns scores `[queries, keys]` into weights e^(s−m), with the largest score m of each query, and adds to its sums.
+pub(super) fn weights(scores: &mut [f32], max: &[f32], read: bool, sums: &mut [Sums]) {
+    let n_keys = scores.len() / max.len();
+    for ((scores, &max), sums) in scores.chunks_exact_mut(n_keys).zip(max).zip(&mut *sums) {
+        weigh(scores, max, read, sums);
+    }
     // Each total is one chain of additions; several at a time wait for one another less.
     for (scores, sums) in scores.chunks(4 * n_keys).zip(sums.chunks_mut(4)) {
         match sums {
@@ -109,14 +108,13 @@ fn softmax(scores: &mut [f32], n_keys: usize, softcap: Option<f64>, read: bool) 
             _ => totals::<1>(scores, n_keys, sums),
         }
     }
-    sums
 }
 
 const SIXTEEN: usize = 16;
 
 vectorised! {
-    /// Turns the scores of one query into weights; its sums but for the total.
-    fn weigh(scores: &mut [f32], softcap: Option<f64>, read: bool) -> Sums {
+    /// The largest score of one query, after the cap, which the scores then have.
+    pub(super) fn capped_max(scores: &mut [f32], softcap: Option<f64>) -> f32 {
         if let Some(cap) = softcap {
             let cap = cap as f32;
             scores.iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
@@ -128,8 +126,13 @@ vectorised! {
                 *lane = if s > *lane { s } else { *lane };
             }
         }
-        let max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &s| if s > m { s } else { m });
-        let mut sums = Sums::default();
+        lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &s| if s > m { s } else { m })
+    }
+}
+
+vectorised! {
+    /// Turns the scores of one query into weights; its sums but for the total.
+    fn weigh(scores: &mut [f32], max: f32, read: bool, sums: &mut Sums) {
         if read {
             for &score in &*scores {
                 let shifted = score - max;
@@ -138,13 +141,13 @@ vectorised! {
             }
         }
         scores.iter_mut().for_each(|s| *s = exp(*s - max));
-        sums
     }
 }
 
+/// Adds the weights of Q queries to their totals.
 fn totals<const Q: usize>(weights: &[f32], n_keys: usize, sums: &mut [Sums]) {
     let rows: [&[f32]; Q] = std::array::from_fn(|query| &weights[query * n_keys..][..n_keys]);
-    let mut totals = [0f32; Q];
+    let mut totals: [f32; Q] = std::array::from_fn(|query| sums[query].total);
     for key in 0..n_keys {
         for (total, row) in totals.iter_mut().zip(&rows) {
             *total += row[key];
