@@ -2,25 +2,49 @@
 
 use super::*;
 use crate::wire::{Next, NextToken, Usage};
+use std::sync::Condvar;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Replicas that take a while and fail as they are told.
 struct Fake<F> {
     latency: Duration,
-    /// Requests that run at once; others wait.
+    /// Requests that a replica runs at once; others wait.
     most: usize,
-    running: [AtomicUsize; 4],
+    places: Mutex<Places>,
+    freed: [Condvar; 4],
     behave: F,
     dead: AtomicBool,
 }
 
+/// The requests at each replica.
+struct Places {
+    n_at: [usize; 4],
+    /// Of these, the running ones.
+    n_running: [usize; 4],
+    since: Instant,
+    /// Seconds that all places for running requests had one together.
+    taken_secs: f64,
+}
+
+impl Places {
+    /// A request comes to a replica that runs so many at once, or leaves it.
+    fn count(&mut self, replica: usize, by: isize, most: usize) {
+        let now = Instant::now();
+        let n_taken: usize = self.n_at.iter().map(|&n| n.min(most)).sum();
+        self.taken_secs += n_taken as f64 * (now - self.since).as_secs_f64();
+        self.since = now;
+        self.n_at[replica] = self.n_at[replica].saturating_add_signed(by);
+    }
+}
+
 impl<F: Fn(usize, usize) -> Option<Fault>> Fake<F> {
     fn new(latency_ms: u64, behave: F) -> Self {
-        let running = [const { AtomicUsize::new(0) }; 4];
+        let places = Places { n_at: [0; 4], n_running: [0; 4], since: Instant::now(), taken_secs: 0.0 };
         Self {
             latency: Duration::from_millis(latency_ms),
             most: 128,
-            running,
+            places: Mutex::new(places),
+            freed: [const { Condvar::new() }; 4],
             behave,
             dead: AtomicBool::new(false),
         }
@@ -30,12 +54,18 @@ impl<F: Fn(usize, usize) -> Option<Fault>> Fake<F> {
 impl<F: Fn(usize, usize) -> Option<Fault> + Send + Sync> Transport for Fake<F> {
     fn ask(&self, replica: usize, question: &Question) -> Result<Answer, Fault> {
         let Question::Next(next) = question else { panic!("a question about next tokens") };
-        while self.running[replica].fetch_add(1, Ordering::SeqCst) >= self.most {
-            self.running[replica].fetch_sub(1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let mut places = locked(&self.places);
+        places.count(replica, 1, self.most);
+        let is_full = |places: &mut Places| places.n_running[replica] >= self.most;
+        let mut places = self.freed[replica].wait_while(places, is_full).unwrap();
+        places.n_running[replica] += 1;
+        drop(places);
         std::thread::sleep(self.latency);
-        self.running[replica].fetch_sub(1, Ordering::SeqCst);
+        let mut places = locked(&self.places);
+        places.n_running[replica] -= 1;
+        places.count(replica, -1, self.most);
+        drop(places);
+        self.freed[replica].notify_one();
         let token = next.contexts[0][0];
         match (self.behave)(replica, token as usize) {
             Some(fault) => Err(fault),
@@ -80,19 +110,22 @@ fn ask(pool: &Pool, n: usize) -> Vec<Ended> {
 
 #[test]
 fn two_replicas_work_at_nearly_their_full_rate() {
-    let (n, latency_ms) = (320, 100);
-    // On a machine with other work to do, one of three goes undisturbed.
+    // So many that the last ones, which have their replica, are few.
+    let (n, latency_ms) = (800, 40);
+    // The share of places that had a request: how late a busy machine wakes the fake's threads does not matter to it.
     let rate = || {
-        let fake = Fake { most: 8, ..Fake::new(latency_ms, |_, _| None) };
-        let pool = Pool::new(&names(2), Arc::new(fake), Patience::default());
+        let fake = Arc::new(Fake { most: 8, ..Fake::new(latency_ms, |_, _| None) });
+        let pool = Pool::new(&names(2), Arc::clone(&fake) as Arc<dyn Transport>, Patience::default());
         let began = Instant::now();
         assert!(ask(&pool, n).iter().all(Result::is_ok));
         let standing = pool.standing();
         assert_eq!((standing.answered, standing.retries), (n as u64, 0));
         assert!(standing.replicas.iter().all(|replica| replica.answered > 100), "{standing:?}");
         assert!(standing.describe().ends_with("100 % of prompts cached"), "{}", standing.describe());
-        n as f64 / (2.0 * 8.0) * latency_ms as f64 / 1000.0 / began.elapsed().as_secs_f64()
+        let elapsed = began.elapsed().as_secs_f64();
+        locked(&fake.places).taken_secs / (2.0 * 8.0) / elapsed
     };
+    // On a machine with other work to do, one of three goes undisturbed.
     let best = (0..3).map(|_| rate()).find(|rate| *rate >= 0.9);
     assert!(best.is_some(), "less than 90 % of the ideal rate");
 }
@@ -101,9 +134,10 @@ fn two_replicas_work_at_nearly_their_full_rate() {
 fn nothing_is_lost_or_doubled_when_a_replica_dies() {
     let calls = AtomicUsize::new(0);
     let behave = move |replica: usize, _: usize| {
-        let n = calls.fetch_add(1, Ordering::SeqCst);
+        // Of its own calls, however fast the other is; two of them are those that a server breaks at, and three would be a question's end.
+        let n = (replica == 1).then(|| calls.fetch_add(1, Ordering::SeqCst))?;
         let gone = || Fault::Down { problem: "gone".into(), reached: n.is_multiple_of(3) };
-        (replica == 1 && (20..40).contains(&n)).then(gone)
+        (4..12).contains(&n).then(gone)
     };
     let pool = Pool::new(&names(2), Arc::new(Fake::new(2, behave)), Patience::default());
     assert!(ask(&pool, 200).iter().all(Result::is_ok));
@@ -136,15 +170,26 @@ fn one_bad_question_is_its_own_failure() {
 
 #[test]
 fn what_nobody_waits_for_is_forgotten() {
-    let pool = Pool::new(&names(1), Arc::new(Fake::new(5, |_, _| None)), Patience::default());
+    let is_held = Arc::new(AtomicBool::new(true));
+    let held = Arc::clone(&is_held);
+    // All but the first have their answer once nobody waits for it.
+    let behave = move |_: usize, token: usize| {
+        while token > 0 && held.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        None
+    };
+    let pool = Pool::new(&names(1), Arc::new(Fake::new(5, behave)), Patience::default());
     let mut conversation = pool.converse();
     (0..200).for_each(|token| {
         conversation.ask(0, Lane::Any, question(token));
     });
     assert!(conversation.next(Duration::from_secs(5)).is_some());
     drop(conversation);
+    is_held.store(false, Ordering::SeqCst);
     assert!(ask(&pool, 5).iter().all(Result::is_ok));
-    assert!(pool.standing().answered < 150, "{:?}", pool.standing());
+    // The first, nine that had been sent, and five.
+    assert!(pool.standing().answered <= 15, "{:?}", pool.standing());
 }
 
 #[test]

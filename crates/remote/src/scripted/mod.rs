@@ -213,7 +213,8 @@ struct Shared {
     n_running: AtomicUsize,
     n_choosing: AtomicUsize,
     n_seen: AtomicUsize,
-    n_drawn: AtomicUsize,
+    /// How many completions each context has had: what is drawn after it does not depend on when others are asked for.
+    n_drawn: Mutex<BTreeMap<Vec<TokenId>, u64>>,
     /// Whether it refuses every connection, as a server does that has died.
     is_dead: AtomicBool,
     ends: AtomicBool,
@@ -248,7 +249,7 @@ impl Server {
             n_running: AtomicUsize::new(0),
             n_choosing: AtomicUsize::new(0),
             n_seen: AtomicUsize::new(0),
-            n_drawn: AtomicUsize::new(0),
+            n_drawn: Mutex::default(),
             is_dead: AtomicBool::new(false),
             ends: AtomicBool::new(false),
         });

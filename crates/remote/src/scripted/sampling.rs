@@ -4,7 +4,6 @@ use super::{Oracle, Seeds, Shared};
 use entrace_backend::{Error, stream_seed};
 use entrace_measure::TokenId;
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 
 /// What a request asks for, whatever its protocol.
 #[derive(Debug, Clone, Default)]
@@ -54,11 +53,10 @@ pub(super) fn write(shared: &Shared, asked: &Asked) -> Result<Vec<Written>, Erro
     for (prompt, context) in asked.prompts.iter().enumerate() {
         let cached = shared.prefill(context);
         for index in 0..asked.n {
-            let number = shared.n_drawn.fetch_add(1, Ordering::SeqCst) as u64;
             let seed = match (shared.behaviour.seeds, asked.seed) {
                 (Seeds::Fixed, _) => 42 + index as u64,
                 (Seeds::Honoured, Some(seed)) => seed.wrapping_add(index as u64),
-                _ => stream_seed(number, &["drawn"]),
+                _ => shared.next_seed(context),
             };
             all.push(complete(shared, asked, prompt, cached, Stream(seed))?);
         }
@@ -119,6 +117,14 @@ fn complete(
 }
 
 impl Shared {
+    /// The seed of the next completion of a context.
+    fn next_seed(&self, context: &[TokenId]) -> u64 {
+        let mut all = super::locked(&self.n_drawn);
+        let n_drawn = all.entry(context.to_vec()).or_default();
+        *n_drawn += 1;
+        stream_seed(*n_drawn, &["drawn", &format!("{context:?}")])
+    }
+
     fn count_drawn(&self, n: usize) {
         super::locked(&self.counted).drawn_tokens += n;
     }

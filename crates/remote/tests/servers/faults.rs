@@ -255,24 +255,24 @@ fn long_waits_stop_the_run_where_it_can_be_resumed() {
 fn a_server_that_says_nothing_is_given_up_in_time() {
     let model = model();
     let server = start(&model, Behaviour::new(Speaks::Vllm));
-    let short = (Duration::from_millis(300), Duration::ZERO);
+    let short = (Duration::from_secs(1), Duration::ZERO);
     let patience = Patience { read: short.0, draw: short, ..quick() };
     let options = Options { patience, ..options(&[&server]) };
     let remote = Remote::connect(&options, Arc::clone(&model)).unwrap();
     let truth = at_prefixes(&*model, &PREFIXES, &chosen(&TOKENS)).unwrap();
-    server.misbehave(first(1, || Mischief::Hang(Duration::from_secs(3))));
+    server.misbehave(first(1, || Mischief::Hang(Duration::from_secs(8))));
     let began = Instant::now();
     let told = at_prefixes(&remote, &PREFIXES, &chosen(&TOKENS)).unwrap();
-    assert!(difference(&told, &truth) < 1e-6 && began.elapsed() < Duration::from_secs(3));
+    assert!(difference(&told, &truth) < 1e-6 && began.elapsed() < Duration::from_secs(8));
     // A draw that took too long is not drawn again: the short ones would be left.
-    server.misbehave(first(1, || Mischief::Hang(Duration::from_secs(3))));
+    server.misbehave(first(1, || Mischief::Hang(Duration::from_secs(8))));
     let fork = Fork { n_tokens: 5, suffix: vec![], streams: vec![1, 2], max_new_tokens: None };
     let request = GenerateRequest { context: tokens(5, 3), forks: vec![fork] };
     let sampling = Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 4, stop: vec![] };
     let error = remote.generate(std::slice::from_ref(&request), &sampling, &mut |_| true).err().unwrap();
-    assert!(error.is_about_the_item() && error.to_string().contains("no answer within 0.3 s"), "{error}");
+    assert!(error.is_about_the_item() && error.to_string().contains("no answer within 1 s"), "{error}");
     // What was asked for beside it comes, and is not drawn again either.
-    server.misbehave(first(1, || Mischief::Hang(Duration::from_secs(3))));
+    server.misbehave(first(1, || Mischief::Hang(Duration::from_secs(8))));
     server.forget();
     let fork = Fork { n_tokens: 9, ..request.forks[0].clone() };
     let other = GenerateRequest { context: tokens(9, 3), forks: vec![fork] };
@@ -311,8 +311,16 @@ fn a_replica_dies_and_comes_back() {
         |token: TokenId| Branch { tokens: vec![token, 9], next: Some(chosen(&[7])), ..Branch::default() };
     let roots: Vec<Branch> = (5..95).map(root).collect();
     std::thread::sleep(Duration::from_millis(600));
-    remote.session().unwrap().extend(&roots).unwrap();
-    assert!(remote.standing()().replicas.iter().all(|replica| replica.is_alive), "{:?}", remote.standing()());
+    // One that is out is looked at while there is something to send, and that may have been answered by the other before it was found back.
+    let began = Instant::now();
+    loop {
+        remote.session().unwrap().extend(&roots).unwrap();
+        let standing = remote.standing()();
+        if standing.replicas.iter().all(|replica| replica.is_alive) {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{standing:?}");
+    }
 }
 
 #[test]
