@@ -423,7 +423,7 @@ mod tests {
     fn a_row_has_the_same_bits_by_itself_and_with_others_of_its_trunk() {
         // Two trunks, paths that leave them early and late, with tails of every length and some in several pieces.
         let path = |row: usize| {
-            let trunk = if row % 3 > 0 { 100..220 } else { 0..90 };
+            let trunk = [0..90, 100..220, 110..230][row % 3].clone();
             let trunk = trunk.start..trunk.end - row % 5 * 6;
             let tail = 300 + 40 * row;
             match row % 4 {
