@@ -641,6 +641,8 @@ class MassMetrics:
     """Mean over questions of the unexplored probability before reasoning, at s = 0; null where nothing was enumerated."""
     residual_last: float | None
     """The same at the end, s = 1."""
+    leader_open: float | None
+    """Share of prefixes at which more was left unexplored than the most likely answer has, so that another may be more likely; null where nothing was enumerated."""
     entropy_width: Summary | None
     """Width of the entropy interval that the estimator vouches for, nats; null without prefixes."""
 

@@ -71,8 +71,9 @@ use verdict::Evidence;
 /// 1.2 adds `standard_error` to quantities and curves, `gain_before_end` and `n_without_control` to verdicts, `residual_first` and
 /// `residual_last` to the mass; 1.3 adds `statement` and `cues` to tasks;
 /// 2.0 rests the verdict on usable information: `usable_information`, `overconfidence_cost`, `before_statement`, `by_length` and `rollouts` are
-/// added to tasks, and the fields of `verdict` are new; 2.1 adds `duplicates`, 2.2 `interventions`, 2.3 `stopping` to tasks.
-pub const METRICS_VERSION: &str = "2.3";
+/// added to tasks, and the fields of `verdict` are new; 2.1 adds `duplicates`, 2.2 `interventions`, 2.3 `stopping` to tasks,
+/// 2.4 `leader_open` to the mass.
+pub const METRICS_VERSION: &str = "2.4";
 
 /// Questions up to which a task is resampled as often as requested.
 pub const FULL_RESAMPLING: usize = 2_000;

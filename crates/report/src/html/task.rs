@@ -131,9 +131,17 @@ fn unexplored(task: &TaskMetrics) -> Option<String> {
         let end = |ends: &[Option<f64>]| optional(ends.get(at).copied().flatten(), 2);
         format!("[{}, {}]", end(&task.entropy_lower), end(&task.entropy_upper))
     };
+    let open = match task.mass.leader_open {
+        Some(share) if share > 0.0 => format!(
+            " At {} % of the prefixes more was left unexplored than the most likely answer has: another may be more likely there, and \
+             more nodes would tell.",
+            percent(Some(share))
+        ),
+        _ => String::new(),
+    };
     Some(format!(
         "Enumerating answers left {} % of the probability unexplored before reasoning and {} % at the end, on average. H takes \
-         it for what it reads as so far; the certified interval says what is left open: {} nats for H(0) and {} for H(1).",
+         it for what it reads as so far; the certified interval says what is left open: {} nats for H(0) and {} for H(1).{open}",
         percent(Some(first)),
         percent(Some(last)),
         certified(0),

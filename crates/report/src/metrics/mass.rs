@@ -61,6 +61,10 @@ pub struct MassMetrics {
     /// The same at the end, s = 1.
     #[serde(default)]
     pub residual_last: Option<f64>,
+    /// Share of prefixes at which more was left unexplored than the most likely answer has, so that another may be more likely; null where nothing
+    /// was enumerated.
+    #[serde(default)]
+    pub leader_open: Option<f64>,
     /// Width of the entropy interval that the estimator vouches for, nats; null without prefixes.
     pub entropy_width: Option<Summary>,
 }
@@ -78,8 +82,15 @@ pub(super) fn of(task: &TaskFacts) -> MassMetrics {
         residual: summary(|point| Some(point.residual_mass)),
         residual_first: ends[0],
         residual_last: ends[1],
+        leader_open: if enumerated { leader_open(task) } else { None },
         entropy_width: summary(|point| Some(point.upper - point.lower)),
     }
+}
+
+fn leader_open(task: &TaskFacts) -> Option<f64> {
+    let is_open = |point: &Point| if point.residual_mass > point.leader_prob { 1.0 } else { 0.0 };
+    let all: Vec<f64> = task.measured().flat_map(|(_, points)| points).map(is_open).collect();
+    summary::mean(&all).ok()
 }
 
 /// Mean residual masses at the first and the last prefix, over the traces of a question first and then over questions.

@@ -264,7 +264,7 @@ fn a_prefix_that_is_no_belief_fails_its_trace() {
 
 #[test]
 fn what_enumeration_left_open_is_told_at_both_ends() {
-    let (manifest, rows) = synthetic::run(20, 5);
+    let (manifest, mut rows) = synthetic::run(20, 5);
     let metrics = Metrics::of(&manifest, &rows, &MetricOptions::default());
     let ends = |task: &TaskMetrics| (task.mass.residual_first, task.mass.residual_last);
     assert_eq!(ends(&metrics.tasks[0]), (None, None));
@@ -272,6 +272,18 @@ fn what_enumeration_left_open_is_told_at_both_ends() {
     assert_close(metrics.tasks[1].mass.residual_last, 0.006);
     let page = crate::html::page(&metrics, &[], &Default::default()).unwrap();
     assert_eq!(page.matches("left 0.6 % of the probability unexplored").count(), 1);
+
+    assert_eq!((metrics.tasks[0].mass.leader_open, metrics.tasks[1].mass.leader_open), (None, Some(0.0)));
+    assert!(!page.contains("another may be more likely"));
+    let is_of = |row: &PrefixRow| *row.task == *metrics.tasks[1].task && &*row.control == "none";
+    let n = rows.prefixes.iter().filter(|row| is_of(row)).count();
+    for row in rows.prefixes.iter_mut().filter(|row| is_of(row)).take(n / 2) {
+        row.residual_mass = row.leader_prob + 0.01;
+    }
+    let metrics = Metrics::of(&manifest, &rows, &MetricOptions::default());
+    assert_close(metrics.tasks[1].mass.leader_open, (n / 2) as f64 / n as f64);
+    let page = crate::html::page(&metrics, &[], &Default::default()).unwrap();
+    assert_eq!(page.matches("more was left unexplored than the most likely answer has").count(), 1);
 }
 
 #[test]
