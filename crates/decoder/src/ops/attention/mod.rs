@@ -166,19 +166,19 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Output memory that tiles write disjoint parts of.
+/// Output memory that tasks write disjoint parts of.
 struct Out {
     numbers: *mut f32,
     width: usize,
 }
-// SAFETY: every tile writes only the rows of its block and tile, and of those only the columns of its own heads.
+// SAFETY: every task writes only its own rows, and of those only the columns of its own heads.
 unsafe impl Sync for Out {}
 
 impl Out {
     /// Writes numbers to a row from a column on.
     ///
     /// # Safety
-    /// They lie within the output, and no other tile writes there.
+    /// They lie within the output, and no other task writes there.
     unsafe fn write(&self, row: usize, column: usize, numbers: impl Iterator<Item = f32>) {
         for (i, number) in numbers.enumerate() {
             // SAFETY: by the caller's promise.

@@ -64,7 +64,7 @@ fn common(a: &Block, b: &Block) -> usize {
 }
 
 impl<'a> Group<'a> {
-    /// Takes rows together: of at most `max_rows` each. Rows that are alone come back as blocks.
+    /// Groups of at most `max_rows` of these rows, and the rows that stay alone.
     pub(super) fn of(
         mut blocks: Vec<&'a Block>,
         window: Option<usize>,
