@@ -39,8 +39,8 @@ ENGINES = {
     "llama.cpp, roll-back": ("llama.cpp", ["rollback", "float32"]),
     "llama.cpp, roll-back, f16 attention": ("llama.cpp", ["rollback", "default"]),
     "llama.cpp, forked, f16 attention": ("llama.cpp", ["forked", "default"]),
-    "vllm": ("vllm", []),
-    "vllm, bf16": ("vllm", ["bfloat16"]),
+    "vllm, prefix cache": ("vllm", []),
+    "vllm, prefix cache, bf16": ("vllm", ["bfloat16"]),
 }
 # Of a processor, what products are made of.
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_bf16", "amx_int8")

@@ -19,6 +19,7 @@ use crate::ops::row_map::RowMap;
 use crate::spec::{NormKind, NormPlacement, Spec};
 use crate::weights::{Table, Weights};
 use candle_core::{DType, Device, Result as TensorResult, Tensor};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A loaded decoder.
@@ -32,6 +33,7 @@ pub struct Model {
     dtype: DType,
     n_parameters: u64,
     weight_bytes: u64,
+    kernels: BTreeSet<String>,
     idle_arena: IdleArena,
 }
 
@@ -106,6 +108,7 @@ impl Model {
             dtype: activations,
             n_parameters,
             weight_bytes,
+            kernels: weights.kernels(),
             idle_arena: IdleArena::default(),
         })
     }
@@ -123,6 +126,11 @@ impl Model {
     /// Bytes that the weights take in memory.
     pub fn weight_bytes(&self) -> u64 {
         self.weight_bytes
+    }
+
+    /// What multiplies with the weights, as in `AVX2`; none on a device.
+    pub fn kernels(&self) -> &BTreeSet<String> {
+        &self.kernels
     }
 
     /// The output head.

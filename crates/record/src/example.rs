@@ -1,6 +1,6 @@
 //! A small run for the tests. The frozen run in `tests/frozen` holds these very rows: add to them, but do not change them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::manifest::{FORMAT_VERSION, Manifest, ModelRecord, Settings, TaskRecord, TraceSource};
@@ -14,6 +14,7 @@ pub(crate) fn manifest() -> Manifest {
         started_at: "2026-04-07T09:30:00Z".to_owned(),
         finished_at: None,
         elapsed_secs: 0.0,
+        kernels: BTreeSet::new(),
         command: ["entrace", "run", "--limit", "2"].map(str::to_owned).to_vec(),
         unit: "nats".to_owned(),
         outputs: Vec::new(),

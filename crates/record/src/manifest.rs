@@ -23,7 +23,7 @@
 //! replaces only what its own version or an earlier minor one wrote: it never touches what is newer. Tables of 1.0 are kept with the
 //! tests and are read by every later version of major 1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -42,7 +42,7 @@ use crate::time::rfc3339;
 ///
 /// History: 1.0, the first; 1.1 adds `answer_stated`, `target_stated` and `cue` to `prefixes`, `cue` and `estimator` to `answers`, further
 /// cues to the settings, hashes of tables and parts, a checksum of the manifest itself, the clock of templates, the table of interventions,
-/// shards and servers, the table of decisions and the rule behind them, and allows a model's size and hash to be null.
+/// shards and servers, what multiplied, the table of decisions and the rule behind them, and allows a model's size and hash to be null.
 pub const FORMAT_VERSION: &str = "1.1";
 
 /// `manifest.json`.
@@ -60,6 +60,10 @@ pub struct Manifest {
     /// Seconds of work, over all sittings.
     #[serde(default)]
     pub elapsed_secs: f64,
+    /// What multiplied with the weights, as in `AVX2`: several where the model needs several, or a run was resumed on another processor. Empty where the model
+    /// did not run in this program.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub kernels: BTreeSet<String>,
     /// The command line, without secrets.
     pub command: Vec<String>,
     /// The unit of every entropy and log-probability: `nats`.
@@ -309,6 +313,7 @@ impl Manifest {
             started_at: rfc3339(Timestamp::now()),
             finished_at: None,
             elapsed_secs: 0.0,
+            kernels: BTreeSet::new(),
             command,
             unit: "nats".to_string(),
             outputs: Vec::new(),

@@ -139,7 +139,8 @@ impl Shards {
             return Err(Error::NotOneRun { problem: "no shard is there".to_owned() });
         };
         let elapsed_secs = self.found.values().map(|(_, manifest)| manifest.elapsed_secs).sum();
-        let manifest = Manifest { shard: None, elapsed_secs, ..first.clone() };
+        let kernels = self.found.values().flat_map(|(_, manifest)| manifest.kernels.clone()).collect();
+        let manifest = Manifest { shard: None, elapsed_secs, kernels, ..first.clone() };
         let (mut writer, found) = RunWriter::open(out, &manifest)?;
         let there = match found {
             Found::Nothing => Default::default(),
@@ -175,6 +176,7 @@ pub fn ranges(numbers: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::example;
 
     #[test]
     fn shards_share_the_parts_evenly_and_leave_none_out() {
@@ -187,6 +189,21 @@ mod tests {
                 assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1);
             }
         }
+    }
+
+    #[test]
+    fn a_whole_names_what_its_shards_were_computed_with() {
+        let run = tempfile::tempdir().unwrap();
+        for (index, kernel) in ["AVX2", "AVX-512", "AVX2"].into_iter().enumerate() {
+            let shard = ShardRecord { index, of: 3, n_parts: 3 };
+            let kernels = [kernel.to_owned()].into();
+            let manifest = Manifest { shard: Some(shard), kernels, ..example::manifest() };
+            let (writer, _) = RunWriter::open(&shard_folder(run.path(), &shard), &manifest).unwrap();
+            writer.write_part(index, &example::rows(index)).unwrap();
+        }
+        let shards = Shards::read(&shard_folders(run.path()).unwrap()).unwrap();
+        let merged = shards.merge(&run.path().join("whole")).unwrap();
+        assert_eq!(merged.manifest().kernels, ["AVX-512", "AVX2"].map(str::to_owned).into());
     }
 
     #[test]

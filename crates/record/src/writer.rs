@@ -140,7 +140,12 @@ impl RunWriter {
             file::remove_temporaries(&dir.join(PARTS))?;
             Found::Resumed { finished_parts: parts::list(dir)? }
         };
-        Ok((Self { dir: dir.to_owned(), manifest: recorded, _lock: lock }, found))
+        let mut writer = Self { dir: dir.to_owned(), manifest: recorded, _lock: lock };
+        if found != Found::Complete && !requested.kernels.is_subset(&writer.manifest.kernels) {
+            let kernels = &writer.manifest.kernels | &requested.kernels;
+            writer.update(Manifest { kernels, ..writer.manifest.clone() })?;
+        }
+        Ok((writer, found))
     }
 
     /// The folder.

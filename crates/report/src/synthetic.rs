@@ -59,6 +59,7 @@ pub(crate) fn manifest(tasks: &[(&str, &str, usize)]) -> Manifest {
         started_at: "2026-11-20T09:30:00Z".into(),
         finished_at: Some("2026-11-20T10:12:31Z".into()),
         elapsed_secs: 2551.0,
+        kernels: Default::default(),
         command: ["entrace", "run", "--model", "example/reasoner-1b", "--tasks", "arc_easy,gsm8k"]
             .map(Into::into)
             .into(),

@@ -263,6 +263,7 @@ mod tests {
                 .for_each(poison);
         }
         manifest.command.iter_mut().for_each(poison);
+        manifest.kernels = [HOSTILE.to_owned()].into();
         [&mut manifest.started_at, &mut manifest.entrace_version, &mut manifest.format_version]
             .into_iter()
             .for_each(poison);

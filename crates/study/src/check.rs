@@ -111,6 +111,8 @@ fn of_decoder(decoder: &Decoder, load_secs: f64) -> Vec<Fact> {
             ),
         ),
     ];
+    let kernels: Vec<&str> = decoder.model().kernels().iter().map(String::as_str).collect();
+    facts.extend((!kernels.is_empty()).then(|| ("multiplies in", kernels.join("; "))));
     facts.extend(
         info.model_hash.as_deref().map(|hash| ("fingerprint", hash[..16.min(hash.len())].to_string())),
     );

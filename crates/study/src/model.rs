@@ -9,7 +9,7 @@ use entrace_remote::{Chats, Endpoint, Headers, ModelText, Patience, Remote, Secr
 use entrace_run::Engine;
 use jiff::civil::DateTime;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -374,6 +374,14 @@ impl Model {
                     side.set_clock(now);
                 }
             }
+        }
+    }
+
+    /// What multiplies with its weights, for the manifest; none of a model outside this program.
+    pub(crate) fn kernels(&self) -> BTreeSet<String> {
+        match &self.place {
+            Where::Here(model) => model.decoder().model().kernels().clone(),
+            Where::Served { .. } | Where::Chatting { .. } | Where::Brought(_) => BTreeSet::new(),
         }
     }
 

@@ -207,7 +207,7 @@ fn manifest(
     let settings = how.settings(model.text(), measured);
     let shard = place.share.map(|share| share.among(entrace_run::n_parts(plans, how.batch_size)));
     let begun = Manifest::begun(settings, place.command.clone(), Some(model.clock().to_string()));
-    Manifest { servers: model.servers(), shard, ..begun }
+    Manifest { servers: model.servers(), kernels: model.kernels(), shard, ..begun }
 }
 
 /// Plans, and tasks with the hash of what is measured of them.

@@ -144,6 +144,7 @@ pub(crate) fn manifest(n_questions: usize) -> Manifest {
         started_at: "2026-01-02T03:04:05Z".to_owned(),
         finished_at: None,
         elapsed_secs: 0.0,
+        kernels: Default::default(),
         command: vec!["entrace".to_owned(), "score".to_owned()],
         unit: "nats".to_owned(),
         outputs: Vec::new(),

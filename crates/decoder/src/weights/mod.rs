@@ -23,7 +23,8 @@ use crate::error::{Error, tensor_problem};
 use crate::ops::linear::Weight;
 use crate::ops::packed::{Packed, Products};
 use candle_core::{DType, Device, Result as TensorResult, Tensor};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub(crate) struct Weights<'a> {
     device: &'a Device,
     n_loaded: Cell<u64>,
     n_bytes: Cell<u64>,
+    kernels: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Weights<'a> {
@@ -59,7 +61,15 @@ impl<'a> Weights<'a> {
         products: Products,
         device: &'a Device,
     ) -> Self {
-        Self { file, dtype, products, device, n_loaded: Cell::new(0), n_bytes: Cell::new(0) }
+        Self {
+            file,
+            dtype,
+            products,
+            device,
+            n_loaded: Cell::new(0),
+            n_bytes: Cell::new(0),
+            kernels: RefCell::default(),
+        }
     }
 
     /// Whether there is a weight of this name.
@@ -75,6 +85,11 @@ impl<'a> Weights<'a> {
     /// How many numbers have been loaded so far.
     pub(crate) fn n_loaded(&self) -> u64 {
         self.n_loaded.get()
+    }
+
+    /// What multiplies with the matrices that have been loaded so far.
+    pub(crate) fn kernels(&self) -> BTreeSet<String> {
+        self.kernels.borrow().clone()
     }
 
     /// Bytes that they take as they are kept.
@@ -127,6 +142,7 @@ impl<'a> Weights<'a> {
             let packed = Packed::new(stacked.n_rows, columns, self.dtype, products, read);
             let packed = packed.map_err(|e| self.damaged(&stacked.names(), &e))?;
             self.take(packed.n_bytes());
+            self.kernels.borrow_mut().insert(packed.kernel());
             Weight::Packed(Arc::new(packed))
         } else {
             Weight::Device(self.take_tensor(stacked.on(self.device, self.dtype)?))

@@ -113,6 +113,23 @@ fn an_interrupted_run_has_the_same_bytes_as_one_that_was_not() {
 }
 
 #[test]
+fn a_run_names_all_that_it_was_computed_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let on = |kernels: &[&str]| Manifest {
+        kernels: kernels.iter().map(ToString::to_string).collect(),
+        ..example::manifest()
+    };
+    drop(RunWriter::open(dir.path(), &on(&["AVX2"])).unwrap());
+    let (mut writer, _) = RunWriter::open(dir.path(), &on(&["AVX-512"])).unwrap();
+    writer.finish(0, now(), 2.0).unwrap();
+    drop(writer);
+    let (writer, found) = RunWriter::open(dir.path(), &on(&["portable loops"])).unwrap();
+    assert_eq!(found, Found::Complete);
+    assert_eq!(writer.manifest().kernels, on(&["AVX-512", "AVX2"]).kernels);
+    assert_eq!(RunReader::open(dir.path()).unwrap().manifest().kernels, on(&["AVX-512", "AVX2"]).kernels);
+}
+
+#[test]
 fn what_a_killed_writer_left_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     let (writer, _) = open(dir.path());

@@ -7,6 +7,7 @@ use crate::depth::FINAL;
 use crate::format::{NONE, Scale, count, optional, thousands};
 use crate::gaps;
 use crate::metrics::{Metrics, TaskMetrics};
+use entrace_record::Manifest;
 
 /// Model and tasks, and how far an unfinished run is.
 pub(super) fn header(metrics: &Metrics) -> Markup {
@@ -46,7 +47,7 @@ pub(super) fn about(metrics: &Metrics) -> Markup {
                     "{} %, over questions", crate::format::decimal(100.0 * metrics.options.level, 0))))
                 (fact("Model revision", model.revision.as_deref().unwrap_or(NONE)))
                 (fact("Parameters", &model.n_parameters.map_or_else(|| NONE.to_string(), |n| thousands(usize::try_from(n).unwrap_or(usize::MAX)))))
-                (fact("Numbers and device", &format!("{}, {}", model.dtype, model.device)))
+                (fact("Numbers and device", &numbers(&metrics.run)))
                 (fact("Steps", &settings.segment))
             }
     };
@@ -58,6 +59,14 @@ pub(super) fn about(metrics: &Metrics) -> Markup {
             }
         }
     }
+}
+
+/// What the model computed with.
+fn numbers(run: &Manifest) -> String {
+    let model = &run.settings.model;
+    let mut all = vec![model.dtype.as_str(), &model.device];
+    all.extend(run.kernels.iter().map(String::as_str));
+    all.join(", ")
 }
 
 /// The different values of a text over tasks.
