@@ -42,7 +42,8 @@ impl Default for Options {
 /// instructions that keep what is said here ([`StorageType::product_rate`] tells which, and how fast).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageType {
-    /// float32; bfloat16 where that is as exact and the processor's matrix tiles take it.
+    /// float32; bfloat16 where that is as exact and the processor's matrix tiles take it, and quantised where a GGUF file has them so, with the
+    /// numbers that they are in float32.
     F32,
     /// bfloat16.
     BF16,

@@ -2,10 +2,12 @@
 //!
 //! Names and layouts are those of the Hugging Face checkpoint, whatever the file: GGUF names, LLaMA's reordered query and key rows and
 //! Gemma's norm offset are turned back on reading. Every weight is checked against the shape that the configuration asks for.
-//! Matrices are kept in the storage type that the user chose; norms and biases always in float32. A matrix is never in memory as plain
-//! numbers: some rows at a time are read and laid out where products find them.
+//! Matrices are kept in the storage type that the user chose; norms and biases always in float32. Those that are quantised in a GGUF file stay so
+//! where that is float32, with the same numbers. A matrix is never in memory as plain numbers: some rows at a time are read and laid out where products
+//! find them.
 
 mod adapters;
+mod blocks;
 mod cut;
 mod gguf;
 mod mapped;
@@ -21,7 +23,7 @@ pub(crate) use table::Table;
 
 use crate::error::{Error, tensor_problem};
 use crate::ops::linear::Weight;
-use crate::ops::packed::{Packed, Products};
+use crate::ops::packed::{Group, Packed, Products};
 use candle_core::{DType, Device, Result as TensorResult, Tensor};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -139,7 +141,16 @@ impl<'a> Weights<'a> {
         let stacked = Stacked::new(self, parts, columns)?;
         let weight = if self.device.is_cpu() {
             let read = |rows: Range<usize>, out: &mut [f32]| stacked.read(rows, out);
-            let packed = Packed::new(stacked.n_rows, columns, self.dtype, products, read);
+            let stay_quantised =
+                (self.dtype, products) == (DType::F32, Products::Float32) && stacked.are_quantised();
+            let packed = if stay_quantised {
+                let quants = |row: usize, numbers: &mut [i8], groups: &mut [Group]| {
+                    stacked.quants(row, numbers, groups)
+                };
+                Packed::quantised(stacked.n_rows, columns, quants, read)
+            } else {
+                Packed::new(stacked.n_rows, columns, self.dtype, products, read)
+            };
             let packed = packed.map_err(|e| self.damaged(&stacked.names(), &e))?;
             self.take(packed.n_bytes());
             self.kernels.borrow_mut().insert(packed.kernel());
@@ -233,6 +244,23 @@ impl<'a> Stacked<'a> {
             first += part.len();
         }
         Ok(())
+    }
+
+    /// Whether some rows can be had as whole numbers.
+    fn are_quantised(&self) -> bool {
+        self.parts.iter().any(|(_, part)| part.are_quantised())
+    }
+
+    /// A row as whole numbers, with their groups; `false` where it is not quantised.
+    fn quants(&self, row: usize, numbers: &mut [i8], groups: &mut [Group]) -> bool {
+        let mut first = 0;
+        for (_, part) in &self.parts {
+            if row < first + part.len() {
+                return part.quants(row - first, numbers, groups);
+            }
+            first += part.len();
+        }
+        false
     }
 
     /// The whole as a tensor.

@@ -1,5 +1,7 @@
 //! A weight as its file holds it: rows that become float32 numbers when they are read.
 
+use super::blocks;
+use crate::ops::packed::Group;
 use candle_core::Result as TensorResult;
 use candle_core::quantized::GgmlDType;
 use rayon::prelude::*;
@@ -61,6 +63,8 @@ fn plain<const N: usize>(bytes: &[u8], out: &mut [f32], read: impl Fn([u8; N]) -
 pub(crate) struct Rows<'a> {
     data: Data<'a>,
     columns: usize,
+    /// Which row of the data each one is, where they stand in another order.
+    order: Option<Vec<usize>>,
 }
 
 #[derive(Debug)]
@@ -72,12 +76,18 @@ enum Data<'a> {
 impl<'a> Rows<'a> {
     /// Rows of `columns` numbers, which are whole blocks, as they lie in a file.
     pub(super) fn encoded(bytes: &'a [u8], encoding: Encoding, columns: usize) -> Self {
-        Self { data: Data::Encoded(Cow::Borrowed(bytes), encoding), columns }
+        Self { data: Data::Encoded(Cow::Borrowed(bytes), encoding), columns, order: None }
     }
 
     /// Rows that had to be computed.
     pub(super) fn computed(numbers: Vec<f32>, columns: usize) -> Self {
-        Self { data: Data::Float32(numbers), columns }
+        Self { data: Data::Float32(numbers), columns, order: None }
+    }
+
+    /// The same rows in another order: row i is row `order[i]` of these.
+    pub(super) fn reordered(self, order: Vec<usize>) -> Self {
+        debug_assert!(self.order.is_none() && order.len() == self.len());
+        Self { order: Some(order), ..self }
     }
 
     /// Bytes of all of them.
@@ -103,6 +113,16 @@ impl<'a> Rows<'a> {
 
     /// Reads some of them, `[rows, columns]`.
     pub(super) fn read(&self, rows: Range<usize>, out: &mut [f32]) -> TensorResult<()> {
+        match &self.order {
+            None => self.read_data(rows, out),
+            Some(order) => {
+                let out = out.chunks_exact_mut(self.columns.max(1));
+                order[rows].iter().zip(out).try_for_each(|(&row, out)| self.read_data(row..row + 1, out))
+            }
+        }
+    }
+
+    fn read_data(&self, rows: Range<usize>, out: &mut [f32]) -> TensorResult<()> {
         match &self.data {
             Data::Encoded(bytes, encoding) => {
                 let row = encoding.n_bytes(self.columns);
@@ -113,6 +133,20 @@ impl<'a> Rows<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether they are written as whole numbers with scales.
+    pub(super) fn are_quantised(&self) -> bool {
+        let whole = matches!(self.data, Data::Encoded(_, Encoding::Blocks(kind)) if blocks::are_whole(kind));
+        whole && self.columns > 0
+    }
+
+    /// A row as whole numbers, with their groups; `false` where it is not written so.
+    pub(super) fn quants(&self, row: usize, numbers: &mut [i8], groups: &mut [Group]) -> bool {
+        let Data::Encoded(bytes, encoding @ Encoding::Blocks(kind)) = &self.data else { return false };
+        let (row, n_bytes) =
+            (self.order.as_ref().map_or(row, |order| order[row]), encoding.n_bytes(self.columns));
+        blocks::read(*kind, &bytes[row * n_bytes..(row + 1) * n_bytes], numbers, groups)
     }
 
     /// Reads all of them.
@@ -132,7 +166,7 @@ impl<'a> Rows<'a> {
             Data::Encoded(bytes, encoding) => Data::Encoded(Cow::Owned(bytes.into_owned()), encoding),
             Data::Float32(numbers) => Data::Float32(numbers),
         };
-        Rows { data, columns: self.columns }
+        Rows { data, columns: self.columns, order: self.order }
     }
 }
 
@@ -160,6 +194,16 @@ mod tests {
             kept.read(1..3, &mut some).unwrap();
             assert_eq!(some.to_vec(), numbers[4..].to_vec());
         }
+    }
+
+    #[test]
+    fn rows_are_read_in_another_order() {
+        let bytes: Vec<u8> = (0..6).flat_map(|i: u8| f32::from(i).to_le_bytes()).collect();
+        let rows = Rows::encoded(&bytes, Encoding::F32, 2).reordered(vec![2, 0, 1]);
+        assert_eq!(rows.read_all().unwrap(), [4.0, 5.0, 0.0, 1.0, 2.0, 3.0]);
+        let mut last = [0.0; 2];
+        rows.kept().read(2..3, &mut last).unwrap();
+        assert_eq!(last.to_vec(), [2.0, 3.0]);
     }
 
     /// A block of Q8_0 is a scale in float16 and 32 numbers of a byte.

@@ -8,11 +8,14 @@
 //! float32 products need; else its vector instructions (`vectors`), where bf16 and f16 panels are widened to float32 as they are used.
 //! Only where rows are to be rounded to bf16 as well, one part is enough, or the vector instructions for pairs of such numbers.
 //!
+//! Weights that their file has quantised stay so where float32 products are asked for (`quantised`), and have the bits of float32 weights.
+//!
 //! Either way every number of the result is summed in the same order, whatever M and the number of threads: a token gets the same bits alone and in any
 //! batch.
 
 mod ends;
 mod layout;
+mod quantised;
 mod tiles;
 mod vectors;
 
@@ -28,6 +31,8 @@ use entrace_kernels::tile::{self, Kernel};
 use entrace_kernels::{pairs, parts};
 use half::{bf16, f16};
 use layout::{Aligned, Source, place};
+use quantised::Quantised;
+pub(crate) use quantised::{GROUP, Group};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -50,6 +55,8 @@ enum Panels {
     F16(Vec<f16>),
     /// bf16 numbers of two steps of k side by side, whole lines of steps.
     Pairs(Aligned<bf16>),
+    /// Whole numbers with scales, panel by panel.
+    Quantised(Vec<quantised::Panel>),
 }
 
 /// What multiplies.
@@ -122,6 +129,54 @@ impl Packed {
         })
     }
 
+    /// Lays out rows that are quantised, all or some. `quants` gives one as whole numbers `[K]` with their groups `[K / 16]`, or says `false`; `read` is
+    /// as for `new`.
+    pub(crate) fn quantised<E: Send>(
+        n: usize,
+        k: usize,
+        quants: impl Fn(usize, &mut [i8], &mut [Group]) -> bool + Sync,
+        read: impl Fn(Range<usize>, &mut [f32]) -> std::result::Result<(), E> + Sync,
+    ) -> std::result::Result<Self, E> {
+        Self::quantised_for_tiles(Tiles::here(), n, k, quants, read)
+    }
+
+    /// The same, where the processor has these tiles or none.
+    fn quantised_for_tiles<E: Send>(
+        tiles: Option<Tiles>,
+        n: usize,
+        k: usize,
+        quants: impl Fn(usize, &mut [i8], &mut [Group]) -> bool + Sync,
+        read: impl Fn(Range<usize>, &mut [f32]) -> std::result::Result<(), E> + Sync,
+    ) -> std::result::Result<Self, E> {
+        let lay_out = |rows: Range<usize>| {
+            let (mut numbers, mut groups) = (vec![0; PANEL * k], vec![Group::default(); PANEL * (k / GROUP)]);
+            let of_rows = numbers.chunks_exact_mut(k).zip(groups.chunks_exact_mut(k / GROUP));
+            if rows.clone().zip(of_rows).all(|(row, (numbers, groups))| quants(row, numbers, groups)) {
+                return Ok(quantised::Panel::Quantised(Quantised::new(k, &numbers, &groups)));
+            }
+            let mut plain = vec![0.0; rows.len() * k];
+            read(rows, &mut plain)?;
+            Ok(quantised::Panel::plain(&plain, k))
+        };
+        let panels: std::result::Result<Vec<_>, E> = (0..n.div_ceil(PANEL))
+            .into_par_iter()
+            .map(|panel| lay_out(panel * PANEL..n.min((panel + 1) * PANEL)))
+            .collect();
+        let panels = panels?;
+        let multiplier = match tiles {
+            None => Multiplier::Vectors,
+            Some(tiles) => {
+                let needed = |scratch: &mut Vec<f32>, panel: &quantised::Panel| {
+                    scratch.resize(PANEL * k, 0.0);
+                    parts::needed(panel.numbers(scratch))
+                };
+                let parts = panels.par_iter().map_init(Vec::new, needed).max();
+                Multiplier::Tiles(tiles, Parts::exact(parts.unwrap_or(1)))
+            }
+        };
+        Ok(Self { panels: Panels::Quantised(panels), multiplier, n, k })
+    }
+
     /// N.
     pub(crate) fn n_rows(&self) -> usize {
         self.n
@@ -139,6 +194,7 @@ impl Packed {
             Panels::BF16(w) => size_of_val(w.as_slice()),
             Panels::F16(w) => size_of_val(w.as_slice()),
             Panels::Pairs(w) => size_of_val(&**w),
+            Panels::Quantised(panels) => panels.iter().map(quantised::Panel::n_bytes).sum(),
         }
     }
 
@@ -168,6 +224,7 @@ impl Packed {
                 Panels::Pairs(w) => {
                     w[panel * PANEL * parts::padded(self.k) + pairs::place(i, column)].to_f32()
                 }
+                Panels::Quantised(panels) => panels[panel].number(i, column),
             };
         }
     }

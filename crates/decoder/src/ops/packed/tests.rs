@@ -156,3 +156,52 @@ fn rounded_rows_in_float32_are_those_of_pairs() {
         assert!((widened - found).abs() < 1e-4, "{widened} against {found}");
     }
 }
+
+/// Rows of whole numbers, of which there are `most`, with scales for 16 steps or for 32; every seventh row of plain numbers where some are.
+fn check_quantised(n: usize, some_plain: bool, steps: usize, most: usize, with_offsets: bool) {
+    const K: usize = 96;
+    let of = |row: usize, step: usize| ((row * 3 + step * 7) % most) as u8 as i8;
+    let group = |row: usize, step: usize| Group {
+        scale: 0.01 + ((row * 5 + step / steps) % 11) as f32 * 0.003,
+        offset: if with_offsets { 0.1 + (step / steps % 3) as f32 * 0.07 } else { 0.0 },
+    };
+    let number = |row: usize, step: usize| {
+        let Group { scale, offset } = group(row, step);
+        f32::from(of(row, step)) * scale - offset
+    };
+    let quants = |row: usize, numbers: &mut [i8], groups: &mut [Group]| {
+        numbers.iter_mut().enumerate().for_each(|(step, q)| *q = of(row, step));
+        groups.iter_mut().enumerate().for_each(|(at, g)| *g = group(row, at * GROUP));
+        !(some_plain && row % 7 == 6)
+    };
+    let read = |rows: Range<usize>, out: &mut [f32]| {
+        for (row, out) in rows.zip(out.chunks_exact_mut(K)) {
+            out.iter_mut().enumerate().for_each(|(step, out)| *out = number(row, step));
+        }
+        Ok::<(), std::convert::Infallible>(())
+    };
+    let x = random(&[13, K], 1);
+    for tiles in multipliers() {
+        let quantised = Packed::quantised_for_tiles(tiles, n, K, quants, read).unwrap();
+        let plain = Packed::for_tiles(tiles, n, K, DType::F32, Products::Float32, read).unwrap();
+        let bits = |packed: &Packed| product(packed, &x).iter().map(|y| y.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&quantised), bits(&plain), "{tiles:?}");
+        assert_eq!(quantised.kernel(), plain.kernel());
+        assert!(some_plain || quantised.n_bytes() < plain.n_bytes(), "it takes more than numbers would");
+        let mut row = [vec![0f32; K], vec![0f32; K]];
+        quantised.copy_row(n - 1, &mut row[0]);
+        plain.copy_row(n - 1, &mut row[1]);
+        assert_eq!(row[0], row[1]);
+    }
+}
+
+#[test]
+fn quantised_panels_have_the_bits_of_plain_ones() {
+    for (n, some_plain) in [(1, false), (32, false), (70, false), (70, true)] {
+        for (most, steps) in [(16, 32), (256, 32), (256, 16)] {
+            for with_offsets in [false, true] {
+                check_quantised(n, some_plain, steps, most, with_offsets);
+            }
+        }
+    }
+}

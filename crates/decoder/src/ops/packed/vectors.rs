@@ -100,6 +100,7 @@ impl Packed {
             Panels::BF16(w) => pairs::widen(&w[of(self.k)], scratch),
             Panels::F16(w) => w[of(self.k)].convert_to_f32_slice(&mut scratch[..PANEL * self.k]),
             Panels::Pairs(w) => pairs::widen_panel(&w[of(padded)], scratch),
+            Panels::Quantised(panels) => return panels[panel].numbers(&mut scratch[..PANEL * self.k]),
         }
         scratch
     }

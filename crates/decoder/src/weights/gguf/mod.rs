@@ -1,6 +1,6 @@
 //! Weights, configuration and vocabulary of a `.gguf` file, or of the parts that one was split into.
 //!
-//! Tensors are dequantised to float32. Metadata becomes the `config.json` that the same model has on the Hub, so that families are read
+//! Tensors are read as float32 numbers, or as whole numbers with scales where they are quantised. Metadata becomes the `config.json` that the same model has on the Hub, so that families are read
 //! in one way (`config.rs`); names become checkpoint keys (`names.rs`). Three things that converters change are undone: the rows of
 //! LLaMA's and OLMo's query and key matrices (interleaved for ggml's rotation), Gemma's norm weights (stored plus one), and scalings
 //! that are stored as divisors of the rotary frequencies (`rope_freqs.weight`, and Phi-3's `rope_factors_…`).
@@ -269,17 +269,20 @@ impl WeightFile for GgufFile {
         };
         let interleaved = self.interleaved_heads(name)?;
         let norm = self.architecture.starts_with("gemma") && name.ends_with("norm.weight");
-        if interleaved.is_none() && !norm {
-            return Ok(rows);
-        }
-        let mut numbers = self.parts[0].numbers(name, &rows)?;
         if let Some(n_heads) = interleaved {
-            numbers = halves_from_pairs(&numbers, shape[0], n_heads);
+            let order = halves_from_pairs(shape[0], n_heads);
+            if shape.len() > 1 {
+                return Ok(rows.reordered(order));
+            }
+            let bias = self.parts[0].numbers(name, &rows)?;
+            return Ok(Rows::computed(order.into_iter().map(|i| bias[i]).collect(), columns));
         }
         if norm {
+            let mut numbers = self.parts[0].numbers(name, &rows)?;
             numbers.iter_mut().for_each(|weight| *weight -= 1.0);
+            return Ok(Rows::computed(numbers, columns));
         }
-        Ok(Rows::computed(numbers, columns))
+        Ok(rows)
     }
 
     fn let_go(&self, name: &str) {
@@ -319,19 +322,16 @@ fn part_name(name: &str, number: usize, count: usize) -> String {
     format!("{name}-{number:05}-of-{count:05}.gguf")
 }
 
-/// Rows (2i, 2i+1) of each head go back to (i, i + D/2).
-fn halves_from_pairs(numbers: &[f32], n_rows: usize, n_heads: usize) -> Vec<f32> {
-    let columns = numbers.len() / n_rows.max(1);
+/// Where each row stood before (2i, 2i+1) of each head go back to (i, i + D/2).
+fn halves_from_pairs(n_rows: usize, n_heads: usize) -> Vec<usize> {
     let head_dim = (n_rows / n_heads.max(1)).max(1);
-    let mut out = Vec::with_capacity(numbers.len());
-    for row in 0..n_rows {
+    let half = head_dim / 2;
+    let before = |row: usize| {
         let (head, within) = (row / head_dim, row % head_dim);
-        let half = head_dim / 2;
         let pair = if within < half { 2 * within } else { 2 * (within - half) + 1 };
-        let source = (head * head_dim + pair) * columns;
-        out.extend_from_slice(&numbers[source..source + columns]);
-    }
-    out
+        (head * head_dim + pair).min(n_rows - 1)
+    };
+    (0..n_rows).map(before).collect()
 }
 
 /// Keys `[H, rank, D]` and values `[H, Dv, rank]` as rows `[H · (D + Dv), rank]`.
@@ -352,10 +352,8 @@ mod tests {
 
     #[test]
     fn interleaved_rows_go_back_to_halves() {
-        // Two heads of four rows, one column; ggml order is (0, 2, 1, 3) of each head.
-        let ggml = [0.0, 2.0, 1.0, 3.0, 10.0, 12.0, 11.0, 13.0];
-        let expected = [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0];
-        assert_eq!(halves_from_pairs(&ggml, 8, 2), expected);
+        // Two heads of four rows; ggml order is (0, 2, 1, 3) of each head.
+        assert_eq!(halves_from_pairs(8, 2), [0, 2, 1, 3, 4, 6, 5, 7]);
     }
 
     #[test]
