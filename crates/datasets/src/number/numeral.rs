@@ -179,17 +179,18 @@ fn fraction_of_groups(text: &str, mark: DecimalMark) -> Result<(Exact, usize), F
     read().ok_or(Found::Nothing)
 }
 
-static EXPONENT: LazyLock<Regex> = LazyLock::new(|| regex(r"^[eE]([-+]?\d{1,2})\b"));
-static EXPONENT_TOO_LARGE: LazyLock<Regex> = LazyLock::new(|| regex(r"^[eE][-+]?\d{3}"));
+static EXPONENT: LazyLock<Regex> = LazyLock::new(|| regex(r"^[eE]([-+]?[0-9]{1,2})\b"));
+static EXPONENT_TOO_LARGE: LazyLock<Regex> = LazyLock::new(|| regex(r"^[eE][-+]?[0-9]{3}"));
 static POWER_OF_TEN: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"^ *[×·*xX] *10 *(?:\^ *\(?|\*\* *)([-+]?\d{1,2})\b\)?"));
-static RAISED: LazyLock<Regex> = LazyLock::new(|| regex(r"^ *(?:\^ *\(?|\*\* *)([-+]?\d{1,2})\b\)?"));
-static OVER: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?: ?[/⁄] ?)(\d)"));
+    LazyLock::new(|| regex(r"^ *[×·*xX] *10 *(?:\^ *\(?|\*\* *)([-+]?[0-9]{1,2})\b\)?"));
+static RAISED: LazyLock<Regex> = LazyLock::new(|| regex(r"^ *(?:\^ *\(?|\*\* *)([-+]?[0-9]{1,2})\b\)?"));
+static OVER: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?: ?[/⁄] ?)([0-9])"));
 /// The fraction after a whole number.
-static MIXED: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"^ +(?:and +)?(?:(\d{1,4})[/⁄](\d{1,4})|\((\d{1,4})\)/\((\d{1,4})\))"));
+static MIXED: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r"^ +(?:and +)?(?:([0-9]{1,4})[/⁄]([0-9]{1,4})|\(([0-9]{1,4})\)/\(([0-9]{1,4})\))")
+});
 /// What shows that the fraction before it is none of a mixed number: a date, a measure such as `3/4-inch`.
-static NO_FRACTION: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?:[.,:/]?\d|-\p{L})"));
+static NO_FRACTION: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?:[.,:/]?[0-9]|-\p{L})"));
 
 fn plain_number(text: &str, has_currency: bool, mark: DecimalMark) -> Result<(Exact, usize), Found> {
     let numerator = decimal(text, mark)?;

@@ -60,6 +60,9 @@ fn canonical_forms() {
         ("-1/3", "-1/3"),
         ("1/0", NONE),
         ("3/", "3"),
+        // A digit of a script whose digits are not read.
+        ("3/꤉", NONE),
+        ("1e꤉", "1"),
         ("$3/hour", "3"),
         ("1/2/2020", NONE),
         ("\\frac{1}{2}", "0.5"),

@@ -1,7 +1,7 @@
 //! Panels that stay quantised, as the weights of most GGUF files are: whole numbers of four bits or eight, with a scale and an offset for some steps of k.
 //!
 //! A number is scale · q − offset in float32, rounded as a reader of the file rounds it, so that products have the bits that they have with
-//! weights kept in float32, in a fifth of the memory. A panel is brought to float32 when it is used, once for all rows of a pass: where rows are few, this takes
+//! weights kept in float32, in a fifth to a third of the memory. A panel is brought to float32 when it is used, once for all rows of a pass: where rows are few, this takes
 //! less time than to bring so many more bytes from memory.
 
 use super::PANEL;
