@@ -74,7 +74,7 @@ impl Opening<'_> {
     }
 }
 
-static BULLET: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s*\n\s*[-–•]\s+"));
+static BULLET: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s*\n\s*[-–•+]\s+"));
 
 /// Bytes that may stand before a number.
 const LONGEST_LEAD: usize = 200;

@@ -102,6 +102,8 @@ fn canonical_forms() {
         ("\\(\\boxed{18}\\)", "18"),
         ("\\text{18 dollars}", "18"),
         ("\n\n18\n", "18"),
+        // A plus may be a bullet as well.
+        ("\n+\n18", "18"),
         ("123456789012345678901234567890.10", "123456789012345678901234567890.1"),
         ("eighteen", NONE),
         ("about 18", NONE),
