@@ -25,9 +25,9 @@ pub struct ModelArgs {
     /// The model that adapters were trained on, where --model is a folder of adapters (LoRA) only: they are merged into it
     #[arg(long, value_name = "MODEL")]
     pub base: Option<String>,
-    /// Type in which weights are kept (f32: in bf16 where that is as exact and the processor has matrix tiles, and quantised where a GGUF file has them so,
-    /// with the same numbers in less memory); sums are float32 on the CPU in every case. With bf16-products, what is multiplied with the weights is rounded to bf16 as well, which is less exact; `entrace doctor`
-    /// measures how fast either is on this processor
+    /// Type in which weights are kept (f32: in bf16 where that is as exact and the processor has matrix tiles, and quantised where a GGUF file
+    /// has them so, with the same numbers in less memory); sums are float32 on the CPU in every case. With bf16-products, what is multiplied
+    /// with the weights is rounded to bf16 as well, which is less exact; `entrace doctor` measures how fast either is on this processor
     #[arg(long, default_value = "f32", value_parser = by_name(&DTYPES, StorageType::name))]
     pub dtype: StorageType,
     /// Where the model runs; cuda and metal need a build with that feature

@@ -8,7 +8,7 @@
 //! A character that can join two numbers (`12:30`, `5-10`, `2^3`, `1/2/2020`) does not close at once: a digit after it shows
 //! that the string is no number, anything else closes.
 //!
-//! `-4`, `- 4` and `-$4` are negative, but a dash and a space at the start of a line are the bullet of a list. Where decimals stand after
+//! `-4`, `- 4` and `-$4` are negative, but a dash or a plus and a space at the start of a line are the bullet of a list. Where decimals stand after
 //! a comma (`style`), points and commas change their parts.
 
 use entrace_measure::{AnswerGrammar, GrammarState, Verdict};

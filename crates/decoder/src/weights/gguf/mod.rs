@@ -1,10 +1,10 @@
 //! Weights, configuration and vocabulary of a `.gguf` file, or of the parts that one was split into.
 //!
-//! Tensors are read as float32 numbers, or as whole numbers with scales where they are quantised. Metadata becomes the `config.json` that the same model has on the Hub, so that families are read
-//! in one way (`config.rs`); names become checkpoint keys (`names.rs`). Three things that converters change are undone: the rows of
-//! LLaMA's and OLMo's query and key matrices (interleaved for ggml's rotation), Gemma's norm weights (stored plus one), and scalings
-//! that are stored as divisors of the rotary frequencies (`rope_freqs.weight`, and Phi-3's `rope_factors_…`).
-//! Source: the GGUF specification and converters of ggml.
+//! Tensors are read as float32 numbers, or as whole numbers with scales where they are quantised. Metadata becomes the `config.json` that
+//! the same model has on the Hub, so that families are read in one way (`config.rs`); names become checkpoint keys (`names.rs`). Three
+//! things that converters change are undone: the rows of LLaMA's and OLMo's query and key matrices (interleaved for ggml's rotation),
+//! Gemma's norm weights (stored plus one), and scalings that are stored as divisors of the rotary frequencies (`rope_freqs.weight`, and
+//! Phi-3's `rope_factors_…`). Source: the GGUF specification and converters of ggml.
 
 mod config;
 mod header;
@@ -322,7 +322,7 @@ fn part_name(name: &str, number: usize, count: usize) -> String {
     format!("{name}-{number:05}-of-{count:05}.gguf")
 }
 
-/// Where each row stood before (2i, 2i+1) of each head go back to (i, i + D/2).
+/// For each row the row that it is in the file, where rows i and i + D/2 of each head are its rows 2i and 2i + 1.
 fn halves_from_pairs(n_rows: usize, n_heads: usize) -> Vec<usize> {
     let head_dim = (n_rows / n_heads.max(1)).max(1);
     let half = head_dim / 2;
