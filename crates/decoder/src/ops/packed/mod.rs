@@ -31,7 +31,6 @@ use entrace_kernels::tile::{self, Kernel};
 use entrace_kernels::{pairs, parts};
 use half::{bf16, f16};
 use layout::{Aligned, Source, place};
-use quantised::Quantised;
 pub(crate) use quantised::{GROUP, Group};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -148,20 +147,11 @@ impl Packed {
         quants: impl Fn(usize, &mut [i8], &mut [Group]) -> bool + Sync,
         read: impl Fn(Range<usize>, &mut [f32]) -> std::result::Result<(), E> + Sync,
     ) -> std::result::Result<Self, E> {
-        let lay_out = |rows: Range<usize>| {
-            let (mut numbers, mut groups) = (vec![0; PANEL * k], vec![Group::default(); PANEL * (k / GROUP)]);
-            let of_rows = numbers.chunks_exact_mut(k).zip(groups.chunks_exact_mut(k / GROUP));
-            if rows.clone().zip(of_rows).all(|(row, (numbers, groups))| quants(row, numbers, groups)) {
-                return Ok(quantised::Panel::Quantised(Quantised::new(k, &numbers, &groups)));
-            }
-            let mut plain = vec![0.0; rows.len() * k];
-            read(rows, &mut plain)?;
-            Ok(quantised::Panel::plain(&plain, k))
+        let lay_out = |panel: usize| {
+            quantised::Panel::of_rows(panel * PANEL..n.min((panel + 1) * PANEL), k, &quants, &read)
         };
-        let panels: std::result::Result<Vec<_>, E> = (0..n.div_ceil(PANEL))
-            .into_par_iter()
-            .map(|panel| lay_out(panel * PANEL..n.min((panel + 1) * PANEL)))
-            .collect();
+        let panels: std::result::Result<Vec<_>, E> =
+            (0..n.div_ceil(PANEL)).into_par_iter().map(lay_out).collect();
         let panels = panels?;
         let multiplier = match tiles {
             None => Multiplier::Vectors,

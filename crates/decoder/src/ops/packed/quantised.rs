@@ -4,10 +4,10 @@
 //! weights kept in float32, in a fifth to a third of the memory. A panel is brought to float32 when it is used, once for all rows of a pass: where rows are few, this takes
 //! less time than to bring so many more bytes from memory.
 
-use super::PANEL;
-use crate::ops::packed::layout;
+use super::{PANEL, layout};
 use entrace_kernels::quantised::{widen_bytes, widen_nibbles};
 use entrace_kernels::turn::turn;
+use std::ops::Range;
 
 /// Numbers of a row that share a scale and an offset.
 pub(crate) const GROUP: usize = 16;
@@ -28,11 +28,23 @@ pub(super) enum Panel {
 }
 
 impl Panel {
-    /// A panel of rows `[n, K]` of plain numbers.
-    pub(super) fn plain(rows: &[f32], k: usize) -> Self {
-        let mut panel = vec![0.0; PANEL * k];
-        turn(rows, k, rows.len() / k, k, &mut panel);
-        Self::Float32(panel)
+    /// Some rows, at most 32, as `Packed::quantised` is given them.
+    pub(super) fn of_rows<E>(
+        rows: Range<usize>,
+        k: usize,
+        quants: impl Fn(usize, &mut [i8], &mut [Group]) -> bool,
+        read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let (mut numbers, mut groups) = (vec![0; PANEL * k], vec![Group::default(); PANEL * (k / GROUP)]);
+        let of_rows = numbers.chunks_exact_mut(k).zip(groups.chunks_exact_mut(k / GROUP));
+        if rows.clone().zip(of_rows).all(|(row, (numbers, groups))| quants(row, numbers, groups)) {
+            return Ok(Self::Quantised(Quantised::new(k, &numbers, &groups)));
+        }
+        let n_rows = rows.len();
+        let (mut plain, mut panel) = (vec![0.0; n_rows * k], vec![0.0; PANEL * k]);
+        read(rows, &mut plain)?;
+        turn(&plain, k, n_rows, k, &mut panel);
+        Ok(Self::Float32(panel))
     }
 
     pub(super) fn n_bytes(&self) -> usize {
@@ -83,7 +95,7 @@ enum Numbers {
 
 impl Quantised {
     /// From 32 rows: whole numbers `[32, K]` and their groups `[32, K / 16]`.
-    pub(super) fn new(k: usize, numbers: &[i8], groups: &[Group]) -> Self {
+    fn new(k: usize, numbers: &[i8], groups: &[Group]) -> Self {
         let per_row = k / GROUP;
         let two_agree = per_row.is_multiple_of(2) && groups.chunks_exact(2).all(|two| two[0] == two[1]);
         let each = if two_agree { 2 } else { 1 };
